@@ -1,0 +1,1 @@
+"""The four deployables (dispatcher, poller, scorer, exporter) and the embedded runtime that joins them."""

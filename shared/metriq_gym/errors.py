@@ -1,0 +1,71 @@
+"""Every error this library raises on purpose.
+
+MetriqGymError
+├── InvalidRequest          the request or configuration is wrong; carries every problem by JSON path
+├── Unsupported             the device cannot run this benchmark as configured
+├── IllegalTransition       a job cannot move from the state it is in to the one asked for
+├── LeaseLost               a write came with a fencing token that is no longer the newest
+├── NotFound                no job, device, provider or schema has that name
+├── Permanent               trying again cannot help
+└── Transient               trying again later may help (network, broker or store away)
+    └── Unroutable          nothing is bound to receive the message that was published
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MetriqGymError(Exception):
+    """Something went wrong in metriq-gym."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").splitlines()[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a document: where (a JSON path such as ``$.config.shots``) and what."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class InvalidRequest(MetriqGymError):
+    """The request cannot be accepted."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class Unsupported(MetriqGymError):
+    """The device cannot run this benchmark as configured."""
+
+
+class IllegalTransition(MetriqGymError):
+    """The job cannot make that move from its present state."""
+
+
+class LeaseLost(MetriqGymError):
+    """Another worker holds the lease now; this write was refused."""
+
+
+class NotFound(MetriqGymError):
+    """There is nothing of that name."""
+
+
+class Permanent(MetriqGymError):
+    """The operation failed and trying again cannot help."""
+
+
+class Transient(MetriqGymError):
+    """The operation failed; trying again later may help."""
+
+
+class Unroutable(Transient):
+    """No queue is bound to receive the published message."""

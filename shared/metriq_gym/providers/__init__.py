@@ -1,0 +1,1 @@
+"""Where circuits run: the port every provider implements, and the providers by name."""

@@ -1,0 +1,70 @@
+"""Check benchmark configurations against their JSON Schemas, apply defaults, and point at likely typos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from metriq_gym import benchmarks
+from metriq_gym.errors import InvalidRequest, NotFound, Problem
+
+NAME_KEY = "benchmark_name"
+
+
+def load_schema(benchmark_name: str) -> dict[str, Any]:
+    """Return the JSON Schema of a benchmark; raises `NotFound` for an unknown name."""
+    return benchmarks.schema(benchmark_name)
+
+
+def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Problem]]:
+    """Return the configuration with defaults applied, and warnings about keys the schema does not know.
+
+    `path` is the JSON path of the configuration in whatever document holds it. Raises `InvalidRequest`
+    with every error the schema finds.
+    """
+    # jsonschema costs 0.15 s to import, which `mgym --help` must not pay.
+    from jsonschema import Draft202012Validator
+
+    if not isinstance(config, Mapping):
+        raise InvalidRequest([Problem(path, "must be an object")])
+    name = config.get(NAME_KEY)
+    if not isinstance(name, str):
+        known = ", ".join(benchmarks.names())
+        raise InvalidRequest([Problem(f"{path}.{NAME_KEY}", f"is required and names one of: {known}")])
+    try:
+        schema = benchmarks.schema(name)
+    except NotFound as error:
+        hint = _did_you_mean(name, benchmarks.names())
+        raise InvalidRequest([Problem(f"{path}.{NAME_KEY}", f"{error}{hint}")]) from None
+    properties = schema["properties"]
+    complete = {key: prop["default"] for key, prop in properties.items() if "default" in prop} | dict(config)
+    errors = Draft202012Validator(schema).iter_errors(complete)
+    problems = [
+        Problem(path + error.json_path.removeprefix("$"), _shorten(error.message))
+        for error in sorted(errors, key=lambda error: error.json_path)
+    ]
+    if problems:
+        raise InvalidRequest(problems)
+    warnings = [
+        Problem(f"{path}.{key}", f"is not a parameter of {name} and is ignored{_did_you_mean(key, properties)}")
+        for key in config
+        if key not in properties
+    ]
+    return complete, warnings
+
+
+def load_and_validate(file_path: str | Path) -> dict[str, Any]:
+    """Read a configuration file, validate it and apply the schema's defaults."""
+    return validate(json.loads(Path(file_path).read_text(encoding="utf-8")))[0]
+
+
+def _did_you_mean(word: str, known: Any) -> str:
+    close = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _shorten(message: str, limit: int = 300) -> str:
+    return message if len(message) <= limit else f"{message[: limit // 2]} … {message[-limit // 2 :]}"
