@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypeVar
 
 if TYPE_CHECKING:
     import rustworkx as rx
@@ -84,8 +85,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-ParamsT = TypeVar("ParamsT", default=Any) if TYPE_CHECKING else TypeVar("ParamsT")
-DataT = TypeVar("DataT", bound=BenchmarkData)
+ParamsT = TypeVar("ParamsT", default=Any)
+DataT = TypeVar("DataT", bound=BenchmarkData, default=Any)
 
 
 class Benchmark(ABC, Generic[ParamsT, DataT]):

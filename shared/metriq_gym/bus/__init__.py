@@ -1,0 +1,1 @@
+"""The message queue: one port, RabbitMQ and memory behind it."""

@@ -1,0 +1,1 @@
+"""Job documents in MongoDB; every query the project makes lives here."""

@@ -1,0 +1,87 @@
+"""What the services need of a message queue: publish with confirmation, consume at least once.
+
+A handler's end decides what becomes of its delivery:
+
+- it returns: acknowledged;
+- it raises `Transient`: redelivered after a growing, jittered pause, without limit on the count;
+- it raises anything else, or its process dies: redelivered at once, at most `DELIVERY_LIMIT` times, then moved
+  to the dead-letter queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from metriq_gym.messages import Message
+
+DELIVERY_LIMIT = 10
+"""How often a delivery that fails in an unexpected way is tried before it is dead-lettered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A service's queue and the routing keys it is bound to."""
+
+    name: str
+    routing_keys: tuple[str, ...]
+
+
+DISPATCHER = Queue("metriq.dispatcher", ("job.requested", "job.cancel_requested", "suite.requested"))
+POLLER = Queue("metriq.poller", ("job.dispatched",))
+SCORER = Queue("metriq.scorer", ("job.completed",))
+EXPORTER = Queue("metriq.exporter", ("job.scored", "job.failed", "job.cancelled"))
+QUEUES = (DISPATCHER, POLLER, SCORER, EXPORTER)
+DEAD_LETTERS = "metriq.dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery of one message. The body is whatever was published, by anyone: check it."""
+
+    routing_key: str
+    body: bytes
+    message_id: str | None = None
+    correlation_id: str | None = None
+    attempt: int = 1
+    """1 on the first delivery, as far as the queue can tell."""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+class Subscription(Protocol):
+    """A running consumer."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether deliveries are arriving, or would if there were any."""
+
+    async def stop(self) -> None:
+        """Take no more deliveries and return once those in hand are settled."""
+
+
+class Bus(Protocol):
+    """A message queue. Use it as an asynchronous context manager."""
+
+    async def __aenter__(self) -> Bus:
+        """Connect and declare the exchange, the queues of all services and the dead-letter queue."""
+
+    async def __aexit__(self, *_: object) -> None:
+        """Flush what was published and disconnect."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the queue can be reached now."""
+
+    async def publish(self, message: Message) -> None:
+        """Publish and return once the queue has safely taken it.
+
+        Raises `Unroutable` when a message that must have a consumer reached no queue, and `Transient` when
+        the confirmation did not come: it may or may not have been taken, so publish again.
+        """
+
+    async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> Subscription:
+        """Call `handler` for each delivery of `queue`, at most `prefetch` at once."""

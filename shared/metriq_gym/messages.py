@@ -1,0 +1,132 @@
+"""The contracts: everything the services say to each other, one frozen model per routing key.
+
+Messages carry identifiers and small facts; circuits, counts and results stay in the store. Readers ignore
+fields they do not know; a new required field is a new `schema_version`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+"""Letters, digits and ``._:-``, at most 128 characters, so that an id is safe in a file name or a URL."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class Message(BaseModel):
+    """What every message has in common."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    routing_key: ClassVar[str]
+    has_consumer: ClassVar[bool] = True
+    """Whether one of our services must receive it: if so, an unroutable publish is an error."""
+
+    schema_version: Literal[1] = 1
+
+    @property
+    def correlation_id(self) -> str | None:
+        """The job or suite the message is about."""
+        return getattr(self, "job_id", None) or getattr(self, "suite_id", None)
+
+    @property
+    def message_id(self) -> str:
+        """The same for every publication of the same fact, so that observers can tell repetitions."""
+        return f"{self.correlation_id}/{self.routing_key}" if self.correlation_id else str(uuid4())
+
+
+class JobRequested(Message):
+    """Run one benchmark on one device. Published by anyone, handled by the dispatcher."""
+
+    routing_key = "job.requested"
+
+    job_id: JobId | None = Field(
+        default=None,
+        description="Names the job; publishing the same id again runs nothing twice. "
+        "Without it the AMQP message_id names the job, and without either a digest of the body.",
+    )
+    suite_id: JobId | None = Field(default=None, description="The suite this job belongs to.")
+    suite_name: Name | None = Field(default=None, description="That suite's name.")
+    provider: Name = Field(description="Provider of the device, e.g. local.")
+    device: Name = Field(description="Device at that provider, e.g. aer_simulator.")
+    config: dict[str, Any] = Field(description="The benchmark's configuration, with benchmark_name.")
+
+
+class _AboutJob(Message):
+    job_id: JobId
+
+
+class JobDispatched(_AboutJob):
+    """All tasks of the job are with the provider. A wake-up for pollers; the work list is in the store."""
+
+    routing_key = "job.dispatched"
+
+
+class JobCompleted(_AboutJob):
+    """Every task of the job has counts. Handled by the scorer."""
+
+    routing_key = "job.completed"
+
+
+class JobScored(_AboutJob):
+    """The job has a result. Handled by the exporter."""
+
+    routing_key = "job.scored"
+
+
+class JobExported(_AboutJob):
+    """The result is where it was asked to go. For observers."""
+
+    routing_key = "job.exported"
+    has_consumer = False
+
+
+class JobFailed(_AboutJob):
+    """The job ended without a result. Handled by the exporter, which writes an outcome record."""
+
+    routing_key = "job.failed"
+
+    outcome: Literal["rejected", "error", "unsupported"]
+    reason: str = Field(description="What went wrong, for a human.")
+
+
+class JobCancelled(_AboutJob):
+    """The job was cancelled before it had a result. Handled by the exporter."""
+
+    routing_key = "job.cancelled"
+
+
+class JobCancelRequested(_AboutJob):
+    """Please cancel the job. Published by anyone, handled by the dispatcher."""
+
+    routing_key = "job.cancel_requested"
+
+
+class SuiteRequested(Message):
+    """Run every benchmark of a suite. Published by anyone; the dispatcher fans it out into jobs."""
+
+    routing_key = "suite.requested"
+
+    suite_id: JobId | None = Field(default=None, description="Names the suite; the same rules as for job_id.")
+    provider: Name
+    device: Name
+    suite: dict[str, Any] = Field(description="The suite's document: name and benchmarks.")
+    components: list[Name] = Field(default=[], description="Run only these components; all when empty.")
+    all: bool = Field(default=False, description="Confirms a full dispatch of a suite that warns about it.")
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    JobRequested,
+    JobDispatched,
+    JobCompleted,
+    JobScored,
+    JobExported,
+    JobFailed,
+    JobCancelled,
+    JobCancelRequested,
+    SuiteRequested,
+)
