@@ -1,0 +1,93 @@
+"""Devices for tests: one that records what a benchmark asks of it, and one that answers by simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rustworkx as rx
+from qiskit import QuantumCircuit, transpile
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, depolarizing_error
+
+from metriq_gym.benchmarks.benchmark import Benchmark, Counts, RunResult
+
+Runner = Callable[[Sequence[QuantumCircuit], int], Sequence[Counts]]
+
+STATE_VECTOR_LIMIT = 14
+"""Wider circuits are simulated as matrix product states."""
+
+
+@dataclass
+class RecordingDevice:
+    """Remembers every `run` in `runs`; every qubit pair is connected unless a `graph` says otherwise."""
+
+    num_qubits: int
+    graph: rx.PyGraph | None = None
+    id: str = "recorder"
+
+    def __post_init__(self) -> None:
+        self.runs: list[tuple[list[QuantumCircuit], int]] = []
+
+    @property
+    def connectivity(self) -> rx.PyGraph:
+        return rx.generators.complete_graph(self.num_qubits) if self.graph is None else self.graph
+
+    def run(self, circuits: QuantumCircuit | Sequence[QuantumCircuit], shots: int) -> None:
+        self.runs.append(([circuits] if isinstance(circuits, QuantumCircuit) else list(circuits), shots))
+
+    @property
+    def circuits(self) -> list[QuantumCircuit]:
+        return [circuit for circuits, _ in self.runs for circuit in circuits]
+
+    def score_with(self, benchmark: Benchmark, runner: Runner) -> Any:
+        """Dispatch `benchmark`, let `runner` produce the counts, and return the result."""
+        self.runs = []
+        data = benchmark.dispatch_handler(self)
+        stored = type(data).model_validate_json(data.model_dump_json())
+        return benchmark.poll_handler(
+            stored, [RunResult(runner(circuits, shots)) for circuits, shots in self.runs]
+        )
+
+    def score_uniform(self, benchmark: Benchmark, seed: int = 0) -> Any:
+        """The result when every outcome is equally likely."""
+        rng = np.random.default_rng(seed)
+        return self.score_with(
+            benchmark, lambda circuits, shots: [uniform_counts(c.num_clbits, shots, rng) for c in circuits]
+        )
+
+
+class IdealDevice(RecordingDevice):
+    """Answers by simulation, without noise unless a noise model is given."""
+
+    def score(self, benchmark: Benchmark, noise: NoiseModel | None = None, seed: int = 0) -> Any:
+        """Dispatch `benchmark`, simulate its circuits and return the result."""
+        return self.score_with(benchmark, lambda circuits, shots: simulate(circuits, shots, noise, seed))
+
+
+def simulate(
+    circuits: Sequence[QuantumCircuit], shots: int, noise: NoiseModel | None = None, seed: int = 0
+) -> list[Counts]:
+    """Counts of each circuit; gates that carry noise must be in the circuits under the model's names."""
+    wide = max(circuit.num_qubits for circuit in circuits) > STATE_VECTOR_LIMIT
+    simulator = AerSimulator(method="matrix_product_state" if wide else "automatic", seed_simulator=seed)
+    simulator.set_options(max_parallel_threads=1)
+    ready = transpile(list(circuits), simulator, optimization_level=0)
+    result = simulator.run(ready, shots=shots, noise_model=noise).result()
+    return [result.get_counts(index) for index in range(len(ready))]
+
+
+def depolarizing(strength: float, *gates: str, num_qubits: int = 2) -> NoiseModel:
+    """A noise model with a depolarising error of this strength after each of the named gates."""
+    model = NoiseModel(basis_gates=["id", "rz", "sx", "x", "h", *gates])
+    model.add_all_qubit_quantum_error(depolarizing_error(strength, num_qubits), list(gates))
+    return model
+
+
+def uniform_counts(num_bits: int, shots: int, rng: np.random.Generator) -> dict[str, int]:
+    """Counts of `shots` uniformly random bitstrings."""
+    bits = rng.integers(0, 2, size=(shots, num_bits), dtype=np.uint8) + ord("0")
+    keys, occurrences = np.unique(bits.view(f"S{num_bits}").ravel(), return_counts=True)
+    return {key.decode(): int(count) for key, count in zip(keys, occurrences, strict=True)}
