@@ -39,7 +39,7 @@ def load(name: str) -> type[Benchmark[Any, Any]]:
     """Import the class of the benchmark called `name`; raises `NotFound` with the names there are."""
     if name in _SHIPPED:
         module, _, attribute = _SHIPPED[JobType(name)].partition(":")
-        found = getattr(import_module(f"{__name__}.{module}"), attribute)
+        found: type[Benchmark[Any, Any]] = getattr(import_module(f"{__name__}.{module}"), attribute)
     elif name in (installed := _installed()):
         found = installed[name].load()
     else:

@@ -69,7 +69,7 @@ class BenchmarkResult:
         return None
 
     def record(self) -> dict[str, Any]:
-        """Return the ``results`` object of the exported record: every field, and ``score`` if there is one."""
+        """Return the exported record's ``results``: every field, and ``score`` if there is one."""
         if not is_dataclass(self):
             raise TypeError(f"{type(self).__name__} must be decorated with @dataclass")
         out = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
@@ -117,8 +117,9 @@ class Benchmark(ABC, Generic[ParamsT, DataT]):
         """Build the benchmark from a validated configuration; keys it does not know are left out."""
         if is_dataclass(cls.params_type):
             names = {field.name for field in fields(cls.params_type)}
-            return cls(cls.params_type(**{key: config.get(key) for key in names}), seed)
-        return cls(cls.params_type(**config), seed)
+            config = {key: config.get(key) for key in names}
+        params: Any = cls.params_type(**config)
+        return cls(params, seed)
 
     @abstractmethod
     def dispatch_handler(self, device: Device) -> DataT:
