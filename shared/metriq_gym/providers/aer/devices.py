@@ -1,0 +1,79 @@
+"""The devices of the Aer provider: the ideal simulator and the noisy device profiles that Qiskit ships.
+
+A profile is a snapshot of a real device (``fake_manila``, …). Its files are read as data, since importing the
+package that holds them costs seconds; only compiling for a profile or simulating its noise does that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from metriq_gym.errors import NotFound
+from metriq_gym.providers.provider import Device
+
+PROVIDER = "local"
+IDEAL = "aer_simulator"
+IDEAL_QUBITS = 30
+"""Size of the ideal simulator as a graph; wider circuits run too when an exact method fits in memory."""
+
+_PACKAGE = "qiskit_ibm_runtime"
+_BACKENDS = "fake_provider.backends"
+
+
+def names() -> list[str]:
+    """Ids of all devices, the ideal simulator first."""
+    return [IDEAL, *sorted(_profiles())]
+
+
+@cache
+def describe(device_id: str) -> Device:
+    """Return a device; raises `NotFound` with the close matches, or with every name there is."""
+    if device_id == IDEAL:
+        return Device(PROVIDER, IDEAL, IDEAL_QUBITS, simulator=True, metadata={"noise": "none"})
+    folder = _profiles().get(device_id)
+    if folder is None:
+        known = get_close_matches(device_id, names(), n=3) or names()
+        raise NotFound(
+            f"unknown device {device_id!r} of provider {PROVIDER!r}; there are: {', '.join(known)}"
+        )
+    conf = json.loads((folder / f"conf_{folder.name}.json").read_text(encoding="utf-8"))
+    return Device(
+        PROVIDER,
+        device_id,
+        conf["n_qubits"],
+        simulator=True,
+        edges=tuple(sorted({(min(pair), max(pair)) for pair in conf["coupling_map"] or ()})),
+        metadata={
+            "noise": "device snapshot",
+            "snapshot_of": conf["backend_name"],
+            "snapshot_version": conf["backend_version"],
+            "basis_gates": conf["basis_gates"],
+        },
+    )
+
+
+@cache
+def backend(device_id: str) -> Any:
+    """The Qiskit backend of a noisy profile: its `target` is what circuits are compiled for."""
+    short = device_id.removeprefix("fake_")
+    module = import_module(f"{_PACKAGE}.{_BACKENDS}.{short}.{device_id}")
+    return next(
+        thing()
+        for thing in vars(module).values()
+        if isinstance(thing, type) and getattr(thing, "backend_name", None) == device_id
+    )
+
+
+def _profiles() -> Mapping[str, Path]:
+    spec = find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    folder = Path(spec.submodule_search_locations[0], *_BACKENDS.split("."))
+    return {f"fake_{conf.parent.name}": conf.parent for conf in folder.glob("*/conf_*.json")}
