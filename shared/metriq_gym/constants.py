@@ -10,6 +10,12 @@ class JobType(StrEnum):
     QML_KERNEL = "QML Kernel"
     WIT = "WIT"
     BERNSTEIN_VAZIRANI = "Bernstein-Vazirani"
+    CLOPS = "CLOPS"
+    EPLG = "EPLG"
+    MIRROR_CIRCUITS = "Mirror Circuits"
+    QUANTUM_VOLUME = "Quantum Volume"
+    LR_QAOA = "Linear Ramp QAOA"
+    QAT_OLE = "QAT OLE"
 
 
 SCHEMA_MAPPING = {
@@ -17,4 +23,10 @@ SCHEMA_MAPPING = {
     JobType.QML_KERNEL: "qml_kernel.schema.json",
     JobType.WIT: "wit.schema.json",
     JobType.BERNSTEIN_VAZIRANI: "bernstein_vazirani.schema.json",
+    JobType.CLOPS: "clops.schema.json",
+    JobType.EPLG: "eplg.schema.json",
+    JobType.MIRROR_CIRCUITS: "mirror_circuits.schema.json",
+    JobType.QUANTUM_VOLUME: "quantum_volume.schema.json",
+    JobType.LR_QAOA: "lr_qaoa.schema.json",
+    JobType.QAT_OLE: "qat_ole.schema.json",
 }

@@ -23,6 +23,12 @@ _SHIPPED = {
     JobType.QML_KERNEL: "qml_kernel:QMLKernel",
     JobType.WIT: "wit:WIT",
     JobType.BERNSTEIN_VAZIRANI: "bernstein_vazirani:BernsteinVazirani",
+    JobType.CLOPS: "clops:CLOPS",
+    JobType.EPLG: "eplg:EPLG",
+    JobType.MIRROR_CIRCUITS: "mirror_circuits:MirrorCircuits",
+    JobType.QUANTUM_VOLUME: "quantum_volume:QuantumVolume",
+    JobType.LR_QAOA: "lr_qaoa:LinearRampQAOA",
+    JobType.QAT_OLE: "qat_ole:QATOLE",
 }
 
 
