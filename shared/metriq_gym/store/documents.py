@@ -1,0 +1,149 @@
+"""The documents in the store, the states a job and a task can be in, and the moves between a job's states."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class JobState(StrEnum):
+    """Where a job is on its way from request to export."""
+
+    REJECTED = "rejected"
+    DISPATCHING = "dispatching"
+    DISPATCHED = "dispatched"
+    COMPLETED = "completed"
+    SCORED = "scored"
+    EXPORTED = "exported"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+MOVES = {
+    JobState.DISPATCHING: {JobState.DISPATCHED, JobState.FAILED, JobState.CANCELLED},
+    JobState.DISPATCHED: {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED},
+    JobState.COMPLETED: {JobState.SCORED, JobState.FAILED, JobState.CANCELLED},
+    JobState.SCORED: {JobState.EXPORTED},
+    JobState.EXPORTED: set[JobState](),
+    JobState.REJECTED: set[JobState](),
+    JobState.FAILED: set[JobState](),
+    JobState.CANCELLED: set[JobState](),
+}
+"""State → the states it may move to; a state without any is terminal and never changes."""
+
+TERMINAL = frozenset(state for state, targets in MOVES.items() if not targets)
+
+
+def sources(target: JobState) -> list[JobState]:
+    """Return the states from which a job may move to `target`."""
+    return [state for state, targets in MOVES.items() if target in targets]
+
+
+class TaskState(StrEnum):
+    """Where a task, the unit a provider runs, is."""
+
+    STORED = "stored"
+    """Written; nothing has been asked of the provider."""
+    SUBMITTED = "submitted"
+    """With the provider (for a local provider: any poller may run it)."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+OPEN_TASKS = (TaskState.STORED, TaskState.SUBMITTED)
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Lease(_Document):
+    """Who works on a document. `token` grows with every new holder; a write with an older one is refused."""
+
+    owner: str
+    token: int
+
+
+class Failure(_Document):
+    """Why a job ended without a result."""
+
+    outcome: Literal["rejected", "error", "unsupported"]
+    reason: str
+    source: Literal["dispatch", "poll", "score"]
+    problems: list[dict[str, str]] = []
+    """For a rejected request: every error found, as ``{path, message}`` with a JSON path."""
+
+
+class Transition(_Document):
+    """One line of a job's history."""
+
+    state: JobState
+    at: datetime
+    service: str
+    cause: str = ""
+
+
+class Job(_Document):
+    """One benchmark on one device. What only later stages know is None until then."""
+
+    id: str = Field(alias="_id")
+    state: JobState
+    benchmark_name: str = ""
+    provider: str = ""
+    device: str = ""
+    config: dict[str, Any] = {}
+    """The configuration with the schema's defaults applied."""
+    warnings: list[dict[str, str]] = []
+    suite_id: str | None = None
+    suite_name: str | None = None
+    seed: int = 0
+    app_version: str = ""
+    created_at: datetime
+    updated_at: datetime
+    lease: Lease | None = None
+    """The dispatcher at work on it, while `dispatching`."""
+
+    dispatch_time: datetime | None = None
+    device_metadata: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    """The benchmark's own `BenchmarkData`."""
+    runs: list[int] = []
+    """Circuits per `Device.run` call."""
+    task_count: int = 0
+    input_two_qubit_gate_counts: list[int] = []
+    transpiled_two_qubit_gate_counts: list[int] = []
+
+    result: dict[str, Any] | None = None
+    runtime_seconds: float | None = None
+    failure: Failure | None = None
+    exports: dict[str, str] = {}
+    """Exporter → where the record went."""
+    history: list[Transition] = []
+
+
+class Task(_Document):
+    """A share of a job's circuits: what one submission to the provider carries."""
+
+    id: str = Field(alias="_id")
+    job_id: str
+    provider: str
+    device: str
+    state: TaskState
+    run: int
+    """Which `Device.run` call the circuits belong to."""
+    first: int
+    """Position of the task's first circuit in that call."""
+    circuit_count: int
+    shots: int
+    seed: int
+    lease: Lease | None = None
+    circuits: bytes = b""
+    """Compressed QPY; see `metriq_gym.packing`."""
+    counts: bytes = b""
+    """Compressed counts of each circuit; see `metriq_gym.packing`."""
+    execution_seconds: float | None = None
+    error: str | None = None

@@ -1,0 +1,183 @@
+"""Every query on job documents. A job changes by compare-and-set only, and never by an illegal move."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
+from metriq_gym.store.documents import TERMINAL, Job, JobState, sources
+from metriq_gym.store.mongo import Stage, from_now, literal, translated
+
+
+def _entry(state: JobState, service: str, cause: str) -> Stage:
+    return {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": cause}}
+
+
+class Jobs:
+    """The ``jobs`` collection."""
+
+    def __init__(self, collection: Any) -> None:
+        self._jobs = collection
+
+    async def create_indexes(self) -> None:
+        """Create the indexes the queries below use; harmless when they exist."""
+        await self._jobs.create_index([("state", 1), ("updated_at", 1)])
+        await self._jobs.create_index([("created_at", -1)])
+        await self._jobs.create_index([("suite_id", 1)], sparse=True)
+
+    @translated
+    async def accept(self, job_id: str, fields: Mapping[str, Any], *, owner: str, lease_seconds: float) -> Job:
+        """Create the job as `dispatching` with its lease held by `owner`, or take over an expired lease.
+
+        Whatever else exists under that id stays as it is: the caller holds the job if and only if the returned
+        document's ``lease.owner`` is `owner`.
+        """
+        lease = {"owner": owner, "expires_at": from_now(lease_seconds)}
+        created = literal(fields) | {
+            "state": JobState.DISPATCHING,
+            "created_at": "$$NOW",
+            "updated_at": "$$NOW",
+            "lease": lease | {"token": 1},
+            "history": [_entry(JobState.DISPATCHING, "dispatcher", "requested")],
+        }
+        taken_over = {
+            "updated_at": "$$NOW",
+            "lease": lease | {"token": {"$add": ["$lease.token", 1]}},
+        }
+        is_new = {"$eq": [{"$type": "$state"}, "missing"]}
+        is_abandoned = {"$and": [{"$eq": ["$state", JobState.DISPATCHING]}, {"$lte": ["$lease.expires_at", "$$NOW"]}]}
+        change = {"$cond": [is_new, created, {"$cond": [is_abandoned, taken_over, {}]}]}
+        return await self._upsert(job_id, [{"$replaceWith": {"$mergeObjects": ["$$ROOT", change]}}])
+
+    @translated
+    async def reject(self, job_id: str, fields: Mapping[str, Any]) -> Job:
+        """Record a request that cannot be accepted; a job that exists under that id stays as it is."""
+        created = literal(fields) | {
+            "state": JobState.REJECTED,
+            "created_at": "$$NOW",
+            "updated_at": "$$NOW",
+            "history": [_entry(JobState.REJECTED, "dispatcher", fields["failure"]["reason"])],
+        }
+        change = {"$cond": [{"$eq": [{"$type": "$state"}, "missing"]}, created, {}]}
+        return await self._upsert(job_id, [{"$replaceWith": {"$mergeObjects": ["$$ROOT", change]}}])
+
+    async def _upsert(self, job_id: str, pipeline: list[Stage]) -> Job:
+        query = {"_id": job_id}
+        after = ReturnDocument.AFTER
+        try:
+            found = await self._jobs.find_one_and_update(query, pipeline, upsert=True, return_document=after)
+        except DuplicateKeyError:
+            # Somebody else inserted between our search and our insert: now there is a document to find.
+            found = await self._jobs.find_one_and_update(query, pipeline, return_document=after)
+        return Job.model_validate(found)
+
+    @translated
+    async def renew(self, job_id: str, token: int, lease_seconds: float) -> None:
+        """Extend a dispatcher's lease; raises `LeaseLost` when another has it."""
+        held = {"_id": job_id, "state": JobState.DISPATCHING, "lease.token": token}
+        extended = [{"$set": {"lease.expires_at": from_now(lease_seconds)}}]
+        if not (await self._jobs.update_one(held, extended)).matched_count:
+            raise LeaseLost(f"job {job_id} is dispatched by another dispatcher")
+
+    @translated
+    async def expire_lease(self, job_id: str, token: int) -> None:
+        """Let go of a dispatcher's lease so that the next delivery can take it at once."""
+        held = {"_id": job_id, "state": JobState.DISPATCHING, "lease.token": token}
+        await self._jobs.update_one(held, [{"$set": {"lease.expires_at": "$$NOW"}}])
+
+    @translated
+    async def move(
+        self,
+        job_id: str,
+        target: JobState,
+        *,
+        service: str,
+        cause: str = "",
+        token: int | None = None,
+        fields: Mapping[str, Any] | None = None,
+        now_fields: Sequence[str] = (),
+    ) -> Job:
+        """Move a job to `target` and set `fields`; the fields named in `now_fields` are set to the server's time.
+
+        Raises `IllegalTransition` when the job is in a state that does not lead to `target`, `LeaseLost` when
+        `token` is no longer the lease's, `NotFound` when there is no such job.
+        """
+        query: dict[str, Any] = {"_id": job_id, "state": {"$in": sources(target)}}
+        if token is not None:
+            query["lease.token"] = token
+        changes: dict[str, Any] = {
+            "state": target,
+            "updated_at": "$$NOW",
+            "history": {"$concatArrays": ["$history", [_entry(target, service, cause)]]},
+        }
+        changes |= dict.fromkeys(now_fields, "$$NOW") | literal(fields or {})
+        pipeline = [{"$set": changes}, {"$unset": ["lease", "check_at"]}]
+        found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
+        if found is not None:
+            return Job.model_validate(found)
+        job = await self.get(job_id)
+        if job.state in sources(target):
+            raise LeaseLost(f"job {job_id} is dispatched by another dispatcher")
+        raise IllegalTransition(f"job {job_id} cannot move from {job.state} to {target}")
+
+    @translated
+    async def set_export(self, job_id: str, exporter: str, location: str) -> None:
+        """Remember where an exporter put the job's record."""
+        await self._jobs.update_one({"_id": job_id}, [{"$set": {f"exports.{exporter}": {"$literal": location}}}])
+
+    @translated
+    async def get(self, job_id: str) -> Job:
+        """Return a job; raises `NotFound`."""
+        found = await self._jobs.find_one({"_id": job_id})
+        if found is None:
+            raise NotFound(f"there is no job {job_id}")
+        return Job.model_validate(found)
+
+    @translated
+    async def newest(self, *, limit: int = 100) -> list[Job]:
+        """Return the newest jobs, newest first."""
+        cursor = self._jobs.find({}).sort([("created_at", -1), ("_id", -1)]).limit(limit)
+        return [Job.model_validate(found) async for found in cursor]
+
+    @translated
+    async def unmoved(self, seconds: float, *, limit: int = 1000) -> list[Job]:
+        """Return jobs that should have moved on: unchanged for `seconds`, and in no dispatcher's hands.
+
+        A job is returned again only after it has stood still for as long again as it has so far, so that jobs
+        that wait for days at a provider cost little.
+        """
+        leading_on = [state for state in JobState if state not in TERMINAL]
+        due = [
+            {"$lte": ["$updated_at", from_now(-seconds)]},
+            {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}},
+            {"$not": {"$gt": ["$check_at", "$$NOW"]}},
+        ]
+        query = {"state": {"$in": leading_on}, "$expr": {"$and": due}}
+        jobs = [Job.model_validate(found) async for found in self._jobs.find(query).limit(limit)]
+        age_so_far = {"$subtract": ["$$NOW", "$updated_at"]}
+        await self._jobs.update_many(
+            {"_id": {"$in": [job.id for job in jobs]}} | query,
+            [{"$set": {"check_at": {"$add": ["$$NOW", age_so_far]}}}],
+        )
+        return jobs
+
+    async def watch(self, job_id: str) -> AsyncIterator[Job]:
+        """Yield the job, once it exists, whenever it changes, until it is in a terminal state."""
+        only_this = [{"$match": {"documentKey._id": job_id}}]
+        stream = self._jobs.watch(only_this, full_document="updateLookup")
+        if hasattr(stream, "__await__"):  # PyMongo's own asynchronous client
+            stream = await stream
+        async with stream:
+            # The stream is open before the job is read, so no change is missed between the two.
+            document = await self._jobs.find_one({"_id": job_id})
+            while True:
+                if document is not None:
+                    job = Job.model_validate(document)
+                    yield job
+                    if job.state in TERMINAL:
+                        return
+                document = (await stream.next()).get("fullDocument")

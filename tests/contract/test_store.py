@@ -1,0 +1,295 @@
+"""What every caller may rely on from the store, on motor and on PyMongo's own asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient, monitoring
+
+from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
+from metriq_gym.packing import pack_counts
+from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from metriq_gym.store.documents import MOVES, TERMINAL
+from metriq_gym.store.mongo import OPTIONS, connect
+
+
+@pytest.fixture(params=["motor", "pymongo"])
+async def store(request: pytest.FixtureRequest, mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
+    client: Any = connect(mongo_url) if request.param == "motor" else AsyncMongoClient(mongo_url, **OPTIONS)
+    async with Store(client, mongo_database) as store:
+        yield store
+
+
+FIELDS = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_name": "WIT", "shots": 10}}
+
+
+async def accepted(store: Store, job_id: str = "j", *, owner: str = "me", lease_seconds: float = 60) -> Job:
+    return await store.jobs.accept(job_id, FIELDS, owner=owner, lease_seconds=lease_seconds)
+
+
+async def moved(store: Store, job_id: str, *states: JobState) -> Job:
+    for state in states:
+        await store.jobs.move(job_id, state, service="test")
+    return await store.jobs.get(job_id)
+
+
+def task(n: int, job_id: str = "j", provider: str = "local") -> Task:
+    return Task.model_validate(
+        {
+            "_id": f"{job_id}:{n}",
+            "job_id": job_id,
+            "provider": provider,
+            "device": "aer_simulator",
+            "state": TaskState.STORED,
+            "run": 0,
+            "first": n,
+            "circuit_count": 1,
+            "shots": 10,
+            "seed": n,
+            "circuits": b"qpy",
+        }
+    )
+
+
+async def released(store: Store, *ns: int) -> None:
+    await store.tasks.insert([task(n) for n in ns])
+    await store.tasks.release("j")
+
+
+async def claim(store: Store, *, limit: int = 10, lease_seconds: float = 60) -> list[Task]:
+    return await store.tasks.claim("local", owner="me", limit=limit, lease_seconds=lease_seconds)
+
+
+class TestAccept:
+    async def test_a_new_job_is_dispatching_and_held(self, store: Store) -> None:
+        job = await accepted(store)
+        assert job.state is JobState.DISPATCHING
+        assert job.lease is not None
+        assert (job.lease.owner, job.lease.token) == ("me", 1)
+        assert [entry.state for entry in job.history] == [JobState.DISPATCHING]
+        assert await store.jobs.get("j") == job
+
+    async def test_a_second_dispatcher_does_not_get_a_held_job(self, store: Store) -> None:
+        first = await accepted(store)
+        second = await store.jobs.accept("j", {**FIELDS, "device": "other"}, owner="you", lease_seconds=60)
+        assert second == first
+
+    async def test_an_expired_lease_is_taken_over_with_a_higher_token(self, store: Store) -> None:
+        await accepted(store, lease_seconds=0)
+        second = await accepted(store, owner="you")
+        assert second.lease is not None
+        assert (second.lease.owner, second.lease.token) == ("you", 2)
+
+    async def test_twenty_dispatchers_at_once_give_one_holder(self, store: Store) -> None:
+        jobs = await asyncio.gather(*(accepted(store, owner=f"d{n}") for n in range(20)))
+        assert len({job.lease.owner for job in jobs if job.lease}) == 1
+        assert len(await store.jobs.newest()) == 1
+
+    async def test_a_dispatched_job_is_left_alone(self, store: Store) -> None:
+        await accepted(store, lease_seconds=0)
+        await moved(store, "j", JobState.DISPATCHED)
+        again = await accepted(store, owner="you")
+        assert (again.state, again.lease) == (JobState.DISPATCHED, None)
+
+    async def test_a_stale_dispatcher_can_neither_renew_nor_move(self, store: Store) -> None:
+        await accepted(store, lease_seconds=0)
+        await accepted(store, owner="you")
+        with pytest.raises(LeaseLost):
+            await store.jobs.renew("j", 1, 60)
+        with pytest.raises(LeaseLost):
+            await store.jobs.move("j", JobState.DISPATCHED, service="test", token=1)
+        await store.jobs.renew("j", 2, 60)
+
+    async def test_configurations_may_hold_any_keys_and_values(self, store: Store) -> None:
+        config: dict[str, Any] = {
+            "$where": "$state",
+            "a.b": {"$set": ["$$NOW", "$x"]},
+            "": None,
+            "é☃": 2**62,
+            "nested": [[[]]],
+        }
+        await store.jobs.accept("j", {"config": config}, owner="me", lease_seconds=60)
+        await store.jobs.move("j", JobState.FAILED, service="test", cause="$state", fields={"data": config})
+        job = await store.jobs.get("j")
+        assert job.config == config
+        assert job.data == config
+        assert job.history[-1].cause == "$state"
+
+    async def test_a_rejection_never_replaces_a_job(self, store: Store) -> None:
+        failure = {"outcome": "rejected", "reason": "bad", "source": "dispatch", "problems": []}
+        assert (await store.jobs.reject("r", {"failure": failure})).state is JobState.REJECTED
+        await accepted(store)
+        assert (await store.jobs.reject("j", {"failure": failure})).state is JobState.DISPATCHING
+
+
+class TestMove:
+    async def test_every_legal_path_ends_and_every_other_move_is_refused(self, store: Store) -> None:
+        path = {
+            JobState.DISPATCHING: list[JobState](),
+            JobState.DISPATCHED: [JobState.DISPATCHED],
+            JobState.COMPLETED: [JobState.DISPATCHED, JobState.COMPLETED],
+            JobState.SCORED: [JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED],
+            JobState.EXPORTED: [JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED],
+            JobState.FAILED: [JobState.FAILED],
+            JobState.CANCELLED: [JobState.DISPATCHED, JobState.CANCELLED],
+        }
+        for start, steps in path.items():
+            for target in JobState:
+                job_id = f"{start}-{target}"
+                await accepted(store, job_id)
+                await moved(store, job_id, *steps)
+                if target in MOVES[start]:
+                    assert (await moved(store, job_id, target)).state is target
+                else:
+                    with pytest.raises(IllegalTransition, match=f"from {start} to {target}"):
+                        await moved(store, job_id, target)
+                    assert (await store.jobs.get(job_id)).state is start
+
+    async def test_of_many_concurrent_moves_one_wins(self, store: Store) -> None:
+        await accepted(store)
+        outcomes = await asyncio.gather(
+            *(store.jobs.move("j", JobState.DISPATCHED, service=f"s{n}") for n in range(10)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(outcome, Job) for outcome in outcomes) == 1
+        assert len((await store.jobs.get("j")).history) == 2
+
+    async def test_an_unknown_job_is_not_found(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            await moved(store, "nobody", JobState.FAILED)
+
+
+class TestUnmoved:
+    async def test_only_jobs_that_should_have_moved_are_returned_and_not_again_at_once(self, store: Store) -> None:
+        await accepted(store, "held")
+        await accepted(store, "abandoned", lease_seconds=0)
+        await accepted(store, "waiting")
+        await moved(store, "waiting", JobState.DISPATCHED)
+        await accepted(store, "ended")
+        await moved(store, "ended", JobState.FAILED)
+        assert {job.id for job in await store.jobs.unmoved(0)} == {"abandoned", "waiting"}
+        assert await store.jobs.unmoved(60) == []
+
+
+class TestWatch:
+    async def test_every_change_is_seen_until_the_job_ends(self, store: Store) -> None:
+        seen: list[JobState] = []
+        first = asyncio.Event()
+
+        async def watch() -> None:
+            async for job in store.jobs.watch("j"):
+                seen.append(job.state)
+                first.set()
+
+        await accepted(store)
+        watching = asyncio.create_task(watch())
+        await first.wait()
+        await accepted(store, "another")
+        await moved(store, "j", JobState.DISPATCHED)
+        await moved(store, "j", JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED)
+        await asyncio.wait_for(watching, 10)
+        assert seen[0] is JobState.DISPATCHING
+        assert seen[-1] in TERMINAL
+
+
+class TestTasks:
+    async def test_a_stored_task_is_not_due_until_released(self, store: Store) -> None:
+        await store.tasks.insert([task(0)])
+        assert await claim(store) == []
+        await store.tasks.release("j")
+        (claimed,) = await claim(store)
+        assert (claimed.id, claimed.circuits, claimed.state) == ("j:0", b"qpy", TaskState.SUBMITTED)
+
+    async def test_inserting_and_releasing_again_changes_nothing(self, store: Store) -> None:
+        await released(store, 0, 1)
+        (first, second) = await claim(store)
+        await store.tasks.complete(first, pack_counts([{"0": 10}]), 0.5)
+        await released(store, 0, 1)
+        assert await claim(store) == []
+        await store.tasks.complete(second, pack_counts([{"1": 10}]), 0.5)
+
+    async def test_a_plan_that_was_never_submitted_is_replaced(self, store: Store) -> None:
+        await store.tasks.insert([task(n) for n in range(5)])
+        await store.tasks.replace_all("j", [task(0)])
+        assert [each.id for each in await store.tasks.of_job("j")] == ["j:0"]
+
+    async def test_concurrent_pollers_never_hold_the_same_task(self, store: Store) -> None:
+        await released(store, *range(60))
+        batches = await asyncio.gather(
+            *(store.tasks.claim("local", owner=f"p{n}", limit=5, lease_seconds=60) for n in range(8) for _ in range(3))
+        )
+        ids = [each.id for batch in batches for each in batch]
+        assert len(ids) == len(set(ids))
+        rest = await claim(store, limit=60)
+        assert len(ids) + len(rest) == 60
+
+    async def test_claims_are_for_one_provider(self, store: Store) -> None:
+        await store.tasks.insert([task(0), task(1, provider="tyxonq")])
+        await store.tasks.release("j")
+        assert [each.id for each in await claim(store)] == ["j:0"]
+
+    async def test_after_the_lease_another_may_claim_and_the_first_is_refused(self, store: Store) -> None:
+        await released(store, 0)
+        (stale,) = await claim(store, lease_seconds=0)
+        (fresh,) = await claim(store)
+        assert stale.lease is not None
+        assert fresh.lease is not None
+        assert fresh.lease.token == stale.lease.token + 1
+        for write in (
+            store.tasks.complete(stale, pack_counts([{"0": 10}]), 1),
+            store.tasks.fail(stale, "late"),
+            store.tasks.renew(stale, 60),
+            store.tasks.hand_back(stale),
+        ):
+            with pytest.raises(LeaseLost):
+                await write
+        await store.tasks.complete(fresh, pack_counts([{"1": 10}]), 1)
+        with pytest.raises(LeaseLost):
+            await store.tasks.fail(fresh, "ended tasks never change")
+        assert (await store.tasks.count_by_state("j")) == {TaskState.COMPLETED: 1}
+
+    async def test_a_renewed_lease_is_kept_and_a_task_handed_back_is_due(self, store: Store) -> None:
+        await released(store, 0)
+        (held,) = await claim(store, lease_seconds=0)
+        await store.tasks.renew(held, 60)
+        assert await claim(store) == []
+        await store.tasks.hand_back(held)
+        assert len(await claim(store)) == 1
+
+    async def test_ended_tasks_say_how_and_cancelled_ones_are_not_due(self, store: Store) -> None:
+        await released(store, 0, 1)
+        (failed,) = await claim(store, limit=1)
+        await store.tasks.fail(failed, "boom")
+        await store.tasks.cancel("j")
+        assert await store.tasks.first_error("j") == "boom"
+        assert await store.tasks.count_by_state("j") == {TaskState.FAILED: 1, TaskState.CANCELLED: 1}
+        assert await claim(store) == []
+
+
+class _Finds(monitoring.CommandListener):
+    """Remembers the `find` commands that are sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            self.sent.append({key: event.command[key] for key in ("find", "filter", "projection", "limit")})
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+
+async def test_claiming_looks_at_due_tasks_only(store: Store, mongo_url: str, mongo_database: str) -> None:
+    await released(store, *range(200))
+    await claim(store, limit=190)
+    finds = _Finds()
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
+        await Store(client, mongo_database).tasks.claim("local", owner="x", limit=20, lease_seconds=60)
+        explained = await client[mongo_database].command("explain", finds.sent[0], verbosity="executionStats")
+    assert explained["executionStats"]["totalKeysExamined"] <= 11

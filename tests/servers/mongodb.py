@@ -1,0 +1,70 @@
+"""A MongoDB for the tests: the one in METRIQ_TEST_MONGO_URL, else in Docker, else a private native server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote_plus
+
+from metriq_gym.store.private_mongod import make_primary, server_command
+from tests.servers import guard
+from tests.servers.discovery import docker_answers
+
+IMAGE = os.environ.get("MONGO_IMAGE", "mongo:6.0")
+
+
+@contextmanager
+def shared_mongodb(folder: Path) -> Iterator[str]:
+    """The URL of the replica set of this test run."""
+    if url := os.environ.get("METRIQ_TEST_MONGO_URL"):
+        yield url
+    elif docker_answers():
+        with _container() as url:
+            yield url
+    else:
+        server = NativeMongod(folder)
+        try:
+            yield server.url
+        finally:
+            server.kill()
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    from testcontainers.core.container import DockerContainer
+
+    with DockerContainer(IMAGE).with_command("--replSet rs0").with_exposed_ports(27017) as container:
+        host, port = container.get_container_host_ip(), container.get_exposed_port(27017)
+        url = f"mongodb://{host}:{port}/?directConnection=true"
+        make_primary(url, "localhost:27017")
+        yield url
+
+
+class NativeMongod:
+    """A mongod of this machine that a test may crash, stop and continue; its files are below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._socket = folder / "m.sock"
+        self.url = f"mongodb://{quote_plus(str(self._socket))}/?directConnection=true"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    def start(self) -> None:
+        """Start it with the data it had, and return when it takes writes."""
+        command = [sys.executable, guard.__file__, *server_command(self._folder, self._socket)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        make_primary(self.url, str(self._socket))
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
