@@ -1,0 +1,124 @@
+"""BSEQ: how many qubits a device can join by pairs that violate the CHSH inequality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import pi
+
+import numpy as np
+import rustworkx as rx
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+
+from metriq_gym.benchmarks.benchmark import (
+    Benchmark,
+    BenchmarkData,
+    BenchmarkResult,
+    BenchmarkScore,
+    Counts,
+    Device,
+    RunResult,
+)
+from metriq_gym.benchmarks.bitstrings import bit_table
+from metriq_gym.benchmarks.colouring import Edge, edge_colouring
+from metriq_gym.benchmarks.limits import require_operations
+from metriq_gym.errors import Unsupported
+
+SIGNS = {"ZZ": 1, "ZX": -1, "XZ": 1, "XX": 1}
+"""Measurement bases of (rotated qubit, its partner), and the sign of their correlation in the CHSH sum.
+
+Behind Ry(π/4) the Bell pair has ⟨ZZ⟩ = ⟨XX⟩ = ⟨XZ⟩ = 1/√2 = −⟨ZX⟩, so that the sum is 2√2."""
+CLASSICAL_LIMIT = 2
+OPERATIONS_PER_EDGE = 7
+
+
+@dataclass(frozen=True, slots=True)
+class BSEQParams:
+    """Configuration of `BSEQ`; `max_colors` limits how many colour classes are run, the biggest first."""
+
+    shots: int
+    max_colors: int | None
+
+
+class BSEQData(BenchmarkData):
+    """Which pairs were measured together."""
+
+    num_qubits: int
+    colors: list[list[Edge]]
+    """The edges of each colour; four circuits per colour, in the order of `SIGNS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BSEQResult(BenchmarkResult):
+    """`largest_connected_size` in qubits, and the same as a fraction of the device's qubits."""
+
+    largest_connected_size: int
+    fraction_connected: float
+
+    def compute_score(self) -> BenchmarkScore:
+        """Return `largest_connected_size`."""
+        return BenchmarkScore(float(self.largest_connected_size))
+
+
+class BSEQ(Benchmark[BSEQParams, BSEQData]):
+    """Bell-state effective qubits: the largest part of the device connected by pairs with CHSH value above 2.
+
+    Source of the inequality: Clauser, Horne, Shimony and Holt, Phys. Rev. Lett. 23, 880 (1969).
+    """
+
+    params_type = BSEQParams
+    data_type = BSEQData
+
+    def dispatch_handler(self, device: Device) -> BSEQData:
+        """Run four circuits per colour of the device's connectivity graph, all in one go."""
+        graph = device.connectivity
+        if not graph.num_edges():
+            raise Unsupported(f"device {device.id!r} has no pair of connected qubits, and BSEQ needs one")
+        require_operations(len(SIGNS) * OPERATIONS_PER_EDGE * graph.num_edges())
+        colors = edge_colouring(graph)[: self.params.max_colors]
+        num_qubits = graph.num_nodes()
+        device.run([chsh_circuit(num_qubits, edges, basis) for edges in colors for basis in SIGNS], self.params.shots)
+        return BSEQData(num_qubits=num_qubits, colors=colors)
+
+    def poll_handler(self, job_data: BSEQData, result_data: Sequence[RunResult]) -> BSEQResult:
+        """Return the size of the largest component of the graph of good edges."""
+        counts = iter(result_data[0].counts)
+        good = rx.PyGraph(multigraph=False)
+        good.add_nodes_from(range(job_data.num_qubits))
+        for edges in job_data.colors:
+            values = chsh_values([next(counts) for _ in SIGNS])
+            for edge, value in zip(edges, values, strict=True):
+                if value > CLASSICAL_LIMIT:
+                    good.add_edge(*edge, None)
+        largest = max(len(component) for component in rx.connected_components(good))
+        return BSEQResult(largest_connected_size=largest, fraction_connected=largest / job_data.num_qubits)
+
+
+def chsh_circuit(num_qubits: int, edges: Sequence[Edge], basis: str) -> QuantumCircuit:
+    """Entangle and measure all `edges` at once; edge k is read into classical bits 2k and 2k + 1.
+
+    `basis` gives one letter for the first qubit of each edge, the rotated one, and one for the second.
+    """
+    circuit = QuantumCircuit(num_qubits, 2 * len(edges))
+    for index, edge in enumerate(edges):
+        circuit.h(edge[0])
+        circuit.cx(*edge)
+        circuit.ry(pi / 4, edge[0])
+        for qubit, letter in zip(edge, basis, strict=True):
+            if letter == "X":
+                circuit.h(qubit)
+        circuit.measure(edge, [2 * index, 2 * index + 1])
+    return circuit
+
+
+def chsh_values(counts: Sequence[Counts]) -> NDArray[np.float64]:
+    """Return the CHSH sum of each edge, shape (edges,), from the counts in the four bases of `SIGNS`."""
+    return np.array(list(SIGNS.values())) @ np.stack([_correlations(in_basis) for in_basis in counts])
+
+
+def _correlations(counts: Counts) -> NDArray[np.float64]:
+    """⟨ZZ⟩ of every two neighbouring bits."""
+    bits, frequencies = bit_table(counts)
+    odd = bits[:, 0::2] ^ bits[:, 1::2]
+    return 1 - 2 * (frequencies @ odd)
