@@ -277,7 +277,8 @@ class _Finds(monitoring.CommandListener):
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         if event.command_name == "find":
-            self.sent.append({key: event.command[key] for key in ("find", "filter", "projection", "limit")})
+            wanted = ("find", "filter", "projection", "limit")
+            self.sent.append({key: event.command[key] for key in wanted if key in event.command})
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
 

@@ -59,7 +59,9 @@ class NativeMongod:
     def start(self) -> None:
         """Start it with the data it had, and return when it takes writes."""
         command = [sys.executable, guard.__file__, *server_command(self._folder, self._socket)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
         make_primary(self.url, str(self._socket))
 
     def kill(self) -> None:
