@@ -19,6 +19,8 @@ Runner = Callable[[Sequence[QuantumCircuit], int], Sequence[Counts]]
 STATE_VECTOR_LIMIT = 14
 """Wider circuits are simulated as matrix product states."""
 
+NATIVE = {*AerSimulator().operation_names, "barrier", "measure", "reset", "if_else"}
+
 
 @dataclass
 class RecordingDevice:
@@ -47,9 +49,7 @@ class RecordingDevice:
         self.runs = []
         data = benchmark.dispatch_handler(self)
         stored = type(data).model_validate_json(data.model_dump_json())
-        return benchmark.poll_handler(
-            stored, [RunResult(runner(circuits, shots)) for circuits, shots in self.runs]
-        )
+        return benchmark.poll_handler(stored, [RunResult(runner(circuits, shots)) for circuits, shots in self.runs])
 
     def score_uniform(self, benchmark: Benchmark, seed: int = 0) -> Any:
         """The result when every outcome is equally likely."""
@@ -74,7 +74,10 @@ def simulate(
     wide = max(circuit.num_qubits for circuit in circuits) > STATE_VECTOR_LIMIT
     simulator = AerSimulator(method="matrix_product_state" if wide else "automatic", seed_simulator=seed)
     simulator.set_options(max_parallel_threads=1)
-    ready = transpile(list(circuits), simulator, optimization_level=0)
+    ready = list(circuits)
+    # The first transpilation of a process costs five seconds of imports, and few circuits need it.
+    if not {name for circuit in ready for name in circuit.count_ops()} <= NATIVE:
+        ready = transpile(ready, simulator, optimization_level=0)
     result = simulator.run(ready, shots=shots, noise_model=noise).result()
     return [result.get_counts(index) for index in range(len(ready))]
 
