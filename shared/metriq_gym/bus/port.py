@@ -3,9 +3,10 @@
 A handler's end decides what becomes of its delivery:
 
 - it returns: acknowledged;
-- it raises `Transient`: redelivered after a growing, jittered pause, without limit on the count;
-- it raises anything else, or its process dies: redelivered at once, at most `DELIVERY_LIMIT` times, then moved
-  to the dead-letter queue.
+- it raises `Transient`: delivered again after a pause (`RETRY_PAUSES`), as often as it takes, and other
+  deliveries take its place meanwhile;
+- it raises anything else, or its process dies: delivered again at once until it was tried `DELIVERY_LIMIT`
+  times, then moved to the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from metriq_gym.messages import Message
 DELIVERY_LIMIT = 10
 """How often a delivery that fails in an unexpected way is tried before it is dead-lettered."""
 
+RETRY_PAUSES = (1.0, 5.0, 30.0)
+"""Seconds until the first, second and any further retry of a `Transient` failure; each is jittered downwards."""
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A service's queue and the routing keys it is bound to."""
+    """A service's queue and the routing keys it is bound to, with AMQP's wildcards ``*`` and ``#``."""
 
     name: str
     routing_keys: tuple[str, ...]
@@ -45,7 +49,7 @@ class Delivery:
     message_id: str | None = None
     correlation_id: str | None = None
     attempt: int = 1
-    """1 on the first delivery, as far as the queue can tell."""
+    """1 on the first delivery, as far as the queue can tell; every retry of either kind adds one."""
     headers: Mapping[str, Any] = field(default_factory=dict)
 
 

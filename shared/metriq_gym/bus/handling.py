@@ -1,0 +1,67 @@
+"""What becomes of one delivery: run its handler inside the sender's trace, log how it went, name the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from enum import Enum, auto
+
+import structlog
+
+from metriq_gym import traceparent
+from metriq_gym.bus.port import Delivery, Handler
+from metriq_gym.errors import Transient
+
+logger = structlog.get_logger()
+
+
+class Outcome(Enum):
+    """What the queue is to do with the delivery."""
+
+    DONE = auto()
+    """Forget it."""
+    LATER = auto()
+    """Deliver it again after a pause; this try does not count against the limit."""
+    AGAIN = auto()
+    """Deliver it again now; this try counts."""
+
+
+async def handle(handler: Handler, delivery: Delivery) -> Outcome:
+    """Run `handler` and turn its end into an `Outcome`. Raises only if our own task is cancelled."""
+    started = time.perf_counter()
+
+    def circumstances() -> dict[str, object]:
+        return {
+            "job_id": delivery.correlation_id,
+            "delivery": delivery.message_id,
+            "routing_key": delivery.routing_key,
+            "attempt": delivery.attempt,
+            "duration_ms": round(1000 * (time.perf_counter() - started), 3),
+        }
+
+    with traceparent.continued(delivery.headers.get("traceparent")):
+        try:
+            await handler(delivery)
+        except Transient as error:
+            logger.warning("delivery.postponed", reason=str(error), **circumstances())
+            return Outcome.LATER
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _cancelled():
+                raise
+            logger.exception("delivery.failed", **circumstances())
+            return Outcome.AGAIN
+        logger.info("delivery.handled", **circumstances())
+        return Outcome.DONE
+
+
+def retry_pause(pauses: Sequence[float], postponed: int) -> float:
+    """Return the seconds to wait before the next try of what was postponed `postponed` times before."""
+    return pauses[min(postponed, len(pauses) - 1)] * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _cancelled() -> bool:
+    """Whether it is our own task that is cancelled, not something that the handler awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,170 @@
+"""The message queue inside one process, for the embedded runtime and for tests; what it holds ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Self
+
+from metriq_gym import traceparent
+from metriq_gym.bus.handling import Outcome, handle, retry_pause
+from metriq_gym.bus.port import DELIVERY_LIMIT, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
+from metriq_gym.errors import Transient, Unroutable
+from metriq_gym.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A delivery that failed too often, and the name of the queue it was in."""
+
+    queue: str
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    delivery: Delivery
+    failed: int = 0
+    postponed: int = 0
+
+
+class _Queue:
+    """What waits for one service. A place is taken from publishing until the message is done with."""
+
+    def __init__(self, capacity: int) -> None:
+        self.places = asyncio.Semaphore(capacity)
+        self.ready: asyncio.Queue[_Entry] = asyncio.Queue()
+
+
+class MemoryBus:
+    """A `Bus` in memory. `dead_letters` holds what failed too often."""
+
+    def __init__(
+        self,
+        *,
+        queues: Sequence[Queue] = QUEUES,
+        capacity: int = 10_000,
+        retry_pauses: Sequence[float] = RETRY_PAUSES,
+        patience: float = 30.0,
+    ) -> None:
+        """A queue takes `capacity` messages; publishing to a full one waits for at most `patience` seconds."""
+        self._bindings = {queue.name: queue.routing_keys for queue in queues}
+        self._queues = {queue.name: _Queue(capacity) for queue in queues}
+        self._retry_pauses = tuple(retry_pauses)
+        self._patience = patience
+        self._subscriptions: list[MemorySubscription] = []
+        self._connected = False
+        self.dead_letters: list[DeadLetter] = []
+
+    async def __aenter__(self) -> Self:
+        self._connected = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for subscription in self._subscriptions:
+            await subscription.stop()
+        self._connected = False
+
+    @property
+    def connected(self) -> bool:
+        return self._connected
+
+    async def publish(self, message: Message) -> None:
+        delivery = Delivery(
+            routing_key=message.routing_key,
+            body=message.model_dump_json().encode(),
+            message_id=message.message_id,
+            correlation_id=message.correlation_id,
+            headers={"traceparent": traceparent.current()},
+        )
+        bound = list(self._bound(message.routing_key))
+        if message.has_consumer and not bound:
+            raise Unroutable(f"No queue is bound to receive {message.routing_key}.")
+        for name in bound:
+            queue = self._queues[name]
+            try:
+                await asyncio.wait_for(queue.places.acquire(), self._patience)
+            except TimeoutError as error:
+                raise Transient(f"{name} has been full for {self._patience:g} s.") from error
+            queue.ready.put_nowait(_Entry(delivery))
+
+    async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> MemorySubscription:
+        subscription = MemorySubscription(self, queue.name, handler, prefetch)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def _bound(self, routing_key: str) -> Iterator[str]:
+        words = routing_key.split(".")
+        for name, patterns in self._bindings.items():
+            if any(_matches(pattern.split("."), words) for pattern in patterns):
+                yield name
+
+    def _settle(self, name: str, entry: _Entry, outcome: Outcome) -> None:
+        queue = self._queues[name]
+        again = replace(entry.delivery, attempt=entry.delivery.attempt + 1)
+        match outcome:
+            case Outcome.LATER:
+                pause = retry_pause(self._retry_pauses, entry.postponed)
+                later = _Entry(again, postponed=entry.postponed + 1)
+                asyncio.get_running_loop().call_later(pause, queue.ready.put_nowait, later)
+            case Outcome.AGAIN if entry.failed + 1 < DELIVERY_LIMIT:
+                queue.ready.put_nowait(_Entry(again, entry.failed + 1, entry.postponed))
+            case Outcome.AGAIN:
+                self.dead_letters.append(DeadLetter(name, entry.delivery))
+                queue.places.release()
+            case Outcome.DONE:
+                queue.places.release()
+
+
+class MemorySubscription:
+    """A consumer of one queue of a `MemoryBus`."""
+
+    def __init__(self, bus: MemoryBus, name: str, handler: Handler, prefetch: int) -> None:
+        self._bus = bus
+        self._name = name
+        self._handler = handler
+        self._slots = asyncio.Semaphore(prefetch)
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._taking = asyncio.create_task(self._take())
+
+    @property
+    def healthy(self) -> bool:
+        return not self._taking.done()
+
+    async def stop(self) -> None:
+        self._taking.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._taking
+        while self._in_hand:
+            await asyncio.wait(self._in_hand)
+
+    async def _take(self) -> None:
+        ready = self._bus._queues[self._name].ready
+        while True:
+            await self._slots.acquire()
+            # Nothing is awaited between here and the task, so stopping cannot lose what was taken.
+            task = asyncio.create_task(self._handle(await ready.get()))
+            self._in_hand.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._in_hand.discard(task)
+        self._slots.release()
+
+    async def _handle(self, entry: _Entry) -> None:
+        outcome = await handle(self._handler, entry.delivery)
+        self._bus._settle(self._name, entry, outcome)
+
+
+def _matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
+    """AMQP topic matching: ``*`` is exactly one word, ``#`` any number of them."""
+    match pattern:
+        case []:
+            return not words
+        case ["#", *rest]:
+            return any(_matches(rest, words[start:]) for start in range(len(words) + 1))
+        case [first, *rest]:
+            return bool(words) and first in ("*", words[0]) and _matches(rest, words[1:])
+    raise AssertionError(pattern)

@@ -1,0 +1,77 @@
+"""The message queue on RabbitMQ, 3.10 or later, by aio-pika."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Self
+
+from aio_pika import DeliveryMode
+from aio_pika import Message as AMQPMessage
+
+from metriq_gym import traceparent
+from metriq_gym.bus.port import QUEUES, RETRY_PAUSES, Handler, Queue
+from metriq_gym.bus.rabbitmq import topology
+from metriq_gym.bus.rabbitmq.connection import Settings
+from metriq_gym.bus.rabbitmq.publisher import Publisher
+from metriq_gym.bus.rabbitmq.subscription import RabbitMQSubscription
+from metriq_gym.messages import Message
+
+
+class RabbitMQBus:
+    """A `Bus` on RabbitMQ: one connection for publishing and one for each consumer."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        app_id: str,
+        queues: Sequence[Queue] = QUEUES,
+        retry_pauses: Sequence[float] = RETRY_PAUSES,
+        patience: float = 30.0,
+    ) -> None:
+        """`app_id` names the sender in what it publishes.
+
+        `patience` is the longest wait, in seconds, for a lost connection to come back or a confirmation to arrive.
+        """
+        self._app_id = app_id
+        self._settings = Settings(url, app_id, tuple(queues), tuple(retry_pauses), patience)
+        self._publisher = Publisher(self._settings)
+        self._subscriptions: list[RabbitMQSubscription] = []
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._publisher.start()
+        except BaseException:
+            await self._publisher.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for subscription in self._subscriptions:
+            await subscription.stop()
+        await self._publisher.stop()
+
+    @property
+    def connected(self) -> bool:
+        return self._publisher.connected
+
+    async def publish(self, message: Message) -> None:
+        amqp = AMQPMessage(
+            message.model_dump_json().encode(),
+            content_type="application/json",
+            delivery_mode=DeliveryMode.PERSISTENT,
+            message_id=message.message_id,
+            correlation_id=message.correlation_id,
+            type=message.routing_key,
+            app_id=self._app_id,
+            timestamp=datetime.now(UTC),
+            headers={"traceparent": traceparent.current()},
+        )
+        await self._publisher.publish(topology.EVENTS, message.routing_key, amqp, mandatory=message.has_consumer)
+
+    async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> RabbitMQSubscription:
+        subscription = RabbitMQSubscription(self._settings, self._publisher, queue, handler, prefetch)
+        self._subscriptions.append(subscription)
+        await subscription.start()
+        return subscription

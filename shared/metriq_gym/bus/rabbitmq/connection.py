@@ -1,0 +1,90 @@
+"""Being connected: a channel with the topology declared, opened anew whenever it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+
+from metriq_gym.bus.port import Queue
+from metriq_gym.bus.rabbitmq import topology
+from metriq_gym.errors import Transient
+
+logger = structlog.get_logger()
+
+HEARTBEAT = 20
+"""Seconds; a peer that is silent for about three of them is taken for dead."""
+CONNECT_TIMEOUT = 10.0
+RECONNECT_PAUSES = (0.1, 5.0)
+"""Seconds before the first try to connect again, and at most before any other."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the broker is and what must exist there."""
+
+    url: str
+    app_id: str
+    queues: Sequence[Queue]
+    retry_pauses: Sequence[float]
+    patience: float
+    """Seconds that a caller waits for a lost connection or a confirmation before it hears `Transient`."""
+
+
+@contextmanager
+def broker_errors() -> Iterator[None]:
+    """Raise `Transient` for whatever the broker or the way to it does to us."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # The client library cancels what waits for a channel that is being closed.
+        raise Transient("The connection to RabbitMQ was closed.") from error
+    except TimeoutError as error:
+        raise Transient("RabbitMQ did not answer in time.") from error
+    except CONNECTION_EXCEPTIONS as error:
+        raise Transient(f"RabbitMQ: {type(error).__name__}: {error}") from error
+
+
+async def stay_connected(settings: Settings, purpose: str, use: Callable[[AbstractChannel], Awaitable[None]]) -> None:
+    """Open a channel and `use` it; when it ends, because the channel is lost or for any other reason, again."""
+    first, longest = RECONNECT_PAUSES
+    pause = first
+    while True:
+        try:
+            with broker_errors():
+                async with _channel(settings, purpose) as channel:
+                    pause = first
+                    await use(channel)
+            logger.warning("bus.disconnected", purpose=purpose)
+        except Transient as error:
+            logger.warning("bus.disconnected", purpose=purpose, reason=str(error))
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+        pause = min(2 * pause, longest)
+
+
+@asynccontextmanager
+async def _channel(settings: Settings, purpose: str) -> AsyncIterator[AbstractChannel]:
+    connection = await aio_pika.connect(
+        settings.url,
+        timeout=CONNECT_TIMEOUT,
+        heartbeat=HEARTBEAT,
+        client_properties={"connection_name": f"{settings.app_id} {purpose}"},
+    )
+    try:
+        async with asyncio.timeout(settings.patience):
+            channel = await connection.channel(on_return_raises=True)
+            await topology.declare(channel, settings.queues, settings.retry_pauses)
+        yield channel
+    finally:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await connection.close()

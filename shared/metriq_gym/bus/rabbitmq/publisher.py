@@ -1,0 +1,71 @@
+"""Publishing: persistent, with confirms, at most `WINDOW` unconfirmed at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from weakref import WeakValueDictionary
+
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import PublishError
+
+from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
+from metriq_gym.errors import Unroutable
+
+WINDOW = 100
+"""Unconfirmed messages in flight: enough to hide the round trip, few enough to bound what a crash repeats."""
+
+
+class Publisher:
+    """A connection of its own for publishing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._window = asyncio.Semaphore(WINDOW)
+        self._one_by_one: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._channel: AbstractChannel | None = None
+        self._opened = asyncio.Event()
+        self._connection: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self._opened.is_set()
+
+    async def start(self) -> None:
+        """Connect. Raises `Transient` if that takes longer than `patience`."""
+        self._connection = asyncio.create_task(stay_connected(self._settings, "publish", self._use))
+        with broker_errors():
+            async with asyncio.timeout(self._settings.patience):
+                await self._opened.wait()
+
+    async def stop(self) -> None:
+        """Wait for the confirms of what is in flight and disconnect."""
+        for _ in range(WINDOW):
+            await self._window.acquire()
+        if self._connection is not None:
+            self._connection.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._connection
+
+    async def publish(self, exchange: str, routing_key: str, message: Message, *, mandatory: bool = True) -> None:
+        """Publish and return when the broker has confirmed. Raises `Unroutable` and `Transient`."""
+        # The client library tells returned messages by their id, so those with the same id go one by one.
+        same_id = self._one_by_one.setdefault(message.message_id or "", asyncio.Lock())
+        with broker_errors():
+            try:
+                async with asyncio.timeout(self._settings.patience), same_id, self._window:
+                    await self._opened.wait()
+                    assert self._channel is not None  # noqa: S101
+                    target = await self._channel.get_exchange(exchange, ensure=False)
+                    await target.publish(message, routing_key, mandatory=mandatory)
+            except PublishError as error:
+                raise Unroutable(f"No queue is bound to receive {routing_key} from {exchange}.") from error
+
+    async def _use(self, channel: AbstractChannel) -> None:
+        self._channel = channel
+        self._opened.set()
+        try:
+            await channel.closed()
+        finally:
+            self._opened.clear()

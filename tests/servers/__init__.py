@@ -1,0 +1,1 @@
+"""Real servers for the tests: given by the environment, else in Docker, else private native ones."""

@@ -1,0 +1,243 @@
+"""A RabbitMQ for the tests: the one in METRIQ_TEST_AMQP_URL, else in Docker, else a private native broker."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.error import URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
+
+from tests.servers import guard
+from tests.servers.discovery import NoServer, docker_answers, free_port, wait_until
+
+IMAGE = os.environ.get("RABBITMQ_IMAGE", "rabbitmq:4-management")
+SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+
+class Broker(Protocol):
+    """A running RabbitMQ with its management API."""
+
+    url: str
+    """AMQP URL of the virtual host ``/``."""
+    management_url: str
+
+
+class PrivateBroker(Broker, Protocol):
+    """A broker that a test may crash."""
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+
+    def start(self) -> None:
+        """Start it again with the data it had, and return when it answers."""
+
+    def remove(self) -> None:
+        """End it for good."""
+
+
+class NativeBroker:
+    """A rabbitmq-server of this machine, all of whose files are below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port, self._dist_port, self._epmd_port, management_port = (free_port() for _ in range(4))
+        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}/"
+        self.management_url = f"http://guest:guest@127.0.0.1:{management_port}"
+        folder.mkdir(parents=True, exist_ok=True)
+        cookie = folder / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        cookie.chmod(0o400)
+        (folder / "rabbitmq.conf").write_text(
+            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n"
+        )
+        (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        self._name = f"t{secrets.token_hex(6)}@localhost"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        folder = self._folder
+        environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(folder),
+            "RABBITMQ_NODENAME": self._name,
+            "RABBITMQ_NODE_PORT": str(self._port),
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "gen"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none.config"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+        }
+        # epmd in the foreground stays in the process group; the one that Erlang would start leaves it.
+        command = ["sh", "-c", f'epmd -port {self._epmd_port} & exec "{SERVER}"']
+        with (folder / "output").open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, guard.__file__, *command],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            wait_until(lambda: _answers("127.0.0.1", self._port), f"rabbitmq-server (see {folder}/output)")
+        except NoServer:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
+
+    remove = kill
+
+
+class DockerBroker:
+    """A RabbitMQ container; its ports on the host are fixed so that they outlive a restart."""
+
+    def __init__(self) -> None:
+        from testcontainers.core.container import DockerContainer
+
+        port, management_port = free_port(), free_port()
+        self._container = DockerContainer(IMAGE).with_bind_ports(5672, port).with_bind_ports(15672, management_port)
+        self._container.start()
+        self._host, self._port = self._container.get_container_host_ip(), port
+        self.url = f"amqp://guest:guest@{self._host}:{port}/"
+        self.management_url = f"http://guest:guest@{self._host}:{management_port}"
+        self._wait()
+
+    def _wait(self) -> None:
+        wait_until(lambda: _answers(self._host, self._port), IMAGE)
+
+    def kill(self) -> None:
+        self._container.get_wrapped_container().kill()
+
+    def start(self) -> None:
+        self._container.get_wrapped_container().start()
+        self._wait()
+
+    def remove(self) -> None:
+        self._container.stop()
+
+
+class GivenBroker:
+    """The broker that METRIQ_TEST_AMQP_URL names; METRIQ_TEST_AMQP_MANAGEMENT_URL says where its API is."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.management_url = os.environ.get(
+            "METRIQ_TEST_AMQP_MANAGEMENT_URL",
+            f"http://{parts.username or 'guest'}:{parts.password or 'guest'}@{parts.hostname}:15672",
+        )
+
+
+@contextmanager
+def private_broker(folder: Path) -> Iterator[PrivateBroker]:
+    """A broker of one's own, in Docker if an engine answers, else native with its files below `folder`."""
+    broker: PrivateBroker
+    if docker_answers():
+        broker = DockerBroker()
+    else:
+        _install_if_missing()
+        broker = NativeBroker(folder)
+    try:
+        yield broker
+    finally:
+        broker.remove()
+
+
+@contextmanager
+def shared_broker(folder: Path) -> Iterator[Broker]:
+    """The broker for a whole test run."""
+    if url := os.environ.get("METRIQ_TEST_AMQP_URL"):
+        yield GivenBroker(url)
+    else:
+        with private_broker(folder) as broker:
+            yield broker
+
+
+@contextmanager
+def virtual_host(broker: Broker) -> Iterator[str]:
+    """The AMQP URL of a fresh virtual host, which is deleted afterwards with all in it."""
+    name = f"test-{secrets.token_hex(6)}"
+    # The management API answers a little later than the AMQP port.
+    wait_until(lambda: _manage(broker, "PUT", f"/api/vhosts/{name}"), f"{broker.management_url}/api", seconds=30)
+    user = quote(urlsplit(broker.url).username or "guest", safe="")
+    everything = b'{"configure": ".*", "write": ".*", "read": ".*"}'
+    _manage(broker, "PUT", f"/api/permissions/{name}/{user}", everything)
+    try:
+        yield urlsplit(broker.url)._replace(path=f"/{name}").geturl()
+    finally:
+        _manage(broker, "DELETE", f"/api/vhosts/{name}")
+
+
+def _manage(broker: Broker, method: str, path: str, body: bytes | None = None) -> bool:
+    """Call the management API; False while nothing listens there."""
+    parts = urlsplit(broker.management_url)
+    credentials = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
+    request = Request(
+        f"{parts.scheme}://{parts.hostname}:{parts.port}{path}",
+        data=body,
+        method=method,
+        headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
+    )
+    try:
+        with urlopen(request, timeout=30):
+            return True
+    except ConnectionError:
+        return False
+    except URLError as error:
+        if isinstance(error.reason, ConnectionError):
+            return False
+        raise
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether a broker speaks AMQP 0-9-1 there."""
+    try:
+        with socket.create_connection((host, port), timeout=5) as connection:
+            connection.sendall(b"AMQP\x00\x00\x09\x01")
+            return connection.recv(1) == b"\x01"
+    except OSError:
+        return False
+
+
+def _install_if_missing() -> None:
+    if SERVER.exists():
+        return
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "rabbitmq-server"]):
+            done: subprocess.CompletedProcess[Any] = subprocess.run(
+                command, env=environment, stdout=subprocess.DEVNULL, check=False
+            )
+            if done.returncode != 0:
+                break
+    if not SERVER.exists():
+        raise NoServer(
+            "The tests need a RabbitMQ: set METRIQ_TEST_AMQP_URL, or start Docker, "
+            "or install rabbitmq-server (Debian: apt-get install rabbitmq-server)."
+        )
