@@ -1,0 +1,52 @@
+"""From a job's counts to its result. Runs where no provider and no simulator is installed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metriq_gym import benchmarks
+from metriq_gym.benchmarks.benchmark import RunResult
+from metriq_gym.errors import Permanent
+from metriq_gym.packing import unpack_counts
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The packed counts of consecutive circuits of one run, the first of them at position `first`."""
+
+    run: int
+    first: int
+    counts: bytes
+    execution_seconds: float | None
+
+
+def score(
+    config: Mapping[str, Any], seed: int, data: Mapping[str, Any], runs: Sequence[int], shares: Iterable[Share]
+) -> dict[str, Any]:
+    """Return the ``results`` object of the record: every metric, and ``score`` where there is one."""
+    kind = benchmarks.load(config["benchmark_name"])
+    benchmark = kind.from_config(config, seed)
+    result = benchmark.poll_handler(kind.data_type.model_validate(data), regroup(runs, shares))
+    return result.record()
+
+
+def regroup(runs: Sequence[int], shares: Iterable[Share]) -> list[RunResult]:
+    """Put counts back in the order of the circuits: one `RunResult` per run, one `Counter` per circuit.
+
+    `runs` is the number of circuits of each run. Counts of a circuit whose shots were shared out are added up.
+    Raises `Permanent` when a circuit has none.
+    """
+    counts = [[Counter[str]() for _ in range(circuits)] for circuits in runs]
+    seconds: list[list[float]] = [[] for _ in runs]
+    for share in shares:
+        for position, each in enumerate(unpack_counts(share.counts), start=share.first):
+            counts[share.run][position].update(each)
+        if share.execution_seconds is not None:
+            seconds[share.run].append(share.execution_seconds)
+    for run, circuits in enumerate(counts):
+        if missing := [position for position, each in enumerate(circuits) if not each]:
+            raise Permanent(f"no counts for circuits {missing[:10]} of run {run}")
+    return [RunResult(each, sum(spent) if spent else None) for each, spent in zip(counts, seconds, strict=True)]

@@ -1,0 +1,91 @@
+"""Everything an operator can set: environment variables with the prefix METRIQ_, or ``…_FILE`` naming a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "METRIQ_"
+
+
+class Settings(BaseSettings):
+    """The settings table; the README lists it."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    amqp_url: SecretStr | None = Field(
+        default=None, description="RabbitMQ to use, amqp://user:password@host/vhost. Unset: embedded, in memory."
+    )
+    mongo_url: SecretStr | None = Field(
+        default=None, description="MongoDB replica set to use, mongodb://… Unset: embedded, a private mongod."
+    )
+    mongo_database: str = Field(default="metriq", min_length=1, description="Name of the database.")
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("metriq-gym"), description="Where the embedded runtime keeps its data."
+    )
+    export_dir: Path = Field(default=Path("results"), description="Root below which result files are written.")
+
+    prefetch: int = Field(default=16, ge=1, le=1000, description="Messages a service handles at once.")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        description="Worker processes for building, simulating and scoring.",
+    )
+    aer_memory_mib: int = Field(default=2048, ge=1, description="Most memory one Aer simulation may take, in MiB.")
+    lease_seconds: float = Field(
+        default=30, gt=0, description="How long a crashed worker's job or task stays with it before another takes over."
+    )
+    poll_seconds: float = Field(default=1, gt=0, description="How often an idle poller looks for due tasks.")
+    reconcile_seconds: float = Field(
+        default=30, gt=0, description="How long a job may stand still before its message is published again."
+    )
+    max_message_bytes: int = Field(default=2**20, ge=1, description="Largest request body that is accepted, in bytes.")
+    grace_seconds: float = Field(default=30, ge=0, description="How long work in hand may go on after SIGTERM.")
+
+    http_host: str = Field(default="127.0.0.1", description="Address that serves /livez and /readyz.")
+    http_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port for the same; unset: 8081 dispatcher, 8082 poller, 8083 scorer, 8084 exporter, 8080 all.",
+    )
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then files the environment names."""
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """Reads METRIQ_X from the file that METRIQ_X_FILE names, as containers mount secrets."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        return (None if path is None else Path(path).read_text(encoding="utf-8").strip()), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def table() -> str:
+    """Return the settings as a Markdown table."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default_factory or field.default is None else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
