@@ -1,7 +1,7 @@
 """The 24 one-qubit Clifford gates: as words of named gates, and as maps of Pauli operators.
 
-Element k = h + 2·r + 6·p applies H h times, then nothing, SX† or S (r = 0, 1, 2), then I, X, Y or Z (p). This is
-the numbering of Qiskit Experiments. The words use only gates that stabiliser simulators know.
+Element k = h + 2·r + 6·p applies H h times, then nothing, SX† or S (r = 0, 1, 2), then I, X, Y or Z (p).
+This is the numbering of Qiskit Experiments. The words use only gates that stabiliser simulators know.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ def _pauli_map(word: tuple[str, ...]) -> NDArray[np.uint8]:
     return total
 
 
-INVERSE_PAULI_MAPS: NDArray[np.uint8] = np.array([_pauli_map(word) for word in WORDS])[
-    :, ::-1, ::-1
-].transpose(0, 2, 1)
+INVERSE_PAULI_MAPS: NDArray[np.uint8] = np.array([_pauli_map(word) for word in WORDS])[:, ::-1, ::-1].transpose(0, 2, 1)
 """Shape (24, 2, 2): (x, z) → (x′, z′) modulo 2 under C†PC, up to sign.
 
 A 2×2 matrix of determinant 1 modulo 2 is inverted by exchanging its diagonal entries.

@@ -1,0 +1,189 @@
+"""Quantum Volume: how often a device returns the outcomes that ideal random square circuits favour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import copysign, inf, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit.library import quantum_volume
+from scipy.stats import norm
+
+from metriq_gym.benchmarks.benchmark import (
+    Benchmark,
+    BenchmarkData,
+    BenchmarkResult,
+    BenchmarkScore,
+    Counts,
+    Device,
+    RunResult,
+)
+from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.errors import Permanent, Unsupported
+
+THRESHOLD = 2 / 3
+"""Heavy-output probability a device must exceed."""
+MAX_QUBITS = 24
+"""Widest circuit whose heavy outputs are worked out: 16 bytes · 2^24 make a state vector of 256 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuantumVolumeParams:
+    """Configuration of `QuantumVolume`."""
+
+    num_qubits: int
+    shots: int
+    trials: int
+    confidence_level: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuantumVolumeResult(BenchmarkResult):
+    """`hog_prob` and `xeb` are means over the trials."""
+
+    num_qubits: int
+    trials: int
+    hog_prob: BenchmarkScore
+    xeb: float
+    p_value: float
+    confidence_pass: bool
+    hog_pass: bool
+
+    def compute_score(self) -> BenchmarkScore:
+        """Return `hog_prob`."""
+        return self.hog_prob
+
+
+class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
+    """Heavy-output generation with square circuits of random SU(4) on random pairs.
+
+    Source: Cross et al., PRA 100, 032328 (2019), arXiv:1811.12926. An output is heavy when its ideal
+    probability exceeds the median of all 2ⁿ.
+
+    The test is the paper's Algorithm 1 at any confidence level: with h the mean heavy-output frequency of m
+    circuits, σ = √(h(1 − h)/m) bounds the standard error of h whatever the spread between circuits, and
+    p = 1 − Φ((h − 2/3)/σ). `confidence_pass` is p < 1 − level; the paper's "mean minus two standard errors"
+    is level 0.977. The uncertainty quoted with `hog_prob` is the standard error estimated from the trials,
+    which is smaller, and None for a single trial.
+    """
+
+    params_type = QuantumVolumeParams
+
+    def dispatch_handler(self, device: Device) -> BenchmarkData:
+        """Run one circuit per trial; raises `Unsupported` beyond the device's or the scoring's width."""
+        params = self.params
+        require_qubits(device, params.num_qubits)
+        if params.num_qubits > MAX_QUBITS:
+            raise Unsupported(f"heavy outputs are computed exactly up to {MAX_QUBITS} qubits, not {params.num_qubits}")
+        circuits = list(self._circuits())
+        for circuit in circuits:
+            circuit.measure_all()
+        device.run(circuits, params.shots)
+        return BenchmarkData()
+
+    def poll_handler(self, job_data: BenchmarkData, result_data: Sequence[RunResult]) -> QuantumVolumeResult:
+        """Compare each trial's counts with its ideal probabilities, one state vector at a time."""
+        trials = [
+            score_trial(ideal_probabilities(circuit), counts)
+            for circuit, counts in zip(self._circuits(), result_data[0].counts, strict=True)
+        ]
+        heavy_frequencies, fidelities = zip(*trials, strict=True)
+        heavy = mean_with_error(heavy_frequencies)
+        p_value = p_value_above_threshold(heavy.value, len(trials))
+        return QuantumVolumeResult(
+            num_qubits=self.params.num_qubits,
+            trials=len(trials),
+            hog_prob=heavy,
+            xeb=float(np.mean(fidelities)),
+            p_value=p_value,
+            confidence_pass=p_value < 1 - self.params.confidence_level,
+            hog_pass=heavy.value > THRESHOLD,
+        )
+
+    def _circuits(self) -> Iterator[QuantumCircuit]:
+        width = self.params.num_qubits
+        for seed in np.random.default_rng(self.seed).integers(2**32, size=self.params.trials).tolist():
+            yield quantum_volume(width, width, seed=seed)
+
+
+def ideal_probabilities(circuit: QuantumCircuit) -> NDArray[np.float64]:
+    """Return the probability of each outcome, shape (2ⁿ,), qubit 0 the lowest bit.
+
+    For circuits of two-qubit unitaries only. The state is a tensor with one axis per qubit, permuted once
+    per layer so that its pairs come first; a matrix product then acts on the two leading pairs and leaves
+    them as the last axes, which brings up the next ones without moving any data.
+    """
+    width = circuit.num_qubits
+    order = list(range(width))[::-1]
+    state: NDArray[Any] = np.zeros(2**width, dtype=np.complex128)
+    state[0] = 1
+
+    def permuted(target: list[int]) -> NDArray[Any]:
+        axes = [order.index(qubit) for qubit in target]
+        return state.reshape((2,) * width).transpose(axes).reshape(-1)
+
+    for layer in _layers(circuit):
+        # The first qubit of a gate is the lower bit of its matrix's index, hence the later axis.
+        paired = [qubit for _, (low, high) in layer for qubit in (high, low)]
+        resting = [qubit for qubit in order if qubit not in paired]
+        state = permuted(paired + resting)
+        matrices = [matrix for matrix, _ in layer]
+        for first in range(0, len(matrices), 2):
+            matrix = matrices[first]
+            if first + 1 < len(matrices):
+                matrix = np.kron(matrix, matrices[first + 1])
+            state = (state.reshape(len(matrix), -1).T @ matrix.T).reshape(-1)
+        order = resting + paired
+    amplitudes = permuted(list(range(width))[::-1])
+    return amplitudes.real**2 + amplitudes.imag**2
+
+
+def _layers(circuit: QuantumCircuit) -> Iterator[list[tuple[NDArray[np.complex128], tuple[int, int]]]]:
+    """Group gates, in order, into sets on disjoint qubits."""
+    index = {qubit: number for number, qubit in enumerate(circuit.qubits)}
+    layer: list[tuple[NDArray[np.complex128], tuple[int, int]]] = []
+    busy: set[int] = set()
+    for instruction in circuit.data:
+        low, high = (index[qubit] for qubit in instruction.qubits)
+        if low in busy or high in busy:
+            yield layer
+            layer, busy = [], set()
+        layer.append((instruction.operation.to_matrix(), (low, high)))
+        busy |= {low, high}
+    yield layer
+
+
+def score_trial(probabilities: NDArray[np.float64], counts: Counts) -> tuple[float, float]:
+    """Return one trial's heavy-output frequency and linear cross-entropy fidelity.
+
+    With p(x) the ideal probabilities, N = 2ⁿ and ⟨p⟩ the mean of p over the shots, the fidelity is
+    (⟨p⟩ − 1/N)/(Σp² − 1/N): 1 for samples from p and 0 for uniform ones at every width. It agrees with
+    N⟨p⟩ − 1 (Arute et al., Nature 574, 505) for Porter–Thomas distributed p.
+    """
+    shots = sum(counts.values())
+    if shots < 1:
+        raise Permanent("the device returned no shots, so there is nothing to score")
+    outcomes = np.array([int(bitstring, 2) for bitstring in counts])
+    frequencies = np.array(list(counts.values())) / shots
+    sampled = probabilities[outcomes]
+    uniform = 1 / len(probabilities)
+    heavy = frequencies[sampled > np.median(probabilities)].sum()
+    fidelity = (sampled @ frequencies - uniform) / (probabilities @ probabilities - uniform)
+    return float(heavy), float(fidelity)
+
+
+def mean_with_error(values: Sequence[float]) -> BenchmarkScore:
+    """Return the mean and its standard error s/√m from the sample's standard deviation s."""
+    error = None if len(values) == 1 else float(np.std(values, ddof=1)) / sqrt(len(values))
+    return BenchmarkScore(float(np.mean(values)), error)
+
+
+def p_value_above_threshold(heavy: float, trials: int) -> float:
+    """Probability that a device at the threshold does this well (Cross et al., Algorithm 1, one-sided)."""
+    error = sqrt(heavy * (1 - heavy) / trials)
+    excess = heavy - THRESHOLD
+    return float(norm.sf(excess / error if error else copysign(inf, excess)))
