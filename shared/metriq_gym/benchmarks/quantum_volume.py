@@ -133,12 +133,12 @@ def ideal_probabilities(circuit: QuantumCircuit) -> NDArray[np.float64]:
         state = permuted(paired + resting)
         matrices = [matrix for matrix, _ in layer]
         for first in range(0, len(matrices), 2):
-            matrix = matrices[first]
+            matrix: NDArray[Any] = matrices[first]
             if first + 1 < len(matrices):
                 matrix = np.kron(matrix, matrices[first + 1])
             state = (state.reshape(len(matrix), -1).T @ matrix.T).reshape(-1)
         order = resting + paired
-    amplitudes = permuted(list(range(width))[::-1])
+    amplitudes: NDArray[np.complex128] = permuted(list(range(width))[::-1])
     return amplitudes.real**2 + amplitudes.imag**2
 
 
