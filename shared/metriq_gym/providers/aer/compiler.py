@@ -13,27 +13,107 @@ from metriq_gym.providers.provider import Device
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
+_GATES = (
+    "ccx ccz cp crx cry crz cswap csx cu cu1 cu3 cx cy cz diagonal ecr h id mcp mcphase mcx mcx_gray p pauli r rx "
+    "rxx ry ryy rz rzx rzz s sdg swap sx sxdg t tdg u u1 u2 u3 unitary x y z"
+)
+_CONTROL_FLOW = "if_else for_loop while_loop switch_case break_loop continue_loop"
+RUNNABLE = frozenset(f"{_GATES} {_CONTROL_FLOW} measure reset delay barrier".split())
+"""What the ideal simulator is given as it is; everything else is decomposed into it."""
+
 
 @dataclass(frozen=True, slots=True)
 class AerCompiler:
-    """Compiles for the ideal simulator or for a noisy profile."""
+    """Compiles for the ideal simulator or for a noisy profile, within `memory_bytes` per simulation."""
 
     memory_bytes: int
 
     def __call__(self, device: Device, circuits: Sequence[QuantumCircuit], seed: int) -> list[QuantumCircuit]:
-        from qiskit import transpile
-        from qiskit_aer import AerSimulator
+        """Compile `circuits`, one for one; `seed` fixes the transpiler's choices.
 
-        for circuit in circuits:
-            if not circuit.num_clbits:
-                raise Unsupported(f"{device.id} needs measurements; circuit {circuit.name!r} has none")
-        if device.id == devices.IDEAL:
-            return list(transpile(list(circuits), AerSimulator(), optimization_level=0, seed_transpiler=seed))
-        return list(
-            transpile(
-                list(circuits),
-                target=devices.backend(device.id).target,
-                optimization_level=1,
-                seed_transpiler=seed,
-            )
-        )
+        For the ideal simulator a circuit is only decomposed where it must be; nothing is optimised away. For a
+        noisy profile it is transpiled to the device's target at level 1, except that a circuit which already
+        addresses the device's qubits keeps them (see `addresses_device`).
+
+        Raises `Unsupported`, naming operation, qubit count and device, for a circuit that cannot run there, and
+        `NotFound` for an unknown device.
+        """
+        return [self._compile(device, circuit, seed) for circuit in circuits]
+
+    def _compile(self, device: Device, circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
+        from qiskit.transpiler.exceptions import TranspilerError
+
+        from metriq_gym.providers.aer.components import walk
+
+        where = f"{device.id} ({device.num_qubits} qubits) cannot run circuit {circuit.name!r}"
+        if circuit.parameters:
+            raise Unsupported(f"{where}: parameter {circuit.parameters[0].name!r} has no value")
+        if circuit.num_vars:
+            raise Unsupported(f"{where}: run-time variables are not supported")
+        if not any(instruction.name == "measure" for instruction, _ in walk(circuit)):
+            raise Unsupported(f"{where}: it has no measurements")
+        noisy = device.id != devices.IDEAL
+        if noisy and circuit.num_qubits > device.num_qubits:
+            raise Unsupported(f"{where}: it has {circuit.num_qubits} qubits")
+        try:
+            compiled = _for_profile(device, circuit, seed) if noisy else _for_ideal(circuit, seed)
+        except TranspilerError as error:
+            raise Unsupported(f"{where}: {error}") from error
+        known = devices.operations(device.id) | {"barrier"} if noisy else RUNNABLE
+        unknown = {instruction.name for instruction, _ in walk(compiled)} - known
+        if unknown:
+            raise Unsupported(f"{where}: it has no operation {', '.join(sorted(unknown))}")
+        self._check_memory(where, compiled, noisy=noisy)
+        return compiled
+
+    def _check_memory(self, where: str, circuit: QuantumCircuit, *, noisy: bool) -> None:
+        from metriq_gym.providers.aer.components import split
+        from metriq_gym.providers.aer.methods import plan_ideal, plan_noisy
+
+        try:
+            for component in split(circuit):
+                if noisy:
+                    plan_noisy(component, circuit, self.memory_bytes)
+                else:
+                    plan_ideal(component, self.memory_bytes)
+        except Unsupported as refusal:
+            raise Unsupported(f"{where}: it {refusal}") from None
+
+
+def addresses_device(device: Device, circuit: QuantumCircuit) -> bool:
+    """Whether the circuit's qubits are the device's: as many of them, and all gates on the device's edges."""
+    from metriq_gym.providers.aer.components import walk
+
+    if circuit.num_qubits != device.num_qubits:
+        return False
+    edges = set(device.edges or ())
+    return all(
+        instruction.is_control_flow()
+        or instruction.is_directive()
+        or len(qubits) < 2
+        or (len(qubits) == 2 and (min(qubits), max(qubits)) in edges)
+        for instruction, qubits in walk(circuit)
+    )
+
+
+def _for_ideal(circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
+    from qiskit import transpile
+
+    from metriq_gym.providers.aer.components import walk
+
+    if all(instruction.name in RUNNABLE for instruction, _ in walk(circuit)):
+        return circuit
+    return transpile(circuit, basis_gates=sorted(RUNNABLE), optimization_level=0, seed_transpiler=seed)
+
+
+def _for_profile(device: Device, circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
+    from qiskit import transpile
+
+    layout = list(range(device.num_qubits)) if addresses_device(device, circuit) else None
+    return transpile(
+        circuit,
+        target=devices.backend(device.id).target,
+        optimization_level=1,
+        initial_layout=layout,
+        seed_transpiler=seed,
+    )

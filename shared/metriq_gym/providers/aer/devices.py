@@ -25,6 +25,7 @@ IDEAL_QUBITS = 30
 
 _PACKAGE = "qiskit_ibm_runtime"
 _BACKENDS = "fake_provider.backends"
+_PREFIX = "fake_"
 
 
 def names() -> list[str]:
@@ -40,16 +41,14 @@ def describe(device_id: str) -> Device:
     folder = _profiles().get(device_id)
     if folder is None:
         known = get_close_matches(device_id, names(), n=3) or names()
-        raise NotFound(
-            f"unknown device {device_id!r} of provider {PROVIDER!r}; there are: {', '.join(known)}"
-        )
-    conf = json.loads((folder / f"conf_{folder.name}.json").read_text(encoding="utf-8"))
+        raise NotFound(f"unknown device {device_id!r} of provider {PROVIDER!r}; there are: {', '.join(known)}")
+    conf = _load(folder, "conf")
     return Device(
         PROVIDER,
         device_id,
         conf["n_qubits"],
         simulator=True,
-        edges=tuple(sorted({(min(pair), max(pair)) for pair in conf["coupling_map"] or ()})),
+        edges=_edges(conf, _load(folder, "props")),
         metadata={
             "noise": "device snapshot",
             "snapshot_of": conf["backend_name"],
@@ -62,8 +61,8 @@ def describe(device_id: str) -> Device:
 @cache
 def backend(device_id: str) -> Any:
     """The Qiskit backend of a noisy profile: its `target` is what circuits are compiled for."""
-    short = device_id.removeprefix("fake_")
-    module = import_module(f"{_PACKAGE}.{_BACKENDS}.{short}.{device_id}")
+    describe(device_id)
+    module = import_module(f"{_PACKAGE}.{_BACKENDS}.{device_id.removeprefix(_PREFIX)}.{device_id}")
     return next(
         thing()
         for thing in vars(module).values()
@@ -71,9 +70,33 @@ def backend(device_id: str) -> Any:
     )
 
 
+def operations(device_id: str) -> frozenset[str]:
+    """Names of the operations that a noisy profile has."""
+    return frozenset(backend(device_id).target.operation_names)
+
+
+@cache
+def noise_model(device_id: str) -> Any:
+    """Aer's noise model of a profile: gate errors, thermal relaxation and readout errors as calibrated."""
+    from qiskit_aer.noise import NoiseModel
+
+    return NoiseModel.from_backend(backend(device_id))
+
+
+def _edges(conf: Mapping[str, Any], props: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """Coupled pairs for which the snapshot has a two-qubit gate; a pair without one was out of order that day."""
+    calibrated = {frozenset(gate["qubits"]) for gate in props["gates"] if len(gate["qubits"]) == 2}
+    coupled = {frozenset(pair) for pair in conf["coupling_map"] or ()}
+    return tuple(sorted((min(pair), max(pair)) for pair in coupled & calibrated))
+
+
+def _load(folder: Path, kind: str) -> Any:
+    return json.loads((folder / f"{kind}_{folder.name}.json").read_text(encoding="utf-8"))
+
+
 def _profiles() -> Mapping[str, Path]:
     spec = find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         return {}
     folder = Path(spec.submodule_search_locations[0], *_BACKENDS.split("."))
-    return {f"fake_{conf.parent.name}": conf.parent for conf in folder.glob("*/conf_*.json")}
+    return {f"{_PREFIX}{conf.parent.name}": conf.parent for conf in folder.glob("*/conf_*.json")}

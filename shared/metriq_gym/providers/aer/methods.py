@@ -1,0 +1,127 @@
+"""Chooses how each component is simulated exactly, and says what that takes at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import pi
+
+from qiskit import QuantumCircuit
+
+from metriq_gym.errors import Unsupported
+from metriq_gym.providers.aer.components import Component, walk
+from metriq_gym.providers.aer.line import lay
+
+_CLIFFORD = "cx cy cz delay ecr h id measure pauli reset s sdg swap sx sxdg x y z"
+CLIFFORD = frozenset(_CLIFFORD.split())
+STABILIZER_FROM = 11
+"""Qubits from which a Clifford component is cheaper as a tableau than as a state vector."""
+STATE_VECTOR_TO = 20
+"""Qubits up to which a state vector (16 MiB) is preferred to a matrix product state."""
+DENSITY_MATRIX_TO = 8
+"""Qubits up to which one noisy density matrix is cheaper than a thousand noisy trajectories."""
+
+_COMPLEX = 16  # bytes
+_MIB = 2**20
+
+
+class Method(StrEnum):
+    """Aer's names of the simulation methods used; each gives the exact distribution of outcomes."""
+
+    STATE_VECTOR = "statevector"
+    DENSITY_MATRIX = "density_matrix"
+    STABILIZER = "stabilizer"
+    MATRIX_PRODUCT_STATE = "matrix_product_state"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to simulate a component: the circuit to give Aer, the method, and the most bytes its state takes."""
+
+    method: Method
+    circuit: QuantumCircuit
+    memory: int
+
+
+def plan_ideal(component: Component, memory_bytes: int) -> Plan:
+    """Choose a method for a component without noise. Raises `Unsupported` when none fits in memory."""
+    qubits = len(component.qubits)
+    circuit = component.circuit()
+    if qubits >= STABILIZER_FROM and is_clifford(circuit):
+        memory = tableau_bytes(qubits)
+        if memory <= memory_bytes:
+            return Plan(Method.STABILIZER, circuit, memory)
+    vector = state_vector_bytes(qubits)
+    if qubits > STATE_VECTOR_TO:
+        line = lay(component)
+        if line is not None and line.memory <= min(memory_bytes, vector):
+            return Plan(Method.MATRIX_PRODUCT_STATE, line.component.circuit(), line.memory)
+    if vector <= memory_bytes:
+        return Plan(Method.STATE_VECTOR, circuit, vector)
+    raise _too_big(qubits, memory_bytes)
+
+
+def plan_noisy(component: Component, whole: QuantumCircuit, memory_bytes: int) -> Plan:
+    """Choose a method for a component of `whole` on a noisy device. Raises `Unsupported` when none fits.
+
+    The component keeps the whole circuit's qubit numbers, by which the noise model knows it; Aer leaves out idle
+    qubits itself. The stabilizer method is not used: amplitude damping is not a Clifford channel.
+    """
+    qubits = len(component.qubits)
+    circuit = component.circuit(whole.qubits)
+    matrix = state_vector_bytes(2 * qubits)
+    if qubits <= DENSITY_MATRIX_TO and matrix <= memory_bytes and is_sampled(component):
+        return Plan(Method.DENSITY_MATRIX, circuit, matrix)
+    vector = state_vector_bytes(qubits)
+    if vector <= memory_bytes:
+        return Plan(Method.STATE_VECTOR, circuit, vector)
+    raise _too_big(qubits, memory_bytes)
+
+
+def state_vector_bytes(qubits: int) -> int:
+    """Size of a state vector in double precision."""
+    return int(_COMPLEX * 2**qubits)
+
+
+def tableau_bytes(qubits: int) -> int:
+    """Size of two stabilizer tableaux as Aer stores them: the state, and the copy it is sampled from."""
+    return 2 * 2 * qubits * (16 * (4 + qubits) + 16)
+
+
+def is_clifford(circuit: QuantumCircuit) -> bool:
+    """Whether Aer's stabilizer method can run every operation."""
+    return all(
+        instruction.name in CLIFFORD
+        or instruction.is_control_flow()
+        or (instruction.name == "rz" and _is_multiple(instruction.params[0], pi / 2))
+        for instruction, _ in walk(circuit)
+    )
+
+
+def is_sampled(component: Component) -> bool:
+    """Whether all shots can be drawn from one final state: nothing happens after a measurement, no reset."""
+    measured: set[object] = set()
+    for instruction in component.instructions:
+        if instruction.is_control_flow() or instruction.name == "reset":
+            return False
+        if not measured.isdisjoint(instruction.qubits):
+            return False
+        if instruction.name == "measure":
+            measured.update(instruction.qubits)
+    return True
+
+
+def _is_multiple(angle: float, unit: float) -> bool:
+    return abs(angle / unit - round(angle / unit)) < 1e-12
+
+
+def _too_big(qubits: int, memory_bytes: int) -> Unsupported:
+    most = max((memory_bytes // _COMPLEX).bit_length() - 1, 0)
+    return Unsupported(
+        f"needs {qubits} entangled qubits as one state vector ({_readable(state_vector_bytes(qubits))}); "
+        f"at most {most} qubits fit in {memory_bytes // _MIB} MiB"
+    )
+
+
+def _readable(size: int) -> str:
+    return f"{size / 2**30:,.0f} GiB" if size >= 2**30 else f"{size / _MIB:,.0f} MiB"
