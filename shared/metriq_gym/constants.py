@@ -10,6 +10,9 @@ class JobType(StrEnum):
     QML_KERNEL = "QML Kernel"
     WIT = "WIT"
     BERNSTEIN_VAZIRANI = "Bernstein-Vazirani"
+    PHASE_ESTIMATION = "Phase Estimation"
+    HIDDEN_SHIFT = "Hidden Shift"
+    QUANTUM_FOURIER_TRANSFORM = "Quantum Fourier Transform"
     CLOPS = "CLOPS"
     EPLG = "EPLG"
     MIRROR_CIRCUITS = "Mirror Circuits"
@@ -23,6 +26,9 @@ SCHEMA_MAPPING = {
     JobType.QML_KERNEL: "qml_kernel.schema.json",
     JobType.WIT: "wit.schema.json",
     JobType.BERNSTEIN_VAZIRANI: "bernstein_vazirani.schema.json",
+    JobType.PHASE_ESTIMATION: "phase_estimation.schema.json",
+    JobType.HIDDEN_SHIFT: "hidden_shift.schema.json",
+    JobType.QUANTUM_FOURIER_TRANSFORM: "quantum_fourier_transform.schema.json",
     JobType.CLOPS: "clops.schema.json",
     JobType.EPLG: "eplg.schema.json",
     JobType.MIRROR_CIRCUITS: "mirror_circuits.schema.json",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import IfElseOp
 
 
 def digest(circuits: Iterable[QuantumCircuit]) -> str:
@@ -29,10 +30,18 @@ def _canonical(circuit: QuantumCircuit) -> list[Any]:
                 [_parameter(parameter) for parameter in instruction.operation.params],
                 [qubits[qubit] for qubit in instruction.qubits],
                 [clbits[clbit] for clbit in instruction.clbits],
+                *_condition(instruction.operation, clbits),
             ]
             for instruction in circuit.data
         ],
     ]
+
+
+def _condition(operation: Any, clbits: dict[Any, int]) -> list[Any]:
+    if not isinstance(operation, IfElseOp):
+        return []
+    bit, value = operation.condition
+    return [clbits[bit], int(value)]
 
 
 def _parameter(parameter: Any) -> Any:
