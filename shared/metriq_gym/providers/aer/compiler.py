@@ -43,14 +43,14 @@ class AerCompiler:
     def _compile(self, device: Device, circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
         from qiskit.transpiler.exceptions import TranspilerError
 
-        from metriq_gym.providers.aer.components import walk
+        from metriq_gym.providers.aer.components import operations
 
         where = f"{device.id} ({device.num_qubits} qubits) cannot run circuit {circuit.name!r}"
         if circuit.parameters:
             raise Unsupported(f"{where}: parameter {circuit.parameters[0].name!r} has no value")
         if circuit.num_vars:
             raise Unsupported(f"{where}: run-time variables are not supported")
-        if not any(instruction.name == "measure" for instruction, _ in walk(circuit)):
+        if "measure" not in operations(circuit):
             raise Unsupported(f"{where}: it has no measurements")
         noisy = device.id != devices.IDEAL
         if noisy and circuit.num_qubits > device.num_qubits:
@@ -60,7 +60,7 @@ class AerCompiler:
         except TranspilerError as error:
             raise Unsupported(f"{where}: {error}") from error
         known = devices.operations(device.id) | {"barrier"} if noisy else RUNNABLE
-        unknown = {instruction.name for instruction, _ in walk(compiled)} - known
+        unknown = operations(compiled) - known
         if unknown:
             raise Unsupported(f"{where}: it has no operation {', '.join(sorted(unknown))}")
         self._check_memory(where, compiled, noisy=noisy)
@@ -70,38 +70,34 @@ class AerCompiler:
         from metriq_gym.providers.aer.components import split
         from metriq_gym.providers.aer.methods import plan_ideal, plan_noisy
 
+        plan = plan_noisy if noisy else plan_ideal
         try:
             for component in split(circuit):
-                if noisy:
-                    plan_noisy(component, circuit, self.memory_bytes)
-                else:
-                    plan_ideal(component, self.memory_bytes)
+                plan(component, self.memory_bytes)
         except Unsupported as refusal:
             raise Unsupported(f"{where}: it {refusal}") from None
 
 
 def addresses_device(device: Device, circuit: QuantumCircuit) -> bool:
     """Whether the circuit's qubits are the device's: as many of them, and all gates on the device's edges."""
-    from metriq_gym.providers.aer.components import walk
-
     if circuit.num_qubits != device.num_qubits:
         return False
     edges = set(device.edges or ())
+    number = {qubit: i for i, qubit in enumerate(circuit.qubits)}
     return all(
-        instruction.is_control_flow()
+        len(instruction.qubits) < 2
         or instruction.is_directive()
-        or len(qubits) < 2
-        or (len(qubits) == 2 and (min(qubits), max(qubits)) in edges)
-        for instruction, qubits in walk(circuit)
+        or tuple(sorted(number[qubit] for qubit in instruction.qubits)) in edges
+        for instruction in circuit.data
     )
 
 
 def _for_ideal(circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
     from qiskit import transpile
 
-    from metriq_gym.providers.aer.components import walk
+    from metriq_gym.providers.aer.components import operations
 
-    if all(instruction.name in RUNNABLE for instruction, _ in walk(circuit)):
+    if operations(circuit) <= RUNNABLE:
         return circuit
     return transpile(circuit, basis_gates=sorted(RUNNABLE), optimization_level=0, seed_transpiler=seed)
 

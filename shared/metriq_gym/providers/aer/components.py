@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from qiskit import QuantumCircuit
@@ -90,19 +90,21 @@ def split(circuit: QuantumCircuit) -> list[Component]:
     ]
 
 
-def walk(circuit: QuantumCircuit) -> Iterator[tuple[CircuitInstruction, tuple[int, ...]]]:
-    """Yield every instruction, those inside control flow too, with the outermost indices of its qubits."""
-    yield from _walk(circuit, tuple(range(circuit.num_qubits)))
+def operations(circuit: QuantumCircuit) -> set[str]:
+    """Names of all operations in `circuit`, those inside control flow too."""
+    names = set(circuit.count_ops())
+    if circuit.has_control_flow_op():
+        names.update(instruction.name for instruction in flatten(circuit.data))
+    return names
 
 
-def _walk(circuit: QuantumCircuit, outer: Sequence[int]) -> Iterator[tuple[CircuitInstruction, tuple[int, ...]]]:
-    index = dict(zip(circuit.qubits, outer, strict=True))
-    for instruction in circuit.data:
-        qubits = tuple(index[qubit] for qubit in instruction.qubits)
-        yield instruction, qubits
+def flatten(instructions: Iterable[CircuitInstruction]) -> Iterator[CircuitInstruction]:
+    """Yield every instruction, and after control flow those inside it."""
+    for instruction in instructions:
+        yield instruction
         if instruction.is_control_flow():
             for block in instruction.operation.blocks:
-                yield from _walk(block, qubits)
+                yield from flatten(block.data)
 
 
 def _read(operation: Instruction) -> Sequence[Clbit]:

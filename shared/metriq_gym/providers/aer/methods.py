@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import pi
 
-from qiskit import QuantumCircuit
-
 from metriq_gym.errors import Unsupported
-from metriq_gym.providers.aer.components import Component, walk
+from metriq_gym.providers.aer.components import Component, flatten
 from metriq_gym.providers.aer.line import lay
 
 _CLIFFORD = "cx cy cz delay ecr h id measure pauli reset s sdg swap sx sxdg x y z"
@@ -36,45 +34,44 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to simulate a component: the circuit to give Aer, the method, and the most bytes its state takes."""
+    """How to simulate a component, and the most bytes that its state takes."""
 
     method: Method
-    circuit: QuantumCircuit
+    component: Component
+    """The component as the method wants it: a matrix product state wants its qubits in line."""
     memory: int
 
 
 def plan_ideal(component: Component, memory_bytes: int) -> Plan:
     """Choose a method for a component without noise. Raises `Unsupported` when none fits in memory."""
     qubits = len(component.qubits)
-    circuit = component.circuit()
-    if qubits >= STABILIZER_FROM and is_clifford(circuit):
+    if qubits >= STABILIZER_FROM and is_clifford(component):
         memory = tableau_bytes(qubits)
         if memory <= memory_bytes:
-            return Plan(Method.STABILIZER, circuit, memory)
+            return Plan(Method.STABILIZER, component, memory)
     vector = state_vector_bytes(qubits)
     if qubits > STATE_VECTOR_TO:
         line = lay(component)
         if line is not None and line.memory <= min(memory_bytes, vector):
-            return Plan(Method.MATRIX_PRODUCT_STATE, line.component.circuit(), line.memory)
+            return Plan(Method.MATRIX_PRODUCT_STATE, line.component, line.memory)
     if vector <= memory_bytes:
-        return Plan(Method.STATE_VECTOR, circuit, vector)
+        return Plan(Method.STATE_VECTOR, component, vector)
     raise _too_big(qubits, memory_bytes)
 
 
-def plan_noisy(component: Component, whole: QuantumCircuit, memory_bytes: int) -> Plan:
-    """Choose a method for a component of `whole` on a noisy device. Raises `Unsupported` when none fits.
+def plan_noisy(component: Component, memory_bytes: int) -> Plan:
+    """Choose a method for a component with a device's noise. Raises `Unsupported` when none fits in memory.
 
-    The component keeps the whole circuit's qubit numbers, by which the noise model knows it; Aer leaves out idle
-    qubits itself. The stabilizer method is not used: amplitude damping is not a Clifford channel.
+    The stabilizer method is left out, because the amplitude damping of the profiles is not a Clifford channel; so
+    are matrix product states, because two-qubit noise widens the bonds and every shot is simulated anew.
     """
     qubits = len(component.qubits)
-    circuit = component.circuit(whole.qubits)
     matrix = state_vector_bytes(2 * qubits)
     if qubits <= DENSITY_MATRIX_TO and matrix <= memory_bytes and is_sampled(component):
-        return Plan(Method.DENSITY_MATRIX, circuit, matrix)
+        return Plan(Method.DENSITY_MATRIX, component, matrix)
     vector = state_vector_bytes(qubits)
     if vector <= memory_bytes:
-        return Plan(Method.STATE_VECTOR, circuit, vector)
+        return Plan(Method.STATE_VECTOR, component, vector)
     raise _too_big(qubits, memory_bytes)
 
 
@@ -88,13 +85,13 @@ def tableau_bytes(qubits: int) -> int:
     return 2 * 2 * qubits * (16 * (4 + qubits) + 16)
 
 
-def is_clifford(circuit: QuantumCircuit) -> bool:
+def is_clifford(component: Component) -> bool:
     """Whether Aer's stabilizer method can run every operation."""
     return all(
         instruction.name in CLIFFORD
         or instruction.is_control_flow()
         or (instruction.name == "rz" and _is_multiple(instruction.params[0], pi / 2))
-        for instruction, _ in walk(circuit)
+        for instruction in flatten(component.instructions)
     )
 
 

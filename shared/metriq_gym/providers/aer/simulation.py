@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
     from metriq_gym.providers.aer.components import Component
-    from metriq_gym.providers.aer.methods import Plan
+    from metriq_gym.providers.aer.methods import Method
     from metriq_gym.providers.aer.sampling import Outcomes
 
 _MIB = 2**20
@@ -30,7 +30,8 @@ _SHOTS_PER_JOB = 1_000_000
 class _Job:
     """One circuit for Aer, and the components (by circuit number) whose outcomes it stands for."""
 
-    plan: Plan
+    method: Method
+    circuit: QuantumCircuit
     uses: list[tuple[int, Component]] = field(default_factory=list)
 
 
@@ -55,9 +56,9 @@ class AerSimulation:
         parts: list[list[tuple[Sequence[int], Outcomes]]] = [[] for _ in circuits]
         seconds = 0.0
         for batch in _batches(self._jobs(circuits, shots, noisy=noise is not None)):
-            method, copies = batch[0].plan.method, len(batch[0].uses)
+            method, copies = batch[0].method, len(batch[0].uses)
             experiments = self._run(
-                [job.plan.circuit for job in batch],
+                [job.circuit for job in batch],
                 shots=copies * shots,
                 method=method,
                 noise_model=noise,
@@ -65,7 +66,7 @@ class AerSimulation:
             )
             for job, experiment in zip(batch, experiments, strict=True):
                 seconds += experiment.time_taken
-                outcomes = draw(experiment.data.counts, job.plan.circuit.num_clbits, copies, rng)
+                outcomes = draw(experiment.data.counts, job.circuit.num_clbits, copies, rng)
                 for (number, component), drawn in zip(job.uses, outcomes, strict=True):
                     parts[number].append((component.positions, drawn))
         counts = [join(mine, circuit.num_clbits, shots) for mine, circuit in zip(parts, circuits, strict=True)]
@@ -75,6 +76,7 @@ class AerSimulation:
         from metriq_gym.providers.aer.components import split
         from metriq_gym.providers.aer.methods import plan_ideal, plan_noisy
 
+        plan = plan_noisy if noisy else plan_ideal
         jobs: list[_Job] = []
         alike: dict[Hashable, _Job] = {}
         for number, circuit in enumerate(circuits):
@@ -83,12 +85,10 @@ class AerSimulation:
                 key = None if noisy else _key(component)
                 job = alike.get(key)
                 if key is None or job is None or (len(job.uses) + 1) * shots > _SHOTS_PER_JOB:
-                    plan = (
-                        plan_noisy(component, circuit, self.memory_bytes)
-                        if noisy
-                        else plan_ideal(component, self.memory_bytes)
-                    )
-                    job = alike[key] = _Job(plan)
+                    chosen = plan(component, self.memory_bytes)
+                    # The noise model knows qubits by number, so they keep theirs; Aer leaves out idle ones.
+                    alone = chosen.component.circuit(circuit.qubits if noisy else None)
+                    job = alike[key] = _Job(chosen.method, alone)
                     jobs.append(job)
                 job.uses.append((number, component))
         return jobs
@@ -120,16 +120,16 @@ def _batches(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
     """Group jobs that one Aer call can run: the same method and number of shots, not too many instructions."""
     groups: defaultdict[Hashable, list[_Job]] = defaultdict(list)
     for job in jobs:
-        groups[job.plan.method, len(job.uses)].append(job)
+        groups[job.method, len(job.uses)].append(job)
     for group in groups.values():
         batch: list[_Job] = []
         size = 0
         for job in group:
-            if batch and size + len(job.plan.circuit.data) > _INSTRUCTIONS_PER_CALL:
+            if batch and size + len(job.circuit.data) > _INSTRUCTIONS_PER_CALL:
                 yield batch
                 batch, size = [], 0
             batch.append(job)
-            size += len(job.plan.circuit.data)
+            size += len(job.circuit.data)
         yield batch
 
 
