@@ -11,12 +11,16 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
 from metriq_gym.errors import MetriqGymError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+_PRELOAD = ["qiskit.qpy", "qiskit.compiler", "qiskit_aer", "metriq_gym.plan", "metriq_gym.scoring"]
+"""Imported once, by the server that workers are forked from; what is not installed is passed over."""
 
 
 class WorkerDied(MetriqGymError):
@@ -29,8 +33,7 @@ class Pool:
     def __init__(self, size: int) -> None:
         self.size = size
         self._context = multiprocessing.get_context("forkserver")
-        # The server imports these once; workers forked from it have them and share the memory.
-        self._context.set_forkserver_preload(["qiskit", "qiskit.qpy", "metriq_gym.plan", "metriq_gym.packing"])
+        self._context.set_forkserver_preload(_PRELOAD)
         self._idle: asyncio.LifoQueue[ProcessPoolExecutor] = asyncio.LifoQueue()
         self._workers: set[ProcessPoolExecutor] = set()
 
@@ -43,6 +46,11 @@ class Pool:
         for worker in self._workers:
             _kill(worker)
         self._workers.clear()
+
+    def warm(self) -> None:
+        """Start the processes and their imports now, so that the first call need not wait for them."""
+        for worker in self._workers:
+            worker.submit(_nothing)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a picklable call in a worker, waiting for an idle one; raises `WorkerDied` if that process dies.
@@ -68,8 +76,11 @@ class Pool:
         return worker
 
 
+def _nothing() -> None: ...
+
+
 def _kill(worker: ProcessPoolExecutor) -> None:
-    processes: dict[int, Any] = worker._processes or {}  # no public way to stop a worker that is busy
+    processes = worker._processes or {}  # no public way to stop a worker that is busy
     for process in list(processes.values()):
         process.kill()
     worker.shutdown(wait=False, cancel_futures=True)

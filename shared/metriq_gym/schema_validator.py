@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,16 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
         raise InvalidRequest([Problem(f"{path}.{NAME_KEY}", f"{error}{hint}")]) from None
     properties = schema["properties"]
     complete = {key: prop["default"] for key, prop in properties.items() if "default" in prop} | dict(config)
+    complete = {key: _whole(value, properties.get(key, {})) for key, value in complete.items()}
     errors = Draft202012Validator(schema).iter_errors(complete)
     problems = [
         Problem(path + error.json_path.removeprefix("$"), _shorten(error.message))
         for error in sorted(errors, key=lambda error: error.json_path)
+    ]
+    problems += [
+        Problem(f"{path}.{key}", "must be a finite number")
+        for key, value in complete.items()
+        if isinstance(value, float) and not isfinite(value)
     ]
     if problems:
         raise InvalidRequest(problems)
@@ -59,6 +66,15 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
 def load_and_validate(file_path: str | Path) -> dict[str, Any]:
     """Read a configuration file, validate it and apply the schema's defaults."""
     return validate(json.loads(Path(file_path).read_text(encoding="utf-8")))[0]
+
+
+def _whole(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Turn 3.0 into 3 where an integer is due: to JSON Schema they are the same, to Python they are not."""
+    if isinstance(value, list):
+        return [_whole(item, schema.get("items", {})) for item in value]
+    if schema.get("type") == "integer" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 def _did_you_mean(word: str, known: Any) -> str:

@@ -29,7 +29,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("metriq-gym"), description="Where the embedded runtime keeps its data."
     )
-    export_dir: Path = Field(default=Path("results"), description="Root below which result files are written.")
+    export_dir: Path | None = Field(
+        default=None, description="Root below which result files are written. Unset: `results` in METRIQ_DATA_DIR."
+    )
 
     prefetch: int = Field(default=16, ge=1, le=1000, description="Messages a service handles at once.")
     workers: int = Field(
@@ -56,6 +58,11 @@ class Settings(BaseSettings):
         description="Port for the same; unset: 8081 dispatcher, 8082 poller, 8083 scorer, 8084 exporter, 8080 all.",
     )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
+
+    @property
+    def export_root(self) -> Path:
+        """Root below which result files are written."""
+        return self.export_dir or self.data_dir / "results"
 
     @classmethod
     def settings_customise_sources(

@@ -1,1 +1,40 @@
 """Where circuits run: the port every provider implements, and the providers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+
+from metriq_gym.errors import NotFound
+from metriq_gym.providers.aer.provider import AerProvider
+from metriq_gym.providers.provider import LocalProvider, Provider
+from metriq_gym.settings import Settings
+
+MIB = 2**20
+
+SHIPPED: Mapping[str, Callable[[Settings], Provider]] = {
+    "local": lambda settings: AerProvider(memory_bytes=settings.aer_memory_mib * MIB),
+}
+
+
+class Providers:
+    """The providers by name, each made from the settings when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made: dict[str, Provider] = {}
+
+    def get(self, name: str) -> Provider:
+        """Return a provider; raises `NotFound` naming those there are."""
+        if name not in SHIPPED:
+            close = get_close_matches(name, SHIPPED, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise NotFound(f"unknown provider {name!r}{hint} (known: {', '.join(SHIPPED)})")
+        if name not in self._made:
+            self._made[name] = SHIPPED[name](self._settings)
+        return self._made[name]
+
+    def local(self) -> dict[str, LocalProvider]:
+        """Return the providers whose tasks pollers run themselves."""
+        made = {name: self.get(name) for name in SHIPPED}
+        return {name: provider for name, provider in made.items() if isinstance(provider, LocalProvider)}

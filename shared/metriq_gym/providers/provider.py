@@ -50,10 +50,17 @@ class Compiler(Protocol):
 class Provider(Protocol):
     """Where circuits run."""
 
-    name: str
-    max_circuits_per_task: int
-    """How many circuits one task may carry."""
-    compiler: Compiler
+    @property
+    def name(self) -> str:
+        """What requests call it."""
+
+    @property
+    def max_circuits_per_task(self) -> int:
+        """How many circuits one task may carry."""
+
+    @property
+    def compiler(self) -> Compiler:
+        """Makes circuits ready for its devices."""
 
     async def devices(self) -> list[Device]:
         """All devices the provider offers."""
@@ -75,4 +82,6 @@ class Simulation(Protocol):
 class LocalProvider(Provider, Protocol):
     """A provider whose tasks are run by whichever poller claims them."""
 
-    simulation: Simulation
+    @property
+    def simulation(self) -> Simulation:
+        """Runs compiled circuits."""

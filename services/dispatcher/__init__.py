@@ -1,0 +1,5 @@
+"""The dispatcher: validates requests, builds and compiles circuits, and hands them to the provider."""
+
+from services.dispatcher.service import Dispatcher
+
+__all__ = ["Dispatcher"]

@@ -1,0 +1,93 @@
+"""Reading a job request that anyone may have published: every problem is found and named by its JSON path."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from metriq_gym.bus.port import Delivery
+from metriq_gym.errors import InvalidRequest, Problem
+from metriq_gym.messages import JobId, JobRequested
+from metriq_gym.schema_validator import validate
+
+MAX_DEPTH = 50
+_INT64 = range(-(2**63), 2**63)
+_job_id = TypeAdapter(JobId)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request whose form is right; its configuration has the schema's defaults applied."""
+
+    message: JobRequested
+    config: dict[str, Any]
+    warnings: list[Problem]
+
+
+def identify(delivery: Delivery) -> str:
+    """Return the id of the requested job, the same for every delivery of the same request, even a broken one.
+
+    It is the body's ``job_id`` if that can be read, else the message's id, else a digest of the body.
+    """
+    try:
+        body = from_json(delivery.body)
+    except ValueError:
+        body = None
+    candidates = (body.get("job_id") if isinstance(body, dict) else None, delivery.message_id)
+    for candidate in candidates:
+        try:
+            return _job_id.validate_python(candidate, strict=True)
+        except ValidationError:
+            continue
+    return f"request-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
+
+
+def check(delivery: Delivery, max_bytes: int) -> Checked:
+    """Parse and validate a request; raises `InvalidRequest` with everything that is wrong with it."""
+    if len(delivery.body) > max_bytes:
+        raise InvalidRequest([Problem("$", f"is {len(delivery.body):,} bytes; at most {max_bytes:,} are accepted")])
+    try:
+        body = from_json(delivery.body, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequest([Problem("$", f"is not JSON: {error}")]) from None
+    if not isinstance(body, dict):
+        raise InvalidRequest([Problem("$", "must be a JSON object")])
+    if problems := list(_unstorable(body, "$", 0)):
+        raise InvalidRequest(problems)
+    problems = []
+    try:
+        message = JobRequested.model_validate(body)
+    except ValidationError as error:
+        problems = [Problem(_path(each["loc"]), each["msg"]) for each in error.errors()]
+    try:
+        if "config" in body:
+            config, warnings = validate(body["config"], "$.config")
+    except InvalidRequest as error:
+        problems = [each for each in problems if not each.path.startswith("$.config")] + list(error.problems)
+    if problems:
+        raise InvalidRequest(problems)
+    return Checked(message, config, warnings)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+
+
+def _unstorable(value: Any, path: str, depth: int) -> Any:
+    """Yield what JSON allows and a document in the store does not."""
+    if depth > MAX_DEPTH:
+        yield Problem(path, f"is nested deeper than {MAX_DEPTH} levels")
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if "\0" in key:
+                yield Problem(f"{path}.{key!r}", "is a name with a NUL character")
+            yield from _unstorable(each, f"{path}.{key}", depth + 1)
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _unstorable(each, f"{path}[{index}]", depth + 1)
+    elif isinstance(value, int) and value not in _INT64:
+        yield Problem(path, "is an integer of more than 64 bits")

@@ -1,0 +1,37 @@
+"""The embedded runtime: all four services in this process, a memory bus, and a private `mongod`. No servers needed.
+
+Data is kept between runs, and jobs that an earlier run left unfinished are continued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.pool import Pool
+from metriq_gym.service import Context, running
+from metriq_gym.settings import Settings
+from metriq_gym.store import Store
+from metriq_gym.store.private_mongod import private_mongod
+from services.dispatcher import Dispatcher
+from services.dispatcher.reconciler import reconcile
+from services.exporter import Exporter
+from services.poller import Poller
+from services.scorer import Scorer
+
+
+@asynccontextmanager
+async def embedded(settings: Settings) -> AsyncIterator[Context]:
+    """Run the whole system while inside."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(Pool(settings.workers))
+        pool.warm()  # while mongod starts
+        url = await stack.enter_async_context(private_mongod(settings.data_dir / "mongod"))
+        store = await stack.enter_async_context(Store.at(url, settings.mongo_database))
+        bus = await stack.enter_async_context(MemoryBus())
+        context = Context(settings, bus, store, pool)
+        services = [kind(context) for kind in (Dispatcher, Poller, Scorer, Exporter)]
+        await stack.enter_async_context(running(services, settings.grace_seconds))
+        await reconcile(store, bus, 0)
+        yield context

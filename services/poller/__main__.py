@@ -1,0 +1,6 @@
+"""`python -m services.poller`."""
+
+from metriq_gym.service import main
+from services.poller import Poller
+
+main(Poller)

@@ -1,0 +1,154 @@
+"""The poller's handler and its loop.
+
+Consumes ``job.dispatched``, a wake-up; claims due tasks from the store, runs those of local providers in worker
+processes under a lease, and stores their counts; when a job's last task has ended it publishes ``job.completed``,
+or ``job.failed`` when one failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import structlog
+
+from metriq_gym.bus.port import POLLER, Delivery
+from metriq_gym.errors import IllegalTransition, LeaseLost, Transient
+from metriq_gym.health import Check
+from metriq_gym.lease import held
+from metriq_gym.loop import Loop
+from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
+from metriq_gym.pool import WorkerDied
+from metriq_gym.providers import Providers
+from metriq_gym.service import Context, Service
+from metriq_gym.store import Failure, Job, JobState, Task, TaskState
+from metriq_gym.store.documents import OPEN_TASKS
+from services.poller.simulate import simulate
+
+log = structlog.get_logger()
+
+_MAX_RUNS = 3
+"""How often a task may kill its worker process before it is given up."""
+
+
+class Poller(Service):
+    """From tasks with the provider to counts in the store."""
+
+    name = "poller"
+    queue = POLLER
+    default_port = 8082
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._local = Providers(context.settings).local()
+        self._running: set[asyncio.Task[None]] = set()
+        self._loop = Loop("claims", self._claim, self.settings.poll_seconds)
+
+    async def start(self) -> None:
+        """Begin to consume and to claim."""
+        await super().start()
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Claim nothing more; finish the tasks in hand, or hand them back when that takes too long."""
+        await self._loop.stop()
+        try:
+            await asyncio.gather(super().stop(), *self._running)
+        except asyncio.CancelledError:
+            for running in self._running:
+                running.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+            raise
+
+    def live_checks(self) -> dict[str, Check]:
+        """Return what must hold for the poller to be alive."""
+        return super().live_checks() | {"claims come round": self._loop.alive}
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Look for due tasks now, and see whether the job's have all ended."""
+        self._loop.wake()
+        await self._settle(JobDispatched.model_validate_json(delivery.body).job_id)
+
+    async def _claim(self) -> None:
+        """Claim as many tasks as there are idle workers."""
+        for name in self._local:
+            if (idle := self.pool.size - len(self._running)) > 0:
+                tasks = await self.store.tasks.claim(
+                    name, owner=self.instance, limit=idle, lease_seconds=self.settings.lease_seconds
+                )
+                for task in tasks:
+                    running = asyncio.create_task(self._run(task), name=task.id)
+                    self._running.add(running)
+                    running.add_done_callback(self._ended)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        self._loop.wake()
+
+    async def _run(self, task: Task) -> None:
+        """Run one claimed task. Whatever goes wrong, its lease ends and another poller can claim it."""
+        bound = log.bind(job_id=task.job_id, task=task.id)
+        try:
+            await self._simulate(task)
+        except LeaseLost:
+            bound.info("task went to another poller or has ended")
+        except Transient as error:
+            bound.warning("task will run again", error=str(error))
+        except asyncio.CancelledError:
+            await self.store.tasks.hand_back(task)
+            raise
+
+    async def _simulate(self, task: Task) -> None:
+        assert task.lease is not None  # noqa: S101  (we claimed it)
+        provider = self._local[task.provider]
+        work = self.pool.run(simulate, provider.simulation, task.device, task.circuits, task.shots, task.seed)
+        seconds = self.settings.lease_seconds
+        try:
+            counts, spent = await held(work, partial(self.store.tasks.renew, task, seconds), seconds)
+        except WorkerDied as error:
+            if task.lease.token < _MAX_RUNS:
+                await self.store.tasks.hand_back(task)
+                raise Transient(str(error)) from error
+            await self._give_up(task, f"{error} ({task.lease.token} times)")
+        except (LeaseLost, Transient):
+            raise
+        except Exception as error:
+            # Simulating is a pure function: what it raised once it would raise each time.
+            log.exception("simulation failed", job_id=task.job_id, task=task.id)
+            await self._give_up(task, f"{type(error).__name__}: {error}")
+        else:
+            await self.store.tasks.complete(task, counts, spent)
+            await self._settle(task.job_id)
+
+    async def _give_up(self, task: Task, error: str) -> None:
+        await self.store.tasks.fail(task, error)
+        # Failing the job is left to the handler of this message, which is delivered again if we crash.
+        await self.bus.publish(JobDispatched(job_id=task.job_id))
+
+    async def _settle(self, job_id: str) -> None:
+        """Move a job on if its tasks allow it, and say so."""
+        tasks = await self.store.tasks.count_by_state(job_id)
+        if TaskState.FAILED not in tasks and any(state in tasks for state in OPEN_TASKS):
+            return
+        job = await self.store.jobs.get(job_id)
+        if job.state is JobState.DISPATCHED:
+            if TaskState.FAILED in tasks:
+                job = await self._fail(job)
+            elif tasks.get(TaskState.COMPLETED, 0) == job.task_count:
+                job = await self._move(job, JobState.COMPLETED)
+        if job.state is JobState.COMPLETED:
+            await self.bus.publish(JobCompleted(job_id=job_id))
+        elif job.state is JobState.FAILED and job.failure is not None:
+            await self.store.tasks.cancel(job_id)
+            await self.bus.publish(JobFailed(job_id=job_id, outcome="error", reason=job.failure.reason))
+
+    async def _fail(self, job: Job) -> Job:
+        reason = await self.store.tasks.first_error(job.id) or "a task failed"
+        failure = Failure(outcome="error", reason=reason, source="poll")
+        return await self._move(job, JobState.FAILED, reason, failure=failure.model_dump())
+
+    async def _move(self, job: Job, target: JobState, cause: str = "", **fields: object) -> Job:
+        try:
+            return await self.store.jobs.move(job.id, target, service=self.name, cause=cause, fields=fields)
+        except IllegalTransition:
+            return await self.store.jobs.get(job.id)  # another poller saw the last task end as well

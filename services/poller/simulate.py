@@ -1,0 +1,12 @@
+"""One task's work in a worker process: circuits in, counts out, both packed."""
+
+from __future__ import annotations
+
+from metriq_gym.packing import pack_counts, unpack_circuits
+from metriq_gym.providers.provider import Simulation
+
+
+def simulate(simulation: Simulation, device: str, circuits: bytes, shots: int, seed: int) -> tuple[bytes, float]:
+    """Return the packed counts of packed circuits and the seconds the simulator spent."""
+    execution = simulation(device, unpack_circuits(circuits), shots, seed)
+    return pack_counts(execution.counts), execution.seconds

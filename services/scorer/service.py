@@ -1,0 +1,62 @@
+"""The scorer's handler.
+
+Consumes ``job.completed``; scores the counts of all the job's tasks; publishes ``job.scored``, or ``job.failed``
+when they cannot be scored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from metriq_gym.bus.port import SCORER, Delivery
+from metriq_gym.errors import IllegalTransition
+from metriq_gym.messages import JobCompleted, JobFailed, JobScored
+from metriq_gym.pool import WorkerDied
+from metriq_gym.scoring import Share, score
+from metriq_gym.service import Service
+from metriq_gym.store import Failure, Job, JobState
+
+log = structlog.get_logger()
+
+
+class Scorer(Service):
+    """From counts to a result."""
+
+    name = "scorer"
+    queue = SCORER
+    default_port = 8083
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Score one job."""
+        job = await self.store.jobs.get(JobCompleted.model_validate_json(delivery.body).job_id)
+        if job.state is JobState.COMPLETED:
+            job = await self._score(job)
+        if job.state is JobState.SCORED:
+            await self.bus.publish(JobScored(job_id=job.id))
+        elif job.state is JobState.FAILED and job.failure is not None:
+            await self.bus.publish(JobFailed(job_id=job.id, outcome="error", reason=job.failure.reason))
+
+    async def _score(self, job: Job) -> Job:
+        tasks = await self.store.tasks.of_job(job.id)
+        shares = [Share(task.run, task.first, task.counts, task.execution_seconds) for task in tasks]
+        spent = [task.execution_seconds for task in tasks if task.execution_seconds is not None]
+        try:
+            result = await self.pool.run(score, job.config, job.seed, job.data, job.runs, shares)
+        except WorkerDied:
+            raise  # counted: after some deliveries it is a dead letter
+        except Exception as error:
+            # Scoring is a pure function: what it raised once it would raise each time.
+            log.exception("scoring failed", job_id=job.id)
+            reason = f"{type(error).__name__}: {error}"
+            failure = Failure(outcome="error", reason=reason, source="score")
+            return await self._move(job, JobState.FAILED, reason, failure=failure.model_dump())
+        runtime = sum(spent) if spent else None
+        return await self._move(job, JobState.SCORED, "", result=result, runtime_seconds=runtime)
+
+    async def _move(self, job: Job, target: JobState, cause: str, **fields: Any) -> Job:
+        try:
+            return await self.store.jobs.move(job.id, target, service=self.name, cause=cause, fields=fields)
+        except IllegalTransition:
+            return await self.store.jobs.get(job.id)  # cancelled, or scored by another scorer

@@ -1,0 +1,70 @@
+"""A loop beside a service's handler: called again and again, woken early, stopped between two calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from metriq_gym.errors import Transient
+
+log = structlog.get_logger()
+
+_LATE = 60
+"""A loop that has not come round for this many seconds more than its pause is stuck."""
+
+
+class Loop:
+    """Calls `body` every `pause_seconds`, and at once when woken.
+
+    A `Transient` error is logged and the loop goes on. Any other ends it, and `alive` says so: better restarted
+    than half working.
+    """
+
+    def __init__(self, name: str, body: Callable[[], Awaitable[object]], pause_seconds: float) -> None:
+        self._name = name
+        self._body = body
+        self._pause = pause_seconds
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self._came_round = 0.0
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name=self._name)
+
+    def wake(self) -> None:
+        """Call the body again as soon as it is done."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Return when a call in progress is done."""
+        self._stopping = True
+        self.wake()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    async def alive(self) -> bool:
+        """Whether the loop comes round as it should."""
+        if self._task is None or self._task.done():
+            return False
+        return asyncio.get_running_loop().time() - self._came_round < self._pause + _LATE
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._came_round = asyncio.get_running_loop().time()
+            self._wake.clear()
+            try:
+                await self._body()
+            except Transient as error:
+                log.warning("will try again", loop=self._name, error=str(error))
+            except Exception:
+                log.exception("loop ended", loop=self._name)
+                raise
+            try:
+                async with asyncio.timeout(self._pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass

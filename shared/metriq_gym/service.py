@@ -1,0 +1,172 @@
+"""The one pattern all services follow: settings → connect → consume → drain on SIGTERM.
+
+A service is a queue and a handler; `main` runs one or several in this process until it is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from metriq_gym import logs
+from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
+from metriq_gym.errors import MetriqGymError, Transient
+from metriq_gym.health import Check, serve_health
+from metriq_gym.pool import Pool
+from metriq_gym.settings import Settings
+from metriq_gym.store import Store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a service works with."""
+
+    settings: Settings
+    bus: Bus
+    store: Store
+    pool: Pool
+    instance: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(4)}")
+    """Names this process among all that run the same service."""
+
+    async def bus_connected(self) -> bool:
+        """Whether the message queue can be reached now."""
+        return self.bus.connected
+
+
+class Service(ABC):
+    """A queue, a handler, and whatever loops beside them."""
+
+    name: ClassVar[str]
+    queue: ClassVar[Queue]
+    default_port: ClassVar[int]
+    uses_workers: ClassVar[bool] = True
+    """Whether the handler runs anything in the pool."""
+
+    def __init__(self, context: Context) -> None:
+        self.settings = context.settings
+        self.bus = context.bus
+        self.store = context.store
+        self.pool = context.pool
+        self.instance = context.instance
+        self._subscription: Subscription | None = None
+
+    @abstractmethod
+    async def handle(self, delivery: Delivery) -> None:
+        """Do what the message asks, publish what follows, and return: only then is it acknowledged."""
+
+    async def start(self) -> None:
+        """Begin to consume."""
+        if self.uses_workers:
+            self.pool.warm()
+        self._subscription = await self.bus.consume(self.queue, self.handle, prefetch=self.settings.prefetch)
+
+    async def stop(self) -> None:
+        """Take nothing new, and return when what is in hand is settled."""
+        if self._subscription is not None:
+            await self._subscription.stop()
+
+    def live_checks(self) -> dict[str, Check]:
+        """Return what must hold for this service to be alive."""
+        return {f"{self.name} consumes": self._consumes}
+
+    async def _consumes(self) -> bool:
+        return self._subscription is not None and self._subscription.healthy
+
+
+@asynccontextmanager
+async def connected(settings: Settings, app_id: str) -> AsyncIterator[Context]:
+    """Connect to the servers that the settings name, waiting for as long as they are away."""
+    from metriq_gym.bus.rabbitmq import RabbitMQBus
+
+    if settings.amqp_url is None or settings.mongo_url is None:
+        raise MetriqGymError("a service needs METRIQ_AMQP_URL and METRIQ_MONGO_URL (or …_FILE)")
+    async with AsyncExitStack() as stack:
+        store = Store.at(settings.mongo_url.get_secret_value(), settings.mongo_database)
+        bus = RabbitMQBus(settings.amqp_url.get_secret_value(), app_id=app_id)
+        for resource in (store, bus):
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(Transient),
+                wait=wait_random_exponential(multiplier=0.2, max=5),
+                before_sleep=_report_wait,
+            ):
+                with attempt:
+                    await stack.enter_async_context(resource)
+        pool = await stack.enter_async_context(Pool(settings.workers))
+        yield Context(settings, bus, store, pool)
+
+
+def _report_wait(state: RetryCallState) -> None:
+    assert state.outcome is not None  # noqa: S101  (called after an attempt)
+    log.warning("waiting for a server", attempt=state.attempt_number, error=str(state.outcome.exception()))
+
+
+@asynccontextmanager
+async def running(services: Sequence[Service], grace_seconds: float) -> AsyncIterator[None]:
+    """Run services while inside; on leaving, all drain at the same time, for at most `grace_seconds`."""
+    try:
+        for service in services:
+            await service.start()
+        yield
+    finally:
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await asyncio.gather(*(service.stop() for service in services))
+        except TimeoutError:
+            log.warning("work in hand is handed back: it did not end in time", grace_seconds=grace_seconds)
+
+
+async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
+    """Run services on the configured servers until SIGTERM or SIGINT; a second signal cuts the drain short."""
+    this = asyncio.current_task()
+    assert this is not None  # noqa: S101  (a coroutine always runs in a task)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+    name, port = (kinds[0].name, kinds[0].default_port) if len(kinds) == 1 else ("all", 8080)
+    live: dict[str, Check] = {}
+    ready: dict[str, Check] = {"started": _no}
+    try:
+        async with serve_health(settings.http_host, settings.http_port or port, live, ready) as bound:
+            log.info("starting", port=bound)
+            async with connected(settings, name) as context:
+                services = [kind(context) for kind in kinds]
+                async with running(services, settings.grace_seconds):
+                    ready |= {"started": _yes, "store answers": context.store.answers, "bus": context.bus_connected}
+                    for service in services:
+                        live |= service.live_checks()
+                    log.info("started")
+                    await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+async def _yes() -> bool:
+    return True
+
+
+async def _no() -> bool:
+    return False
+
+
+def main(*kinds: type[Service]) -> None:
+    """Run services in this process: what ``python -m services.…`` does."""
+    import uvloop
+
+    settings = Settings()
+    logs.configure(kinds[0].name if len(kinds) == 1 else "all", settings.log_level)
+    try:
+        uvloop.run(serve(kinds, settings))
+    except MetriqGymError as error:
+        log.error("cannot run", error=str(error))
+        raise SystemExit(1) from error
