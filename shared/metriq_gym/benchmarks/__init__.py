@@ -41,7 +41,7 @@ def _installed() -> dict[str, EntryPoint]:
 
 def names() -> list[str]:
     """Names of all benchmarks, shipped ones first."""
-    return [*JobType, *sorted(_installed().keys() - set(JobType))]
+    return [*map(str, JobType), *sorted(_installed().keys() - set(JobType))]
 
 
 def load(name: str) -> type[Benchmark[Any, Any]]:
