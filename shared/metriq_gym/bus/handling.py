@@ -56,9 +56,14 @@ async def handle(handler: Handler, delivery: Delivery) -> Outcome:
         return Outcome.DONE
 
 
-def retry_pause(pauses: Sequence[float], postponed: int) -> float:
-    """Return the seconds to wait before the next try of what was postponed `postponed` times before."""
-    return pauses[min(postponed, len(pauses) - 1)] * random.uniform(0.5, 1.0)  # noqa: S311
+def retry_pause(pauses: Sequence[float], attempt: int) -> float:
+    """Return the seconds, before jitter, from a try that failed for now (1 is the first) to the next."""
+    return pauses[min(attempt, len(pauses)) - 1]
+
+
+def jittered(seconds: float) -> float:
+    """Return a random time between half of `seconds` and all, so that what failed together comes back apart."""
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _cancelled() -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from metriq_gym import traceparent
-from metriq_gym.bus.handling import Outcome, handle, retry_pause
+from metriq_gym.bus.handling import Outcome, handle, jittered, retry_pause
 from metriq_gym.bus.port import DELIVERY_LIMIT, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
 from metriq_gym.errors import Transient, Unroutable
 from metriq_gym.messages import Message
@@ -27,7 +27,6 @@ class DeadLetter:
 class _Entry:
     delivery: Delivery
     failed: int = 0
-    postponed: int = 0
 
 
 class _Queue:
@@ -106,11 +105,10 @@ class MemoryBus:
         again = replace(entry.delivery, attempt=entry.delivery.attempt + 1)
         match outcome:
             case Outcome.LATER:
-                pause = retry_pause(self._retry_pauses, entry.postponed)
-                later = _Entry(again, postponed=entry.postponed + 1)
-                asyncio.get_running_loop().call_later(pause, queue.ready.put_nowait, later)
+                pause = jittered(retry_pause(self._retry_pauses, entry.delivery.attempt))
+                asyncio.get_running_loop().call_later(pause, queue.ready.put_nowait, _Entry(again))
             case Outcome.AGAIN if entry.failed + 1 < DELIVERY_LIMIT:
-                queue.ready.put_nowait(_Entry(again, entry.failed + 1, entry.postponed))
+                queue.ready.put_nowait(_Entry(again, entry.failed + 1))
             case Outcome.AGAIN:
                 self.dead_letters.append(DeadLetter(name, entry.delivery))
                 queue.places.release()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import structlog
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
+from metriq_gym.bus.handling import jittered
 from metriq_gym.bus.port import Queue
 from metriq_gym.bus.rabbitmq import topology
 from metriq_gym.errors import Transient
@@ -68,7 +68,7 @@ async def stay_connected(settings: Settings, purpose: str, use: Callable[[Abstra
             logger.warning("bus.disconnected", purpose=purpose)
         except Transient as error:
             logger.warning("bus.disconnected", purpose=purpose, reason=str(error))
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+        await asyncio.sleep(jittered(pause))
         pause = min(2 * pause, longest)
 
 

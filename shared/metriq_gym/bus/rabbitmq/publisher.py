@@ -43,6 +43,8 @@ class Publisher:
         """Wait for the confirms of what is in flight and disconnect."""
         for _ in range(WINDOW):
             await self._window.acquire()
+        for _ in range(WINDOW):
+            self._window.release()
         if self._connection is not None:
             self._connection.cancel()
             with suppress(asyncio.CancelledError):

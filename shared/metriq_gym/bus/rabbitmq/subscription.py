@@ -10,7 +10,7 @@ import structlog
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from metriq_gym.bus.handling import Outcome, handle, retry_pause
+from metriq_gym.bus.handling import Outcome, handle, jittered, retry_pause
 from metriq_gym.bus.port import Delivery, Handler, Queue
 from metriq_gym.bus.rabbitmq import topology
 from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
@@ -19,10 +19,10 @@ from metriq_gym.errors import Transient
 
 logger = structlog.get_logger()
 
-POSTPONED = "metriq-postponed"
-"""Header: how often the message was sent the way round through a retry queue."""
+ATTEMPTS = "metriq-attempts"
+"""Header: how often the message was tried before it went the way round through a retry queue."""
 ROUTING_KEY = "metriq-routing-key"
-"""Header: the routing key it had before that."""
+"""Header: the routing key it had then."""
 
 
 class RabbitMQSubscription:
@@ -87,9 +87,12 @@ class RabbitMQSubscription:
         task.add_done_callback(self._in_hand.discard)
 
     async def _handle(self, message: AbstractIncomingMessage) -> None:
+        started_at_once = not self._slots.locked()
         async with self._slots:
             delivery = _delivery(message)
-            outcome = Outcome.AGAIN if self._stopping else await handle(self._handler, delivery)
+            # Handing back counts as a try, so what is here already is handled even while stopping, if it can be now.
+            hand_back = self._stopping and not started_at_once
+            outcome = Outcome.AGAIN if hand_back else await handle(self._handler, delivery)
             try:
                 with broker_errors():
                     await self._settle(message, delivery, outcome)
@@ -108,14 +111,13 @@ class RabbitMQSubscription:
                 await message.ack()
 
     async def _postpone(self, message: AbstractIncomingMessage, delivery: Delivery) -> None:
-        postponed = _count(delivery.headers.get(POSTPONED))
-        pauses = self._settings.retry_pauses
+        pause = retry_pause(self._settings.retry_pauses, delivery.attempt)
         copy = Message(
             message.body,
             headers={
                 **{name: value for name, value in message.headers.items() if not name.startswith("x-")},
                 ROUTING_KEY: delivery.routing_key,
-                POSTPONED: postponed + 1,
+                ATTEMPTS: delivery.attempt,
             },
             content_type=message.content_type,
             content_encoding=message.content_encoding,
@@ -125,10 +127,9 @@ class RabbitMQSubscription:
             type=message.type,
             app_id=message.app_id,
             delivery_mode=DeliveryMode.PERSISTENT,
-            expiration=retry_pause(pauses, postponed),
+            expiration=jittered(pause),
         )
-        exchange = topology.retry_exchange(pauses[min(postponed, len(pauses) - 1)])
-        await self._publisher.publish(exchange, self._queue.name, copy)
+        await self._publisher.publish(topology.retry_exchange(pause), self._queue.name, copy)
 
 
 def _delivery(message: AbstractIncomingMessage) -> Delivery:
@@ -139,7 +140,7 @@ def _delivery(message: AbstractIncomingMessage) -> Delivery:
         body=message.body,
         message_id=message.message_id,
         correlation_id=message.correlation_id,
-        attempt=1 + _count(headers.get("x-delivery-count")) + _count(headers.get(POSTPONED)),
+        attempt=1 + _count(headers.get("x-delivery-count")) + _count(headers.get(ATTEMPTS)),
         headers=headers,
     )
 

@@ -1,0 +1,463 @@
+"""What every bus does: the same cases in memory and on RabbitMQ."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import aio_pika
+import pytest
+from structlog.testing import capture_logs
+
+from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, DISPATCHER, EXPORTER, POLLER, SCORER, Bus, Delivery, Queue
+from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.errors import Transient, Unroutable
+from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobFailed, JobRequested, JobScored
+from tests.support.handlers import PATIENCE, Holder, Recorder
+
+DeadLetters = Callable[[Bus], Awaitable[list[tuple[str, bytes]]]]
+
+
+@dataclass
+class Buses:
+    """Opens buses of one kind; `dead_letters` waits for some and returns routing key and body of each."""
+
+    open: Callable[..., Awaitable[Bus]]
+    dead_letters: DeadLetters
+
+
+@pytest.fixture(params=["memory", "rabbitmq"])
+async def buses(request: pytest.FixtureRequest) -> AsyncIterator[Buses]:
+    url = request.getfixturevalue("amqp_url") if request.param == "rabbitmq" else ""
+    async with AsyncExitStack() as stack:
+
+        async def in_memory(**options: Any) -> Bus:
+            return await stack.enter_async_context(MemoryBus(**options))
+
+        async def on_rabbitmq(**options: Any) -> Bus:
+            return await stack.enter_async_context(RabbitMQBus(url, app_id="tests", **options))
+
+        async def dead_in_memory(bus: Bus) -> list[tuple[str, bytes]]:
+            assert isinstance(bus, MemoryBus)
+            while not bus.dead_letters:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            return [(letter.delivery.routing_key, letter.delivery.body) for letter in bus.dead_letters]
+
+        async def dead_on_rabbitmq(_: Bus) -> list[tuple[str, bytes]]:
+            async with await aio_pika.connect(url) as connection:
+                channel = await connection.channel()
+                queue = await channel.get_queue(DEAD_LETTERS)
+                found = []
+                async with queue.iterator(timeout=PATIENCE) as letters:
+                    async for letter in letters:
+                        await letter.ack()
+                        found.append((letter.routing_key or "", letter.body))
+                        if not await _waiting(channel, DEAD_LETTERS):
+                            return found
+                raise AssertionError
+
+        if request.param == "memory":
+            yield Buses(in_memory, dead_in_memory)
+        else:
+            yield Buses(on_rabbitmq, dead_on_rabbitmq)
+
+
+async def _waiting(channel: aio_pika.abc.AbstractChannel, name: str) -> int:
+    queue = await channel.declare_queue(name, passive=True)
+    return queue.declaration_result.message_count or 0
+
+
+def fail(_: Delivery) -> None:
+    raise ValueError("poison")
+
+
+def postpone(_: Delivery) -> None:
+    raise Transient("not now")
+
+
+async def test_published_message_reaches_its_handler_with_its_identity(buses: Buses) -> None:
+    bus = await buses.open()
+    recorder = Recorder()
+    await bus.consume(POLLER, recorder, prefetch=10)
+
+    await bus.publish(JobDispatched(job_id="a"))
+
+    [delivery] = await recorder.received(1)
+    assert json.loads(delivery.body) == {"schema_version": 1, "job_id": "a"}
+    assert delivery.routing_key == "job.dispatched"
+    assert delivery.message_id == "a/job.dispatched"
+    assert delivery.correlation_id == "a"
+    assert delivery.attempt == 1
+
+
+async def test_message_published_before_anyone_consumes_is_kept(buses: Buses) -> None:
+    bus = await buses.open()
+    recorder = Recorder()
+
+    await bus.publish(JobDispatched(job_id="a"))
+    await bus.consume(POLLER, recorder, prefetch=10)
+
+    await recorder.received(1)
+
+
+async def test_handled_message_is_not_delivered_again(buses: Buses) -> None:
+    bus = await buses.open()
+    first, second = Recorder(), Recorder()
+    await bus.publish(JobDispatched(job_id="a"))
+    subscription = await bus.consume(POLLER, first, prefetch=10)
+    await first.received(1)
+    await subscription.stop()
+
+    await bus.consume(POLLER, second, prefetch=10)
+    await bus.publish(JobDispatched(job_id="b"))
+
+    await second.received(1)
+    assert second.jobs == ["b"]
+
+
+async def test_each_queue_gets_the_messages_it_is_bound_to(buses: Buses) -> None:
+    bus = await buses.open()
+    recorders = {queue: Recorder() for queue in (DISPATCHER, POLLER, SCORER, EXPORTER)}
+    for queue, recorder in recorders.items():
+        await bus.consume(queue, recorder, prefetch=10)
+
+    await bus.publish(JobScored(job_id="scored"))
+    await bus.publish(JobFailed(job_id="failed", outcome="error", reason="broken"))
+    await bus.publish(JobCompleted(job_id="completed"))
+    await bus.publish(JobDispatched(job_id="dispatched"))
+    await bus.publish(JobRequested(job_id="requested", provider="local", device="aer_simulator", config={}))
+
+    await recorders[EXPORTER].received(2)
+    for queue in (DISPATCHER, POLLER, SCORER):
+        await recorders[queue].received(1)
+    assert {queue.name: sorted(map(str, recorder.jobs)) for queue, recorder in recorders.items()} == {
+        "metriq.dispatcher": ["requested"],
+        "metriq.poller": ["dispatched"],
+        "metriq.scorer": ["completed"],
+        "metriq.exporter": ["failed", "scored"],
+    }
+
+
+async def test_every_queue_that_is_bound_gets_a_copy(buses: Buses) -> None:
+    queues = Queue("one", ("job.#",)), Queue("two", ("job.exported", "*.exported"))
+    bus = await buses.open(queues=queues)
+    recorders = Recorder(), Recorder()
+    for queue, recorder in zip(queues, recorders, strict=True):
+        await bus.consume(queue, recorder, prefetch=10)
+
+    await bus.publish(JobExported(job_id="a"))
+    await bus.publish(JobExported(job_id="b"))
+
+    for recorder in recorders:
+        await recorder.received(2)
+        assert sorted(map(str, recorder.jobs)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("job.scored", True),
+        ("job.*", True),
+        ("*.scored", True),
+        ("#", True),
+        ("job.#", True),
+        ("#.scored", True),
+        ("job.scored.#", True),
+        ("#.job.#.scored.#", True),
+        ("*.*", True),
+        ("job", False),
+        ("*", False),
+        ("scored.*", False),
+        ("job.scored.*", False),
+        ("*.*.#.*", False),
+        ("job.score", False),
+        ("", False),
+    ],
+)
+async def test_binding_follows_the_wildcards_of_amqp(buses: Buses, pattern: str, matches: bool) -> None:
+    bus = await buses.open(queues=[Queue("watcher", (pattern,))])
+
+    try:
+        await bus.publish(JobScored(job_id="a"))
+    except Unroutable:
+        assert not matches
+    else:
+        assert matches
+
+
+async def test_unroutable_message_is_an_error_only_if_a_service_must_receive_it(buses: Buses) -> None:
+    bus = await buses.open(queues=())
+
+    with pytest.raises(Unroutable):
+        await bus.publish(JobScored(job_id="a"))
+    await bus.publish(JobExported(job_id="a"))
+
+
+async def test_every_copy_of_an_unroutable_message_is_an_error_when_published_at_once(buses: Buses) -> None:
+    bus = await buses.open(queues=())
+
+    results = await asyncio.gather(*(bus.publish(JobScored(job_id="a")) for _ in range(20)), return_exceptions=True)
+
+    assert [type(result) for result in results] == [Unroutable] * 20
+
+
+async def test_failed_delivery_comes_again_as_the_next_attempt(buses: Buses) -> None:
+    bus = await buses.open()
+    recorder = Recorder(lambda delivery: fail(delivery) if delivery.attempt < 3 else None)
+    await bus.consume(POLLER, recorder, prefetch=1)
+
+    await bus.publish(JobDispatched(job_id="a"))
+    await recorder.received(3)
+    await bus.publish(JobDispatched(job_id="b"))
+
+    await recorder.until(lambda: "b" in recorder.jobs)
+    assert [(d.correlation_id, d.attempt) for d in recorder.deliveries[:3]] == [("a", 1), ("a", 2), ("a", 3)]
+    assert recorder.jobs.count("a") == 3
+
+
+async def test_poison_is_dead_lettered_after_the_limit_and_its_neighbours_are_handled(buses: Buses) -> None:
+    bus = await buses.open()
+    recorder = Recorder(lambda delivery: fail(delivery) if delivery.correlation_id == "poison" else None)
+    await bus.consume(POLLER, recorder, prefetch=2)
+
+    for job in ("before", "poison", "after"):
+        await bus.publish(JobDispatched(job_id=job))
+
+    async with asyncio.timeout(PATIENCE):
+        [(routing_key, body)] = await buses.dead_letters(bus)
+    assert routing_key == "job.dispatched"
+    assert json.loads(body)["job_id"] == "poison"
+    await recorder.received(DELIVERY_LIMIT + 2)
+    assert sorted(map(str, recorder.jobs)) == ["after", "before", *["poison"] * DELIVERY_LIMIT]
+    assert [d.attempt for d in recorder.deliveries if d.correlation_id == "poison"] == [*range(1, DELIVERY_LIMIT + 1)]
+
+
+async def test_cancellation_that_a_handler_brings_on_itself_is_a_failed_delivery(buses: Buses) -> None:
+    bus = await buses.open()
+
+    def give_up(delivery: Delivery) -> None:
+        if delivery.attempt == 1:
+            raise asyncio.CancelledError
+
+    recorder = Recorder(give_up)
+    subscription = await bus.consume(POLLER, recorder, prefetch=1)
+
+    await bus.publish(JobDispatched(job_id="a"))
+
+    await recorder.received(2)
+    assert subscription.healthy
+
+
+async def test_transient_failures_do_not_count_against_the_limit(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(0.01,))
+    tries = DELIVERY_LIMIT + 3
+    recorder = Recorder(lambda delivery: postpone(delivery) if delivery.attempt < tries else None)
+    await bus.consume(POLLER, recorder, prefetch=1)
+
+    await bus.publish(JobDispatched(job_id="a"))
+
+    deliveries = await recorder.received(tries)
+    assert [delivery.attempt for delivery in deliveries] == [*range(1, tries + 1)]
+    assert {d.body for d in deliveries} == {deliveries[0].body}
+    assert {(d.routing_key, d.message_id, d.correlation_id) for d in deliveries} == {
+        ("job.dispatched", "a/job.dispatched", "a")
+    }
+    assert {d.headers["traceparent"] for d in deliveries} == {deliveries[0].headers["traceparent"]}
+
+
+async def test_transient_failure_is_retried_after_growing_pauses(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(0.1, 0.4))
+    times: list[float] = []
+
+    def note(delivery: Delivery) -> None:
+        times.append(time.monotonic())
+        if delivery.attempt < 4:
+            postpone(delivery)
+
+    recorder = Recorder(note)
+    await bus.consume(POLLER, recorder, prefetch=1)
+
+    await bus.publish(JobDispatched(job_id="a"))
+
+    await recorder.received(4)
+    pauses = [after - before for before, after in pairwise(times)]
+    assert pauses[0] >= 0.05
+    assert min(pauses[1:]) >= 0.2
+
+
+async def test_transient_failure_does_not_hold_up_others(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(60.0,))
+    recorder = Recorder(lambda delivery: postpone(delivery) if delivery.correlation_id == "stuck" else None)
+    await bus.consume(POLLER, recorder, prefetch=1)
+
+    for job in ("stuck", "a", "b"):
+        await bus.publish(JobDispatched(job_id=job))
+
+    await recorder.received(3)
+    assert recorder.jobs == ["stuck", "a", "b"]
+
+
+async def test_poison_is_dead_lettered_also_after_transient_failures(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(0.01,))
+    recorder = Recorder(lambda delivery: postpone(delivery) if delivery.attempt <= 2 else fail(delivery))
+    await bus.consume(POLLER, recorder, prefetch=1)
+
+    await bus.publish(JobDispatched(job_id="a"))
+
+    async with asyncio.timeout(PATIENCE):
+        [(_, body)] = await buses.dead_letters(bus)
+    assert json.loads(body)["job_id"] == "a"
+    assert len(recorder.deliveries) == 2 + DELIVERY_LIMIT
+
+
+async def test_handlers_run_at_once_up_to_the_prefetch(buses: Buses) -> None:
+    bus = await buses.open()
+    holder = Holder()
+    for number in range(10):
+        await bus.publish(JobDispatched(job_id=f"j{number}"))
+
+    await bus.consume(POLLER, holder, prefetch=3)
+    await holder.received(3)
+    holder.release.set()
+
+    await holder.received(10)
+    assert holder.busiest == 3
+
+
+async def test_subscribers_of_one_queue_share_its_work(buses: Buses) -> None:
+    bus = await buses.open()
+    holders = Holder(), Holder()
+    for holder in holders:
+        await bus.consume(POLLER, holder, prefetch=1)
+
+    await bus.publish(JobDispatched(job_id="a"))
+    await bus.publish(JobDispatched(job_id="b"))
+
+    for holder in holders:
+        await holder.received(1)
+        holder.release.set()
+    assert sorted(str(job) for holder in holders for job in holder.jobs) == ["a", "b"]
+
+
+async def test_stopping_waits_for_what_is_in_hand_and_leaves_the_rest_to_others(buses: Buses) -> None:
+    bus = await buses.open()
+    holder, successor = Holder(), Recorder()
+    everything = {f"j{number}" for number in range(20)}
+    for job in everything:
+        await bus.publish(JobDispatched(job_id=job))
+    subscription = await bus.consume(POLLER, holder, prefetch=5)
+    await holder.received(5)
+
+    stopping = asyncio.create_task(subscription.stop())
+    await asyncio.sleep(0.1)
+    assert not stopping.done()
+    holder.release.set()
+    await stopping
+    assert not subscription.healthy
+    assert len(holder.finished) == len(holder.deliveries) == 5
+
+    await bus.consume(POLLER, successor, prefetch=5)
+    await successor.received(15)
+    assert sorted([*holder.jobs, *successor.jobs], key=str) == sorted(everything)
+
+
+async def test_stopping_loses_nothing_at_full_speed(buses: Buses) -> None:
+    bus = await buses.open()
+    handled: list[str | None] = []
+    everything = [f"j{number}" for number in range(300)]
+    publishing = asyncio.gather(*(bus.publish(JobDispatched(job_id=job)) for job in everything))
+
+    while len(handled) < len(everything):
+        recorder = Recorder()
+        subscription = await bus.consume(POLLER, recorder, prefetch=50)
+        await recorder.received(1)
+        await subscription.stop()
+        handled += recorder.jobs
+
+    await publishing
+    assert sorted(handled, key=str) == sorted(everything)
+
+
+async def test_leaving_the_bus_stops_its_subscriptions(buses: Buses) -> None:
+    bus = await buses.open()
+    subscription = await bus.consume(POLLER, Recorder(), prefetch=1)
+    assert bus.connected
+    assert subscription.healthy
+
+    await bus.__aexit__(None, None, None)
+
+    assert not bus.connected
+    assert not subscription.healthy
+
+
+async def test_concurrent_publishes_all_arrive(buses: Buses) -> None:
+    bus = await buses.open()
+    recorder = Recorder()
+    await bus.consume(POLLER, recorder, prefetch=100)
+    everything = [f"j{number}" for number in range(1000)]
+
+    await asyncio.gather(*(bus.publish(JobDispatched(job_id=job)) for job in everything))
+
+    await recorder.received(1000)
+    assert sorted(recorder.jobs, key=str) == sorted(everything)
+
+
+async def test_what_a_handler_publishes_continues_the_trace_of_its_delivery(buses: Buses) -> None:
+    bus = await buses.open()
+    completed = Recorder()
+
+    async def poll(_: Delivery) -> None:
+        await bus.publish(JobCompleted(job_id="a"))
+
+    dispatched = Recorder()
+    await bus.consume(SCORER, completed, prefetch=1)
+
+    async def handler(delivery: Delivery) -> None:
+        await dispatched(delivery)
+        await poll(delivery)
+
+    await bus.consume(POLLER, handler, prefetch=1)
+    await bus.publish(JobDispatched(job_id="a"))
+
+    [scored] = await completed.received(1)
+    before = dispatched.deliveries[0].headers["traceparent"].split("-")
+    after = scored.headers["traceparent"].split("-")
+    assert before[1] == after[1]
+    assert before[2] != after[2]
+
+
+async def test_each_end_of_a_delivery_is_logged_with_job_delivery_attempt_and_duration(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(0.01,))
+
+    def respond(delivery: Delivery) -> None:
+        if delivery.attempt == 1:
+            fail(delivery)
+        if delivery.attempt == 2:
+            postpone(delivery)
+
+    recorder = Recorder(respond)
+    with capture_logs() as logs:
+        subscription = await bus.consume(POLLER, recorder, prefetch=1)
+        await bus.publish(JobDispatched(job_id="a"))
+        await recorder.received(3)
+        await subscription.stop()
+
+    lines = [line for line in logs if line["event"].startswith("delivery.")]
+    assert [(line["event"], line["log_level"], line["attempt"]) for line in lines] == [
+        ("delivery.failed", "error", 1),
+        ("delivery.postponed", "warning", 2),
+        ("delivery.handled", "info", 3),
+    ]
+    assert {(line["job_id"], line["delivery"], line["routing_key"]) for line in lines} == {
+        ("a", "a/job.dispatched", "job.dispatched")
+    }
+    assert all(line["duration_ms"] >= 0 for line in lines)
+    assert lines[0]["exc_info"] is True
+    assert lines[1]["reason"] == "not now"
