@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-Edge = tuple[int, int]
+from metriq_gym.benchmarks.colouring import Edge
 
 
 def random_maximal_matching(edges: Sequence[Edge], rng: np.random.Generator) -> list[Edge]:

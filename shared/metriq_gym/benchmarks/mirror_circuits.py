@@ -18,8 +18,9 @@ from metriq_gym.benchmarks.benchmark import (
     Device,
     RunResult,
 )
+from metriq_gym.benchmarks.colouring import Edge
 from metriq_gym.benchmarks.limits import require_qubits
-from metriq_gym.benchmarks.matchings import Edge, random_maximal_matching
+from metriq_gym.benchmarks.matchings import random_maximal_matching
 from metriq_gym.benchmarks.random_cliffords import INVERSE_PAULI_MAPS, INVERSE_WORDS, ORDER, PAULIS, WORDS
 from metriq_gym.benchmarks.statistics import binomial
 from metriq_gym.errors import Unsupported
@@ -90,9 +91,7 @@ class MirrorCircuits(Benchmark[MirrorCircuitsParams, MirrorCircuitsData]):
         device.run(circuits, params.shots)
         return MirrorCircuitsData(expected_bitstrings=expected)
 
-    def poll_handler(
-        self, job_data: MirrorCircuitsData, result_data: Sequence[RunResult]
-    ) -> MirrorCircuitsResult:
+    def poll_handler(self, job_data: MirrorCircuitsData, result_data: Sequence[RunResult]) -> MirrorCircuitsResult:
         """Pool the shots of all circuits: S = hits ÷ shots, polarisation = max(0, (S − 2⁻ʷ)/(1 − 2⁻ʷ))."""
         pairs = list(zip(job_data.expected_bitstrings, result_data[0].counts, strict=True))
         hits = sum(counts.get(expected, 0) for expected, counts in pairs)

@@ -1,0 +1,211 @@
+"""Linear Ramp QAOA: weighted Max-Cut by QAOA with fixed, linearly ramped angles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations, pairwise
+from math import sqrt
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from scipy.stats import t as student_t
+
+from metriq_gym.benchmarks.benchmark import (
+    Benchmark,
+    BenchmarkData,
+    BenchmarkResult,
+    BenchmarkScore,
+    Device,
+    RunResult,
+)
+from metriq_gym.benchmarks.bitstrings import bit_table
+from metriq_gym.benchmarks.colouring import Edge, edge_colouring
+from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.maxcut import WeightedGraph
+from metriq_gym.benchmarks.subgraphs import connected_subgraph, simple_edges
+
+WEIGHTS = (0.1, 0.2, 0.3, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearRampQAOAParams:
+    """Configuration of `LinearRampQAOA`."""
+
+    graph_type: str
+    num_qubits: int
+    qaoa_layers: list[int]
+    delta_beta: float
+    delta_gamma: float
+    shots: int
+    trials: int
+    num_random_trials: int
+    confidence_level: float
+    seed: int
+
+
+class LinearRampQAOAData(BenchmarkData):
+    """The edges of the native layout; None where the parameters alone say which edges there are."""
+
+    native_edges: list[Edge] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinearRampQAOAResult(BenchmarkResult):
+    """Lists have one entry per entry of `qaoa_layers`."""
+
+    approx_ratio: list[float]
+    random_approx_ratio: float
+    confidence_pass: list[bool]
+    effective_approx_ratio: list[float]
+
+    def compute_score(self) -> BenchmarkScore:
+        """Return the mean of `effective_approx_ratio`."""
+        return BenchmarkScore(float(np.mean(self.effective_approx_ratio)))
+
+
+class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
+    """How much better than random guessing a device's QAOA samples are.
+
+    Source: Montañez-Barrera et al., arXiv:2502.06471. One problem is drawn per job; a trial runs the circuit
+    of every depth once. The approximation ratio r is the mean cut ÷ the best cut known, over all shots; the
+    effective one is max(0, (r − r_random)/(1 − r_random)).
+
+    The native layout of fewer qubits than the device has is a connected part of it.
+
+    `confidence_pass` is a one-sided Student test of the hypothesis that the T trials are drawn from the same
+    distribution as the R random ones: with s the standard deviation of the latter,
+    t = (r − r_random)/(s·√(1/T + 1/R)) with R − 1 degrees of freedom; passed when p < 1 − confidence_level.
+    The paper asks for three standard deviations instead.
+    """
+
+    params_type = LinearRampQAOAParams
+    data_type = LinearRampQAOAData
+
+    def dispatch_handler(self, device: Device) -> LinearRampQAOAData:
+        """Run all depths, trial after trial; raises `Unsupported` when the device has too few qubits."""
+        params = self.params
+        require_qubits(device, params.num_qubits)
+        data = LinearRampQAOAData()
+        if params.graph_type == "NL":
+            data = LinearRampQAOAData(native_edges=connected_subgraph(device, params.num_qubits)[1])
+        problem = self.problem(data)
+        network = params.graph_type == "FC" and not _all_to_all(device)
+        circuits = [
+            qaoa_circuit(problem, self.betas(depth), self.gammas(depth), swap_network=network)
+            for depth in params.qaoa_layers
+        ]
+        device.run(circuits * params.trials, params.shots)
+        return data
+
+    def poll_handler(self, job_data: LinearRampQAOAData, result_data: Sequence[RunResult]) -> LinearRampQAOAResult:
+        """Compare the cuts that were sampled with the best one and with random ones."""
+        params, problem = self.params, self.problem(job_data)
+        best, means = problem.optimum(self._rng("heuristic")), []
+        for counts in result_data[0].counts:
+            sides, frequencies = bit_table(counts)
+            cuts = problem.cuts(sides)
+            best = max(best, float(cuts.max()))
+            means.append(float(cuts @ frequencies))
+        rng = self._rng("random guesses")
+        guessed = np.array([problem.random_cuts(params.shots, rng) for _ in range(params.num_random_trials)])
+        best = max(best, float(guessed[:, 1].max()))
+        guesses = guessed[:, 0] / best
+        by_depth = np.array(means).reshape(params.trials, len(params.qaoa_layers)) / best
+        ratios = by_depth.mean(axis=0).tolist()
+        random_ratio = float(guesses.mean())
+        level = 1 - params.confidence_level
+        return LinearRampQAOAResult(
+            approx_ratio=ratios,
+            random_approx_ratio=random_ratio,
+            confidence_pass=[p_value_over_random(r, guesses, params.trials) < level for r in ratios],
+            effective_approx_ratio=[effective_ratio(r, random_ratio) for r in ratios],
+        )
+
+    def problem(self, data: LinearRampQAOAData) -> WeightedGraph:
+        """Return the job's Max-Cut problem: its edges, with weights drawn from `WEIGHTS`."""
+        n = self.params.num_qubits
+        edges = data.native_edges
+        if edges is None:
+            edges = list(pairwise(range(n)) if self.params.graph_type == "1D" else combinations(range(n), 2))
+        drawn = self._rng("weights").integers(len(WEIGHTS), size=len(edges))
+        return WeightedGraph(n, edges, np.array(WEIGHTS)[drawn])
+
+    def betas(self, depth: int) -> list[float]:
+        """Mixer angles, falling from delta_beta to delta_beta ÷ depth, radians."""
+        return [self.params.delta_beta * (depth - layer) / depth for layer in range(depth)]
+
+    def gammas(self, depth: int) -> list[float]:
+        """Cost angles, rising from delta_gamma ÷ depth to delta_gamma, radians."""
+        return [self.params.delta_gamma * (layer + 1) / depth for layer in range(depth)]
+
+    def _rng(self, purpose: Literal["weights", "heuristic", "random guesses"]) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *purpose.encode()])
+
+
+def qaoa_circuit(
+    problem: WeightedGraph, betas: Sequence[float], gammas: Sequence[float], *, swap_network: bool
+) -> QuantumCircuit:
+    """Return ∏ₖ exp(iβₖ ΣXᵢ)·exp(−iγₖ Σwᵢⱼ ZᵢZⱼ) on |+…+⟩, node i measured into classical bit i.
+
+    The swap network needs only neighbours on a line. It moves the nodes about, and the measurement undoes
+    that: a qubit is measured into the bit of the node it holds at the end.
+    """
+    n = problem.num_nodes
+    weights = dict(zip(problem.edges, problem.weights.tolist(), strict=True))
+    matchings = [] if swap_network else edge_colouring(problem.graph)
+    circuit = QuantumCircuit(n, n)
+    circuit.h(range(n))
+    node_at = list(range(n))
+    for beta, gamma in zip(betas, gammas, strict=True):
+        if swap_network:
+            _append_network(circuit, weights, gamma, node_at)
+        for edge in chain.from_iterable(matchings):
+            circuit.rzz(2 * gamma * weights[edge], *edge)
+        circuit.rx(-2 * beta, range(n))
+    circuit.measure(range(n), node_at)
+    return circuit
+
+
+def _append_network(circuit: QuantumCircuit, weights: Mapping[Edge, float], gamma: float, node_at: list[int]) -> None:
+    """Let every two nodes meet once, and update `node_at`.
+
+    n rounds of exchanging neighbours at alternating places make all pairs meet (Kivlichan et al., PRL 120,
+    110501). The first round need not exchange, which amounts to starting from another order, and neither
+    need the last. Phase and exchange together take three CX.
+    """
+    n = len(node_at)
+    for step in range(n):
+        for low in range(step % 2, n - 1, 2):
+            high = low + 1
+            pair = (min(node_at[low], node_at[high]), max(node_at[low], node_at[high]))
+            angle = 2 * gamma * weights[pair]
+            if step in (0, n - 1):
+                circuit.rzz(angle, low, high)
+                continue
+            circuit.cx(low, high)
+            circuit.rz(angle, high)
+            circuit.cx(high, low)
+            circuit.cx(low, high)
+            node_at[low], node_at[high] = node_at[high], node_at[low]
+
+
+def _all_to_all(device: Device) -> bool:
+    n = device.num_qubits
+    return len(simple_edges(device.connectivity)) == n * (n - 1) // 2
+
+
+def p_value_over_random(ratio: float, guesses: NDArray[np.float64], trials: int) -> float:
+    """Probability that `trials` more random guesses have a mean of at least `ratio` (one-sided t test)."""
+    excess = ratio - guesses.mean()
+    error = guesses.std(ddof=1) * sqrt(1 / trials + 1 / len(guesses))
+    if error == 0:
+        return float(excess <= 0)
+    return float(student_t.sf(excess / error, df=len(guesses) - 1))
+
+
+def effective_ratio(ratio: float, random_ratio: float) -> float:
+    """Rescale an approximation ratio so that random guessing scores 0 and the optimum 1."""
+    return max(0.0, (ratio - random_ratio) / (1 - random_ratio)) if random_ratio < 1 else 0.0
