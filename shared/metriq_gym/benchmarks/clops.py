@@ -1,0 +1,101 @@
+"""CLOPS: circuit layer operations per second, from the time that the provider reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import pi
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+from metriq_gym.benchmarks.benchmark import (
+    Benchmark,
+    BenchmarkData,
+    BenchmarkResult,
+    BenchmarkScore,
+    Device,
+    RunResult,
+)
+from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.matchings import random_maximal_matching
+from metriq_gym.benchmarks.subgraphs import connected_subgraph
+from metriq_gym.errors import Permanent, Unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class CLOPSParams:
+    """Configuration of `CLOPS`."""
+
+    num_qubits: int
+    num_layers: int
+    num_circuits: int
+    shots: int
+    seed: int
+    two_qubit_gate: str
+    mode: str
+    use_session: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CLOPSResult(BenchmarkResult):
+    """Layers per second; the steady state is None because no provider here reports execution spans."""
+
+    clops_score: float
+    steady_state_clops: float | None = None
+
+    def compute_score(self) -> BenchmarkScore:
+        """Return `clops_score`."""
+        return BenchmarkScore(self.clops_score)
+
+
+class CLOPS(Benchmark[CLOPSParams, BenchmarkData]):
+    """Throughput of circuits that differ in their one-qubit angles only.
+
+    Source: Wack et al., arXiv:2110.14108. The paper times Quantum Volume circuits including their
+    compilation; the dataset counts layers of native gates (CLOPS_h of IBM's device benchmarking) and the
+    seconds on the device: circuits · layers · shots ÷ seconds.
+    """
+
+    params_type = CLOPSParams
+
+    def dispatch_handler(self, device: Device) -> BenchmarkData:
+        """Run all circuits at once; raises `Unsupported` for modes and sessions that need IBM's sampler."""
+        params = self.params
+        if params.mode != "instantiated":
+            raise Unsupported(f"mode {params.mode!r} needs a sampler that binds parameters on the device")
+        if params.use_session:
+            raise Unsupported(f"device {device.id!r} has no sessions; set use_session to false")
+        require_qubits(device, params.num_qubits)
+        device.run(list(self._circuits(device)), params.shots)
+        return BenchmarkData()
+
+    def poll_handler(self, job_data: BenchmarkData, result_data: Sequence[RunResult]) -> CLOPSResult:
+        """Divide the layers run by the seconds; raises `Permanent` when the provider reported none."""
+        seconds = result_data[0].execution_seconds
+        if not seconds:
+            raise Permanent("the provider reported no execution time, so there is no rate to compute")
+        params = self.params
+        return CLOPSResult(clops_score=params.num_circuits * params.num_layers * params.shots / seconds)
+
+    def _circuits(self, device: Device) -> Iterator[QuantumCircuit]:
+        """Layers of two-qubit gates on a random maximal matching, barrier, random rotations, barrier."""
+        params = self.params
+        _, edges = connected_subgraph(device, params.num_qubits)
+        rng = np.random.default_rng(self.seed)
+        layers = [random_maximal_matching(edges, rng) for _ in range(params.num_layers)]
+        qubits = range(params.num_qubits)
+        for _ in range(params.num_circuits):
+            circuit = QuantumCircuit(params.num_qubits, params.num_qubits)
+            apply_pair: Any = getattr(circuit, params.two_qubit_gate)
+            angles = rng.uniform(0, 2 * pi, size=(params.num_layers, params.num_qubits, 3)).tolist()
+            for matching, rotations in zip(layers, angles, strict=True):
+                for pair in matching:
+                    apply_pair(*pair)
+                circuit.barrier()
+                for qubit, rotation in zip(qubits, rotations, strict=True):
+                    circuit.u(*rotation, qubit)
+                circuit.barrier()
+            circuit.measure(qubits, qubits)
+            yield circuit
