@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
+import importlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
-from typing import ParamSpec, Self, TypeVar
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
+from typing import Any, ParamSpec, Self, TypeVar
 
 from metriq_gym.errors import MetriqGymError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-
-_PRELOAD = ["qiskit.qpy", "qiskit.compiler", "qiskit_aer", "metriq_gym.plan", "metriq_gym.scoring"]
-"""Imported once, by the server that workers are forked from; what is not installed is passed over."""
+_PRELOAD = ("qiskit.qpy", "qiskit_aer", "metriq_gym.plan", "metriq_gym.scoring")
+"""What workers import before their first call; what is not installed is passed over."""
 
 
 class WorkerDied(MetriqGymError):
@@ -28,14 +27,12 @@ class WorkerDied(MetriqGymError):
 
 
 class Pool:
-    """`size` worker processes. Use it as an asynchronous context manager."""
+    """`size` worker processes, started when first needed. Use it as an asynchronous context manager."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOAD)
-        self._idle: asyncio.LifoQueue[ProcessPoolExecutor] = asyncio.LifoQueue()
-        self._workers: set[ProcessPoolExecutor] = set()
+        self._workers: set[Any] = set()
+        self._idle: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
 
     async def __aenter__(self) -> Self:
         for _ in range(self.size):
@@ -44,13 +41,13 @@ class Pool:
 
     async def __aexit__(self, *_: object) -> None:
         for worker in self._workers:
-            _kill(worker)
+            worker.shutdown(wait=False, kill_workers=True)
         self._workers.clear()
 
     def warm(self) -> None:
         """Start the processes and their imports now, so that the first call need not wait for them."""
         for worker in self._workers:
-            worker.submit(_nothing)
+            worker.submit(_preload)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a picklable call in a worker, waiting for an idle one; raises `WorkerDied` if that process dies.
@@ -59,42 +56,43 @@ class Pool:
         """
         worker = await self._idle.get()
         try:
-            return await asyncio.wrap_future(worker.submit(function, *args, **kwargs))
-        except (BrokenProcessPool, asyncio.CancelledError) as error:
-            _kill(worker)
+            result: T = await asyncio.wrap_future(worker.submit(function, *args, **kwargs))
+            return result
+        except (BrokenExecutor, asyncio.CancelledError) as error:
+            worker.shutdown(wait=False, kill_workers=True)
             self._workers.discard(worker)
             worker = self._new()
-            if isinstance(error, BrokenProcessPool):
+            if isinstance(error, BrokenExecutor):
                 raise WorkerDied from error
             raise
         finally:
             self._idle.put_nowait(worker)
 
-    def _new(self) -> ProcessPoolExecutor:
-        worker = ProcessPoolExecutor(1, mp_context=self._context, initializer=_initialize)
+    def _new(self) -> Any:
+        # loky starts workers without importing the caller's main module, which may be a script without a guard.
+        from loky import ProcessPoolExecutor
+        from loky.backend import get_context
+
+        context = get_context("loky")
+        worker = ProcessPoolExecutor(1, context=context, initializer=_initialize, initargs=(os.getpid(),))
         self._workers.add(worker)
         return worker
 
 
-def _nothing() -> None: ...
-
-
-def _kill(worker: ProcessPoolExecutor) -> None:
-    processes = worker._processes or {}  # no public way to stop a worker that is busy
-    for process in list(processes.values()):
-        process.kill()
-    worker.shutdown(wait=False, cancel_futures=True)
-
-
-def _initialize() -> None:
+def _initialize(parent: int) -> None:
     # Ctrl-C and SIGTERM are for the parent to handle, which then decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # noqa: S101  (this runs in workers only)
-    connection.wait([parent.sentinel])
+def _die_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
     os._exit(1)
+
+
+def _preload() -> None:
+    for name in _PRELOAD:
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(name)
