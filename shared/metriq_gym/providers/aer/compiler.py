@@ -94,12 +94,14 @@ def addresses_device(device: Device, circuit: QuantumCircuit) -> bool:
 
 def _for_ideal(circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
     from qiskit import transpile
+    from qiskit.circuit.library import get_standard_gate_name_mapping
 
     from metriq_gym.providers.aer.components import operations
 
     if operations(circuit) <= RUNNABLE:
         return circuit
-    return transpile(circuit, basis_gates=sorted(RUNNABLE), optimization_level=0, seed_transpiler=seed)
+    basis = sorted(RUNNABLE & get_standard_gate_name_mapping().keys())
+    return transpile(circuit, basis_gates=basis, optimization_level=0, seed_transpiler=seed)
 
 
 def _for_profile(device: Device, circuit: QuantumCircuit, seed: int) -> QuantumCircuit:

@@ -1,0 +1,61 @@
+"""The devices of the Aer provider."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from metriq_gym.errors import NotFound
+from metriq_gym.providers.aer import devices
+from metriq_gym.providers.aer.provider import AerProvider
+
+
+async def test_ideal_simulator_has_thirty_qubits_all_connected() -> None:
+    device = await AerProvider().device("aer_simulator")
+    assert (device.provider, device.num_qubits, device.edges, device.simulator) == ("local", 30, None, True)
+
+
+async def test_every_listed_device_can_be_asked_for() -> None:
+    provider = AerProvider()
+    listed = await provider.devices()
+    assert {"aer_simulator", "fake_manila", "fake_sherbrooke"} <= {device.id for device in listed}
+    assert [await provider.device(device.id) for device in listed] == listed
+
+
+@pytest.mark.parametrize("name", ["fake_manila", "fake_sherbrooke", "fake_cairo", "fake_torino"])
+def test_profile_matches_the_backend_it_describes(name: str) -> None:
+    device, backend = devices.describe(name), devices.backend(name)
+    assert device.num_qubits == backend.num_qubits
+    assert device.edges == tuple(sorted({(min(edge), max(edge)) for edge in backend.coupling_map.get_edges()}))
+
+
+async def test_unknown_device_is_refused_with_close_names() -> None:
+    with pytest.raises(NotFound, match=r"'fake_manilla'.*fake_manila"):
+        await AerProvider().device("fake_manilla")
+
+
+async def test_unknown_device_without_close_names_is_refused_with_all_names() -> None:
+    with pytest.raises(NotFound, match=r"aer_simulator.*fake_torino"):
+        await AerProvider().device("?")
+
+
+def test_compiler_and_simulation_can_be_sent_to_another_process() -> None:
+    provider = AerProvider(memory_bytes=2**20, threads=2)
+    assert pickle.loads(pickle.dumps((provider.compiler, provider.simulation))) == (
+        provider.compiler,
+        provider.simulation,
+    )
+
+
+def test_importing_the_provider_and_listing_devices_loads_no_qiskit() -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from metriq_gym.providers.aer.provider import AerProvider\n"
+        "asyncio.run(AerProvider().devices())\n"
+        "sys.exit(', '.join(sorted(name for name in sys.modules if name.split('.')[0].startswith('qiskit')) ) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
