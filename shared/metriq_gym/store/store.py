@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from metriq_gym.errors import Transient
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.mongo import connect, translated
 from metriq_gym.store.tasks import Tasks
@@ -37,10 +38,17 @@ class Store:
         await self.jobs.create_indexes()
         await self.tasks.create_indexes()
 
+    async def answers(self) -> bool:
+        """Whether the store can be reached now."""
+        try:
+            await self._ping()
+        except Transient:
+            return False
+        return True
+
     @translated
-    async def ping(self) -> None:
-        """Raise `Transient` unless the store answers."""
-        await self._client.admin.command("ping")
+    async def _ping(self) -> None:
+        await self._client.admin.command("ping", maxTimeMS=1000)
 
     async def __aenter__(self) -> Self:
         await self.create_indexes()
