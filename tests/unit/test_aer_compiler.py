@@ -92,7 +92,7 @@ def test_circuit_that_cannot_fit_in_memory_is_refused_with_what_would() -> None:
         for b in range(a):
             circuit.cx(a, b)
     circuit.measure_all()
-    with pytest.raises(Unsupported, match=r"aer_simulator.*needs 30 entangled qubits.*16 GiB.*at most 27 qubits"):
+    with pytest.raises(Unsupported, match=r"aer_simulator.*needs 30 qubits.*16.0 GiB.*at most 27 qubits"):
         compiler(IDEAL, [circuit], seed=1)
 
 

@@ -11,6 +11,13 @@ import pytest
 from metriq_gym.errors import NotFound
 from metriq_gym.providers.aer import devices
 from metriq_gym.providers.aer.provider import AerProvider
+from metriq_gym.providers.provider import LocalProvider
+
+
+def test_provider_runs_its_tasks_locally() -> None:
+    provider: LocalProvider = AerProvider()
+    assert isinstance(provider, LocalProvider)
+    assert provider.name == "local"
 
 
 async def test_ideal_simulator_has_thirty_qubits_all_connected() -> None:

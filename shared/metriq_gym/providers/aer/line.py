@@ -44,7 +44,7 @@ def lay(component: Component) -> Line | None:
     """Lay `component` along a line, or return None when one of its operations cannot be.
 
     The bound is exact: a gate of operator Schmidt rank r on a bond multiplies its Schmidt rank by at most r, and
-    the rank of one bond is at most twice that of the next (Vidal, PRL 91, 147902, section on gates).
+    the rank of one bond is at most twice that of the next (Vidal, PRL 91, 147902 (2003)).
     """
     if not all(_possible(instruction) for instruction in component.instructions):
         return None

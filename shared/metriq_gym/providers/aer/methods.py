@@ -8,7 +8,7 @@ from math import pi
 
 from metriq_gym.errors import Unsupported
 from metriq_gym.providers.aer.components import Component, flatten
-from metriq_gym.providers.aer.line import lay
+from metriq_gym.providers.aer.line import Line, lay
 
 _CLIFFORD = "cx cy cz delay ecr h id measure pauli reset s sdg swap sx sxdg x y z"
 CLIFFORD = frozenset(_CLIFFORD.split())
@@ -50,13 +50,12 @@ def plan_ideal(component: Component, memory_bytes: int) -> Plan:
         if memory <= memory_bytes:
             return Plan(Method.STABILIZER, component, memory)
     vector = state_vector_bytes(qubits)
-    if qubits > STATE_VECTOR_TO:
-        line = lay(component)
-        if line is not None and line.memory <= min(memory_bytes, vector):
-            return Plan(Method.MATRIX_PRODUCT_STATE, line.component, line.memory)
+    line = lay(component) if qubits > STATE_VECTOR_TO else None
+    if line is not None and line.memory <= min(memory_bytes, vector):
+        return Plan(Method.MATRIX_PRODUCT_STATE, line.component, line.memory)
     if vector <= memory_bytes:
         return Plan(Method.STATE_VECTOR, component, vector)
-    raise _too_big(qubits, memory_bytes)
+    raise _too_big(qubits, memory_bytes, line)
 
 
 def plan_noisy(component: Component, memory_bytes: int) -> Plan:
@@ -112,13 +111,15 @@ def _is_multiple(angle: float, unit: float) -> bool:
     return abs(angle / unit - round(angle / unit)) < 1e-12
 
 
-def _too_big(qubits: int, memory_bytes: int) -> Unsupported:
+def _too_big(qubits: int, memory_bytes: int, line: Line | None = None) -> Unsupported:
     most = max((memory_bytes // _COMPLEX).bit_length() - 1, 0)
+    otherwise = "" if line is None else f" or as a matrix product state ({_readable(line.memory)})"
     return Unsupported(
-        f"needs {qubits} entangled qubits as one state vector ({_readable(state_vector_bytes(qubits))}); "
+        f"needs {qubits} qubits as one state vector ({_readable(state_vector_bytes(qubits))}){otherwise}; "
         f"at most {most} qubits fit in {memory_bytes // _MIB} MiB"
     )
 
 
 def _readable(size: int) -> str:
-    return f"{size / 2**30:,.0f} GiB" if size >= 2**30 else f"{size / _MIB:,.0f} MiB"
+    amount = size / 2**30
+    return f"{amount:,.1f} GiB" if amount < 1e6 else f"{amount:.0e} GiB"
