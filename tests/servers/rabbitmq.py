@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 import shutil
@@ -194,8 +195,41 @@ def virtual_host(broker: Broker) -> Iterator[str]:
         _manage(broker, "DELETE", f"/api/vhosts/{name}")
 
 
+def publish_raw(
+    broker: Broker, url: str, exchange: str, routing_key: str, body: bytes, properties: dict[str, Any]
+) -> None:
+    """Publish with exactly these properties, also such as no client library would send."""
+    message = {
+        "properties": properties,
+        "routing_key": routing_key,
+        "payload": base64.b64encode(body).decode(),
+        "payload_encoding": "base64",
+    }
+    name = urlsplit(url).path.removeprefix("/")
+    answer = _call(broker, "POST", f"/api/exchanges/{name}/{exchange}/publish", json.dumps(message).encode())
+    assert json.loads(answer)["routed"], answer
+
+
+def message_count(broker: Broker, url: str, queue: str) -> int:
+    """How many messages are in `queue`, a few seconds late."""
+    answer = _call(broker, "GET", f"/api/queues{urlsplit(url).path}/{queue}")
+    return int(json.loads(answer).get("messages", 0))
+
+
 def _manage(broker: Broker, method: str, path: str, body: bytes | None = None) -> bool:
     """Call the management API; False while nothing listens there."""
+    try:
+        _call(broker, method, path, body)
+    except ConnectionError:
+        return False
+    except URLError as error:
+        if isinstance(error.reason, ConnectionError):
+            return False
+        raise
+    return True
+
+
+def _call(broker: Broker, method: str, path: str, body: bytes | None = None) -> bytes:
     parts = urlsplit(broker.management_url)
     credentials = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     request = Request(
@@ -204,15 +238,8 @@ def _manage(broker: Broker, method: str, path: str, body: bytes | None = None) -
         method=method,
         headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
     )
-    try:
-        with urlopen(request, timeout=30):
-            return True
-    except ConnectionError:
-        return False
-    except URLError as error:
-        if isinstance(error.reason, ConnectionError):
-            return False
-        raise
+    with urlopen(request, timeout=30) as answer:
+        return bytes(answer.read())
 
 
 def _answers(host: str, port: int) -> bool:

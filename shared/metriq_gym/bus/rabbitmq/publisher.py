@@ -30,14 +30,14 @@ class Publisher:
 
     @property
     def connected(self) -> bool:
-        return self._opened.is_set()
+        return self._channel is not None and not self._channel.is_closed
 
     async def start(self) -> None:
         """Connect. Raises `Transient` if that takes longer than `patience`."""
         self._connection = asyncio.create_task(stay_connected(self._settings, "publish", self._use))
         with broker_errors():
             async with asyncio.timeout(self._settings.patience):
-                await self._opened.wait()
+                await self._open_channel()
 
     async def stop(self) -> None:
         """Wait for the confirms of what is in flight and disconnect."""
@@ -57,17 +57,18 @@ class Publisher:
         with broker_errors():
             try:
                 async with asyncio.timeout(self._settings.patience), same_id, self._window:
-                    await self._opened.wait()
-                    assert self._channel is not None  # noqa: S101
-                    target = await self._channel.get_exchange(exchange, ensure=False)
+                    target = await (await self._open_channel()).get_exchange(exchange, ensure=False)
                     await target.publish(message, routing_key, mandatory=mandatory)
             except PublishError as error:
                 raise Unroutable(f"No queue is bound to receive {routing_key} from {exchange}.") from error
 
+    async def _open_channel(self) -> AbstractChannel:
+        while self._channel is None or self._channel.is_closed:
+            self._opened.clear()
+            await self._opened.wait()
+        return self._channel
+
     async def _use(self, channel: AbstractChannel) -> None:
         self._channel = channel
         self._opened.set()
-        try:
-            await channel.closed()
-        finally:
-            self._opened.clear()
+        await channel.closed()

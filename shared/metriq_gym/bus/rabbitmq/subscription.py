@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,10 +20,8 @@ from metriq_gym.errors import Transient
 
 logger = structlog.get_logger()
 
-ATTEMPTS = "metriq-attempts"
-"""Header: how often the message was tried before it went the way round through a retry queue."""
-ROUTING_KEY = "metriq-routing-key"
-"""Header: the routing key it had then."""
+RETRY = "metriq-retry"
+"""Header of a message that went the way round through a retry queue: what it was and how often it was tried."""
 
 
 class RabbitMQSubscription:
@@ -112,13 +111,14 @@ class RabbitMQSubscription:
 
     async def _postpone(self, message: AbstractIncomingMessage, delivery: Delivery) -> None:
         pause = retry_pause(self._settings.retry_pauses, delivery.attempt)
+        retry: dict[str, Any] = {
+            "attempts": delivery.attempt,
+            "routing_key": delivery.routing_key,
+            "message_id": delivery.message_id,  # the client library makes one up where there is none
+        }
         copy = Message(
             message.body,
-            headers={
-                **{name: value for name, value in message.headers.items() if not name.startswith("x-")},
-                ROUTING_KEY: delivery.routing_key,
-                ATTEMPTS: delivery.attempt,
-            },
+            headers=_plain(delivery.headers) | {RETRY: retry},
             content_type=message.content_type,
             content_encoding=message.content_encoding,
             correlation_id=message.correlation_id,
@@ -134,15 +134,33 @@ class RabbitMQSubscription:
 
 def _delivery(message: AbstractIncomingMessage) -> Delivery:
     headers: dict[str, Any] = dict(message.headers)
-    original = headers.get(ROUTING_KEY)
+    returned = _count(headers.get("x-delivery-count"))
+    match headers.pop(RETRY, None):
+        case {
+            "attempts": int(attempts),
+            "routing_key": str(routing_key),
+            "message_id": str() | None as message_id,
+        }:
+            pass
+        case _:
+            attempts, routing_key, message_id = 0, message.routing_key or "", message.message_id
     return Delivery(
-        routing_key=original if isinstance(original, str) else message.routing_key or "",
+        routing_key=routing_key,
         body=message.body,
-        message_id=message.message_id,
+        message_id=message_id,
         correlation_id=message.correlation_id,
-        attempt=1 + _count(headers.get("x-delivery-count")) + _count(headers.get(ATTEMPTS)),
+        attempt=1 + _count(attempts) + returned,
         headers=headers,
     )
+
+
+def _plain(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Those headers that are sure to survive being sent again; the broker sets the ones with ``x-`` itself."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if isinstance(value, str | int | float) and not name.startswith("x-")
+    }
 
 
 def _count(header: object) -> int:

@@ -1,0 +1,270 @@
+"""What only RabbitMQ can show: properties as an outsider sees them, junk from outsiders, big bodies, recovery."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, POLLER
+from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.bus.rabbitmq.topology import EVENTS
+from metriq_gym.errors import Transient, Unroutable
+from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
+from tests.servers.proxy import proxied
+from tests.servers.rabbitmq import Broker, message_count, publish_raw
+from tests.support.handlers import PATIENCE, Holder, Recorder
+
+
+@asynccontextmanager
+async def outsider(url: str) -> AsyncIterator[AbstractChannel]:
+    """A channel of somebody who uses no code of ours."""
+    async with await aio_pika.connect(url) as connection, connection.channel() as channel:
+        yield channel
+
+
+async def inject(
+    channel: AbstractChannel, body: bytes, *, routing_key: str = "job.dispatched", **properties: Any
+) -> None:
+    exchange = await channel.get_exchange(EVENTS)
+    await exchange.publish(aio_pika.Message(body, **properties), "job.dispatched")
+
+
+async def test_outsider_sees_messages_with_all_their_properties(amqp_url: str) -> None:
+    async with RabbitMQBus(amqp_url, app_id="scorer") as bus, outsider(amqp_url) as channel:
+        watcher = await channel.declare_queue(exclusive=True)
+        await watcher.bind(EVENTS, "job.#")
+
+        await bus.publish(JobScored(job_id="a"))
+
+        message = await watcher.get(timeout=PATIENCE)
+        assert json.loads(message.body) == {"schema_version": 1, "job_id": "a"}
+        assert message.routing_key == message.type == "job.scored"
+        assert message.message_id == "a/job.scored"
+        assert message.correlation_id == "a"
+        assert message.app_id == "scorer"
+        assert message.content_type == "application/json"
+        assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+        assert message.timestamp is not None
+        assert abs(datetime.now(UTC) - message.timestamp) < timedelta(minutes=1)
+        assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", str(message.headers["traceparent"]))
+
+
+async def test_message_of_ten_megabytes_reaches_its_handler_untouched(amqp_url: str) -> None:
+    body = bytes(range(256)) * 40_960
+    recorder = Recorder()
+    async with RabbitMQBus(amqp_url, app_id="poller") as bus, outsider(amqp_url) as channel:
+        await bus.consume(POLLER, recorder, prefetch=2)
+
+        await inject(channel, body)
+
+        [delivery] = await recorder.received(1)
+        assert delivery.body == body
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"message_id": "\N{SNOWMAN}" * 80, "correlation_id": "", "type": "nonsense", "app_id": "\x00"},
+        {"headers": {"traceparent": "junk", "x-delivery-count": "many", "metriq-retry": "never"}},
+        {"headers": {"traceparent": [1, {"a": True}], "x-delivery-count": -7, "metriq-retry": {"attempts": 2**62}}},
+        {"headers": {"metriq-retry": {"attempts": True, "routing_key": 5, "message_id": ["m"]}}},
+        {"headers": {"deep": {"er": {"and": ["deeper", 1.5, 2**40, {}]}}, "": "nameless"}},
+        {"content_type": "image/png", "content_encoding": "rot13", "reply_to": "nowhere", "priority": 9},
+        {"timestamp": 0, "expiration": "3600000", "delivery_mode": 1},
+    ],
+)
+async def test_junk_properties_do_not_disturb_the_consumer(
+    amqp_broker: Broker, amqp_url: str, properties: dict[str, Any]
+) -> None:
+    def postpone_once(_: object) -> None:
+        if len(recorder.deliveries) == 1:
+            raise Transient
+
+    recorder = Recorder(postpone_once)
+    async with RabbitMQBus(amqp_url, app_id="poller", retry_pauses=(0.01,)) as bus:
+        subscription = await bus.consume(POLLER, recorder, prefetch=1)
+
+        await asyncio.to_thread(
+            publish_raw, amqp_broker, amqp_url, EVENTS, "job.dispatched", b"\xff\x00not json", properties
+        )
+
+        first, second = await recorder.received(2)
+        assert first.body == second.body == b"\xff\x00not json"
+        assert first.routing_key == second.routing_key == "job.dispatched"
+        assert first.message_id == second.message_id == properties.get("message_id")
+        assert first.correlation_id == second.correlation_id == (properties.get("correlation_id") or None)
+        assert (first.attempt, second.attempt) == (1, 2)
+        assert subscription.healthy
+
+
+async def test_message_that_cannot_even_be_decoded_is_dead_lettered(amqp_broker: Broker, amqp_url: str) -> None:
+    recorder = Recorder()
+    async with RabbitMQBus(amqp_url, app_id="poller") as bus:
+        subscription = await bus.consume(POLLER, recorder, prefetch=10)
+        nanoseconds = {"timestamp": time.time_ns()}  # beyond the year 9999 for whoever expects seconds
+
+        await asyncio.to_thread(publish_raw, amqp_broker, amqp_url, EVENTS, "job.dispatched", b"", nanoseconds)
+        await bus.publish(JobDispatched(job_id="a"))
+
+        await recorder.until(lambda: "a" in recorder.jobs)
+        async with asyncio.timeout(PATIENCE):
+            while not await asyncio.to_thread(message_count, amqp_broker, amqp_url, DEAD_LETTERS):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        await until_false(lambda: not subscription.healthy)
+
+
+async def test_publishing_and_consuming_use_separate_connections(amqp_url: str) -> None:
+    async with proxied(amqp_url) as (proxy, url), RabbitMQBus(url, app_id="poller") as bus:
+        assert proxy.connections == 1
+        await bus.consume(POLLER, Recorder(), prefetch=1)
+        assert proxy.connections == 2
+
+
+async def test_lost_connections_are_restored_and_what_was_in_hand_is_delivered_again(amqp_url: str) -> None:
+    holder = Holder()
+    async with proxied(amqp_url) as (proxy, url), RabbitMQBus(url, app_id="poller") as bus:
+        subscription = await bus.consume(POLLER, holder, prefetch=1)
+        await bus.publish(JobDispatched(job_id="a"))
+        await holder.received(1)
+
+        proxy.cut()
+        await until_false(lambda: bus.connected or subscription.healthy)
+        holder.release.set()
+
+        await holder.received(2)
+        await bus.publish(JobDispatched(job_id="b"))
+        await holder.until(lambda: "b" in holder.jobs)
+        assert holder.jobs[:2] == ["a", "a"]
+        assert holder.deliveries[1].attempt == 2
+        assert holder.busiest == 1
+        assert subscription.healthy
+
+
+async def test_publishing_while_disconnected_waits_for_the_connection(amqp_url: str) -> None:
+    recorder = Recorder()
+    async with proxied(amqp_url) as (proxy, url), RabbitMQBus(url, app_id="poller") as bus:
+        await bus.consume(POLLER, recorder, prefetch=10)
+        proxy.cut()
+        await until_false(lambda: bus.connected)
+
+        await bus.publish(JobDispatched(job_id="a"))
+
+        await recorder.received(1)
+
+
+async def test_publishing_without_a_confirmation_is_a_transient_failure(amqp_url: str) -> None:
+    async with proxied(amqp_url) as (proxy, url), RabbitMQBus(url, app_id="poller", patience=1.0) as bus:
+        proxy.freeze()
+        with pytest.raises(Transient, match="in time"):
+            await bus.publish(JobDispatched(job_id="a"))
+
+        proxy.cut()
+        with pytest.raises(Transient):
+            await bus.publish(JobDispatched(job_id="b"))
+        proxy.thaw()
+
+
+async def test_connection_lost_before_the_confirmation_is_a_transient_failure(amqp_url: str) -> None:
+    async with proxied(amqp_url) as (proxy, url), RabbitMQBus(url, app_id="poller") as bus:
+        proxy.freeze()
+        publishing = [asyncio.create_task(bus.publish(JobDispatched(job_id=f"j{n}"))) for n in range(200)]
+        await asyncio.sleep(0.2)
+
+        proxy.cut()
+        proxy.thaw()
+
+        results = await asyncio.gather(*publishing, return_exceptions=True)
+        lost = [result for result in results if result is not None]
+        assert lost
+        assert {type(result) for result in lost} == {Transient}
+
+
+async def test_unreachable_broker_is_a_transient_failure() -> None:
+    with pytest.raises(Transient, match="in time"):
+        async with RabbitMQBus("amqp://guest:guest@127.0.0.1:1/", app_id="poller", patience=0.5):
+            raise AssertionError
+
+
+async def test_deleted_queue_is_declared_again_and_consumed(amqp_url: str) -> None:
+    recorder = Recorder()
+    async with RabbitMQBus(amqp_url, app_id="poller") as bus, outsider(amqp_url) as channel:
+        subscription = await bus.consume(POLLER, recorder, prefetch=10)
+        await bus.publish(JobDispatched(job_id="a"))
+        await recorder.received(1)
+
+        await channel.queue_delete(POLLER.name)
+        await until_false(lambda: subscription.healthy)
+
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    await bus.publish(JobDispatched(job_id="b"))
+                    break
+                except Unroutable:
+                    await asyncio.sleep(0.02)
+        await recorder.until(lambda: "b" in recorder.jobs)
+        assert subscription.healthy
+
+
+async def test_deleted_exchange_is_declared_again(amqp_url: str) -> None:
+    recorder = Recorder()
+    async with RabbitMQBus(amqp_url, app_id="poller") as bus, outsider(amqp_url) as channel:
+        await channel.exchange_delete(EVENTS)
+
+        with pytest.raises(Transient):
+            await bus.publish(JobDispatched(job_id="a"))
+
+        await bus.publish(JobDispatched(job_id="a"))
+        await bus.consume(POLLER, recorder, prefetch=10)
+        await recorder.received(1)
+
+
+async def test_dead_letters_keep_what_the_outsider_sent(amqp_url: str) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("poison")
+
+    async with RabbitMQBus(amqp_url, app_id="poller") as bus, outsider(amqp_url) as channel:
+        recorder = Recorder(fail)
+        await bus.consume(POLLER, recorder, prefetch=1)
+
+        await inject(channel, b"poison", message_id="m", headers={"note": "keep me"})
+
+        await recorder.received(DELIVERY_LIMIT)
+        dead = await channel.get_queue(DEAD_LETTERS)
+        async with dead.iterator(timeout=PATIENCE) as letters:
+            letter = await anext(letters)
+            await letter.ack()
+        assert (letter.body, letter.message_id, letter.routing_key) == (b"poison", "m", "job.dispatched")
+        assert letter.headers["note"] == "keep me"
+        assert letter.headers["x-first-death-queue"] == POLLER.name
+        assert letter.headers["x-first-death-reason"] == "delivery_limit"
+
+
+async def test_two_processes_with_the_same_topology_start_at_once(amqp_url: str) -> None:
+    async def visit(number: int) -> None:
+        async with RabbitMQBus(amqp_url, app_id=f"service-{number}") as bus:
+            await bus.publish(JobCompleted(job_id=f"j{number}"))
+
+    await asyncio.gather(*(visit(number) for number in range(8)))
+
+
+async def test_observed_message_needs_no_observer(amqp_url: str) -> None:
+    async with RabbitMQBus(amqp_url, app_id="exporter") as bus:
+        await bus.publish(JobExported(job_id="a"))
+
+
+async def until_false(condition: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
