@@ -73,10 +73,6 @@ def check(delivery: Delivery, max_bytes: int) -> Checked:
     return Checked(message, config, warnings)
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
-
-
 def _unstorable(value: Any, path: str, depth: int) -> Any:
     """Yield what JSON allows and a document in the store does not."""
     if depth > MAX_DEPTH:

@@ -80,6 +80,7 @@ class Dispatcher(Service):
 
     async def _dispatch(self, delivery: Delivery) -> Job:
         job_id = identify(delivery)
+        structlog.contextvars.bind_contextvars(job_id=job_id)
         try:
             checked = check(delivery, self.settings.max_message_bytes)
             provider, device = await self._find_device(checked)

@@ -18,19 +18,19 @@ async def serve_health(
     """Serve both pages while inside, and yield the port.
 
     Each answers 200 when all of its checks hold and 503 otherwise, with every check's outcome as a JSON object.
-    A service that is not live is not ready.
+    A service that is not live is not ready. Checks may be added while it runs.
     """
 
-    def page(checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def page(*groups: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(_: web.Request) -> web.Response:
-            outcome = {name: await check() for name, check in checks.items()}
+            outcome = {name: await check() for checks in groups for name, check in checks.items()}
             return web.json_response(outcome, status=200 if all(outcome.values()) else 503)
 
         return handle
 
     app = web.Application()
     app.router.add_get("/livez", page(live))
-    app.router.add_get("/readyz", page({**live, **ready}))
+    app.router.add_get("/readyz", page(live, ready))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -33,8 +33,9 @@ async def handle(handler: Handler, delivery: Delivery) -> Outcome:
     started = time.perf_counter()
 
     def circumstances() -> dict[str, object]:
-        return {
-            "job_id": delivery.correlation_id,
+        # A request need not say which job it is about: then the handler finds out and binds it to the context.
+        about = {"job_id": delivery.correlation_id} if delivery.correlation_id else {}
+        return about | {
             "delivery": delivery.message_id,
             "routing_key": delivery.routing_key,
             "attempt": delivery.attempt,

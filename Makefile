@@ -1,0 +1,51 @@
+# `make` lists the targets. Every target sets up what it needs.
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint format bench lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SOURCES := services shared tests examples
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(READY): requirements.txt pyproject.toml
+	@echo "setting up $(VENV), once: about two minutes"
+	@$(PYTHON) -m venv --clear $(VENV) 2>/dev/null || { \
+	  echo "python3-venv is missing, installing it"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null && \
+	  $(PYTHON) -m venv --clear $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY)  ## run the published WIT example with embedded servers and print its record
+	@$(BIN)/mgym run wit.example.json --provider local --device aer_simulator
+
+test: $(READY)  ## run the whole suite against a real RabbitMQ and a real MongoDB
+	$(BIN)/pytest
+
+lint: $(READY)  ## check format, style, types and the walls between packages
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test  ## all of the checks: lint and test
+
+format: $(READY)  ## format the code and mend what can be mended
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+bench: $(READY)  ## measure: latency, writes and throughput per job, speed of each benchmark
+	$(BIN)/python -m tests.bench
+
+lock: $(READY)  ## write requirements.txt anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	  pyproject.toml --output-file requirements.txt
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,158 @@
+"""The services as real processes on real servers, for tests that publish requests and watch what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import httpx
+
+from metriq_gym.store import TERMINAL, Job, Store
+from tests.servers.discovery import free_port
+
+SERVICES = ("dispatcher", "poller", "scorer", "exporter")
+START_SECONDS = 60
+END_SECONDS = 120
+
+
+@dataclass
+class ServiceProcess:
+    """One service in a process of its own."""
+
+    name: str
+    environment: Mapping[str, str]
+    log: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; `ready` says when it consumes."""
+        environment = {**os.environ, **self.environment, "METRIQ_HTTP_PORT": str(self.port)}
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", f"services.{self.name}"]
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    async def ready(self) -> None:
+        """Return when it says that it is ready."""
+        assert self.process is not None
+        async with httpx.AsyncClient() as client, asyncio.timeout(START_SECONDS):
+            while True:
+                assert self.process.poll() is None, self.log.read_text()
+                try:
+                    if (await client.get(f"http://127.0.0.1:{self.port}/readyz")).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it and its workers as the kernel's out-of-memory killer would."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):  # it has ended, and left nothing behind
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    async def terminate(self) -> int:
+        """Send SIGTERM and return the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return await asyncio.to_thread(self.process.wait, 60)
+
+    def records(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@dataclass
+class System:
+    """Four or more service processes, the store they use, and a channel to publish requests on."""
+
+    services: list[ServiceProcess]
+    store: Store
+    channel: aio_pika.abc.AbstractChannel
+    exports: Path
+
+    def named(self, name: str) -> list[ServiceProcess]:
+        """The processes of one service."""
+        return [service for service in self.services if service.name == name]
+
+    async def publish(self, body: Any, *, message_id: str | None = None, key: str = "job.requested") -> None:
+        """Publish as any AMQP client would."""
+        encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+        exchange = await self.channel.get_exchange("metriq.events", ensure=False)
+        message = aio_pika.Message(encoded, message_id=message_id, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        await exchange.publish(message, key, mandatory=True)
+
+    async def ended(self, job_id: str) -> Job:
+        """Return the job once its state is terminal."""
+        async with asyncio.timeout(END_SECONDS):
+            async for job in self.store.jobs.watch(job_id):
+                if job.state in TERMINAL:
+                    return job
+        raise AssertionError("the stream of changes ended")
+
+    async def all_ended(self, job_ids: Sequence[str]) -> list[Job]:
+        """Return the jobs once all their states are terminal."""
+        return list(await asyncio.gather(*(self.ended(job_id) for job_id in job_ids)))
+
+    def exported(self) -> dict[str, dict[str, Any]]:
+        """The exported records by job id."""
+        return {path.stem: json.loads(path.read_text()) for path in self.exports.glob("*.json")}
+
+
+@asynccontextmanager
+async def system(
+    amqp_url: str,
+    mongo_url: str,
+    database: str,
+    folder: Path,
+    *,
+    counts: Mapping[str, int] | None = None,
+    **settings: object,
+) -> AsyncIterator[System]:
+    """Run the services while inside: one process of each, or as many as `counts` says."""
+    environment = {
+        "METRIQ_AMQP_URL": amqp_url,
+        "METRIQ_MONGO_URL": mongo_url,
+        "METRIQ_MONGO_DATABASE": database,
+        "METRIQ_EXPORT_DIR": str(folder / "results"),
+        "METRIQ_WORKERS": "1",
+        "METRIQ_LEASE_SECONDS": "3",
+        "METRIQ_RECONCILE_SECONDS": "2",
+        "METRIQ_POLL_SECONDS": "0.2",
+        **{f"METRIQ_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+    many = dict.fromkeys(SERVICES, 1) | dict(counts or {})
+    services = [
+        ServiceProcess(name, environment, folder / f"{name}-{number}.log")
+        for name, count in many.items()
+        for number in range(count)
+    ]
+    async with AsyncExitStack() as stack:
+        for service in services:
+            service.start()
+            stack.callback(service.kill)
+        await asyncio.gather(*(service.ready() for service in services))
+        store = await stack.enter_async_context(Store.at(mongo_url, database))
+        connection = await stack.enter_async_context(await aio_pika.connect_robust(amqp_url))
+        channel = await connection.channel()
+        yield System(services, store, channel, folder / "results")
+
+
+WIT = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 1000}
+
+
+def request(job_id: str | None = None, **changes: Any) -> dict[str, Any]:
+    """A request for WIT on the ideal simulator."""
+    body: dict[str, Any] = {"provider": "local", "device": "aer_simulator", "config": WIT}
+    return body | ({"job_id": job_id} if job_id else {}) | changes
