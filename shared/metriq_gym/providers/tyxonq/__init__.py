@@ -1,0 +1,1 @@
+"""TyxonQ's cloud as a provider: circuits run on quantum processors, for hours or days."""

@@ -1,0 +1,278 @@
+"""TyxonQ's four endpoints over HTTP: answers as models, failures as the errors of `errors`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+import structlog
+from pydantic import BaseModel, SecretStr, ValidationError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from metriq_gym.errors import MetriqGymError, Permanent, Transient
+from metriq_gym.providers.tyxonq.errors import (
+    AuthenticationFailed,
+    ProtocolError,
+    RateLimited,
+    Rejected,
+    SubmissionAmbiguous,
+    TryLater,
+    Unavailable,
+)
+from metriq_gym.providers.tyxonq.models import (
+    DeviceList,
+    DeviceRow,
+    Submission,
+    Submitted,
+    TaskDetail,
+    TaskList,
+)
+from metriq_gym.providers.tyxonq.text import readable
+from metriq_gym.providers.tyxonq.transport import NoReply, NotSent, Reply, post
+
+log = structlog.get_logger()
+
+BASE_URL = "https://api.tyxonq.com/qau-cloud/tyxonq/"
+DEVICES = "api/v1/devices/list"
+SUBMIT = "api/v1/tasks/submit_task"
+DETAIL = "api/v1/tasks/detail"
+TASKS = "api/v1/tasks/api_key/list"
+
+SUBMIT_SECONDS = 30.0
+READ_SECONDS = 15.0
+READ_ATTEMPTS = 3
+LONGEST_PAUSE = 10.0
+"""Seconds up to which a read waits before it is tried again; a longer Retry-After is left to the caller."""
+KEEP_ALIVE_SECONDS = 3.0
+"""Shorter than any server's: a submission on a connection that is just being closed would be ambiguous."""
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class TyxonQClient:
+    """A connection pool to TyxonQ's cloud for one token. Use it as an asynchronous context manager.
+
+    Parameters
+    ----------
+    token:
+        Sent as a bearer token and shown nowhere.
+    base_url:
+        What the paths of the endpoints are appended to.
+    concurrency:
+        Most requests under way at once, and most connections.
+    transport, sleep, now:
+        How requests are sent, how a read waits before it is tried again, and the time in UTC.
+
+    Raises `Permanent` when token or URL cannot be used at all.
+    """
+
+    def __init__(
+        self,
+        token: SecretStr,
+        base_url: str = BASE_URL,
+        *,
+        concurrency: int = 8,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._token = _checked(token)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._sleep = sleep
+        self._now = now
+        self._http = httpx.AsyncClient(
+            base_url=_checked_url(base_url),
+            headers={
+                "Authorization": f"Bearer {self._token.get_secret_value()}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            },
+            limits=httpx.Limits(
+                max_connections=concurrency,
+                max_keepalive_connections=concurrency,
+                keepalive_expiry=KEEP_ALIVE_SECONDS,
+            ),
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> TyxonQClient:
+        """Return the client; it connects when it is first used."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def devices(self) -> tuple[DeviceRow, ...]:
+        """Return the devices that the token may use."""
+        return (await self._read(DEVICES, {}, DeviceList)).devices
+
+    async def detail(self, task_id: str) -> TaskDetail:
+        """Return one task. Raises `Rejected` when the service answers with an error instead."""
+        answer = await self._read(DETAIL, {"task_id": task_id}, _Detail)
+        if answer.task.id not in (None, task_id):
+            raise ProtocolError(self._redact(f"asked for task {task_id}, TyxonQ told of {answer.task.id}"))
+        return answer.task
+
+    async def list_tasks(self, device: str | None = None, task_type: str = "quantum_api") -> TaskList:
+        """Return the token's tasks.
+
+        `device` is left to the service to filter by. Whether that finds tasks submitted with flags is not known, so
+        leave it out when none may be missed.
+        """
+        body = {"task_type": task_type} | ({} if device is None else {"device": device})
+        return await self._read(TASKS, body, TaskList)
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """Submit one circuit, once: nothing is ever sent a second time from here.
+
+        Raises `SubmissionAmbiguous` when it may or may not have been accepted; any other `MetriqGymError` means that
+        it was not. When this is cancelled, or raises anything else, treat it as ambiguous too.
+        """
+        reply = await self._post(SUBMIT, submission.body(), SUBMIT_SECONDS)
+        if isinstance(reply, NotSent):
+            raise self._unreachable(reply)
+        if isinstance(reply, NoReply):
+            raise SubmissionAmbiguous(self._redact(f"the submission was sent, but {reply.reason}"))
+        refused = 400 <= reply.status < 500 and reply.status != httpx.codes.REQUEST_TIMEOUT
+        if refused or (reply.status < 300 and reply.document and _complains(reply.document)):
+            raise self._error(reply)
+        if reply.status < 300 and reply.document and not _complaint(reply.document):
+            try:
+                return Submitted.model_validate(reply.document)
+            except ValidationError as error:
+                reply = Reply(reply.status, None, None, f"an answer without a usable id ({_first(error)})")
+        raise SubmissionAmbiguous(self._redact(f"the submission was answered with {_summary(reply)}"))
+
+    async def _read(self, path: str, body: Mapping[str, Any], model: type[ModelT]) -> ModelT:
+        """Ask, and ask again a few times when that may help."""
+        async for attempt in AsyncRetrying(
+            sleep=self._sleep,
+            stop=stop_after_attempt(READ_ATTEMPTS),
+            wait=_pause,
+            retry=retry_if_exception(_is_worth_a_retry),
+            before_sleep=_report,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._read_once(path, body, model)
+        raise AssertionError  # tenacity returns or raises
+
+    async def _read_once(self, path: str, body: Mapping[str, Any], model: type[ModelT]) -> ModelT:
+        reply = await self._post(path, body, READ_SECONDS)
+        if isinstance(reply, NotSent | NoReply):
+            raise self._unreachable(reply)
+        if not 200 <= reply.status < 300 or reply.document is None or _complaint(reply.document):
+            raise self._error(reply)
+        try:
+            return model.model_validate(reply.document)
+        except ValidationError as error:
+            problem = _first(error)
+        raise ProtocolError(self._redact(f"TyxonQ's answer to {path} is not understood: {problem}"))
+
+    async def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> Reply | NoReply | NotSent:
+        async with self._slots:
+            return await post(self._http, path, body, seconds=seconds, now=self._now, secret=self._token)
+
+    def _unreachable(self, failure: NotSent | NoReply) -> Unavailable:
+        return Unavailable(self._redact(f"TyxonQ cannot be reached: {failure.reason}"))
+
+    def _error(self, reply: Reply) -> MetriqGymError:
+        """Return the error that an answer other than success stands for."""
+        message = self._redact(f"TyxonQ answered with {_summary(reply)}")
+        match reply.status:
+            case 401 | 403:
+                return AuthenticationFailed(f"{message}; check METRIQ_TYXONQ_TOKEN")
+            case 429:
+                return RateLimited(message, retry_after=reply.retry_after)
+            case status if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:
+                return Unavailable(message, retry_after=reply.retry_after)
+            case status if status >= 400 or (status < 300 and reply.document):
+                return Rejected(message)
+        return ProtocolError(message)
+
+    def _redact(self, text: str) -> str:
+        """Take out the token, should a header or the HTTP library have quoted it; bodies come without it."""
+        return text.replace(self._token.get_secret_value(), "***")
+
+
+class _Detail(BaseModel):
+    task: TaskDetail
+
+
+def _complaint(document: Mapping[str, Any]) -> str:
+    """Return the error an answer tells of, in any of the shapes seen, or "" if it tells of none.
+
+    A task that failed is no failed request, whatever ``success`` says beside it.
+    """
+    task = document.get("task")
+    if isinstance(task, dict) and task.get("err"):
+        return ""
+    for name in ("error", "err", "detail"):
+        if text := readable(document.get(name)):
+            return text
+    return "an error without a reason" if document.get("success") is False else ""
+
+
+def _complains(document: Mapping[str, Any]) -> bool:
+    """Whether an answer to a submission says that it was refused: an error, and no id beside it."""
+    return bool(_complaint(document)) and not document.get("id")
+
+
+def _summary(reply: Reply) -> str:
+    text = reply.problem if reply.document is None else _complaint(reply.document)
+    return f"HTTP {reply.status}{f': {text}' if text else ''}"
+
+
+def _first(error: ValidationError) -> str:
+    """Return where and why a document does not fit its model, without quoting it."""
+    found = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"[:500]
+
+
+_backoff = wait_random_exponential(multiplier=0.25, max=5)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until the next attempt: what the service asked for, and a growing random share on top."""
+    assert state.outcome is not None  # noqa: S101  (called after an attempt)
+    return (getattr(state.outcome.exception(), "retry_after", None) or 0.0) + _backoff(state)
+
+
+def _is_worth_a_retry(error: BaseException) -> bool:
+    if isinstance(error, TryLater) and error.retry_after is not None:
+        return error.retry_after <= LONGEST_PAUSE
+    return isinstance(error, Transient)
+
+
+def _report(state: RetryCallState) -> None:
+    assert state.outcome is not None  # noqa: S101  (called after an attempt)
+    log.warning("asking TyxonQ again", attempt=state.attempt_number, error=str(state.outcome.exception()))
+
+
+def _checked(token: SecretStr) -> SecretStr:
+    # The bare value is never a local variable: logs show those of every frame an exception went through.
+    if not re.fullmatch(r"[!-~]+", token.get_secret_value().strip()):
+        raise Permanent("METRIQ_TYXONQ_TOKEN is empty or has characters that no token has")
+    return SecretStr(token.get_secret_value().strip())
+
+
+def _checked_url(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise Permanent(f"METRIQ_TYXONQ_BASE_URL is no URL: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query or url.fragment:
+        raise Permanent("METRIQ_TYXONQ_BASE_URL must be http(s)://host[:port][/path], without credentials or query")
+    return url

@@ -1,0 +1,58 @@
+"""What can go wrong between us and TyxonQ's cloud.
+
+MetriqGymError
+├── Permanent
+│   ├── AuthenticationFailed    the token was not accepted (401, 403)
+│   └── Rejected                the service understood and said no; of a submission, nothing was accepted
+├── Transient
+│   ├── TryLater                the same request may succeed later; `retry_after` says when, if that is known
+│   │   ├── RateLimited         too many requests (429)
+│   │   └── Unavailable         no connection, no answer in time, or a server error (5xx)
+│   └── ProtocolError           an answer came and was not understood
+└── SubmissionAmbiguous         a submission may or may not have been accepted
+
+Of a submission, every error but the last means for certain that nothing was accepted. `SubmissionAmbiguous` is neither
+permanent nor transient on purpose: whoever meets it must look for the task first (`metriq_gym.providers.tyxonq.lost`).
+"""
+
+from __future__ import annotations
+
+from metriq_gym.errors import MetriqGymError, Permanent, Transient
+
+
+class AuthenticationFailed(Permanent):
+    """TyxonQ did not accept the token; check METRIQ_TYXONQ_TOKEN."""
+
+
+class Rejected(Permanent):
+    """TyxonQ refused the request."""
+
+
+class TryLater(Transient):
+    """TyxonQ asks for patience.
+
+    Parameters
+    ----------
+    retry_after:
+        Seconds to wait before the next request, or None when the service did not say.
+    """
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RateLimited(TryLater):
+    """TyxonQ asks for fewer requests."""
+
+
+class Unavailable(TryLater):
+    """TyxonQ cannot be reached or does not work at the moment."""
+
+
+class ProtocolError(Transient):
+    """TyxonQ sent an answer that could not be understood."""
+
+
+class SubmissionAmbiguous(MetriqGymError):
+    """The circuit may or may not have been accepted; look for it before doing anything else."""

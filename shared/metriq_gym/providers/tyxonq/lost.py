@@ -1,0 +1,169 @@
+"""Looks for a submission whose answer was lost, among the tasks that the service lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pydantic import JsonValue
+
+from metriq_gym.errors import InvalidRequest
+from metriq_gym.providers.tyxonq.device_string import DeviceString
+from metriq_gym.providers.tyxonq.models import TaskRow
+
+CLOCK_SKEW = timedelta(minutes=2)
+"""How far the service's clock may be from ours; recordings show tens of seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The task was accepted; this is its id."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotAccepted:
+    """There is no such task: it may be submitted again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """It cannot be told; an operator has to say which of the candidates it is, if any."""
+
+    reason: str
+    candidates: tuple[str, ...] = ()
+
+
+def with_tag(remarks: str | None, tag: str) -> str:
+    """Return the remarks of a submission that `match_lost_submission` can find by `tag`."""
+    return f"{remarks} {tag}" if remarks else tag
+
+
+def match_lost_submission(
+    known_ids: Collection[str],
+    rows: Sequence[TaskRow],
+    *,
+    tag: str,
+    device: DeviceString,
+    shots: int,
+    submitted_between: tuple[datetime, datetime],
+    complete: bool,
+) -> Adopted | NotAccepted | Ambiguous:
+    """Decide what became of a submission without an answer. Call it a settling time after the submission.
+
+    A row that carries the tag is the task. Without one, a new row is told by device, shots and time: it is ruled out
+    if one of these differs, and adopted if nothing else could be the task, its device is right and so is its time or
+    its number of shots (often unknown: neither is documented to be listed).
+
+    Parameters
+    ----------
+    known_ids:
+        Ids listed before the submission, and those of all other tasks of ours since then.
+    rows:
+        What is listed now, preferably not filtered by device.
+    tag:
+        Occurs in the submission's remarks (see `with_tag`) and in no other's; letters, digits and ``._:-``.
+    device, shots:
+        What was submitted.
+    submitted_between:
+        Times, with time zone, just before the submission was sent and just after it was given up.
+    complete:
+        Whether `rows` are known to be all there are. They are not if a known id is missing from them, whatever is
+        said here.
+    """
+    known = set(known_ids)
+    listed = {row.job_name for row in rows}
+    new = {row.job_name: row for row in rows if row.job_name is not None and row.job_name not in known}
+
+    tagged = [name for name, row in new.items() if _mentions(row, tag)]
+    if len(tagged) == 1:
+        return Adopted(tagged[0])
+    if tagged:
+        return Ambiguous("several tasks carry the tag", tuple(tagged))
+    if any(row.job_name is None and _mentions(row, tag) for row in rows):
+        return Ambiguous("a task without an id carries the tag")
+
+    verdicts = {name: _Evidence.of(row, device, shots, submitted_between) for name, row in new.items()}
+    possible = tuple(name for name, evidence in verdicts.items() if not evidence.rules_out)
+    nameless = [row for row in rows if row.job_name is None]
+    if any(not _Evidence.of(row, device, shots, submitted_between).rules_out for row in nameless):
+        return Ambiguous("a task without an id may be the one", possible)
+    if len(possible) > 1:
+        return Ambiguous("several new tasks may be the one", possible)
+    if not (complete and known <= listed):
+        return Ambiguous("the list of tasks may be incomplete", possible)
+    if not possible:
+        return NotAccepted()
+    if any(row.remarks for row in rows):
+        # The service shows remarks, so ours would show the tag.
+        return Ambiguous("a new task looks like the one but lacks the tag", possible)
+    if not verdicts[possible[0]].convinces:
+        return Ambiguous("a new task may be the one, too little is known of it", possible)
+    return Adopted(possible[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """Whether each property of a row is right (True), wrong (False) or not known (None)."""
+
+    device: bool | None
+    shots: bool | None
+    time: bool | None
+    tag: bool | None
+
+    @classmethod
+    def of(
+        cls, row: TaskRow, device: DeviceString, shots: int, submitted_between: tuple[datetime, datetime]
+    ) -> _Evidence:
+        created = _time(row.created_at)
+        first, last = submitted_between
+        return cls(
+            _same_device(row.device, device),
+            row.shots == shots if isinstance(row.shots, int) else None,
+            None if created is None else first - CLOCK_SKEW <= created <= last + CLOCK_SKEW,
+            False if row.remarks else None,
+        )
+
+    @property
+    def rules_out(self) -> bool:
+        """Whether the row cannot be the task."""
+        return False in (self.device, self.shots, self.time, self.tag)
+
+    @property
+    def convinces(self) -> bool:
+        """Whether enough is right."""
+        return self.device is True and True in (self.shots, self.time)
+
+
+def _same_device(listed: str | None, device: DeviceString) -> bool | None:
+    """Compare flags too if the row has any."""
+    if not listed:
+        return None
+    if "?" not in listed:
+        return listed == device.id
+    try:
+        return DeviceString.parse(listed) == device
+    except InvalidRequest:
+        return None if listed.startswith(f"{device.id}?") else False
+
+
+def _mentions(row: TaskRow, tag: str) -> bool:
+    """Whether the tag stands alone anywhere in the row."""
+    return re.search(rf"(?<![\w.:-]){re.escape(tag)}(?![\w.:-])", row.model_dump_json()) is not None
+
+
+def _time(value: JsonValue) -> datetime | None:
+    """Read a time in ISO 8601 with a zone, or in seconds, milli- or microseconds since the epoch; None if unsure."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value.strip())
+            return None if time.tzinfo is None else time
+        scale = 1 if value < 1e11 else 1e3 if value < 1e14 else 1e6
+        return datetime.fromtimestamp(value / scale, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

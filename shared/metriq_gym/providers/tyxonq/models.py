@@ -1,0 +1,167 @@
+"""What TyxonQ's endpoints are sent and answer, as models that tolerate what the service may add or leave out.
+
+Only what this library computes with has a strict type. Fields that are merely documented may hold anything, and
+fields nobody has documented are kept (`model_extra`): neither may cost a result that was paid for.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from metriq_gym.providers.tyxonq.calibration import Calibration
+from metriq_gym.providers.tyxonq.device_string import DeviceString
+
+MAX_SHOTS = 1_000_000
+MAX_PRIOR = 10
+
+TaskId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[!-~]+$")]
+"""Printable ASCII without spaces."""
+Word = Annotated[str, StringConstraints(max_length=256)]
+Probability = Annotated[float, Field(strict=True, ge=0, le=1)]
+Microseconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+
+
+class Submission(BaseModel):
+    """One circuit to run, with every documented parameter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: DeviceString
+    source: str = Field(min_length=1, description="OpenQASM 2.0.")
+    shots: int = Field(ge=1, le=MAX_SHOTS)
+    prior: int | None = Field(
+        default=None, ge=1, le=MAX_PRIOR, description="Priority; 1 is the highest, says the page."
+    )
+    remarks: str | None = Field(default=None, description="A note; ours carries the tag that finds a lost submission.")
+    group: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Return the request's body; what is not set is left out."""
+        optional = self.model_dump(include={"prior", "remarks", "group"}, exclude_none=True)
+        return {
+            "device": str(self.device),
+            "shots": self.shots,
+            "source": self.source,
+            "lang": "OPENQASM",
+            "version": "1",
+            **optional,
+        }
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Submitted(_Answer):
+    """The answer to a submission that was accepted."""
+
+    id: TaskId
+    """What `TyxonQClient.detail` wants."""
+    job_name: JsonValue = None
+    status: JsonValue = None
+    """A word in the user's language, never to be compared."""
+    user_id: JsonValue = None
+
+
+class ReadoutErrors(_Answer):
+    """``Err.Readout`` of a device."""
+
+    f0: Probability | None = Field(default=None, alias="F0")
+    f1: Probability | None = Field(default=None, alias="F1")
+
+
+class DeviceErrors(_Answer):
+    """``Err`` of a device."""
+
+    sq: Probability | None = Field(default=None, alias="SQ")
+    cz: Probability | None = Field(default=None, alias="CZ")
+    readout: ReadoutErrors | None = Field(default=None, alias="Readout")
+
+
+class DeviceRow(_Answer):
+    """One device of devices/list."""
+
+    id: Annotated[Word, StringConstraints(min_length=1)]
+    qubits: Annotated[int, Field(strict=True, ge=1)] | None = None
+    state: Word | None = None
+    t1: Microseconds | None = Field(default=None, alias="T1")
+    t2: Microseconds | None = Field(default=None, alias="T2")
+    err: DeviceErrors | None = Field(default=None, alias="Err")
+
+    @property
+    def calibration(self) -> Calibration:
+        """The published averages; a coherence time of 0 stands for one that is not known."""
+        errors = self.err or DeviceErrors()
+        readout = errors.readout or ReadoutErrors()
+        return Calibration(self.t1 or None, self.t2 or None, errors.sq, errors.cz, readout.f0, readout.f1)
+
+
+class DeviceList(_Answer):
+    """The answer of devices/list."""
+
+    devices: tuple[DeviceRow, ...]
+
+
+class TaskDetail(_Answer):
+    """One task as tasks/detail tells it. Times are microseconds since the epoch, from clocks that disagree."""
+
+    id: TaskId | None = None
+    state: Word | None = None
+    device: Word | None = None
+    """With the flags it was submitted with."""
+    shots: JsonValue = None
+    result: JsonValue = None
+    """Counts, or ``{"counts": …}``, or null; see `metriq_gym.providers.tyxonq.counts.counts_of`."""
+    err: JsonValue = None
+    run_dur: JsonValue = Field(default=None, alias="runDur")
+    """Microseconds of execution."""
+    dur_chip: JsonValue = Field(default=None, alias="durChip")
+    run_at: JsonValue = Field(default=None, alias="runAt")
+    at_chip: JsonValue = Field(default=None, alias="atChip")
+    at: JsonValue = None
+    ts: JsonValue = None
+    queue: JsonValue = None
+    qubits: JsonValue = None
+    depth: JsonValue = None
+    md5: JsonValue = None
+    task_type: JsonValue = None
+
+
+class TaskRow(_Answer):
+    """One row of tasks/api_key/list."""
+
+    job_name: TaskId | None = None
+    """The id that `TyxonQClient.detail` wants; `task_id` is another one."""
+    status: Word | None = None
+    device: Word | None = None
+    """Possibly with the flags it was submitted with."""
+    shots: JsonValue = None
+    """Undocumented; known when the service says it, or when a task's detail was asked for."""
+    remarks: JsonValue = None
+    """Undocumented: whether remarks are echoed is not known."""
+    parameters: JsonValue = None
+    created_at: JsonValue = None
+    updated_at: JsonValue = None
+    completed_at: JsonValue = None
+    task_id: JsonValue = None
+    task_type: JsonValue = None
+    result: JsonValue = None
+
+
+class TaskList(_Answer):
+    """The answer of tasks/api_key/list."""
+
+    tasks: tuple[TaskRow, ...]
+
+    @property
+    def says_there_is_more(self) -> bool:
+        """Whether the answer itself shows that rows are missing: a larger total, or a next page.
+
+        Paging is undocumented; False is no promise that the list is complete.
+        """
+        extra = self.model_extra or {}
+        totals = (extra.get(name) for name in ("total", "total_count", "count"))
+        larger = any(isinstance(total, int) and total > len(self.tasks) for total in totals)
+        return larger or any(extra.get(name) for name in ("has_more", "next", "next_page"))

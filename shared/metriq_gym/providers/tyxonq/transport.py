@@ -1,0 +1,125 @@
+"""One POST with a JSON body: what came of it, as a value, with every way it can go wrong told apart.
+
+No exception of the HTTP library leaves this module, because their frames and requests hold the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+from pydantic_core import from_json
+
+MAX_BYTES = 32 * 2**20
+"""Size up to which an answer is read; a list of ten thousand tasks with their sources fits."""
+MAX_RETRY_AFTER = 3600.0
+"""Most seconds of a Retry-After header that are believed."""
+_CONNECT_SECONDS = 10.0
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """No byte of the request reached the service."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """The request may have reached the service; no whole answer came back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. `document` is its body if that is a JSON object; otherwise `problem` says what it is instead."""
+
+    status: int
+    retry_after: float | None
+    document: Mapping[str, Any] | None
+    problem: str = ""
+
+
+async def post(
+    client: httpx.AsyncClient,
+    path: str,
+    body: Mapping[str, Any],
+    *,
+    seconds: float,
+    now: Callable[[], datetime],
+    secret: SecretStr,
+    max_bytes: int = MAX_BYTES,
+) -> Reply | NoReply | NotSent:
+    """Send `body` to `path` and read the answer, all within `seconds`. Redirects are not followed.
+
+    Where the answer quotes `secret`, three asterisks take its place.
+
+    The body is asked for, and accepted, without compression only, so that its size is what was received.
+    """
+    timeout = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            client.stream("POST", path, json=body, timeout=timeout, follow_redirects=False) as response,
+        ):
+            document, problem = await _read(response, secret, max_bytes)
+            return Reply(response.status_code, _retry_after(response.headers, now()), document, problem)
+    except _NOT_SENT as error:
+        return NotSent(_describe(error))
+    except TimeoutError:
+        return NoReply(f"no whole answer within {seconds:g} s")
+    except (httpx.HTTPError, OSError) as error:
+        return NoReply(_describe(error))
+
+
+async def _read(response: httpx.Response, secret: SecretStr, max_bytes: int) -> tuple[Mapping[str, Any] | None, str]:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+        return None, f"an answer of type {kind[:80]!r}"
+    if (coding := response.headers.get("content-encoding", "identity").lower()) != "identity":
+        return None, f"an answer in the coding {coding[:80]!r}"
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > max_bytes:
+            return None, f"an answer of more than {max_bytes:,} bytes"
+    try:
+        document = from_json(_without(secret, bytes(body)), allow_inf_nan=False)
+    except ValueError as error:
+        return None, f"an answer that is not JSON ({error})"
+    return (document, "") if isinstance(document, dict) else (None, "JSON that is not an object")
+
+
+def _without(secret: SecretStr, body: bytes) -> bytes:
+    """Take the secret out of a JSON text, which may write a slash as ``\\/``."""
+    plain = body.replace(b"\\/", b"/")
+    if secret.get_secret_value().encode() not in plain:
+        return body
+    return plain.replace(secret.get_secret_value().encode(), b"***")
+
+
+def _retry_after(headers: httpx.Headers, now: datetime) -> float | None:
+    """Read Retry-After, which is seconds or an HTTP date; None when it is absent or neither."""
+    text = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
