@@ -21,7 +21,7 @@ from metriq_gym.bus.rabbitmq.topology import EVENTS
 from metriq_gym.errors import Transient, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
 from tests.servers.proxy import proxied
-from tests.servers.rabbitmq import Broker, message_count, publish_raw
+from tests.servers.rabbitmq import Broker, publish_raw
 from tests.support.handlers import PATIENCE, Holder, Recorder
 
 
@@ -110,7 +110,7 @@ async def test_junk_properties_do_not_disturb_the_consumer(
 
 async def test_message_that_cannot_even_be_decoded_is_dead_lettered(amqp_broker: Broker, amqp_url: str) -> None:
     recorder = Recorder()
-    async with RabbitMQBus(amqp_url, app_id="poller") as bus:
+    async with RabbitMQBus(amqp_url, app_id="poller") as bus, outsider(amqp_url) as channel:
         subscription = await bus.consume(POLLER, recorder, prefetch=10)
         nanoseconds = {"timestamp": time.time_ns()}  # beyond the year 9999 for whoever expects seconds
 
@@ -118,8 +118,8 @@ async def test_message_that_cannot_even_be_decoded_is_dead_lettered(amqp_broker:
         await bus.publish(JobDispatched(job_id="a"))
 
         await recorder.until(lambda: "a" in recorder.jobs)
-        async with asyncio.timeout(PATIENCE):
-            while not await asyncio.to_thread(message_count, amqp_broker, amqp_url, DEAD_LETTERS):  # noqa: ASYNC110
+        async with asyncio.timeout(3 * PATIENCE):
+            while not await count(channel, DEAD_LETTERS):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         await until_false(lambda: not subscription.healthy)
 
@@ -196,6 +196,15 @@ async def test_unreachable_broker_is_a_transient_failure() -> None:
             raise AssertionError
 
 
+async def test_leaving_does_not_hang_when_the_broker_is_out_of_reach(amqp_url: str) -> None:
+    async with proxied(amqp_url) as (proxy, url):
+        bus = RabbitMQBus(url, app_id="poller", patience=1.0)
+        async with asyncio.timeout(PATIENCE), bus:
+            await bus.consume(POLLER, Recorder(), prefetch=1)
+            proxy.freeze()
+        assert not bus.connected
+
+
 async def test_deleted_queue_is_declared_again_and_consumed(amqp_url: str) -> None:
     recorder = Recorder()
     async with RabbitMQBus(amqp_url, app_id="poller") as bus, outsider(amqp_url) as channel:
@@ -262,6 +271,11 @@ async def test_two_processes_with_the_same_topology_start_at_once(amqp_url: str)
 async def test_observed_message_needs_no_observer(amqp_url: str) -> None:
     async with RabbitMQBus(amqp_url, app_id="exporter") as bus:
         await bus.publish(JobExported(job_id="a"))
+
+
+async def count(channel: AbstractChannel, name: str) -> int:
+    queue = await channel.declare_queue(name, passive=True)
+    return queue.declaration_result.message_count or 0
 
 
 async def until_false(condition: Any) -> None:

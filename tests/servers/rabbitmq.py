@@ -210,12 +210,6 @@ def publish_raw(
     assert json.loads(answer)["routed"], answer
 
 
-def message_count(broker: Broker, url: str, queue: str) -> int:
-    """How many messages are in `queue`, a few seconds late."""
-    answer = _call(broker, "GET", f"/api/queues{urlsplit(url).path}/{queue}")
-    return int(json.loads(answer).get("messages", 0))
-
-
 def _manage(broker: Broker, method: str, path: str, body: bytes | None = None) -> bool:
     """Call the management API; False while nothing listens there."""
     try:
