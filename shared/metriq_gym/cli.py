@@ -23,6 +23,8 @@ job = typer.Typer(help="Look at jobs.", no_args_is_help=True)
 app.add_typer(service, name="service")
 app.add_typer(job, name="job")
 
+_INTERRUPTED = 130  # what shells report for SIGINT
+
 SERVICES = ("dispatcher", "poller", "scorer", "exporter")
 
 
@@ -128,3 +130,5 @@ def main() -> None:
     except MetriqGymError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

@@ -38,7 +38,11 @@ async def run_and_follow(config: Mapping[str, Any], provider: str, device: str) 
         progress.show("starting")
         async with open_runtime(settings) as runtime:
             await runtime.bus.publish(request)
-            return await _follow(runtime.store, str(request.job_id), progress)
+            try:
+                return await _follow(runtime.store, str(request.job_id), progress)
+            except asyncio.CancelledError:
+                progress.note(f"interrupted; the job stays, see it with: mgym job view {request.job_id}")
+                raise
 
 
 async def _follow(store: Store, job_id: str, progress: Progress) -> Job:
@@ -91,6 +95,10 @@ class Progress:
     def update(self, text: str) -> None:
         """Say how far a stage is; only a terminal shows it."""
         self._text = text
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(text, soft_wrap=True)
 
     def __rich__(self) -> str:
         return f"{self._title}: {self._text} ({time.monotonic() - self._began:.0f} s)"

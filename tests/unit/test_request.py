@@ -1,0 +1,116 @@
+"""Whatever bytes are published as a request, they are accepted or refused with reasons, under one and the same id."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import bson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from metriq_gym.bus.port import Delivery
+from metriq_gym.errors import InvalidRequest
+from services.dispatcher.request import check, identify
+
+LIMIT = 2**20
+VALID = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_name": "WIT"}}
+
+
+def delivery(body: Any, message_id: str | None = None) -> Delivery:
+    encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Delivery("job.requested", encoded, message_id=message_id)
+
+
+def problems(body: Any) -> dict[str, str]:
+    with pytest.raises(InvalidRequest) as caught:
+        check(delivery(body), LIMIT)
+    return {problem.path: problem.message for problem in caught.value.problems}
+
+
+class TestIdentify:
+    def test_the_body_names_the_job_before_the_message_does(self) -> None:
+        assert identify(delivery({"job_id": "a"}, "b")) == "a"
+        assert identify(delivery({}, "b")) == "b"
+
+    def test_an_id_that_could_be_a_path_is_never_used(self) -> None:
+        for bad in ("../x", "/etc/passwd", "", "a/b", "a\0b", ".hidden", "x" * 129, "a\n"):
+            assert identify(delivery({"job_id": bad}, bad)).startswith("request-")
+
+    @given(st.binary(max_size=200))
+    def test_the_same_bytes_always_have_the_same_usable_id(self, body: bytes) -> None:
+        job_id = identify(delivery(body))
+        assert job_id == identify(delivery(body))
+        assert "/" not in job_id
+        assert 0 < len(job_id) <= 128
+
+
+class TestCheck:
+    def test_defaults_are_applied_and_unknown_keys_are_reported(self) -> None:
+        checked = check(delivery({**VALID, "config": {"benchmark_name": "WIT", "shotss": 5}}), LIMIT)
+        assert checked.config["shots"] == 1000
+        (warning,) = checked.warnings
+        assert warning.path == "$.config.shotss"
+        assert "did you mean 'shots'" in warning.message
+
+    def test_fields_of_a_later_version_are_ignored(self) -> None:
+        assert check(delivery({**VALID, "colour": "blue"}), LIMIT).message.provider == "local"
+
+    def test_every_problem_is_listed_by_its_path(self) -> None:
+        body = {"job_id": "a/b", "provider": 3, "config": {"benchmark_name": "WIT", "num_qubits": 9, "shots": 0}}
+        assert set(problems(body)) == {
+            "$.job_id",
+            "$.provider",
+            "$.device",
+            "$.config.num_qubits",
+            "$.config.shots",
+        }
+
+    def test_an_unknown_benchmark_is_met_with_a_hint(self) -> None:
+        assert (
+            "did you mean 'WIT'" in problems({**VALID, "config": {"benchmark_name": "WITT"}})["$.config.benchmark_name"]
+        )
+
+    @pytest.mark.parametrize(
+        ("value", "path"),
+        [
+            (2**63, "$.config.x"),
+            (-(2**63) - 1, "$.config.x"),
+            ({"a\0b": 1}, "$.config.x.'a\\x00b'"),
+            ([{"y": 2**64}], "$.config.x[0].y"),
+        ],
+    )
+    def test_what_no_document_can_hold_is_refused_where_it_stands(self, value: Any, path: str) -> None:
+        assert path in problems({**VALID, "config": {"benchmark_name": "WIT", "x": value}})
+
+    def test_a_body_over_the_limit_is_refused_unread(self) -> None:
+        assert "at most 1,048,576" in problems(b"x" * (LIMIT + 1))["$"]
+
+    @pytest.mark.parametrize("depth", [60, 150, 100_000])
+    def test_deep_nesting_is_refused(self, depth: int) -> None:
+        nested = b"[" * depth + b"]" * depth
+        body = json.dumps(VALID).encode()[:-1] + b', "extra": ' + nested + b"}"
+        assert problems(body)
+
+    json_values = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=12,
+    )
+
+    @given(st.dictionaries(st.sampled_from(["job_id", "provider", "device", "config", "suite_id", "x"]), json_values))
+    @example({"config": {"benchmark_name": "WIT", "shots": float("nan")}})
+    @example({**VALID, "config": {"benchmark_name": "WIT", "\ud800": "\udfff"}})
+    @example({**VALID, "config": {"benchmark_name": "BSEQ", "shots": 1e308}})
+    def test_any_document_is_refused_with_reasons_or_can_be_stored(self, body: dict[str, Any]) -> None:
+        try:
+            checked = check(delivery(body), LIMIT)
+        except InvalidRequest:
+            assert all(path.startswith("$") and message for path, message in problems(body).items())
+        else:
+            bson.encode(checked.config)
+
+    @given(st.binary(max_size=300))
+    def test_any_bytes_are_refused_with_reasons(self, body: bytes) -> None:
+        assert problems(body)
