@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "METRIQ_"
+
+
+def _from_json(value: Any) -> Any:
+    """Read a value that came as text, from a variable or a file; empty text is none."""
+    return (json.loads(value) if value.strip() else None) if isinstance(value, str) else value
+
+
+Qubit = Annotated[int, Field(ge=0)]
+CouplingMap = Annotated[tuple[tuple[Qubit, Qubit], ...] | None, NoDecode, BeforeValidator(_from_json)]
 
 
 class Settings(BaseSettings):
@@ -40,6 +50,23 @@ class Settings(BaseSettings):
         description="Worker processes for building, simulating and scoring.",
     )
     aer_memory_mib: int = Field(default=2048, ge=1, description="Most memory one Aer simulation may take, in MiB.")
+    twin_calibration: Path | None = Field(
+        default=None,
+        description="JSON file of calibrations for digital twins, device id → calibration. Unset: those that ship.",
+    )
+
+    tyxonq_token: SecretStr | None = Field(default=None, description="Token for TyxonQ's cloud.")
+    tyxonq_base_url: str = Field(
+        default="https://api.tyxonq.com/qau-cloud/tyxonq/", description="Where TyxonQ's cloud, or a sandbox, is."
+    )
+    tyxonq_counts_order: Literal["measured-first", "qiskit"] = Field(
+        default="measured-first", description="Which qubit the leftmost character of TyxonQ's bitstrings belongs to."
+    )
+    tyxonq_coupling_map: CouplingMap = Field(
+        default=None, description="Connected qubit pairs of TyxonQ's device, [[0, 1], …]. Unset: all are connected."
+    )
+    tyxonq_concurrency: int = Field(default=8, ge=1, le=256, description="Requests to TyxonQ at once, per process.")
+
     lease_seconds: float = Field(
         default=30, gt=0, description="How long a crashed worker's job or task stays with it before another takes over."
     )

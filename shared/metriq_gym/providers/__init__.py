@@ -12,9 +12,20 @@ from metriq_gym.settings import Settings
 
 MIB = 2**20
 
-SHIPPED: Mapping[str, Callable[[Settings], Provider]] = {
-    "local": lambda settings: AerProvider(memory_bytes=settings.aer_memory_mib * MIB),
-}
+
+def _local(settings: Settings) -> AerProvider:
+    return AerProvider(memory_bytes=settings.aer_memory_mib * MIB)
+
+
+def _tyxonq(settings: Settings) -> Provider:
+    from metriq_gym.providers.tyxonq.provider import TyxonQProvider
+
+    return TyxonQProvider.from_settings(settings)
+
+
+LOCAL: Mapping[str, Callable[[Settings], LocalProvider]] = {"local": _local}
+"""Providers whose tasks pollers run themselves."""
+SHIPPED: Mapping[str, Callable[[Settings], Provider]] = {**LOCAL, "tyxonq": _tyxonq}
 
 
 class Providers:
@@ -25,7 +36,7 @@ class Providers:
         self._made: dict[str, Provider] = {}
 
     def get(self, name: str) -> Provider:
-        """Return a provider; raises `NotFound` naming those there are."""
+        """Return a provider; raises `NotFound` naming those there are, or `Permanent` if its settings are no use."""
         if name not in SHIPPED:
             close = get_close_matches(name, SHIPPED, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -36,5 +47,5 @@ class Providers:
 
     def local(self) -> dict[str, LocalProvider]:
         """Return the providers whose tasks pollers run themselves."""
-        made = {name: self.get(name) for name in SHIPPED}
+        made = {name: self.get(name) for name in LOCAL}
         return {name: provider for name, provider in made.items() if isinstance(provider, LocalProvider)}

@@ -37,7 +37,6 @@ from metriq_gym.providers.tyxonq.transport import NoReply, NotSent, Reply, post
 
 log = structlog.get_logger()
 
-BASE_URL = "https://api.tyxonq.com/qau-cloud/tyxonq/"
 DEVICES = "api/v1/devices/list"
 SUBMIT = "api/v1/tasks/submit_task"
 DETAIL = "api/v1/tasks/detail"
@@ -62,7 +61,7 @@ class TyxonQClient:
     token:
         Sent as a bearer token and shown nowhere.
     base_url:
-        What the paths of the endpoints are appended to.
+        What the paths of the endpoints are appended to, with or without a slash at its end.
     concurrency:
         Most requests under way at once, and most connections.
     transport, sleep, now:
@@ -74,7 +73,7 @@ class TyxonQClient:
     def __init__(
         self,
         token: SecretStr,
-        base_url: str = BASE_URL,
+        base_url: str,
         *,
         concurrency: int = 8,
         transport: httpx.AsyncBaseTransport | None = None,

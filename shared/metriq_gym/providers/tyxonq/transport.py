@@ -21,6 +21,8 @@ MAX_BYTES = 32 * 2**20
 """Size up to which an answer is read; a list of ten thousand tasks with their sources fits."""
 MAX_RETRY_AFTER = 3600.0
 """Most seconds of a Retry-After header that are believed."""
+SHORTEST_SECRET = 8
+"""Length from which a token is taken out of answers; a shorter one, as in a test, may be part of any word."""
 _CONNECT_SECONDS = 10.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
@@ -100,9 +102,9 @@ async def _read(response: httpx.Response, secret: SecretStr, max_bytes: int) -> 
 
 
 def _without(secret: SecretStr, body: bytes) -> bytes:
-    """Take the secret out of a JSON text, which may write a slash as ``\\/``."""
+    r"""Take the secret out of a JSON text, which may write a slash as ``\/``."""
     plain = body.replace(b"\\/", b"/")
-    if secret.get_secret_value().encode() not in plain:
+    if len(secret) < SHORTEST_SECRET or secret.get_secret_value().encode() not in plain:
         return body
     return plain.replace(secret.get_secret_value().encode(), b"***")
 

@@ -1,0 +1,131 @@
+"""The provider ``tyxonq``: its devices with today's calibration, and how circuits are compiled for them.
+
+Importing this module loads neither Qiskit nor a connection; submitting and asking for results is the services' work,
+through `client`.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import Any
+
+from pydantic import JsonValue
+
+from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem
+from metriq_gym.providers.provider import Device
+from metriq_gym.providers.tyxonq.client import TyxonQClient
+from metriq_gym.providers.tyxonq.compiler import TyxonQCompiler
+from metriq_gym.providers.tyxonq.counts import CountsOrder
+from metriq_gym.providers.tyxonq.device_string import FLAGS, DeviceString
+from metriq_gym.providers.tyxonq.models import DeviceRow
+from metriq_gym.settings import Settings
+
+PROVIDER = "tyxonq"
+USABLE = frozenset({"running", "on"})
+"""States of a device that takes circuits."""
+EXTRA = "extra_fields"
+"""Key of `Device.metadata` for what the service says of a device beyond its documented fields."""
+MAX_EXTRA = 1000
+"""Characters of JSON up to which such a value is kept as it is; of a longer one the beginning is kept, as text."""
+MAX_EXTRAS = 50
+"""How many of them are kept."""
+
+Edges = tuple[tuple[int, int], ...]
+
+
+class TyxonQProvider:
+    """Quantum processors behind TyxonQ's cloud API.
+
+    Parameters
+    ----------
+    client:
+        Asks the service; `aclose` closes it.
+    coupling_map:
+        Qubit pairs that share a two-qubit gate; None where every pair does, as far as anyone outside knows.
+    counts_order:
+        How the devices write their bitstrings, for `to_qiskit_counts`.
+    """
+
+    name = PROVIDER
+    max_circuits_per_task = 1
+    compiler = TyxonQCompiler()
+
+    def __init__(
+        self,
+        client: TyxonQClient,
+        coupling_map: Edges | None = None,
+        counts_order: CountsOrder = CountsOrder.MEASURED_FIRST,
+    ) -> None:
+        self.client = client
+        self.counts_order = counts_order
+        self._coupling_map = coupling_map
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> TyxonQProvider:
+        """Make the provider; raises `Permanent`, naming the variable, when a setting is missing or of no use."""
+        if settings.tyxonq_token is None or not settings.tyxonq_token.get_secret_value().strip():
+            raise Permanent("provider 'tyxonq' needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")
+        client = TyxonQClient(settings.tyxonq_token, settings.tyxonq_base_url, concurrency=settings.tyxonq_concurrency)
+        return cls(client, settings.tyxonq_coupling_map, CountsOrder(settings.tyxonq_counts_order))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
+
+    async def devices(self) -> list[Device]:
+        """Return the devices whose number of qubits is known."""
+        rows = await self.client.devices()
+        return [_device(row, row.qubits, DeviceString(row.id), self._coupling_map) for row in rows if row.qubits]
+
+    async def device(self, device_id: str) -> Device:
+        """Return a device as it is calibrated now; flags after its id are kept for `DeviceString.of`.
+
+        Raises `InvalidRequest` for flags that do not exist or a device that cannot be used, and `NotFound` naming the
+        devices there are.
+        """
+        asked = DeviceString.parse(device_id)
+        rows = {row.id: row for row in await self.client.devices()}
+        if asked.id not in rows:
+            raise NotFound(
+                f"unknown device {asked.id!r} of provider {PROVIDER!r}; there are: {', '.join(sorted(rows)) or 'none'}"
+            )
+        qubits = rows[asked.id].qubits
+        if qubits is None:
+            raise _unusable(f"TyxonQ does not say how many qubits {asked.id} has")
+        highest = max((max(pair) for pair in self._coupling_map or ()), default=0)
+        if highest >= qubits:
+            raise _unusable(f"METRIQ_TYXONQ_COUPLING_MAP names qubit {highest}, {asked.id} has {qubits} from 0 on")
+        return _device(rows[asked.id], qubits, asked, self._coupling_map)
+
+
+def _device(row: DeviceRow, qubits: int, asked: DeviceString, edges: Edges | None) -> Device:
+    metadata: dict[str, Any] = {FLAGS: asked.flags, **row.calibration.metadata()}
+    if extra := _extra(row):
+        metadata[EXTRA] = extra
+    status = "online" if (row.state or "").casefold() in USABLE else row.state or "unknown"
+    return Device(PROVIDER, row.id, qubits, simulator=False, status=status, edges=edges, metadata=metadata)
+
+
+def _extra(row: DeviceRow) -> dict[str, JsonValue]:
+    """Return what nobody has documented, in a form and size that any store takes."""
+    found: dict[str, Any] = dict(row.model_extra or {})
+    if row.err is not None:
+        found |= {f"Err_{name}": value for name, value in (row.err.model_extra or {}).items()}
+        if row.err.readout is not None:
+            found |= {f"Err_Readout_{name}": value for name, value in (row.err.readout.model_extra or {}).items()}
+    return {_name(name): _bounded(value) for name, value in islice(found.items(), MAX_EXTRAS)}
+
+
+def _name(text: str) -> str:
+    return "".join(char if char.isalnum() or char in "_-" else "_" for char in text)[:100]
+
+
+def _bounded(value: JsonValue) -> JsonValue:
+    text = json.dumps(value, ensure_ascii=False)
+    plain = value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) < 2**63)
+    return value if plain and len(text) <= MAX_EXTRA else text[:MAX_EXTRA]
+
+
+def _unusable(message: str) -> InvalidRequest:
+    return InvalidRequest([Problem("$.device", message)])
