@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pymongo
 import pytest
 
+from tests.sandbox.fixture import tyxonq_sandbox as tyxonq_sandbox
 from tests.servers.mongodb import shared_mongodb
 from tests.servers.rabbitmq import Broker, shared_broker, virtual_host
 

@@ -1,0 +1,78 @@
+"""Runs circuits on qiskit-aer with a noise model made from the published calibration of a device.
+
+The page publishes no gate times, connectivity or idle errors. Assumed here: 30 ns per single-qubit and 60 ns per
+two-qubit gate; SQ and CZ are average gate infidelities that include relaxation during the gate; every single-qubit
+gate has SQ and every two-qubit gate CZ; Readout.F0 is the probability to read 1 in state 0, F1 to read 0 in
+state 1; idle qubits keep their state; every pair of qubits is coupled.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from tests.sandbox.circuits import GATES, UNLISTED_GATES
+from tests.sandbox.devices import Device
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+SINGLE_QUBIT_GATE_MICROSECONDS = 0.030
+TWO_QUBIT_GATE_MICROSECONDS = 0.060
+TWO_QUBIT_GATES = frozenset({"cx", "cz"})
+
+# Up to here the exact density matrix is quicker than one trajectory per shot, whatever the shots.
+_DENSITY_MATRIX_QUBITS = 10
+_MEMORY_MEGABYTES = 2048
+
+
+@lru_cache
+def noise_model(device: Device) -> Any:
+    """The NoiseModel of a device."""
+    from qiskit_aer.noise import NoiseModel, ReadoutError
+
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(
+        _gate_error(device, device.single_qubit_error, SINGLE_QUBIT_GATE_MICROSECONDS, qubits=1),
+        sorted((GATES | UNLISTED_GATES) - TWO_QUBIT_GATES),
+    )
+    model.add_all_qubit_quantum_error(
+        _gate_error(device, device.cz_error, TWO_QUBIT_GATE_MICROSECONDS, qubits=2), sorted(TWO_QUBIT_GATES)
+    )
+    f0, f1 = device.readout_f0, device.readout_f1
+    model.add_all_qubit_readout_error(ReadoutError([[1 - f0, f0], [f1, 1 - f1]]))
+    return model
+
+
+def _gate_error(device: Device, infidelity: float, microseconds: float, *, qubits: int) -> Any:
+    """Relaxation for the gate's time, then as much depolarisation as brings the average infidelity to the given one."""
+    from qiskit.quantum_info import average_gate_fidelity
+    from qiskit_aer.noise import depolarizing_error, thermal_relaxation_error
+
+    relaxation = thermal_relaxation_error(device.t1, device.t2, microseconds)
+    if qubits == 2:
+        relaxation = relaxation.expand(relaxation)
+    # Depolarising by p takes an average fidelity F to (1 - p) F + p / 2^n.
+    fidelity = average_gate_fidelity(relaxation)
+    depolarising = (fidelity - (1 - infidelity)) / (fidelity - 0.5**qubits)
+    if depolarising <= 0:
+        return relaxation
+    return relaxation.compose(depolarizing_error(depolarising, qubits))
+
+
+def run(circuit: QuantumCircuit, shots: int, seed: int, noisy_device: Device | None) -> dict[str, int]:
+    """Counts by key, whose leftmost character is classical bit 0; `noisy_device` None means without noise."""
+    from qiskit_aer import AerSimulator
+
+    if noisy_device is None:
+        simulator = AerSimulator(method="statevector", max_parallel_threads=1)
+    else:
+        simulator = AerSimulator(
+            method="density_matrix" if circuit.num_qubits <= _DENSITY_MATRIX_QUBITS else "automatic",
+            noise_model=noise_model(noisy_device),
+            max_memory_mb=_MEMORY_MEGABYTES,
+            max_parallel_threads=1,
+        )
+    counts = simulator.run(circuit, shots=shots, seed_simulator=seed).result().get_counts()
+    # Qiskit writes bit 0 rightmost.
+    return {key[::-1]: int(number) for key, number in sorted(counts.items())}
