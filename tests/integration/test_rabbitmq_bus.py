@@ -15,9 +15,8 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, POLLER
+from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, EVENTS, POLLER
 from metriq_gym.bus.rabbitmq import RabbitMQBus
-from metriq_gym.bus.rabbitmq.topology import EVENTS
 from metriq_gym.errors import Transient, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
 from tests.servers.proxy import proxied

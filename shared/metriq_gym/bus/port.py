@@ -37,6 +37,8 @@ POLLER = Queue("metriq.poller", ("job.dispatched",))
 SCORER = Queue("metriq.scorer", ("job.completed",))
 EXPORTER = Queue("metriq.exporter", ("job.scored", "job.failed", "job.cancelled"))
 QUEUES = (DISPATCHER, POLLER, SCORER, EXPORTER)
+EVENTS = "metriq.events"
+"""The exchange that every message is published to."""
 DEAD_LETTERS = "metriq.dead"
 
 

@@ -10,8 +10,7 @@ from aio_pika import DeliveryMode
 from aio_pika import Message as AMQPMessage
 
 from metriq_gym import traceparent
-from metriq_gym.bus.port import QUEUES, RETRY_PAUSES, Handler, Queue
-from metriq_gym.bus.rabbitmq import topology
+from metriq_gym.bus.port import EVENTS, QUEUES, RETRY_PAUSES, Handler, Queue
 from metriq_gym.bus.rabbitmq.connection import Settings
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.bus.rabbitmq.subscription import RabbitMQSubscription
@@ -68,7 +67,7 @@ class RabbitMQBus:
             timestamp=datetime.now(UTC),
             headers={"traceparent": traceparent.current()},
         )
-        await self._publisher.publish(topology.EVENTS, message.routing_key, amqp, mandatory=message.has_consumer)
+        await self._publisher.publish(EVENTS, message.routing_key, amqp, mandatory=message.has_consumer)
 
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> RabbitMQSubscription:
         subscription = RabbitMQSubscription(self._settings, self._publisher, queue, handler, prefetch)

@@ -14,9 +14,7 @@ from typing import Any
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 
-from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, Queue
-
-EVENTS = "metriq.events"
+from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, EVENTS, Queue
 
 _QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
 _AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
