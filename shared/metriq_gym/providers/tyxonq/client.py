@@ -121,7 +121,7 @@ class TyxonQClient:
         """Return one task. Raises `Rejected` when the service answers with an error instead."""
         answer = await self._read(DETAIL, {"task_id": task_id}, _Detail)
         if answer.task.id not in (None, task_id):
-            raise ProtocolError(self._redact(f"asked for task {task_id}, TyxonQ told of {answer.task.id}"))
+            raise ProtocolError(f"asked for task {task_id}, TyxonQ told of {answer.task.id}")
         return answer.task
 
     async def list_tasks(self, device: str | None = None, task_type: str = "quantum_api") -> TaskList:
@@ -143,7 +143,7 @@ class TyxonQClient:
         if isinstance(reply, NotSent):
             raise self._unreachable(reply)
         if isinstance(reply, NoReply):
-            raise SubmissionAmbiguous(self._redact(f"the submission was sent, but {reply.reason}"))
+            raise SubmissionAmbiguous(f"the submission was sent, but {reply.reason}")
         refused = 400 <= reply.status < 500 and reply.status != httpx.codes.REQUEST_TIMEOUT
         if refused or (reply.status < 300 and reply.document and _complains(reply.document)):
             raise self._error(reply)
@@ -152,7 +152,7 @@ class TyxonQClient:
                 return Submitted.model_validate(reply.document)
             except ValidationError as error:
                 reply = Reply(reply.status, None, None, f"an answer without a usable id ({_first(error)})")
-        raise SubmissionAmbiguous(self._redact(f"the submission was answered with {_summary(reply)}"))
+        raise SubmissionAmbiguous(f"the submission was answered with {_summary(reply)}")
 
     async def _read(self, path: str, body: Mapping[str, Any], model: type[ModelT]) -> ModelT:
         """Ask, and ask again a few times when that may help."""
@@ -178,18 +178,18 @@ class TyxonQClient:
             return model.model_validate(reply.document)
         except ValidationError as error:
             problem = _first(error)
-        raise ProtocolError(self._redact(f"TyxonQ's answer to {path} is not understood: {problem}"))
+        raise ProtocolError(f"TyxonQ's answer to {path} is not understood: {problem}")
 
     async def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> Reply | NoReply | NotSent:
         async with self._slots:
             return await post(self._http, path, body, seconds=seconds, now=self._now, secret=self._token)
 
     def _unreachable(self, failure: NotSent | NoReply) -> Unavailable:
-        return Unavailable(self._redact(f"TyxonQ cannot be reached: {failure.reason}"))
+        return Unavailable(f"TyxonQ cannot be reached: {failure.reason}")
 
     def _error(self, reply: Reply) -> MetriqGymError:
         """Return the error that an answer other than success stands for."""
-        message = self._redact(f"TyxonQ answered with {_summary(reply)}")
+        message = f"TyxonQ answered with {_summary(reply)}"
         match reply.status:
             case 401 | 403:
                 return AuthenticationFailed(f"{message}; check METRIQ_TYXONQ_TOKEN")
@@ -200,10 +200,6 @@ class TyxonQClient:
             case status if status >= 400 or (status < 300 and reply.document):
                 return Rejected(message)
         return ProtocolError(message)
-
-    def _redact(self, text: str) -> str:
-        """Take out the token, should a header or the HTTP library have quoted it; bodies come without it."""
-        return text.replace(self._token.get_secret_value(), "***")
 
 
 class _Detail(BaseModel):

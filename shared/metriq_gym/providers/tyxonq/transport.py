@@ -74,13 +74,14 @@ async def post(
             client.stream("POST", path, json=body, timeout=timeout, follow_redirects=False) as response,
         ):
             document, problem = await _read(response, secret, max_bytes)
+            problem = _without(secret, problem)
             return Reply(response.status_code, _retry_after(response.headers, now()), document, problem)
     except _NOT_SENT as error:
-        return NotSent(_describe(error))
+        return NotSent(_without(secret, _describe(error)))
     except TimeoutError:
         return NoReply(f"no whole answer within {seconds:g} s")
     except (httpx.HTTPError, OSError) as error:
-        return NoReply(_describe(error))
+        return NoReply(_without(secret, _describe(error)))
 
 
 async def _read(response: httpx.Response, secret: SecretStr, max_bytes: int) -> tuple[Mapping[str, Any] | None, str]:
@@ -90,23 +91,23 @@ async def _read(response: httpx.Response, secret: SecretStr, max_bytes: int) -> 
     if (coding := response.headers.get("content-encoding", "identity").lower()) != "identity":
         return None, f"an answer in the coding {coding[:80]!r}"
     body = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > max_bytes:
             return None, f"an answer of more than {max_bytes:,} bytes"
     try:
-        document = from_json(_without(secret, bytes(body)), allow_inf_nan=False)
+        document = from_json(_without(secret, body.decode()), allow_inf_nan=False)
     except ValueError as error:
         return None, f"an answer that is not JSON ({error})"
     return (document, "") if isinstance(document, dict) else (None, "JSON that is not an object")
 
 
-def _without(secret: SecretStr, body: bytes) -> bytes:
-    r"""Take the secret out of a JSON text, which may write a slash as ``\/``."""
-    plain = body.replace(b"\\/", b"/")
-    if len(secret) < SHORTEST_SECRET or secret.get_secret_value().encode() not in plain:
-        return body
-    return plain.replace(secret.get_secret_value().encode(), b"***")
+def _without(secret: SecretStr, text: str) -> str:
+    r"""Take the secret out of a text, in which JSON may write a slash as ``\/``."""
+    plain = text.replace("\\/", "/")
+    if len(secret) < SHORTEST_SECRET or secret.get_secret_value() not in plain:
+        return text
+    return plain.replace(secret.get_secret_value(), "***")
 
 
 def _retry_after(headers: httpx.Headers, now: datetime) -> float | None:
