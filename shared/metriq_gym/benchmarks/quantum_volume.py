@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import copysign, inf, sqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from metriq_gym.benchmarks.benchmark import (
     RunResult,
 )
 from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.state_vectors import basis_state, evolved
 from metriq_gym.errors import Permanent, Unsupported
 
 THRESHOLD = 2 / 3
@@ -111,50 +111,14 @@ class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
 
 
 def ideal_probabilities(circuit: QuantumCircuit) -> NDArray[np.float64]:
-    """Return the probability of each outcome, shape (2ⁿ,), qubit 0 the lowest bit.
-
-    For circuits of two-qubit unitaries only. The state is a tensor with one axis per qubit, permuted once
-    per layer so that its pairs come first; a matrix product then acts on the two leading pairs and leaves
-    them as the last axes, which brings up the next ones without moving any data.
-    """
-    width = circuit.num_qubits
-    order = list(range(width))[::-1]
-    state: NDArray[Any] = np.zeros(2**width, dtype=np.complex128)
-    state[0] = 1
-
-    def permuted(target: list[int]) -> NDArray[Any]:
-        axes = [order.index(qubit) for qubit in target]
-        return state.reshape((2,) * width).transpose(axes).reshape(-1)
-
-    for layer in _layers(circuit):
-        # The first qubit of a gate is the lower bit of its matrix's index, hence the later axis.
-        paired = [qubit for _, (low, high) in layer for qubit in (high, low)]
-        resting = [qubit for qubit in order if qubit not in paired]
-        state = permuted(paired + resting)
-        matrices = [matrix for matrix, _ in layer]
-        for first in range(0, len(matrices), 2):
-            matrix: NDArray[Any] = matrices[first]
-            if first + 1 < len(matrices):
-                matrix = np.kron(matrix, matrices[first + 1])
-            state = (state.reshape(len(matrix), -1).T @ matrix.T).reshape(-1)
-        order = resting + paired
-    amplitudes: NDArray[np.complex128] = permuted(list(range(width))[::-1])
-    return amplitudes.real**2 + amplitudes.imag**2
-
-
-def _layers(circuit: QuantumCircuit) -> Iterator[list[tuple[NDArray[np.complex128], tuple[int, int]]]]:
-    """Group gates, in order, into sets on disjoint qubits."""
+    """Return the probability of each outcome of a circuit of unitaries, shape (2ⁿ,), qubit 0 the lowest bit."""
     index = {qubit: number for number, qubit in enumerate(circuit.qubits)}
-    layer: list[tuple[NDArray[np.complex128], tuple[int, int]]] = []
-    busy: set[int] = set()
-    for instruction in circuit.data:
-        low, high = (index[qubit] for qubit in instruction.qubits)
-        if low in busy or high in busy:
-            yield layer
-            layer, busy = [], set()
-        layer.append((instruction.operation.to_matrix(), (low, high)))
-        busy |= {low, high}
-    yield layer
+    gates = [
+        (instruction.operation.to_matrix(), tuple(index[qubit] for qubit in instruction.qubits))
+        for instruction in circuit.data
+    ]
+    amplitudes = evolved(basis_state(circuit.num_qubits, 0), gates)
+    return amplitudes.real**2 + amplitudes.imag**2
 
 
 def score_trial(probabilities: NDArray[np.float64], counts: Counts) -> tuple[float, float]:

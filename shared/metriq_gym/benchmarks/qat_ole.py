@@ -1,0 +1,195 @@
+"""QAT OLE: the operator Loschmidt echo of a circuit from the Quantum Advantage Tracker, or of any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import Operator
+from qiskit.transpiler import PassManager
+from qiskit.transpiler.passes import Collect2qBlocks, ConsolidateBlocks, Unroll3qOrMore
+
+from metriq_gym.benchmarks.benchmark import (
+    Benchmark,
+    BenchmarkData,
+    BenchmarkResult,
+    BenchmarkScore,
+    Counts,
+    Device,
+    RunResult,
+)
+from metriq_gym.benchmarks.bitstrings import bit_table
+from metriq_gym.benchmarks.openqasm import read_circuit
+from metriq_gym.benchmarks.state_vectors import PlacedGate, basis_state, evolved
+from metriq_gym.errors import Unsupported
+
+MAX_REFERENCE_QUBITS = 20
+MAX_REFERENCE_WORK = 10**11
+"""States · gates · amplitudes up to which the reference is computed; about twenty minutes."""
+NEGLIGIBLE = 1e-9
+"""A reference this close to zero is no measure for anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class QATOLEParams:
+    """Configuration of `QATOLE`; `qasm` is the circuit itself, the only form that can be dispatched."""
+
+    circuit: str | None
+    qasm_path: str | None
+    qasm: str | None
+    observable_qubits: list[int] | None
+    num_initial_states: int
+    seed: int | None
+    shots: int
+
+
+class QATOLEData(BenchmarkData):
+    """The initial states as bitstrings, leftmost character for the highest qubit."""
+
+    initial_states: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class QATOLEResult(BenchmarkResult):
+    """`noiseless_reference` is None where it would take too long to compute."""
+
+    observable_value: BenchmarkScore
+    noiseless_reference: float | None
+
+    def compute_score(self) -> BenchmarkScore | None:
+        """Return `observable_value` ÷ `noiseless_reference`, or None without a reference."""
+        reference = self.noiseless_reference
+        if reference is None or abs(reference) < NEGLIGIBLE:
+            return None
+        error = self.observable_value.uncertainty
+        return BenchmarkScore(
+            self.observable_value.value / reference, None if error is None else error / abs(reference)
+        )
+
+
+class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
+    """Mean over random basis states x of σ(x)·⟨x|U†·Z…Z·U|x⟩, with σ(x) = ⟨x|Z…Z|x⟩ = ±1.
+
+    Source: Quantum Advantage Tracker, observable estimations, operator Loschmidt echo. Over all x the mean is
+    Tr(O·U†·O·U)/2ⁿ for O = Z…Z. Qubits that neither the circuit nor the observable touches stay in |0⟩.
+
+    The uncertainty is the standard error over the states drawn, whose spread contains the shot noise; for a
+    single state it is the shot noise. The reference is the exact value for the same states.
+    """
+
+    params_type = QATOLEParams
+    data_type = QATOLEData
+
+    def dispatch_handler(self, device: Device) -> QATOLEData:
+        """Run one circuit per initial state.
+
+        Raises `Unsupported` when the circuit is not in the configuration, cannot be read, or does not fit.
+        """
+        circuit = self._circuit(device.num_qubits)
+        observable = self._observable()
+        if max(observable) >= circuit.num_qubits:
+            raise Unsupported(
+                f"observable qubit {max(observable)} is not among the circuit's {circuit.num_qubits} qubits"
+            )
+        active = active_qubits(circuit, observable)
+        rng = np.random.default_rng(self.seed)
+        states = np.zeros((self.params.num_initial_states, circuit.num_qubits), dtype=np.uint8)
+        states[:, active] = rng.integers(2, size=(len(states), len(active)), dtype=np.uint8)
+        device.run([_prepared_and_measured(circuit, state, observable) for state in states], self.params.shots)
+        return QATOLEData(initial_states=["".join(map(str, state[::-1])) for state in states])
+
+    def poll_handler(self, job_data: QATOLEData, result_data: Sequence[RunResult]) -> QATOLEResult:
+        """Average the signed parities, and compute what they would be without noise where that is feasible."""
+        states = np.array([[int(bit) for bit in reversed(state)] for state in job_data.initial_states])
+        observable = self._observable()
+        signs = 1 - 2 * (states[:, observable].sum(axis=1) % 2)
+        echoes = signs * np.array([_parity(counts) for counts in result_data[0].counts])
+        if len(echoes) > 1:
+            error = float(echoes.std(ddof=1)) / sqrt(len(echoes))
+        else:
+            error = sqrt(max(0.0, 1 - float(echoes[0]) ** 2) / sum(result_data[0].counts[0].values()))
+        expectations = self._noiseless(states)
+        return QATOLEResult(
+            observable_value=BenchmarkScore(float(echoes.mean()), error),
+            noiseless_reference=None if expectations is None else float((signs * expectations).mean()),
+        )
+
+    def _circuit(self, max_qubits: int) -> QuantumCircuit:
+        params = self.params
+        if params.qasm is None:
+            asked = f"circuit {params.circuit!r}" if params.circuit is not None else f"file {params.qasm_path!r}"
+            raise Unsupported(
+                f"{asked} is not opened or fetched by a service: give its text as 'qasm', with 'observable_qubits'"
+            )
+        return read_circuit(params.qasm, max_qubits)
+
+    def _observable(self) -> list[int]:
+        if not self.params.observable_qubits:
+            raise Unsupported("'qasm' needs 'observable_qubits'")
+        return self.params.observable_qubits
+
+    def _noiseless(self, states: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Return ⟨Z…Z⟩ for each state, shape (states,), or None where that is too much work."""
+        circuit, observable = self._circuit(states.shape[1]), self._observable()
+        active = active_qubits(circuit, observable)
+        if len(active) > MAX_REFERENCE_QUBITS:
+            return None
+        gates = fused_gates(circuit, active)
+        if len(states) * len(gates) * 2 ** len(active) > MAX_REFERENCE_WORK:
+            return None
+        parities = np.ones(1)
+        for qubit in active:
+            parities = np.concatenate([parities, -parities if qubit in observable else parities])
+        expectations = []
+        for state in states[:, active]:
+            index = int(state @ (1 << np.arange(len(active))))
+            amplitudes = evolved(basis_state(len(active), index), gates)
+            expectations.append(float(parities @ (amplitudes.real**2 + amplitudes.imag**2)))
+        return np.array(expectations)
+
+
+def active_qubits(circuit: QuantumCircuit, observable: Sequence[int]) -> list[int]:
+    """Return the qubits that a gate acts on or that are observed, sorted."""
+    used = {
+        circuit.find_bit(qubit).index
+        for instruction in circuit.data
+        if instruction.operation.name != "barrier"
+        for qubit in instruction.qubits
+    }
+    return sorted(used | set(observable))
+
+
+def fused_gates(circuit: QuantumCircuit, qubits: Sequence[int]) -> list[PlacedGate]:
+    """Return the circuit, which acts on `qubits` alone, as few unitaries on one or two of them, renumbered."""
+    number = {circuit.qubits[qubit]: index for index, qubit in enumerate(qubits)}
+    compact = QuantumCircuit(len(qubits))
+    for instruction in circuit.data:
+        if instruction.operation.name != "barrier":
+            compact.append(instruction.operation, [number[qubit] for qubit in instruction.qubits])
+    passes = [Unroll3qOrMore(), Collect2qBlocks(), ConsolidateBlocks(force_consolidate=True)]
+    fused = PassManager(passes).run(compact)
+    return [
+        (Operator(instruction.operation).data, tuple(fused.find_bit(qubit).index for qubit in instruction.qubits))
+        for instruction in fused.data
+    ]
+
+
+def _prepared_and_measured(
+    circuit: QuantumCircuit, state: NDArray[np.uint8], observable: Sequence[int]
+) -> QuantumCircuit:
+    complete = QuantumCircuit(circuit.num_qubits, len(observable))
+    if state.any():
+        complete.x(np.flatnonzero(state).tolist())
+    complete.compose(circuit, inplace=True)
+    complete.measure(observable, range(len(observable)))
+    return complete
+
+
+def _parity(counts: Counts) -> float:
+    """Return ⟨Z…Z⟩ over all classical bits."""
+    bits, frequencies = bit_table(counts)
+    return float(frequencies @ (1 - 2.0 * (bits.sum(axis=1) % 2)))
