@@ -7,6 +7,7 @@ import hmac
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from starlette.applications import Starlette
@@ -130,6 +131,8 @@ class Sandbox:
         counts = None
         if task.state(now) == "completed" and not task.target.dry:
             counts = await self._results.counts(task, self.switches)
+            if counts is None:
+                now = task.before(task.ended_at)
         shown = answers.detail(task, now, counts, self.switches)
         return {"task": shown | {"state": faults["state"].state} if "state" in faults else shown}
 
@@ -147,13 +150,15 @@ class Sandbox:
 
         tasks = self.tasks.newest(owner, wanted)
         paging: dict[str, Any] = {}
-        if switches.list_limit is not None:
-            page = body.get("page", 1) if switches.list_paged else 1
+        if switches.list_limit is not None and switches.list_paged:
+            page = body.get("page", 1)
             if not isinstance(page, int) or page < 1:
                 raise Refused([Problem("page", "must be a positive integer")])
-            if switches.list_paged:
-                paging = {"page": page, "page_size": switches.list_limit, "total": len(tasks)}
-            tasks = tasks[(page - 1) * switches.list_limit : page * switches.list_limit]
+            everything, size = list(tasks), switches.list_limit
+            tasks = iter(everything[(page - 1) * size : page * size])
+            paging = {"page": page, "page_size": size, "total": len(everything)}
+        elif switches.list_limit is not None:
+            tasks = islice(tasks, switches.list_limit)
         rows = [answers.row(task, self._seen_at(task, faults), switches) for task in tasks]
         if "state" in faults:
             rows = [row | {"status": faults["state"].state} for row in rows]

@@ -6,12 +6,14 @@ import asyncio
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.sandbox.circuits import read_circuit
-from tests.sandbox.execution import run
+from tests.sandbox.simulator import shared_simulator
 from tests.sandbox.switches import Switches
 from tests.sandbox.tasks import Program, Task
 
 Counts = tuple[dict[str, int], ...]
+
+PATIENCE_SECONDS = 10.0
+"""How long an answer waits for counts; a task that is not simulated by then still shows as running."""
 
 
 class Results:
@@ -19,27 +21,33 @@ class Results:
 
     def __init__(self, *, seed: int) -> None:
         self._seed = seed
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="sandbox-aer")
+        # The thread only waits for the simulating process.
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="sandbox-results")
         self._running: dict[str, asyncio.Future[Counts]] = {}
         self._cache: dict[tuple[str, int, str], dict[str, int]] = {}
 
-    async def counts(self, task: Task, switches: Switches) -> Counts:
-        """Of each circuit of the task, keyed by bit strings whose leftmost character was measured first."""
+    async def counts(self, task: Task, switches: Switches) -> Counts | None:
+        """Of each circuit of the task, keyed by bit strings whose leftmost character was measured first.
+
+        None if they take longer than PATIENCE_SECONDS; the simulation goes on meanwhile.
+        """
         if task.counts is None:
             if task.id not in self._running:
                 loop = asyncio.get_running_loop()
                 self._running[task.id] = loop.run_in_executor(self._pool, self._compute, task, switches)
             future = self._running[task.id]
-            try:
-                # A client that hangs up must not cancel what others wait for.
-                task.counts = await asyncio.shield(future)
-            finally:
-                if future.done():
-                    self._running.pop(task.id, None)
+            await asyncio.wait([future], timeout=PATIENCE_SECONDS)
+            if not future.done():
+                return None
+            self._running.pop(task.id, None)
+            task.counts = future.result()
         return task.counts
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        """Give up what nobody waits for any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if any(not future.done() for future in self._running.values()):
+            shared_simulator().abort()
 
     def _compute(self, task: Task, switches: Switches) -> Counts:
         return tuple(
@@ -53,11 +61,9 @@ class Results:
         cached = switches.results == "cached"
         if cached and key in self._cache:
             return self._cache[key]
-        circuit = read_circuit(
-            program.source, max_qubits=device.qubits, accept_missing_creg=True, accept_unlisted_gates=True
-        )
         seed = zlib.crc32(f"{self._seed}:{key if cached else task.id}:{index}".encode())
-        counts = run(circuit.measured, shots, seed, None if switches.results == "ideal" else device)
+        noisy_device = None if switches.results == "ideal" else device
+        counts = shared_simulator().run(program.source, shots, seed, noisy_device)
         if cached:
             self._cache[key] = counts
         return counts

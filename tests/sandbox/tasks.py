@@ -120,8 +120,8 @@ class TaskBook:
         task = self._tasks.get(task_id)
         return task if task is not None and task.owner == owner else None
 
-    def newest(self, owner: str, wanted: Callable[[Task], bool]) -> list[Task]:
-        return [task for task in reversed(self._tasks.values()) if task.owner == owner and wanted(task)]
+    def newest(self, owner: str, wanted: Callable[[Task], bool]) -> Iterator[Task]:
+        return (task for task in reversed(self._tasks.values()) if task.owner == owner and wanted(task))
 
     def __iter__(self) -> Iterator[Task]:
         return iter(self._tasks.values())
