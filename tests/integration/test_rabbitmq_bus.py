@@ -17,6 +17,7 @@ from aio_pika.abc import AbstractChannel
 
 from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, EVENTS, POLLER
 from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Transient, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
 from tests.servers.proxy import proxied
@@ -223,6 +224,56 @@ async def test_deleted_queue_is_declared_again_and_consumed(amqp_url: str) -> No
                     await asyncio.sleep(0.02)
         await recorder.until(lambda: "b" in recorder.jobs)
         assert subscription.healthy
+
+
+async def test_deleted_queue_without_a_consumer_is_declared_again_by_who_misses_it(amqp_url: str) -> None:
+    async with RabbitMQBus(amqp_url, app_id="dispatcher") as bus, outsider(amqp_url) as channel:
+        await channel.queue_delete(POLLER.name)
+
+        with pytest.raises(Unroutable):
+            await bus.publish(JobDispatched(job_id="a"))
+        await bus.publish(JobDispatched(job_id="a"))
+
+        assert await count(channel, POLLER.name) == 1
+
+
+async def test_delivery_that_cannot_be_postponed_is_given_back(amqp_url: str) -> None:
+    def postpone_twice(_: object) -> None:
+        if len(recorder.deliveries) <= 2:
+            raise Transient
+
+    recorder = Recorder(postpone_twice)
+    async with (
+        RabbitMQBus(amqp_url, app_id="poller", retry_pauses=(0.01,)) as bus,
+        outsider(amqp_url) as channel,
+    ):
+        await bus.consume(POLLER, recorder, prefetch=1)
+        await channel.queue_delete(retry_exchange(0.01))
+
+        await bus.publish(JobDispatched(job_id="a"))
+
+        await recorder.received(3)
+        assert [delivery.attempt for delivery in recorder.deliveries] == [1, 2, 3]
+
+
+async def test_consumer_that_could_not_start_does_not_start_later(amqp_url: str) -> None:
+    recorder = Recorder()
+    async with (
+        proxied(amqp_url) as (proxy, url),
+        RabbitMQBus(url, app_id="poller", patience=0.5) as bus,
+        RabbitMQBus(amqp_url, app_id="another") as another,
+        outsider(amqp_url) as channel,
+    ):
+        proxy.freeze()
+        with pytest.raises(Transient):
+            await bus.consume(POLLER, recorder, prefetch=1)
+        proxy.thaw()
+        await until_false(lambda: not bus.connected)
+
+        await another.publish(JobDispatched(job_id="a"))
+
+        assert await count(channel, POLLER.name) == 1
+        assert not recorder.deliveries
 
 
 async def test_deleted_exchange_is_declared_again(amqp_url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -133,8 +132,7 @@ class MemorySubscription:
 
     async def stop(self) -> None:
         self._taking.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._taking
+        await asyncio.wait([self._taking])
         while self._in_hand:
             await asyncio.wait(self._in_hand)
 

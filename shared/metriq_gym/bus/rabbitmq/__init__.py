@@ -71,6 +71,10 @@ class RabbitMQBus:
 
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> RabbitMQSubscription:
         subscription = RabbitMQSubscription(self._settings, self._publisher, queue, handler, prefetch)
+        try:
+            await subscription.start()
+        except BaseException:
+            await subscription.stop()
+            raise
         self._subscriptions.append(subscription)
-        await subscription.start()
         return subscription

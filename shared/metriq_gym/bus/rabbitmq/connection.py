@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import aio_pika
@@ -68,6 +68,9 @@ async def stay_connected(settings: Settings, purpose: str, use: Callable[[Abstra
             logger.warning("bus.disconnected", purpose=purpose)
         except Transient as error:
             logger.warning("bus.disconnected", purpose=purpose, reason=str(error))
+        except Exception:
+            # Nothing that the client library may come up with is a reason to stay disconnected.
+            logger.exception("bus.disconnected", purpose=purpose)
         await asyncio.sleep(jittered(pause))
         pause = min(2 * pause, longest)
 
@@ -86,5 +89,7 @@ async def _channel(settings: Settings, purpose: str) -> AsyncIterator[AbstractCh
             await topology.declare(channel, settings.queues, settings.retry_pauses)
         yield channel
     finally:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            await connection.close()
+        # Whatever goes wrong here, the connection is gone; above all it must not take the place of a cancellation.
+        with suppress(TimeoutError, *CONNECTION_EXCEPTIONS):
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await connection.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from weakref import WeakValueDictionary
 
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import PublishError
 
+from metriq_gym.bus.rabbitmq import topology
 from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
 from metriq_gym.errors import Unroutable
 
@@ -47,8 +47,7 @@ class Publisher:
             self._window.release()
         if self._connection is not None:
             self._connection.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._connection
+            await asyncio.wait([self._connection])
 
     async def publish(self, exchange: str, routing_key: str, message: Message, *, mandatory: bool = True) -> None:
         """Publish and return when the broker has confirmed. Raises `Unroutable` and `Transient`."""
@@ -57,9 +56,12 @@ class Publisher:
         with broker_errors():
             try:
                 async with asyncio.timeout(self._settings.patience), same_id, self._window:
-                    target = await (await self._open_channel()).get_exchange(exchange, ensure=False)
+                    channel = await self._open_channel()
+                    target = await channel.get_exchange(exchange, ensure=False)
                     await target.publish(message, routing_key, mandatory=mandatory)
             except PublishError as error:
+                # Somebody deleted a queue: whoever tries again will find it.
+                await topology.declare(channel, self._settings.queues, self._settings.retry_pauses)
                 raise Unroutable(f"No queue is bound to receive {routing_key} from {exchange}.") from error
 
     async def _open_channel(self) -> AbstractChannel:

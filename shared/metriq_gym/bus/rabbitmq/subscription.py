@@ -62,8 +62,7 @@ class RabbitMQSubscription:
             await asyncio.wait(self._in_hand)
         if self._connection is not None:
             self._connection.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._connection
+            await asyncio.wait([self._connection])
 
     async def _use(self, channel: AbstractChannel) -> None:
         await channel.set_qos(prefetch_count=self._prefetch)
@@ -106,8 +105,13 @@ class RabbitMQSubscription:
             case Outcome.AGAIN:
                 await message.reject(requeue=True)
             case Outcome.LATER:
-                await self._postpone(message, delivery)
-                await message.ack()
+                try:
+                    await self._postpone(message, delivery)
+                except Transient as error:
+                    logger.warning("delivery.not_postponed", delivery=delivery.message_id, reason=str(error))
+                    await message.reject(requeue=True)
+                else:
+                    await message.ack()
 
     async def _postpone(self, message: AbstractIncomingMessage, delivery: Delivery) -> None:
         pause = retry_pause(self._settings.retry_pauses, delivery.attempt)
