@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from metriq_gym import benchmarks
 from metriq_gym.errors import InvalidRequest, NotFound, Problem
+from metriq_gym.problems import did_you_mean
 
 NAME_KEY = "benchmark_name"
 
@@ -38,8 +38,7 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
     try:
         schema = benchmarks.schema(name)
     except NotFound as error:
-        hint = _did_you_mean(name, benchmarks.names())
-        raise InvalidRequest([Problem(f"{path}.{NAME_KEY}", f"{error}{hint}")]) from None
+        raise InvalidRequest([Problem(f"{path}.{NAME_KEY}", str(error))]) from None
     properties = schema["properties"]
     complete = {key: prop["default"] for key, prop in properties.items() if "default" in prop} | dict(config)
     complete = {key: _whole(value, properties.get(key, {})) for key, value in complete.items()}
@@ -56,7 +55,7 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
     if problems:
         raise InvalidRequest(problems)
     warnings = [
-        Problem(f"{path}.{key}", f"is not a parameter of {name} and is ignored{_did_you_mean(key, properties)}")
+        Problem(f"{path}.{key}", f"is not a parameter of {name} and is ignored{did_you_mean(key, properties)}")
         for key in config
         if key not in properties
     ]
@@ -75,11 +74,6 @@ def _whole(value: Any, schema: Mapping[str, Any]) -> Any:
     if schema.get("type") == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
-
-
-def _did_you_mean(word: str, known: Any) -> str:
-    close = get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _shorten(message: str, limit: int = 300) -> str:

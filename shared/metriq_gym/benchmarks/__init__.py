@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from metriq_gym.benchmarks.benchmark import Benchmark
 from metriq_gym.constants import SCHEMA_MAPPING, JobType
 from metriq_gym.errors import NotFound
+from metriq_gym.problems import did_you_mean
 
 GROUP = "metriq_gym.benchmarks"
 """Entry-point group for third parties: the entry's name is the ``benchmark_name``, its object the class.
 
-The class's package ships the schema as ``<module>.schema.json`` beside the module."""
+The class's module ``<module>.py`` has its schema beside it as ``<module>.schema.json``; for an example see
+``examples/third_party_benchmark``."""
 
 _SHIPPED = {
     JobType.BSEQ: "bseq:BSEQ",
@@ -52,20 +57,38 @@ def load(name: str) -> type[Benchmark[Any, Any]]:
     elif name in (installed := _installed()):
         found = installed[name].load()
     else:
-        raise NotFound(f"unknown benchmark {name!r}; known: {', '.join(names())}")
-    assert issubclass(found, Benchmark)  # noqa: S101  (a wrong entry point is a packaging error)
+        raise _unknown(name)
+    if not (isinstance(found, type) and issubclass(found, Benchmark)):
+        raise TypeError(f"the entry point of benchmark {name!r} names {found!r}, which is no subclass of Benchmark")
     return found
 
 
 @cache
 def schema(name: str) -> dict[str, Any]:
-    """JSON Schema (2020-12) of the benchmark's configuration; raises `NotFound` for an unknown name."""
+    """JSON Schema (2020-12) of the benchmark's configuration; raises `NotFound` for one that is not there."""
     if name in SCHEMA_MAPPING:
         resource = files("metriq_gym") / "schemas" / SCHEMA_MAPPING[JobType(name)]
+        text = resource.read_text(encoding="utf-8")
     elif name in (installed := _installed()):
-        package, _, module = installed[name].module.rpartition(".")
-        resource = files(package or module) / f"{module}.schema.json"
+        text = _schema_beside(name, installed[name].module)
     else:
-        raise NotFound(f"unknown benchmark {name!r}; known: {', '.join(names())}")
-    found: dict[str, Any] = json.loads(resource.read_text(encoding="utf-8"))
+        raise _unknown(name)
+    found: dict[str, Any] = json.loads(text)
     return found
+
+
+def _schema_beside(name: str, module: str) -> str:
+    """Return the text of the schema beside a module, without importing the module, which may cost seconds."""
+    with suppress(ModuleNotFoundError):  # of the module's package
+        spec = find_spec(module)
+        if spec is not None and spec.origin is not None:
+            path = Path(spec.origin).with_name(f"{module.rpartition('.')[2]}.schema.json")
+            if path.is_file():
+                return path.read_text(encoding="utf-8")
+            raise NotFound(f"benchmark {name!r} is installed without its schema: there is no {path}")
+    raise NotFound(f"benchmark {name!r} is installed without its module {module}")
+
+
+def _unknown(name: str) -> NotFound:
+    known = names()
+    return NotFound(f"unknown benchmark {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
