@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
 
+Run = tuple[list["QuantumCircuit"], int]
+"""The circuits of one `Device.run` call, and the shots of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedTask:
     """Consecutive circuits of one `Device.run` call, packed; `first` is the position of the first one."""
@@ -52,7 +56,7 @@ class Recorder:
     """The device a benchmark meets at dispatch: it notes what it is asked to run."""
 
     device: Device
-    runs: list[tuple[list[QuantumCircuit], int]] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -81,10 +85,8 @@ class Recorder:
         self.runs.append((list(circuits) if isinstance(circuits, Sequence) else [circuits], shots))
 
 
-def make_plan(
-    config: Mapping[str, Any], seed: int, device: Device, compiler: Compiler, max_circuits_per_task: int
-) -> Plan:
-    """Build and compile the circuits of a validated configuration for a device.
+def build(config: Mapping[str, Any], seed: int, device: Device) -> tuple[BenchmarkData, list[Run]]:
+    """Build the circuits of a validated configuration for a device, before compilation.
 
     Raises `Unsupported` when the device cannot run them.
     """
@@ -92,21 +94,33 @@ def make_plan(
     data = benchmarks.load(config["benchmark_name"]).from_config(config, seed).dispatch_handler(recorder)
     if not recorder.runs:
         raise Unsupported(f"{config['benchmark_name']} has no circuits for {device.id} as configured")
-    compiled = [(compiler(device, circuits, seed), shots) for circuits, shots in recorder.runs]
+    return data or BenchmarkData(), recorder.runs
+
+
+def make_plan(
+    config: Mapping[str, Any], seed: int, device: Device, compiler: Compiler, max_circuits_per_task: int
+) -> Plan:
+    """Build and compile the circuits of a validated configuration for a device.
+
+    Raises `Unsupported` when the device cannot run them.
+    """
+    data, built = build(config, seed, device)
+    compiled = [(compiler(device, circuits, seed), shots) for circuits, shots in built]
     return Plan(
-        data=(data or BenchmarkData()).model_dump(mode="json"),
+        data=data.model_dump(mode="json"),
         runs=[len(circuits) for circuits, _ in compiled],
         tasks=[
             task
             for run, (circuits, shots) in enumerate(compiled)
             for task in _split(run, circuits, shots, seed, max_circuits_per_task)
         ],
-        input_two_qubit_gate_counts=[_two_qubit_gates(each) for run, _ in recorder.runs for each in run],
-        transpiled_two_qubit_gate_counts=[_two_qubit_gates(each) for run, _ in compiled for each in run],
+        input_two_qubit_gate_counts=[two_qubit_gates(each) for run, _ in built for each in run],
+        transpiled_two_qubit_gate_counts=[two_qubit_gates(each) for run, _ in compiled for each in run],
     )
 
 
-def _two_qubit_gates(circuit: QuantumCircuit) -> int:
+def two_qubit_gates(circuit: QuantumCircuit) -> int:
+    """Return the number of operations on two or more qubits, barriers not counted."""
     return int(circuit.num_nonlocal_gates())
 
 

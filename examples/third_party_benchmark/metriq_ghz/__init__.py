@@ -1,0 +1,1 @@
+"""A benchmark for Metriq-Gym in a package of its own."""
