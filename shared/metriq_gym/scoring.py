@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Any
 
 from metriq_gym import benchmarks
@@ -34,10 +35,11 @@ def score(
 
 
 def regroup(runs: Sequence[int], shares: Iterable[Share]) -> list[RunResult]:
-    """Put counts back in the order of the circuits: one `RunResult` per run, one `Counter` per circuit.
+    """Put counts back in the order of the circuits: one `RunResult` per run, each circuit's counts by bitstring.
 
     `runs` is the number of circuits of each run. Counts of a circuit whose shots were shared out are added up.
-    Raises `Permanent` when a circuit has none.
+    The order of the shares and of the counts in them changes nothing, not even a sum's last digit. Raises
+    `Permanent` when a circuit has none.
     """
     counts = [[Counter[str]() for _ in range(circuits)] for circuits in runs]
     seconds: list[list[float]] = [[] for _ in runs]
@@ -49,4 +51,7 @@ def regroup(runs: Sequence[int], shares: Iterable[Share]) -> list[RunResult]:
     for run, circuits in enumerate(counts):
         if missing := [position for position, each in enumerate(circuits) if not each]:
             raise Permanent(f"no counts for circuits {missing[:10]} of run {run}")
-    return [RunResult(each, sum(spent) if spent else None) for each, spent in zip(counts, seconds, strict=True)]
+    return [
+        RunResult([dict(sorted(each.items())) for each in circuits], fsum(spent) if spent else None)
+        for circuits, spent in zip(counts, seconds, strict=True)
+    ]
