@@ -6,8 +6,10 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from pydantic import JsonValue
+from pydantic_core import from_json
 
 from metriq_gym.errors import InvalidRequest
 from metriq_gym.providers.tyxonq.device_string import DeviceString
@@ -97,7 +99,7 @@ def match_lost_submission(
         return Ambiguous("the list of tasks may be incomplete", possible)
     if not possible:
         return NotAccepted()
-    if any(row.remarks for row in rows):
+    if any(_said(row, "remarks") for row in rows):
         # The service shows remarks, so ours would show the tag.
         return Ambiguous("a new task looks like the one but lacks the tag", possible)
     if not verdicts[possible[0]].convinces:
@@ -113,18 +115,19 @@ class _Evidence:
     shots: bool | None
     time: bool | None
     tag: bool | None
+    """False where other remarks are shown; a row with the tag never gets here."""
 
     @classmethod
     def of(
         cls, row: TaskRow, device: DeviceString, shots: int, submitted_between: tuple[datetime, datetime]
     ) -> _Evidence:
-        created = _time(row.created_at)
+        created, listed_shots = _time(row.created_at), _said(row, "shots")
         first, last = submitted_between
         return cls(
             _same_device(row.device, device),
-            row.shots == shots if isinstance(row.shots, int) else None,
+            listed_shots == shots if isinstance(listed_shots, int) else None,
             None if created is None else first - CLOCK_SKEW <= created <= last + CLOCK_SKEW,
-            False if row.remarks else None,
+            False if _said(row, "remarks") else None,
         )
 
     @property
@@ -136,6 +139,20 @@ class _Evidence:
     def convinces(self) -> bool:
         """Whether enough is right."""
         return self.device is True and True in (self.shots, self.time)
+
+
+def _said(row: TaskRow, name: Literal["shots", "remarks"]) -> JsonValue:
+    """Return what a row says, or the parameters in it (an object, possibly as JSON text); None if neither does."""
+    value: JsonValue = getattr(row, name)
+    if value is not None:
+        return value
+    parameters = row.parameters
+    if isinstance(parameters, str):
+        try:
+            parameters = from_json(parameters)
+        except ValueError:
+            return None
+    return parameters.get(name) if isinstance(parameters, dict) else None
 
 
 def _same_device(listed: str | None, device: DeviceString) -> bool | None:

@@ -1,0 +1,184 @@
+"""Finding a submission whose answer was lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+
+from metriq_gym.providers.tyxonq.device_string import DeviceString
+from metriq_gym.providers.tyxonq.lost import (
+    Adopted,
+    Ambiguous,
+    NotAccepted,
+    match_lost_submission,
+    with_tag,
+)
+from metriq_gym.providers.tyxonq.models import TaskRow
+from tests.support.tyxonq import NOW
+
+TAG = "wit-1:0"
+DEVICE = DeviceString("homebrew_s2", 3)
+OLD: dict[str, Any] = {
+    "job_name": "old",
+    "device": "homebrew_s2",
+    "status": "completed",
+    "created_at": "2026-11-19T10:00:00Z",
+}
+IN_TIME, TOO_EARLY, TOO_LATE = ((NOW + timedelta(seconds=seconds)).isoformat() for seconds in (10, -3600, 3600))
+NEW: dict[str, Any] = {"job_name": "new", "device": "homebrew_s2?o=3", "created_at": IN_TIME, "shots": 100}
+
+
+def match(rows: Sequence[dict[str, Any]], *, complete: bool = True, known: Sequence[str] = ("old",)) -> object:
+    return match_lost_submission(
+        known,
+        [TaskRow.model_validate(row) for row in rows],
+        tag=TAG,
+        device=DEVICE,
+        shots=100,
+        submitted_between=(NOW, NOW + timedelta(seconds=30)),
+        complete=complete,
+    )
+
+
+# By tag
+
+
+@pytest.mark.parametrize(
+    "carrier",
+    [
+        {"remarks": TAG},
+        {"remarks": f"for Alice {TAG}"},
+        {"parameters": {"remarks": TAG}},
+        {"parameters": json.dumps({"remarks": TAG, "shots": 100})},
+        {"parameters": f"remarks={TAG}&prior=1"},
+        {"note": [TAG]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("complete", [True, False])
+def test_row_that_carries_the_tag_is_the_task(carrier: dict[str, Any], complete: bool) -> None:
+    other = NEW | {"job_name": "other"}
+    tagged = {"job_name": "mine", "device": "elsewhere", "created_at": TOO_LATE} | carrier
+    assert match([OLD, other, tagged], complete=complete) == Adopted("mine")
+
+
+def test_tag_is_found_in_remarks_made_for_it() -> None:
+    for remarks in (None, "", "as agreed"):
+        assert match([OLD, {"job_name": "mine", "remarks": with_tag(remarks, TAG)}]) == Adopted("mine")
+
+
+@pytest.mark.parametrize("other", ["wit-1:01", "wit-1:0:1", "my-wit-1:0", "wit-11:0", "WIT-1:0"])
+def test_longer_tag_is_another_tag(other: str) -> None:
+    assert match([OLD, NEW | {"remarks": other}]) == NotAccepted()
+
+
+def test_tag_on_several_new_tasks_is_for_the_operator() -> None:
+    rows = [OLD, NEW | {"remarks": TAG}, NEW | {"job_name": "twin", "remarks": TAG}]
+    assert match(rows) == Ambiguous("several tasks carry the tag", ("new", "twin"))
+
+
+def test_tag_on_a_task_that_was_there_before_is_not_ours() -> None:
+    assert match([OLD | {"remarks": TAG}]) == NotAccepted()
+
+
+def test_tag_on_a_task_without_an_id_is_for_the_operator() -> None:
+    assert isinstance(match([OLD, {"remarks": TAG}]), Ambiguous)
+
+
+# By device, shots and time
+
+
+def test_every_combination_of_what_is_known_about_the_one_new_task() -> None:
+    devices = {"homebrew_s2?o=3": True, "homebrew_s2": True, "homebrew_s2?o=1": False, "other": False, None: None}
+    shots = {100: True, 99: False, None: None, "100": None}
+    times = {IN_TIME: True, TOO_EARLY: False, TOO_LATE: False, None: None, "": None, "yesterday": None}
+    for (device, d), (number, s), (time, t) in product(devices.items(), shots.items(), times.items()):
+        found = match([OLD, {"job_name": "new", "device": device, "shots": number, "created_at": time}])
+        if False in (d, s, t):
+            assert found == NotAccepted(), (device, number, time)
+        elif d and (s or t):
+            assert found == Adopted("new"), (device, number, time)
+        else:
+            assert isinstance(found, Ambiguous), (device, number, time)
+            assert found.candidates == ("new",)
+
+
+def test_no_new_task_was_not_accepted_only_if_the_list_is_complete() -> None:
+    assert match([OLD]) == NotAccepted()
+    assert match([], known=()) == NotAccepted()
+    assert isinstance(match([OLD], complete=False), Ambiguous)
+
+
+def test_list_in_which_a_known_task_is_missing_is_not_complete() -> None:
+    assert isinstance(match([]), Ambiguous)
+    assert isinstance(match([NEW]), Ambiguous)
+
+
+def test_candidate_in_an_incomplete_list_is_for_the_operator() -> None:
+    found = match([OLD, NEW], complete=False)
+    assert found == Ambiguous("the list of tasks may be incomplete", ("new",))
+
+
+def test_several_candidates_are_for_the_operator() -> None:
+    found = match([OLD, NEW, NEW | {"job_name": "newer"}])
+    assert found == Ambiguous("several new tasks may be the one", ("new", "newer"))
+
+
+def test_known_tasks_of_ours_are_no_candidates() -> None:
+    assert match([OLD, NEW, NEW | {"job_name": "newer"}], known=["old", "newer"]) == Adopted("new")
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_parameters_of_a_row_tell_shots_and_remarks(as_text: bool) -> None:
+    def row(**parameters: object) -> dict[str, Any]:
+        said = json.dumps(parameters) if as_text else parameters
+        return {"job_name": "new", "device": "homebrew_s2", "parameters": said}
+
+    assert match([OLD, row(shots=100)]) == Adopted("new")
+    assert match([OLD, row(shots=99)]) == NotAccepted()
+    assert match([OLD, row(shots=100, remarks="another-job:7")]) == NotAccepted()
+    assert isinstance(match([OLD | {"parameters": {"remarks": "some-job:4"}}, row(shots=100)]), Ambiguous)
+
+
+def test_row_listed_twice_is_one_task() -> None:
+    assert match([OLD, NEW, NEW]) == Adopted("new")
+
+
+def test_row_without_an_id_that_may_be_the_task_is_for_the_operator() -> None:
+    nameless = {key: value for key, value in NEW.items() if key != "job_name"}
+    assert isinstance(match([OLD, nameless]), Ambiguous)
+    assert match([OLD, nameless | {"device": "other"}, NEW]) == Adopted("new")
+
+
+def test_where_remarks_are_shown_a_task_without_the_tag_is_not_adopted() -> None:
+    shown = OLD | {"remarks": "some-job:4"}
+    assert isinstance(match([shown, NEW]), Ambiguous)
+    assert match([shown, NEW | {"remarks": "some-job:5"}]) == NotAccepted()
+
+
+@pytest.mark.parametrize("scale", [1, 1e3, 1e6])
+def test_times_since_the_epoch_are_read_in_any_usual_unit(scale: float) -> None:
+    row = {"job_name": "new", "device": "homebrew_s2", "created_at": int(NOW.timestamp() * scale)}
+    assert match([OLD, row]) == Adopted("new")
+    early = row | {"created_at": int((NOW.timestamp() - 3600) * scale)}
+    assert match([OLD, early]) == NotAccepted()
+
+
+def test_clocks_may_differ_by_a_minute() -> None:
+    assert match([OLD, NEW | {"created_at": (NOW - timedelta(minutes=1)).isoformat()}]) == Adopted("new")
+
+
+def test_time_without_a_zone_decides_nothing() -> None:
+    row = {"job_name": "new", "device": "homebrew_s2", "created_at": "2026-11-20 20:00:10"}
+    assert isinstance(match([OLD, row]), Ambiguous)
+
+
+def test_device_with_flags_nobody_knows_decides_nothing() -> None:
+    row = {"job_name": "new", "created_at": IN_TIME}
+    assert isinstance(match([OLD, row | {"device": "homebrew_s2?o=3&fast"}]), Ambiguous)
+    assert match([OLD, row | {"device": "homebrew_s20?o=3&fast"}]) == NotAccepted()
