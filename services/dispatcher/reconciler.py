@@ -32,6 +32,7 @@ def _message(job: Job) -> Message:
                 job_id=job.id,
                 suite_id=job.suite_id,
                 suite_name=job.suite_name,
+                suite_size=job.suite_size,
                 provider=job.provider,
                 device=job.device,
                 config=job.config,

@@ -1,4 +1,4 @@
-"""Reading a job request that anyone may have published: every problem is found and named by its JSON path."""
+"""Reading a request that anyone may have published: every problem is found and named by its JSON path."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pydantic_core import from_json
 
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Problem
-from metriq_gym.messages import JobId, JobRequested
+from metriq_gym.messages import JobId, JobRequested, SuiteId
+from metriq_gym.problems import from_pydantic
 from metriq_gym.schema_validator import validate
 
 MAX_DEPTH = 50
 _INT64 = range(-(2**63), 2**63)
-_job_id = TypeAdapter(JobId)
+_job_id = TypeAdapter[str](JobId)
+_suite_id = TypeAdapter[str](SuiteId)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +35,40 @@ def identify(delivery: Delivery) -> str:
 
     It is the body's ``job_id`` if that can be read, else the message's id, else a digest of the body.
     """
+    return _stated(delivery, "job_id", _job_id) or _derived(delivery, _job_id)
+
+
+def identify_suite(delivery: Delivery) -> str:
+    """Return the id of the requested suite, found as `identify` finds a job's."""
+    return _stated(delivery, "suite_id", _suite_id) or _derived(delivery, _suite_id)
+
+
+def suite_of(delivery: Delivery) -> str | None:
+    """Return the id of the suite that a job request, even a broken one, says it belongs to."""
+    return _stated(delivery, "suite_id", _job_id)
+
+
+def _stated(delivery: Delivery, key: str, kind: TypeAdapter[str]) -> str | None:
     try:
         body = from_json(delivery.body)
     except ValueError:
-        body = None
-    candidates = (body.get("job_id") if isinstance(body, dict) else None, delivery.message_id)
-    for candidate in candidates:
-        try:
-            return _job_id.validate_python(candidate, strict=True)
-        except ValidationError:
-            continue
-    return f"request-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
+        return None
+    return _valid(body.get(key), kind) if isinstance(body, dict) else None
 
 
-def check(delivery: Delivery, max_bytes: int) -> Checked:
-    """Parse and validate a request; raises `InvalidRequest` with everything that is wrong with it."""
+def _derived(delivery: Delivery, kind: TypeAdapter[str]) -> str:
+    return _valid(delivery.message_id, kind) or f"request-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
+
+
+def _valid(candidate: object, kind: TypeAdapter[str]) -> str | None:
+    try:
+        return kind.validate_python(candidate, strict=True)
+    except ValidationError:
+        return None
+
+
+def read_object(delivery: Delivery, max_bytes: int) -> dict[str, Any]:
+    """Return the body of a request as an object that the store can keep; raises `InvalidRequest`."""
     if len(delivery.body) > max_bytes:
         raise InvalidRequest([Problem("$", f"is {len(delivery.body):,} bytes; at most {max_bytes:,} are accepted")])
     try:
@@ -58,11 +79,17 @@ def check(delivery: Delivery, max_bytes: int) -> Checked:
         raise InvalidRequest([Problem("$", "must be a JSON object")])
     if problems := list(_unstorable(body, "$", 0)):
         raise InvalidRequest(problems)
+    return body
+
+
+def check(delivery: Delivery, max_bytes: int) -> Checked:
+    """Parse and validate a job request; raises `InvalidRequest` with everything that is wrong with it."""
+    body = read_object(delivery, max_bytes)
     problems = []
     try:
         message = JobRequested.model_validate(body)
     except ValidationError as error:
-        problems = [Problem(_path(each["loc"]), each["msg"]) for each in error.errors()]
+        problems = from_pydantic(error)
     try:
         if "config" in body:
             config, warnings = validate(body["config"], "$.config")

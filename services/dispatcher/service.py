@@ -1,12 +1,13 @@
 """The dispatcher's handler.
 
-Consumes ``job.requested`` and ``job.cancel_requested``; accepts or rejects a request, builds and compiles the
-circuits, stores them as tasks and hands these to the provider; publishes ``job.dispatched``, ``job.failed`` or
-``job.cancelled``.
+Consumes ``job.requested``, ``job.cancel_requested`` and ``suite.requested``; accepts or rejects a request, builds and
+compiles the circuits, stores them as tasks and hands these to the provider; publishes ``job.dispatched``,
+``job.failed``, ``job.cancelled``, and a suite's ``job.requested``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from functools import partial
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from metriq_gym.errors import (
 from metriq_gym.health import Check
 from metriq_gym.lease import held
 from metriq_gym.loop import Loop
-from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed
+from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, SuiteRequested
 from metriq_gym.plan import Plan, make_plan
 from metriq_gym.pool import WorkerDied
 from metriq_gym.providers import Providers
@@ -36,7 +37,8 @@ from metriq_gym.service import Context, Service
 from metriq_gym.store import Failure, Job, JobState, Task, TaskState
 from metriq_gym.store.documents import Lease
 from services.dispatcher.reconciler import reconcile
-from services.dispatcher.request import Checked, check, identify
+from services.dispatcher.request import Checked, check, identify, identify_suite, suite_of
+from services.dispatcher.suites import fan_out
 
 log = structlog.get_logger()
 
@@ -72,20 +74,34 @@ class Dispatcher(Service):
         return super().live_checks() | {"reconciler comes round": self._reconciler.alive}
 
     async def handle(self, delivery: Delivery) -> None:
-        """Dispatch or cancel one job."""
-        if delivery.routing_key == JobCancelRequested.routing_key:
-            await self._cancel(JobCancelRequested.model_validate_json(delivery.body).job_id)
-        else:
-            await self._announce(await self._dispatch(delivery))
+        """Dispatch or cancel one job, or request the jobs of a suite."""
+        match delivery.routing_key:
+            case JobCancelRequested.routing_key:
+                await self._cancel(JobCancelRequested.model_validate_json(delivery.body).job_id)
+            case SuiteRequested.routing_key:
+                await self._fan_out(delivery)
+            case _:
+                await self._announce(await self._dispatch(delivery))
+
+    async def _fan_out(self, delivery: Delivery) -> None:
+        """Publish a suite's job requests; delivered again, the same ones, which name the same jobs."""
+        suite_id = identify_suite(delivery)
+        try:
+            requests = fan_out(suite_id, delivery, self.settings.max_message_bytes)
+            await self._find_device(requests[0].provider, requests[0].device)
+        except InvalidRequest as error:
+            await self._announce(await self._reject(suite_id, error, delivery, suite_id))
+            return
+        await asyncio.gather(*map(self.bus.publish, requests))
 
     async def _dispatch(self, delivery: Delivery) -> Job:
         job_id = identify(delivery)
         structlog.contextvars.bind_contextvars(job_id=job_id)
         try:
             checked = check(delivery, self.settings.max_message_bytes)
-            provider, device = await self._find_device(checked)
+            provider, device = await self._find_device(checked.message.provider, checked.message.device)
         except InvalidRequest as error:
-            return await self._reject(job_id, error, delivery)
+            return await self._reject(job_id, error, delivery, suite_of(delivery))
         owner = f"{self.instance}/{secrets.token_hex(8)}"
         job = await self.store.jobs.accept(
             job_id, _accepted(checked), owner=owner, lease_seconds=self.settings.lease_seconds
@@ -100,22 +116,22 @@ class Dispatcher(Service):
             await self.store.jobs.expire_lease(job_id, job.lease.token)
             raise
 
-    async def _find_device(self, checked: Checked) -> tuple[Provider, Device]:
+    async def _find_device(self, provider_name: str, device_id: str) -> tuple[Provider, Device]:
         try:
-            provider = self._providers.get(checked.message.provider)
+            provider = self._providers.get(provider_name)
         except NotFound as error:
             raise InvalidRequest([Problem("$.provider", str(error))]) from None
         try:
-            return provider, await provider.device(checked.message.device)
+            return provider, await provider.device(device_id)
         except NotFound as error:
             raise InvalidRequest([Problem("$.device", str(error))]) from None
 
-    async def _reject(self, job_id: str, error: InvalidRequest, delivery: Delivery) -> Job:
+    async def _reject(self, job_id: str, error: InvalidRequest, delivery: Delivery, suite_id: str | None) -> Job:
         problems = [{"path": each.path, "message": each.message} for each in error.problems]
         failure = Failure(outcome="rejected", reason=str(error), source="dispatch", problems=problems)
         excerpt = delivery.body[:4096].decode(errors="replace")
         fields = {"failure": failure.model_dump(), "request": excerpt, "app_version": __version__}
-        return await self.store.jobs.reject(job_id, fields)
+        return await self.store.jobs.reject(job_id, fields | {"suite_id": suite_id})
 
     async def _hand_over(self, job: Job, lease: Lease, provider: Provider, device: Device) -> Job:
         """Take an accepted job to `dispatched`, or to `failed` when it cannot run."""
@@ -189,6 +205,7 @@ def _accepted(checked: Checked) -> dict[str, Any]:
         "warnings": [{"path": each.path, "message": each.message} for each in checked.warnings],
         "suite_id": message.suite_id,
         "suite_name": message.suite_name,
+        "suite_size": message.suite_size,
         "seed": config["seed"] if config.get("seed") is not None else secrets.randbits(32),
         "app_version": __version__,
     }

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 """Letters, digits and ``._:-``, at most 128 characters, so that an id is safe in a file name or a URL."""
 
+SuiteId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
+"""As a job's, but at most 100 characters: the ids of the suite's jobs begin with it."""
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -51,6 +54,7 @@ class JobRequested(Message):
     )
     suite_id: JobId | None = Field(default=None, description="The suite this job belongs to.")
     suite_name: Name | None = Field(default=None, description="That suite's name.")
+    suite_size: int | None = Field(default=None, ge=1, description="How many jobs were requested with that suite.")
     provider: Name = Field(description="Provider of the device, e.g. local.")
     device: Name = Field(description="Device at that provider, e.g. aer_simulator.")
     config: dict[str, Any] = Field(description="The benchmark's configuration, with benchmark_name.")
@@ -111,7 +115,10 @@ class SuiteRequested(Message):
 
     routing_key = "suite.requested"
 
-    suite_id: JobId | None = Field(default=None, description="Names the suite; the same rules as for job_id.")
+    suite_id: SuiteId | None = Field(
+        default=None,
+        description="Names the suite; the same rules as for job_id. The ids of its jobs are derived from it.",
+    )
     provider: Name
     device: Name
     suite: dict[str, Any] = Field(description="The suite's document: name and benchmarks.")

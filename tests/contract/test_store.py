@@ -125,6 +125,21 @@ class TestAccept:
         assert (await store.jobs.reject("j", {"failure": failure})).state is JobState.DISPATCHING
 
 
+class TestSuite:
+    async def test_a_suites_jobs_come_in_the_order_of_their_ids_and_no_others(self, store: Store) -> None:
+        for job_id, suite_id in [("s.002-b", "s"), ("s.001-a", "s"), ("other", "t"), ("alone", None)]:
+            await store.jobs.accept(job_id, {**FIELDS, "suite_id": suite_id}, owner="me", lease_seconds=60)
+        failure = {"outcome": "rejected", "reason": "bad", "source": "dispatch"}
+        await store.jobs.reject("s.003-c", {"suite_id": "s", "failure": failure})
+        jobs = await store.jobs.suite("s")
+        assert [job.id for job in jobs] == ["s.001-a", "s.002-b", "s.003-c"]
+        assert [job.state for job in jobs] == [JobState.DISPATCHING, JobState.DISPATCHING, JobState.REJECTED]
+
+    async def test_a_suite_nobody_has_seen_is_not_found(self, store: Store) -> None:
+        with pytest.raises(NotFound, match="no suite s"):
+            await store.jobs.suite("s")
+
+
 class TestMove:
     async def test_every_legal_path_ends_and_every_other_move_is_refused(self, store: Store) -> None:
         path = {

@@ -100,6 +100,8 @@ class Job(_Document):
     warnings: list[dict[str, str]] = []
     suite_id: str | None = None
     suite_name: str | None = None
+    suite_size: int | None = None
+    """How many jobs were requested with the suite."""
     seed: int = 0
     app_version: str = ""
     created_at: datetime

@@ -144,6 +144,14 @@ class Jobs:
         return [Job.model_validate(found) async for found in cursor]
 
     @translated
+    async def suite(self, suite_id: str) -> list[Job]:
+        """Return the jobs of a suite that dispatchers have seen, in the order of the suite; raises `NotFound`."""
+        jobs = [Job.model_validate(found) async for found in self._jobs.find({"suite_id": suite_id})]
+        if not jobs:
+            raise NotFound(f"there is no suite {suite_id}")
+        return sorted(jobs, key=lambda job: job.id)
+
+    @translated
     async def unmoved(self, seconds: float, *, limit: int = 1000) -> list[Job]:
         """Return jobs that should have moved on: unchanged for `seconds`, and in no dispatcher's hands.
 

@@ -1,0 +1,121 @@
+"""A published suite becomes jobs that share its id, each of them once, and its progress can be asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from metriq_gym.store import JobState
+from metriq_gym.suite_progress import summarise
+from tests.support.system import WIT, System, request
+
+SUITE = {
+    "name": "small",
+    "benchmarks": [
+        {"name": "teleport", "component": "WIT", "config": WIT},
+        {"name": "kernel 3", "component": "Kernels", "config": {"benchmark_name": "QML Kernel", "num_qubits": 3}},
+        {"name": "kernel 4", "component": "Kernels", "config": {"benchmark_name": "QML Kernel", "num_qubits": 4}},
+    ],
+}
+JOBS = ["nightly.001-teleport", "nightly.002-kernel-3", "nightly.003-kernel-4"]
+
+
+async def publish(running: System, suite_id: str | None = "nightly", **changes: Any) -> None:
+    body = {"provider": "local", "device": "aer_simulator", "suite": SUITE, **changes}
+    await running.publish(body | ({"suite_id": suite_id} if suite_id else {}), key="suite.requested")
+
+
+async def test_a_published_suite_comes_out_as_one_record_per_benchmark(running: System) -> None:
+    await publish(running)
+    jobs = await running.all_ended(JOBS)
+    assert {job.state for job in jobs} == {JobState.EXPORTED}
+    records = running.exported()
+    assert set(records) == set(JOBS)
+    assert all(record["suite"] == {"id": "nightly", "name": "small"} for record in records.values())
+    assert [records[job]["params"]["benchmark_name"] for job in JOBS] == ["WIT", "QML Kernel", "QML Kernel"]
+    members = await running.store.jobs.suite("nightly")
+    assert [member.id for member in members] == JOBS
+    progress = summarise(members)
+    assert (progress.size, progress.states, progress.done) == (3, {JobState.EXPORTED: 3}, True)
+
+
+async def test_the_same_suite_three_times_runs_each_benchmark_once(running: System) -> None:
+    for _ in range(3):
+        await publish(running)
+    await running.all_ended(JOBS)
+    await publish(running)
+    await running.publish(request("after"))
+    await running.ended("after")
+    assert len(await running.store.jobs.newest()) == len(JOBS) + 1
+    for job in JOBS:
+        assert [task.lease.token for task in await running.store.tasks.of_job(job) if task.lease] == [1]
+
+
+async def test_a_dispatcher_killed_while_it_fans_out_loses_and_repeats_nothing(running: System) -> None:
+    entries = [{"name": f"{n}", "config": WIT} for n in range(10)]
+    ids = [f"ten.{n + 1:03}-{n}" for n in range(10)]
+    (dispatcher,) = running.named("dispatcher")
+    await publish(running, "ten", suite={"name": "ten", "benchmarks": entries})
+    async for _ in running.store.jobs.watch(ids[0]):
+        break
+    dispatcher.kill()
+    dispatcher.start()
+    jobs = await running.all_ended(ids)
+    assert {job.state for job in jobs} == {JobState.EXPORTED}
+    assert all(len(job.history) == 5 for job in jobs)
+    assert set(running.exported()) == set(ids)
+
+
+async def test_an_invalid_suite_is_one_rejected_document_with_all_its_errors(running: System) -> None:
+    bad = {
+        "name": "",
+        "benchmarks": [
+            {"name": "a", "config": WIT | {"shots": 0}},
+            {"name": "a", "config": {"benchmark_name": "WITT"}},
+        ],
+    }
+    observer = await running.channel.declare_queue(exclusive=True)
+    await observer.bind("metriq.events", "job.failed")
+    await publish(running, "bad", suite=bad)
+    job = await running.ended("bad")
+    assert job.state is JobState.REJECTED
+    assert job.failure is not None
+    assert {problem["path"] for problem in job.failure.problems} == {
+        "$.suite.name",
+        "$.suite.benchmarks[0].config.shots",
+        "$.suite.benchmarks[1].name",
+        "$.suite.benchmarks[1].config.benchmark_name",
+    }
+    async with observer.iterator(timeout=20) as messages:
+        told = json.loads((await anext(messages)).body)
+    assert (told["job_id"], told["outcome"]) == ("bad", "rejected")
+    assert summarise(await running.store.jobs.suite("bad")).done
+
+
+async def test_requests_that_cannot_be_fanned_out_are_rejected_and_the_next_one_runs(running: System) -> None:
+    costly = SUITE | {"full_suite_warning": "Costly."}
+    cases: dict[str, tuple[dict[str, Any], str]] = {
+        "unconfirmed": ({"suite": costly}, "$.all"),
+        "component": ({"components": ["WIT", "kernel"]}, "$.components[1]"),
+        "device": ({"device": "aer"}, "$.device"),
+        "provider": ({"provider": "ibm"}, "$.provider"),
+    }
+    for name, (changes, _) in cases.items():
+        await publish(running, name, **changes)
+    for name, (_, path) in cases.items():
+        job = await running.ended(name)
+        assert job.state is JobState.REJECTED
+        assert job.failure is not None
+        assert [problem["path"] for problem in job.failure.problems] == [path]
+    assert len(await running.store.jobs.newest()) == len(cases)
+    await publish(running)
+    assert {each.state for each in await running.all_ended(JOBS)} == {JobState.EXPORTED}
+
+
+async def test_a_job_that_is_rejected_still_counts_as_one_of_its_suite(running: System) -> None:
+    await running.publish(request("broken", suite_id="by-hand", config={"benchmark_name": "WIT", "shots": 0}))
+    await running.publish(request("sound", suite_id="by-hand"))
+    await asyncio.gather(running.ended("broken"), running.ended("sound"))
+    progress = summarise(await running.store.jobs.suite("by-hand"))
+    assert progress.states == {JobState.REJECTED: 1, JobState.EXPORTED: 1}
