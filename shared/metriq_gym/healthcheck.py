@@ -1,7 +1,7 @@
-"""`python -m metriq_gym.healthcheck [livez|readyz]`: asks the service beside it in a container, which has no other tool.
+"""`python -m metriq_gym.healthcheck [livez|readyz]`: a container's health check, which needs no shell and no curl.
 
-Exits with 0 when the page answers 200, and otherwise with 1 and what it answered. It loads next to nothing, since it
-runs every few seconds.
+Exits with 0 when the service's page answers 200, and otherwise with 1 and what it answered. Loads next to nothing,
+since it runs every few seconds.
 """
 
 from __future__ import annotations

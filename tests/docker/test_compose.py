@@ -1,0 +1,221 @@
+"""The deployment for real: images built, containers started, killed, scaled and stopped. Needs a Docker engine.
+
+Not part of the default run, since building takes minutes: `pytest tests/docker`. Without an engine it fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import pytest
+from packaging.utils import canonicalize_name
+
+from tests.servers.discovery import free_port
+from tests.servers.mongodb import IMAGE as MONGO_IMAGE
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("dispatcher", "poller", "scorer", "exporter")
+WIT = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 8192}
+LONGER = {"benchmark_name": "Quantum Volume", "num_qubits": 8, "shots": 1000, "trials": 100, "confidence_level": 0.95}
+END_SECONDS = 120
+
+
+def docker(*arguments: str, env: dict[str, str] | None = None) -> str:
+    """Run the Docker client and return what it prints; the test fails when it does."""
+    try:
+        done = subprocess.run(["docker", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        pytest.fail("These tests need Docker with Compose 2: install it, or leave tests/docker out.")
+    except subprocess.CalledProcessError as error:
+        pytest.fail(
+            f"docker {' '.join(arguments)} ended with {error.returncode}:\n{error.stdout[-4000:]}{error.stderr[-4000:]}"
+        )
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The system under a project name and on ports of its own."""
+
+    project: str
+    env: dict[str, str]
+    amqp_url: str
+
+    def compose(self, *arguments: str) -> str:
+        return docker("compose", "--project-name", self.project, *arguments, env=self.env)
+
+    def up(self, *arguments: str) -> None:
+        self.compose("up", "--detach", "--wait", *arguments)
+
+    def containers(self, *services: str) -> list[str]:
+        return self.compose("ps", "--all", "--quiet", *services).split()
+
+    def python(self, service: str, code: str) -> str:
+        return self.compose("exec", "--no-TTY", service, "python", "-c", code)
+
+    def results(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """The exported records by job id, fetched as the documentation says."""
+        self.compose("cp", "exporter:/results", str(folder))
+        return {path.stem: json.loads(path.read_text()) for path in (folder / "results").iterdir()}
+
+    @asynccontextmanager
+    async def observer(self) -> AsyncIterator[Observer]:
+        """A client of RabbitMQ that sees all messages from now on."""
+        async with await aio_pika.connect(self.amqp_url) as connection:
+            exchange = await (channel := await connection.channel()).get_exchange("metriq.events")
+            queue = await channel.declare_queue(exclusive=True)
+            await queue.bind(exchange, "job.#")
+            async with queue.iterator(no_ack=True) as messages:
+                yield Observer(exchange, messages)
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Publishes requests and reads what comes of them."""
+
+    exchange: aio_pika.abc.AbstractExchange
+    messages: aio_pika.abc.AbstractQueueIterator
+
+    async def request(self, job_id: str, config: dict[str, Any]) -> None:
+        body = {"job_id": job_id, "provider": "local", "device": "aer_simulator", "config": config}
+        await self.exchange.publish(aio_pika.Message(json.dumps(body).encode()), "job.requested")
+
+    async def exported(self, jobs: Sequence[str], *, at_least: int | None = None) -> set[str]:
+        """Return which of the jobs were exported, once `at_least` so many (all, by default) were; none may fail."""
+        ended = set[str]()
+        async with asyncio.timeout(END_SECONDS):
+            async for message in self.messages:
+                job = json.loads(message.body)["job_id"]
+                assert message.routing_key not in ("job.failed", "job.cancelled"), message.body
+                if job in jobs and message.routing_key == "job.exported":
+                    ended.add(job)
+                    if len(ended) == (at_least or len(jobs)):
+                        break
+        return ended
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Deployment]:
+    """The system, built and up."""
+    ports = {name: str(free_port()) for name in ("RABBITMQ_PORT", "RABBITMQ_MANAGEMENT_PORT", "MONGO_PORT")}
+    password = secrets.token_hex(8)
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("METRIQ_")},
+        **ports,
+        "MONGO_IMAGE": MONGO_IMAGE,
+        "METRIQ_IMAGE_TAG": "test",
+        "METRIQ_WORKERS": "1",
+        "RABBITMQ_PASSWORD": password,
+        # A killed container's work is free again after three seconds, so that the tests need not wait for thirty.
+        "METRIQ_LEASE_SECONDS": "3",
+        "METRIQ_RECONCILE_SECONDS": "5",
+    }
+    amqp_url = f"amqp://metriq:{password}@127.0.0.1:{ports['RABBITMQ_PORT']}/"
+    deployment = Deployment(f"metriq-test-{secrets.token_hex(4)}", env, amqp_url)
+    docker("version")
+    deployment.compose("build")
+    try:
+        deployment.up()
+        yield deployment
+    finally:
+        deployment.compose("down", "--volumes", "--timeout", "10")
+
+
+def jobs(name: str, count: int) -> list[str]:
+    return [f"{name}-{number}" for number in range(count)]
+
+
+async def test_published_request_comes_out_as_a_file(deployment: Deployment, tmp_path: Path) -> None:
+    async with deployment.observer() as observer:
+        await observer.request("wit", WIT)
+        await observer.exported(["wit"])
+    record = deployment.results(tmp_path)["wit"]
+    assert record["results"]["expectation_value"]["value"] == pytest.approx(0.996, abs=0.005)
+    assert record["platform"]["device"] == "aer_simulator"
+
+
+async def test_up_again_changes_nothing(deployment: Deployment, tmp_path: Path) -> None:
+    async with deployment.observer() as observer:
+        await observer.request("before", WIT)
+        await observer.exported(["before"])
+    containers = deployment.containers()
+    deployment.up()
+    assert deployment.containers() == containers
+    assert "before" in deployment.results(tmp_path)
+
+
+async def test_data_outlive_the_containers(deployment: Deployment, tmp_path: Path) -> None:
+    async with deployment.observer() as observer:
+        await observer.request("kept", WIT)
+        await observer.exported(["kept"])
+    deployment.compose("down")
+    deployment.up()
+    assert "kept" in deployment.results(tmp_path)
+    count = "import pymongo; print(pymongo.MongoClient('mongo').metriq.jobs.count_documents({'_id': 'kept'}))"
+    assert deployment.python("exporter", count).strip() == "1"
+
+
+async def test_three_pollers_share_the_work(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.up("--scale", "poller=3")
+    wanted = jobs("shared", 12)
+    async with deployment.observer() as observer:
+        for job in wanted:
+            await observer.request(job, WIT)
+        await observer.exported(wanted)
+    assert set(wanted) <= set(deployment.results(tmp_path))
+    log = deployment.compose("logs", "--no-color", "poller")
+    assert set(re.findall(r"^(?:\x1b\[2K)?(poller-\d).*delivery.handled", log, re.MULTILINE)) == {
+        "poller-1",
+        "poller-2",
+        "poller-3",
+    }
+    deployment.up("--scale", "poller=1")
+
+
+@pytest.mark.parametrize("victim", SERVICES)
+async def test_killed_service_loses_nothing(deployment: Deployment, tmp_path: Path, victim: str) -> None:
+    wanted = jobs(f"survivor-of-{victim}", 10)
+    async with deployment.observer() as observer:
+        for job in wanted:
+            await observer.request(job, LONGER)
+        if victim != "dispatcher":
+            early = await observer.exported(wanted, at_least=1)
+        deployment.compose("kill", "--signal", "SIGKILL", victim)
+        deployment.up()
+        await observer.exported([job for job in wanted if victim == "dispatcher" or job not in early])
+    results = deployment.results(tmp_path)
+    assert all(results[job]["results"]["confidence_pass"] for job in wanted)
+
+
+def test_containers_stop_by_themselves_when_told(deployment: Deployment) -> None:
+    deployment.compose("stop")
+    try:
+        ended = docker("inspect", "--format", "{{.Name}} {{.State.ExitCode}}", *deployment.containers(*SERVICES))
+        assert [line.rsplit(" ", 1)[1] for line in ended.splitlines()] == ["0"] * len(SERVICES)
+    finally:
+        deployment.up()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_service_runs_as_nobody_on_a_file_system_it_cannot_change(deployment: Deployment, service: str) -> None:
+    assert deployment.python(service, "import os; print(os.getuid(), os.getgid())") == "65532 65532\n"
+    write = "import errno\ntry: open('/opt/x', 'w')\nexcept OSError as error: print(errno.errorcode[error.errno])"
+    assert deployment.python(service, write) == "EROFS\n"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_image_has_what_its_lock_file_says_and_nothing_else(deployment: Deployment, service: str) -> None:
+    names = deployment.python(service, "import importlib.metadata as m; print(*(d.name for d in m.distributions()))")
+    lock = (ROOT / "deploy" / "requirements" / f"{service}.txt").read_text()
+    assert {canonicalize_name(name) for name in names.split()} == set(re.findall(r"^([\w.-]+)==", lock, re.MULTILINE))

@@ -1,0 +1,98 @@
+"""The lock files: in step with pyproject.toml, complete, hashed, and free of what a service must not have."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCKS = {
+    service: ROOT / "deploy" / "requirements" / f"{service}.txt"
+    for service in ("dispatcher", "poller", "scorer", "exporter")
+} | {"dev": ROOT / "requirements.txt"}
+IN_IMAGES = {"python_version": "3.11", "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
+
+
+def pins(lock: Path) -> dict[str, set[str]]:
+    """The versions each name is pinned to; one, but where they depend on the platform."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE):
+        found.setdefault(canonicalize_name(name), set()).add(version)
+    return found
+
+
+def direct(extra: str) -> Iterator[Requirement]:
+    """What pyproject.toml asks for with an extra, and with the extras that it includes."""
+    for line in PROJECT["optional-dependencies"][extra]:
+        requirement = Requirement(line)
+        if requirement.name == PROJECT["name"]:
+            for included in sorted(requirement.extras):
+                yield from direct(included)
+        else:
+            yield requirement
+
+
+def wanted(extra: str) -> list[Requirement]:
+    return [*map(Requirement, PROJECT["dependencies"]), *direct(extra)]
+
+
+@cache
+def needed_by(name: str, extra: str) -> frozenset[tuple[str, str]]:
+    """What a distribution needs with an extra, by the metadata of the one that is installed here."""
+    try:
+        lines = requires(name) or []
+    except PackageNotFoundError:  # only some platforms have it
+        return frozenset()
+    return frozenset(
+        each
+        for requirement in map(Requirement, lines)
+        if requirement.marker is None or requirement.marker.evaluate({**IN_IMAGES, "extra": extra})
+        for each in nodes(requirement)
+    )
+
+
+def nodes(requirement: Requirement) -> set[tuple[str, str]]:
+    return {(canonicalize_name(requirement.name), extra) for extra in {"", *requirement.extras}}
+
+
+@pytest.mark.parametrize("extra", LOCKS)
+def test_lock_pins_what_pyproject_asks_for(extra: str) -> None:
+    pinned = pins(LOCKS[extra])
+    for requirement in wanted(extra):
+        versions = pinned.get(canonicalize_name(requirement.name), set())
+        assert versions, f"{requirement} is not locked"
+        assert all(map(requirement.specifier.contains, versions)), f"{requirement} is locked at {versions}"
+
+
+@pytest.mark.parametrize("extra", ["dispatcher", "poller", "scorer", "exporter"])
+def test_lock_of_an_image_has_all_that_is_needed_and_nothing_else(extra: str) -> None:
+    closure, found = set[tuple[str, str]](), set[tuple[str, str]]().union(*map(nodes, wanted(extra)))
+    while found:
+        closure |= found
+        found = {need for each in found for need in needed_by(*each)} - closure
+    assert set(pins(LOCKS[extra])) == {name for name, _ in closure}
+
+
+@pytest.mark.parametrize("extra", LOCKS)
+def test_every_pin_has_hashes_and_no_line_says_where_to_download(extra: str) -> None:
+    text = LOCKS[extra].read_text()
+    entries = re.split(r"^(?=\S)", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
+    assert len(entries) >= len(pins(LOCKS[extra]))
+    for entry in entries:
+        assert re.match(r"[\w.-]+==", entry)
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+    assert not re.search(r"://|--(extra-)?index|--find-links|file:|^/", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("service", ["scorer", "exporter"])
+def test_services_that_reach_no_provider_have_neither_httpx_nor_aer(service: str) -> None:
+    assert not {"httpx", "qiskit-aer"} & set(pins(LOCKS[service]))
