@@ -12,31 +12,12 @@ from pydantic import JsonValue
 from pydantic_core import from_json
 
 from metriq_gym.errors import InvalidRequest
+from metriq_gym.providers.provider import Adopted, Ambiguous, NotAccepted
 from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.models import TaskRow
 
 CLOCK_SKEW = timedelta(minutes=2)
 """How far the service's clock may be from ours; recordings show tens of seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """The task was accepted; this is its id."""
-
-    task_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotAccepted:
-    """There is no such task: it may be submitted again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ambiguous:
-    """It cannot be told; an operator has to say which of the candidates it is, if any."""
-
-    reason: str
-    candidates: tuple[str, ...] = ()
 
 
 def with_tag(remarks: str | None, tag: str) -> str:
