@@ -34,7 +34,10 @@ def _message(job: Job) -> Message:
                 suite_name=job.suite_name,
                 suite_size=job.suite_size,
                 provider=job.provider,
-                device=job.device,
+                device=job.target,
+                prior=job.prior,
+                remarks=job.remarks,
+                group=job.group,
                 config=job.config,
             )
         case JobState.DISPATCHED:

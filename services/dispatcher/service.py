@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -19,31 +19,26 @@ from metriq_gym.bus.port import DISPATCHER, Delivery
 from metriq_gym.errors import (
     IllegalTransition,
     InvalidRequest,
-    MetriqGymError,
+    LeaseLost,
     NotFound,
+    Permanent,
     Problem,
     Transient,
-    Unsupported,
 )
 from metriq_gym.health import Check
-from metriq_gym.lease import held
 from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, SuiteRequested
-from metriq_gym.plan import Plan, make_plan
-from metriq_gym.pool import WorkerDied
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Device, Provider
 from metriq_gym.service import Context, Service
-from metriq_gym.store import Failure, Job, JobState, Task, TaskState
-from metriq_gym.store.documents import Lease
+from metriq_gym.store import Failure, Job, JobState
+from services.dispatcher.handover import HandOver
 from services.dispatcher.reconciler import reconcile
 from services.dispatcher.request import Checked, check, identify, identify_suite, suite_of
+from services.dispatcher.submission import Submitter
 from services.dispatcher.suites import fan_out
 
 log = structlog.get_logger()
-
-_MAX_BUILDS = 3
-"""How often building a job may kill its worker process before the job is given up."""
 
 
 class Dispatcher(Service):
@@ -57,6 +52,8 @@ class Dispatcher(Service):
         super().__init__(context)
         self._providers = Providers(context.settings)
         seconds = self.settings.reconcile_seconds
+        submitter = Submitter(self.store, self.pool, self.settings.settle_seconds)
+        self._hand_over = HandOver(self.store, self.pool, submitter, self.settings.lease_seconds)
         self._reconciler = Loop("reconciler", partial(reconcile, self.store, self.bus, seconds), seconds)
 
     async def start(self) -> None:
@@ -68,6 +65,7 @@ class Dispatcher(Service):
         """Drain."""
         await self._reconciler.stop()
         await super().stop()
+        await self._providers.aclose()
 
     def live_checks(self) -> dict[str, Check]:
         """Return what must hold for the dispatcher to be alive."""
@@ -104,7 +102,7 @@ class Dispatcher(Service):
             return await self._reject(job_id, error, delivery, suite_of(delivery))
         owner = f"{self.instance}/{secrets.token_hex(8)}"
         job = await self.store.jobs.accept(
-            job_id, _accepted(checked), owner=owner, lease_seconds=self.settings.lease_seconds
+            job_id, _accepted(checked, device), owner=owner, lease_seconds=self.settings.lease_seconds
         )
         if job.lease is None or job.lease.owner != owner:
             return job
@@ -112,6 +110,8 @@ class Dispatcher(Service):
             return await self._hand_over(job, job.lease, provider, device)
         except IllegalTransition:
             return await self.store.jobs.get(job_id)  # cancelled meanwhile
+        except LeaseLost as error:
+            raise Transient(str(error)) from error
         except BaseException:
             await self.store.jobs.expire_lease(job_id, job.lease.token)
             raise
@@ -119,11 +119,11 @@ class Dispatcher(Service):
     async def _find_device(self, provider_name: str, device_id: str) -> tuple[Provider, Device]:
         try:
             provider = self._providers.get(provider_name)
-        except NotFound as error:
+        except (NotFound, Permanent) as error:
             raise InvalidRequest([Problem("$.provider", str(error))]) from None
         try:
             return provider, await provider.device(device_id)
-        except NotFound as error:
+        except (NotFound, Permanent) as error:
             raise InvalidRequest([Problem("$.device", str(error))]) from None
 
     async def _reject(self, job_id: str, error: InvalidRequest, delivery: Delivery, suite_id: str | None) -> Job:
@@ -133,51 +133,17 @@ class Dispatcher(Service):
         fields = {"failure": failure.model_dump(), "request": excerpt, "app_version": __version__}
         return await self.store.jobs.reject(job_id, fields | {"suite_id": suite_id})
 
-    async def _hand_over(self, job: Job, lease: Lease, provider: Provider, device: Device) -> Job:
-        """Take an accepted job to `dispatched`, or to `failed` when it cannot run."""
-        seconds = self.settings.lease_seconds
-        build = self.pool.run(
-            make_plan, job.config, job.seed, device, provider.compiler, provider.max_circuits_per_task
-        )
-        try:
-            plan = await held(build, partial(self.store.jobs.renew, job.id, lease.token, seconds), seconds)
-        except Unsupported as error:
-            return await self._fail(job, lease, "unsupported", str(error))
-        except WorkerDied as error:
-            if lease.token < _MAX_BUILDS:
-                raise Transient(str(error)) from error
-            return await self._fail(job, lease, "error", f"{error} ({lease.token} times, building the circuits)")
-        except MetriqGymError:
-            raise
-        except Exception as error:
-            # Building is a pure function: what it raised once it would raise each time.
-            log.exception("building failed", job_id=job.id)
-            return await self._fail(job, lease, "error", f"{type(error).__name__}: {error}")
-        await self.store.tasks.replace_all(job.id, _tasks(job, plan))
-        return await self.store.jobs.move(
-            job.id,
-            JobState.DISPATCHED,
-            service=self.name,
-            token=lease.token,
-            fields=_dispatched(plan, device),
-            now_fields=["dispatch_time"],
-        )
-
-    async def _fail(self, job: Job, lease: Lease, outcome: Literal["unsupported", "error"], reason: str) -> Job:
-        failure = Failure(outcome=outcome, reason=reason, source="dispatch")
-        fields = {"failure": failure.model_dump()}
-        return await self.store.jobs.move(
-            job.id, JobState.FAILED, service=self.name, cause=reason, token=lease.token, fields=fields
-        )
-
     async def _announce(self, job: Job) -> None:
         """Publish what a job's state calls for; said twice it does no harm."""
-        if job.state is JobState.DISPATCHING:
+        if job.held:
+            log.warning("job waits for an operator: mgym job resolve", job_id=job.id, reason=job.held)
+        elif job.state is JobState.DISPATCHING:
             raise Transient(f"job {job.id} is in another dispatcher's hands")
-        if job.state is JobState.DISPATCHED:
+        elif job.state is JobState.DISPATCHED:
             await self.store.tasks.release(job.id)
             await self.bus.publish(JobDispatched(job_id=job.id))
         elif job.failure is not None:
+            await self.store.tasks.cancel(job.id)
             await self.bus.publish(JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason))
 
     async def _cancel(self, job_id: str) -> None:
@@ -194,13 +160,17 @@ class Dispatcher(Service):
         await self.bus.publish(JobCancelled(job_id=job_id))
 
 
-def _accepted(checked: Checked) -> dict[str, Any]:
+def _accepted(checked: Checked, device: Device) -> dict[str, Any]:
     """Return the fields of a job that has just been accepted."""
     message, config = checked.message, checked.config
     return {
         "benchmark_name": config["benchmark_name"],
         "provider": message.provider,
-        "device": message.device,
+        "device": device.id,
+        "target": message.device,
+        "prior": message.prior,
+        "remarks": message.remarks,
+        "group": message.group,
         "config": config,
         "warnings": [{"path": each.path, "message": each.message} for each in checked.warnings],
         "suite_id": message.suite_id,
@@ -209,35 +179,3 @@ def _accepted(checked: Checked) -> dict[str, Any]:
         "seed": config["seed"] if config.get("seed") is not None else secrets.randbits(32),
         "app_version": __version__,
     }
-
-
-def _dispatched(plan: Plan, device: Device) -> dict[str, Any]:
-    """Return the fields that a job gains when its tasks are with the provider."""
-    metadata = {"num_qubits": device.num_qubits, "simulator": device.simulator, **device.metadata}
-    return {
-        "device_metadata": metadata,
-        "data": plan.data,
-        "runs": plan.runs,
-        "task_count": len(plan.tasks),
-        "input_two_qubit_gate_counts": plan.input_two_qubit_gate_counts,
-        "transpiled_two_qubit_gate_counts": plan.transpiled_two_qubit_gate_counts,
-    }
-
-
-def _tasks(job: Job, plan: Plan) -> list[Task]:
-    return [
-        Task(
-            id=f"{job.id}:{number}",
-            job_id=job.id,
-            provider=job.provider,
-            device=job.device,
-            state=TaskState.STORED,
-            run=task.run,
-            first=task.first,
-            circuit_count=task.circuit_count,
-            shots=task.shots,
-            seed=task.seed,
-            circuits=task.circuits,
-        )
-        for number, task in enumerate(plan.tasks)
-    ]

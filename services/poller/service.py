@@ -1,13 +1,14 @@
 """The poller's handler and its loop.
 
 Consumes ``job.dispatched``, a wake-up; claims due tasks from the store, runs those of local providers in worker
-processes under a lease, and stores their counts; when a job's last task has ended it publishes ``job.completed``,
-or ``job.failed`` when one failed.
+processes under a lease, asks remote providers about theirs, and stores the counts; when a job's last task has ended it
+publishes ``job.completed``, or ``job.failed`` when one failed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 
 import structlog
@@ -20,9 +21,11 @@ from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
 from metriq_gym.pool import WorkerDied
 from metriq_gym.providers import Providers
+from metriq_gym.providers.provider import RemoteProvider
 from metriq_gym.service import Context, Service
 from metriq_gym.store import Failure, Job, JobState, Task, TaskState
 from metriq_gym.store.documents import OPEN_TASKS
+from services.poller.remote import Breaker, RemoteTasks
 from services.poller.simulate import simulate
 
 log = structlog.get_logger()
@@ -40,18 +43,24 @@ class Poller(Service):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._local = Providers(context.settings).local()
+        self._providers = Providers(context.settings)
+        self._local = self._providers.local()
         self._running: set[asyncio.Task[None]] = set()
         self._loop = Loop("claims", self._claim, self.settings.poll_seconds)
+        self._remote = [
+            Loop(provider.name, self._remote_tasks(provider).poll, self.settings.poll_seconds)
+            for provider in self._providers.remote()
+        ]
 
     async def start(self) -> None:
         """Begin to consume and to claim."""
         await super().start()
-        self._loop.start()
+        for loop in (self._loop, *self._remote):
+            loop.start()
 
     async def stop(self) -> None:
         """Claim nothing more; finish the tasks in hand, or hand them back when that takes too long."""
-        await self._loop.stop()
+        await asyncio.gather(*(loop.stop() for loop in (self._loop, *self._remote)))
         try:
             await asyncio.gather(super().stop(), *self._running)
         except asyncio.CancelledError:
@@ -59,15 +68,33 @@ class Poller(Service):
                 running.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
             raise
+        finally:
+            await self._providers.aclose()
 
     def live_checks(self) -> dict[str, Check]:
         """Return what must hold for the poller to be alive."""
-        return super().live_checks() | {"claims come round": self._loop.alive}
+        loops = {f"{loop.name} comes round": loop.alive for loop in (self._loop, *self._remote)}
+        return super().live_checks() | loops
 
     async def handle(self, delivery: Delivery) -> None:
         """Look for due tasks now, and see whether the job's have all ended."""
-        self._loop.wake()
+        for loop in (self._loop, *self._remote):
+            loop.wake()
         await self._settle(JobDispatched.model_validate_json(delivery.body).job_id)
+
+    def _remote_tasks(self, provider: RemoteProvider) -> RemoteTasks:
+        return RemoteTasks(
+            provider,
+            self.store,
+            self.pool,
+            self.instance,
+            Breaker(time.monotonic),
+            ended=lambda task: self._settle(task.job_id),
+            give_up=self._give_up,
+            lease_seconds=self.settings.lease_seconds,
+            first_seconds=self.settings.poll_seconds,
+            max_seconds=self.settings.poll_max_seconds,
+        )
 
     async def _claim(self) -> None:
         """Claim as many tasks as there are idle workers."""
@@ -127,14 +154,14 @@ class Poller(Service):
 
     async def _settle(self, job_id: str) -> None:
         """Move a job on if its tasks allow it, and say so."""
-        tasks = await self.store.tasks.count_by_state(job_id)
-        if TaskState.FAILED not in tasks and any(state in tasks for state in OPEN_TASKS):
+        states = await self.store.tasks.states(job_id)
+        if TaskState.FAILED not in states and not states.isdisjoint(OPEN_TASKS):
             return
         job = await self.store.jobs.get(job_id)
         if job.state is JobState.DISPATCHED:
-            if TaskState.FAILED in tasks:
+            if TaskState.FAILED in states:
                 job = await self._fail(job)
-            elif tasks.get(TaskState.COMPLETED, 0) == job.task_count:
+            elif await self.store.tasks.count(job_id, TaskState.COMPLETED) == job.task_count:
                 job = await self._move(job, JobState.COMPLETED)
         if job.state is JobState.COMPLETED:
             await self.bus.publish(JobCompleted(job_id=job_id))

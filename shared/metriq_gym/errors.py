@@ -7,6 +7,7 @@ MetriqGymError
 ├── LeaseLost               a write came with a fencing token that is no longer the newest
 ├── NotFound                no job, device, provider or schema has that name
 ├── Permanent               trying again cannot help
+├── SubmissionAmbiguous     a provider may or may not have accepted a submission
 └── Transient               trying again later may help (network, broker or store away)
     └── Unroutable          nothing is bound to receive the message that was published
 """
@@ -61,6 +62,10 @@ class NotFound(MetriqGymError):
 
 class Permanent(MetriqGymError):
     """The operation failed and trying again cannot help."""
+
+
+class SubmissionAmbiguous(MetriqGymError):
+    """A submission may or may not have been accepted."""
 
 
 class Transient(MetriqGymError):

@@ -62,7 +62,7 @@ async def _follow(store: Store, job_id: str, progress: Progress) -> Job:
 
 async def _count(store: Store, job: Job, progress: Progress) -> None:
     while True:
-        done = (await store.tasks.count_by_state(job.id)).get(TaskState.COMPLETED, 0)
+        done = await store.tasks.count(job.id, TaskState.COMPLETED)
         progress.update(f"running, {done} of {job.task_count} tasks done")
         await asyncio.sleep(0.5)
 

@@ -23,7 +23,7 @@ class Loop:
     """
 
     def __init__(self, name: str, body: Callable[[], Awaitable[object]], pause_seconds: float) -> None:
-        self._name = name
+        self.name = name
         self._body = body
         self._pause = pause_seconds
         self._wake = asyncio.Event()
@@ -33,7 +33,7 @@ class Loop:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name=self._name)
+        self._task = asyncio.create_task(self._run(), name=self.name)
 
     def wake(self) -> None:
         """Call the body again as soon as it is done."""
@@ -59,9 +59,9 @@ class Loop:
             try:
                 await self._body()
             except Transient as error:
-                log.warning("will try again", loop=self._name, error=str(error))
+                log.warning("will try again", loop=self.name, error=str(error))
             except Exception:
-                log.exception("loop ended", loop=self._name)
+                log.exception("loop ended", loop=self.name)
                 raise
             try:
                 async with asyncio.timeout(self._pause):

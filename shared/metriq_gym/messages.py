@@ -56,7 +56,10 @@ class JobRequested(Message):
     suite_name: Name | None = Field(default=None, description="That suite's name.")
     suite_size: int | None = Field(default=None, ge=1, description="How many jobs were requested with that suite.")
     provider: Name = Field(description="Provider of the device, e.g. local.")
-    device: Name = Field(description="Device at that provider, e.g. aer_simulator.")
+    device: Name = Field(description="Device at that provider, e.g. aer_simulator or homebrew_s2?o=3.")
+    prior: int | None = Field(default=None, ge=1, le=10, description="Priority at the provider, where it has any.")
+    remarks: Name | None = Field(default=None, description="A note for the provider's own records.")
+    group: Name | None = Field(default=None, description="A group for the provider's own records.")
     config: dict[str, Any] = Field(description="The benchmark's configuration, with benchmark_name.")
 
 

@@ -70,7 +70,19 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=30, gt=0, description="How long a crashed worker's job or task stays with it before another takes over."
     )
-    poll_seconds: float = Field(default=1, gt=0, description="How often an idle poller looks for due tasks.")
+    poll_seconds: float = Field(
+        default=1,
+        gt=0,
+        description="How often a poller looks for due tasks, and the shortest time between two questions about one.",
+    )
+    poll_max_seconds: float = Field(
+        default=60, gt=0, description="Longest time between two questions about a task that waits at a provider."
+    )
+    settle_seconds: float = Field(
+        default=90,
+        gt=0,
+        description="How long after a submission whose answer was lost the provider's list is sure to show it.",
+    )
     reconcile_seconds: float = Field(
         default=30, gt=0, description="How long a job may stand still before its message is published again."
     )

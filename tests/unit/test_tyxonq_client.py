@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from metriq_gym.errors import MetriqGymError, Permanent, Transient
+from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
 from metriq_gym.providers.tyxonq import client as client_module
 from metriq_gym.providers.tyxonq import transport
 from metriq_gym.providers.tyxonq.client import TyxonQClient
@@ -27,7 +27,6 @@ from metriq_gym.providers.tyxonq.errors import (
     ProtocolError,
     RateLimited,
     Rejected,
-    SubmissionAmbiguous,
     TryLater,
     Unavailable,
 )

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 from pydantic import SecretStr
 
+from metriq_gym.errors import SubmissionAmbiguous
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.errors import SubmissionAmbiguous, Unavailable
+from metriq_gym.providers.tyxonq.errors import Unavailable
 from metriq_gym.providers.tyxonq.models import Submission
 from tests.support.tyxonq import TOKEN
 

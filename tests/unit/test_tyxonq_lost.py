@@ -10,14 +10,9 @@ from typing import Any
 
 import pytest
 
+from metriq_gym.providers.provider import Adopted, Ambiguous, NotAccepted
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.lost import (
-    Adopted,
-    Ambiguous,
-    NotAccepted,
-    match_lost_submission,
-    with_tag,
-)
+from metriq_gym.providers.tyxonq.lost import match_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import TaskRow
 from tests.support.tyxonq import NOW
 

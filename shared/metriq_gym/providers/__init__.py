@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 
-from metriq_gym.errors import NotFound
+from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.providers.aer.provider import AerProvider
-from metriq_gym.providers.provider import LocalProvider, Provider
+from metriq_gym.providers.provider import LocalProvider, Provider, RemoteProvider
 from metriq_gym.settings import Settings
 
 MIB = 2**20
@@ -44,6 +45,22 @@ class Providers:
         if name not in self._made:
             self._made[name] = SHIPPED[name](self._settings)
         return self._made[name]
+
+    def remote(self) -> list[RemoteProvider]:
+        """Return the providers that are asked for results, those that the settings allow to be asked."""
+        found: list[RemoteProvider] = []
+        for name in SHIPPED.keys() - LOCAL.keys():
+            with suppress(Permanent):
+                provider = self.get(name)
+                assert isinstance(provider, RemoteProvider)  # noqa: S101  (the tables above say so)
+                found.append(provider)
+        return found
+
+    async def aclose(self) -> None:
+        """Close the connections of all providers."""
+        for provider in self._made.values():
+            if isinstance(provider, RemoteProvider):
+                await provider.aclose()
 
     def local(self) -> dict[str, LocalProvider]:
         """Return the providers whose tasks pollers run themselves."""

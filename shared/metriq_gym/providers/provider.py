@@ -6,8 +6,9 @@ What is CPU-bound is a picklable callable, so that it can be sent to a worker pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ class Provider(Protocol):
 class Simulation(Protocol):
     """Runs compiled circuits here and now. Picklable; the same arguments always give the same counts."""
 
-    def __call__(
-        self, device_id: str, circuits: Sequence[QuantumCircuit], shots: int, seed: int
-    ) -> Execution:
+    def __call__(self, device_id: str, circuits: Sequence[QuantumCircuit], shots: int, seed: int) -> Execution:
         """Run each circuit `shots` times; counts are in Qiskit's bit order."""
 
 
@@ -85,3 +84,124 @@ class LocalProvider(Provider, Protocol):
     @property
     def simulation(self) -> Simulation:
         """Runs compiled circuits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a remote provider is sent for one task."""
+
+    device: str
+    """As the request names it, with whatever flags the provider knows."""
+    source: str
+    """The circuits in the provider's language, as its `encoder` wrote them."""
+    shots: int
+    tag: str
+    """Stands in no other submission: goes where the provider lets it be found again."""
+    prior: int | None = None
+    remarks: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A lost submission was accepted; this is its id."""
+
+    provider_job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotAccepted:
+    """A lost submission was not accepted: it may be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """It cannot be told; an operator has to say which of the candidates it is, if any."""
+
+    reason: str
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A task is not finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A task has counts, in the provider's own form."""
+
+    counts: Mapping[str, int]
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A task ended without counts."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """What the provider says of a task is not understood: neither success nor failure."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """The provider cannot be asked at the moment."""
+
+    reason: str
+    retry_after: float | None = None
+    """Seconds, if the provider says."""
+
+
+Progress = Waiting | Finished | Ended | Unclear | NotNow
+
+
+class Listing(Protocol):
+    """The tasks that a provider lists at one moment."""
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Their ids."""
+
+
+@runtime_checkable
+class RemoteProvider(Provider, Protocol):
+    """A provider that takes submissions and is asked for results."""
+
+    @property
+    def encoder(self) -> Callable[[bytes], str]:
+        """Writes packed circuits in the provider's language. Picklable."""
+
+    @property
+    def decoder(self) -> Callable[[bytes, Mapping[str, int]], bytes]:
+        """Turns the provider's counts for packed circuits into packed counts in Qiskit's order. Picklable."""
+
+    async def submit(self, submission: Submission) -> str:
+        """Submit once and return the provider's id.
+
+        Raises `SubmissionAmbiguous` when it may or may not have been accepted; any other `MetriqGymError` means
+        that it was not.
+        """
+
+    async def listing(self) -> Listing:
+        """Return what the provider lists now."""
+
+    def match(
+        self,
+        listing: Listing,
+        known_ids: Collection[str],
+        submission: Submission,
+        submitted_between: tuple[datetime, datetime],
+    ) -> Adopted | NotAccepted | Ambiguous:
+        """Decide what became of a submission whose answer was lost. `source` does not matter."""
+
+    async def progress(self, shots: Mapping[str, int]) -> Mapping[str, Progress]:
+        """Return how each task is doing, given the shots of each by the provider's id."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""

@@ -47,6 +47,10 @@ class TaskState(StrEnum):
 
     STORED = "stored"
     """Written; nothing has been asked of the provider."""
+    SUBMITTING = "submitting"
+    """A submission was about to be sent: it may have been accepted."""
+    UNKNOWN = "unknown"
+    """Whether it was accepted cannot be told; an operator has to say."""
     SUBMITTED = "submitted"
     """With the provider (for a local provider: any poller may run it)."""
     COMPLETED = "completed"
@@ -54,7 +58,7 @@ class TaskState(StrEnum):
     CANCELLED = "cancelled"
 
 
-OPEN_TASKS = (TaskState.STORED, TaskState.SUBMITTED)
+OPEN_TASKS = (TaskState.STORED, TaskState.SUBMITTING, TaskState.UNKNOWN, TaskState.SUBMITTED)
 
 
 class _Document(BaseModel):
@@ -95,6 +99,12 @@ class Job(_Document):
     benchmark_name: str = ""
     provider: str = ""
     device: str = ""
+    """As the dataset names it."""
+    target: str = ""
+    """As the request named it, with whatever flags the provider knows."""
+    prior: int | None = None
+    remarks: str | None = None
+    group: str | None = None
     config: dict[str, Any] = {}
     """The configuration with the schema's defaults applied."""
     warnings: list[dict[str, str]] = []
@@ -108,6 +118,10 @@ class Job(_Document):
     updated_at: datetime
     lease: Lease | None = None
     """The dispatcher at work on it, while `dispatching`."""
+    planned: bool = False
+    """Whether the tasks are stored and the fields below, up to the gate counts, are set."""
+    held: str | None = None
+    """Why the job waits for an operator (`mgym job resolve`)."""
 
     dispatch_time: datetime | None = None
     device_metadata: dict[str, Any] = {}
@@ -143,6 +157,11 @@ class Task(_Document):
     shots: int
     seed: int
     lease: Lease | None = None
+    intended_at: datetime | None = None
+    """When its submission was about to be sent."""
+    provider_job_id: str | None = None
+    unclear: int = 0
+    """How often in a row the provider's answer was not understood."""
     circuits: bytes = b""
     """Compressed QPY; see `metriq_gym.packing`."""
     counts: bytes = b""

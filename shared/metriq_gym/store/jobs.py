@@ -49,7 +49,13 @@ class Jobs:
             "lease": lease | {"token": {"$add": ["$lease.token", 1]}},
         }
         is_new = {"$eq": [{"$type": "$state"}, "missing"]}
-        is_abandoned = {"$and": [{"$eq": ["$state", JobState.DISPATCHING]}, {"$lte": ["$lease.expires_at", "$$NOW"]}]}
+        is_abandoned = {
+            "$and": [
+                {"$eq": ["$state", JobState.DISPATCHING]},
+                {"$lte": ["$lease.expires_at", "$$NOW"]},
+                {"$not": "$held"},
+            ]
+        }
         change = {"$cond": [is_new, created, {"$cond": [is_abandoned, taken_over, {}]}]}
         return await self._upsert(job_id, [{"$replaceWith": {"$mergeObjects": ["$$ROOT", change]}}])
 
@@ -78,16 +84,36 @@ class Jobs:
     @translated
     async def renew(self, job_id: str, token: int, lease_seconds: float) -> None:
         """Extend a dispatcher's lease; raises `LeaseLost` when another has it."""
-        held = {"_id": job_id, "state": JobState.DISPATCHING, "lease.token": token}
-        extended = [{"$set": {"lease.expires_at": from_now(lease_seconds)}}]
-        if not (await self._jobs.update_one(held, extended)).matched_count:
-            raise LeaseLost(f"job {job_id} is dispatched by another dispatcher")
+        await self._by_holder(job_id, token, {"lease.expires_at": from_now(lease_seconds)})
 
     @translated
     async def expire_lease(self, job_id: str, token: int) -> None:
         """Let go of a dispatcher's lease so that the next delivery can take it at once."""
         held = {"_id": job_id, "state": JobState.DISPATCHING, "lease.token": token}
         await self._jobs.update_one(held, [{"$set": {"lease.expires_at": "$$NOW"}}])
+
+    @translated
+    async def plan(self, job_id: str, token: int, fields: Mapping[str, Any]) -> Job:
+        """Write down that the tasks are stored, with what is known from then on; raises `LeaseLost`."""
+        return await self._by_holder(job_id, token, literal(fields) | {"planned": True})
+
+    @translated
+    async def hold(self, job_id: str, token: int, reason: str) -> Job:
+        """Leave a job to an operator: no dispatcher takes it up until `unhold`; raises `LeaseLost`."""
+        return await self._by_holder(job_id, token, literal({"held": reason}) | {"lease.expires_at": "$$NOW"})
+
+    async def _by_holder(self, job_id: str, token: int, changes: Mapping[str, Any]) -> Job:
+        query = {"_id": job_id, "state": JobState.DISPATCHING, "lease.token": token}
+        after = ReturnDocument.AFTER
+        found = await self._jobs.find_one_and_update(query, [{"$set": changes}], return_document=after)
+        if found is None:
+            raise LeaseLost(f"job {job_id} is dispatched by another dispatcher")
+        return Job.model_validate(found)
+
+    @translated
+    async def unhold(self, job_id: str) -> None:
+        """Let dispatchers take the job up again."""
+        await self._jobs.update_one({"_id": job_id}, [{"$unset": "held"}])
 
     @translated
     async def move(
@@ -115,7 +141,7 @@ class Jobs:
             "history": {"$concatArrays": ["$history", [_entry(target, service, cause)]]},
         }
         changes |= dict.fromkeys(now_fields, "$$NOW") | literal(fields or {})
-        pipeline = [{"$set": changes}, {"$unset": ["lease", "check_at"]}]
+        pipeline = [{"$set": changes}, {"$unset": ["lease", "check_at", "held"]}]
         found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
         if found is not None:
             return Job.model_validate(found)
@@ -164,7 +190,7 @@ class Jobs:
             {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}},
             {"$not": {"$gt": ["$check_at", "$$NOW"]}},
         ]
-        query = {"state": {"$in": leading_on}, "$expr": {"$and": due}}
+        query = {"state": {"$in": leading_on}, "held": None, "$expr": {"$and": due}}
         jobs = [Job.model_validate(found) async for found in self._jobs.find(query).limit(limit)]
         age_so_far = {"$subtract": ["$$NOW", "$updated_at"]}
         await self._jobs.update_many(

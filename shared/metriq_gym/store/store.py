@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from metriq_gym.errors import Transient
 from metriq_gym.store.jobs import Jobs
+from metriq_gym.store.listings import Listings
 from metriq_gym.store.mongo import connect, translated
 from metriq_gym.store.tasks import Tasks
 
@@ -26,6 +27,7 @@ class Store:
         self._database = client[database]
         self.jobs = Jobs(self._database.jobs)
         self.tasks = Tasks(self._database.tasks)
+        self.listings = Listings(self._database.listings)
 
     @classmethod
     def at(cls, url: str, database: str = "metriq") -> Store:

@@ -7,14 +7,15 @@ one index serves both the list of due tasks and the expiry of leases; time is al
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError
 
 from metriq_gym.errors import LeaseLost
-from metriq_gym.store.documents import OPEN_TASKS, Task, TaskState
+from metriq_gym.store.documents import OPEN_TASKS, Lease, Task, TaskState
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
 
 _DUPLICATE_KEY = 11000
@@ -34,6 +35,9 @@ class Tasks:
             [("provider", 1), ("next_poll_at", 1)], partialFilterExpression={"next_poll_at": {"$exists": True}}
         )
         await self._tasks.create_index([("job_id", 1), ("state", 1)])
+        await self._tasks.create_index(
+            [("provider", 1), ("provider_job_id", 1)], partialFilterExpression={"provider_job_id": {"$exists": True}}
+        )
 
     @translated
     async def replace_all(self, job_id: str, tasks: Sequence[Task]) -> None:
@@ -60,7 +64,65 @@ class Tasks:
         )
 
     @translated
-    async def claim(self, provider: str, *, owner: str, limit: int, lease_seconds: float) -> list[Task]:
+    async def to_submit(self, job_id: str) -> list[Task]:
+        """Return a job's tasks of which it is not certain that the provider has them, in order."""
+        states = [TaskState.STORED, TaskState.SUBMITTING, TaskState.UNKNOWN]
+        found = self._tasks.find({"job_id": job_id, "state": {"$in": states}})
+        return sorted([Task.model_validate(each) async for each in found], key=lambda task: (task.run, task.first))
+
+    @translated
+    async def intend(self, task: Task) -> Task:
+        """Write down that a stored task is about to be submitted; raises `LeaseLost` if it is not `stored` any more."""
+        return await self._step(
+            task, TaskState.STORED, {"$set": {"state": TaskState.SUBMITTING, "intended_at": "$$NOW"}}
+        )
+
+    @translated
+    async def retract(self, task: Task) -> Task:
+        """Write down that an intended submission was certainly not accepted."""
+        return await self._step(task, TaskState.SUBMITTING, {"$set": {"state": TaskState.STORED, "intended_at": None}})
+
+    @translated
+    async def doubt(self, task: Task, reason: str) -> Task:
+        """Write down that it cannot be told whether an intended submission was accepted, and why."""
+        unknown = {"state": TaskState.UNKNOWN} | literal({"error": reason})
+        return await self._step(task, TaskState.SUBMITTING, {"$set": unknown})
+
+    @translated
+    async def submitted(self, task: Task, provider_job_id: str) -> Task:
+        """Write down that the provider has the task, which is due from now on. Said again it changes nothing."""
+        found = await self._tasks.find_one(
+            {"_id": task.id, "state": TaskState.SUBMITTED, "provider_job_id": provider_job_id}
+        )
+        if found is not None:
+            return Task.model_validate(found)
+        fields = literal({"provider_job_id": provider_job_id, "error": None})
+        due = {"state": TaskState.SUBMITTED, "next_poll_at": "$$NOW"}
+        return await self._step(task, task.state, {"$set": fields | due})
+
+    async def _step(self, task: Task, state: TaskState, change: Stage) -> Task:
+        query = {"_id": task.id, "state": state, "intended_at": task.intended_at}
+        found = await self._tasks.find_one_and_update(query, [change], return_document=ReturnDocument.AFTER)
+        if found is None:
+            raise LeaseLost(f"task {task.id} is not {state} any more")
+        return Task.model_validate(found)
+
+    @translated
+    async def intended_before(self, task: Task, seconds: float) -> bool:
+        """Whether the task's submission was intended at least `seconds` ago."""
+        query = {"_id": task.id, "$expr": {"$lte": ["$intended_at", from_now(-seconds)]}}
+        return await self._tasks.find_one(query, {"_id": 1}) is not None
+
+    @translated
+    async def ours_among(self, provider: str, provider_job_ids: Iterable[str]) -> set[str]:
+        """Return which of a provider's ids belong to tasks of ours."""
+        query = {"provider": provider, "provider_job_id": {"$in": list(provider_job_ids)}}
+        return {found["provider_job_id"] async for found in self._tasks.find(query, {"provider_job_id": 1})}
+
+    @translated
+    async def claim(
+        self, provider: str, *, owner: str, limit: int, lease_seconds: float, with_circuits: bool = True
+    ) -> list[Task]:
         """Lease up to `limit` due tasks of `provider` to `owner`."""
         due = {
             "provider": provider,
@@ -76,7 +138,8 @@ class Tasks:
         await self._tasks.update_many(
             chosen | due, [{"$set": {"next_poll_at": from_now(lease_seconds), "lease": lease}}]
         )
-        cursor = self._tasks.find(chosen | {"lease.owner": claim}, {"counts": 0})
+        left_out = {"counts": 0} if with_circuits else {"counts": 0, "circuits": 0}
+        cursor = self._tasks.find(chosen | {"lease.owner": claim}, left_out)
         return [Task.model_validate(found) async for found in cursor]
 
     @translated
@@ -88,6 +151,44 @@ class Tasks:
     async def hand_back(self, task: Task) -> None:
         """Give up the lease so that another worker can claim the task at once."""
         await self._update(task, [{"$set": {"next_poll_at": "$$NOW"}}])
+
+    @translated
+    async def postpone(
+        self,
+        tasks: Sequence[Task],
+        *,
+        first_seconds: float,
+        growth: float,
+        max_seconds: float,
+        least_seconds: float = 0,
+        unclear: int = 0,
+    ) -> None:
+        """Give up the leases of tasks that are not finished; each is due again after a growing, jittered time.
+
+        The first time `first_seconds`, then `growth` times as long each time, up to `max_seconds`, give or take a
+        quarter; but not before `least_seconds`. `unclear` is how often in a row the provider was not understood.
+        Tasks that went to another worker meanwhile stay as they are.
+        """
+        polls = {"$ifNull": ["$polls", 0]}
+        # Past the point where the bound is reached the power does not matter, and must not overflow.
+        growing = {"$multiply": [first_seconds, {"$pow": [growth, {"$min": [polls, 100]}]}]}
+        jitter = {"$add": [0.75, {"$multiply": [0.5, {"$rand": {}}]}]}
+        seconds = {"$max": [least_seconds, {"$multiply": [{"$min": [growing, max_seconds]}, jitter]}]}
+        due = {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, seconds]}}]}
+        by_owner: dict[str, list[str]] = {}
+        for task in tasks:
+            by_owner.setdefault(_lease(task).owner, []).append(task.id)
+        for owner, ids in by_owner.items():
+            await self._tasks.update_many(
+                {"_id": {"$in": ids}, "lease.owner": owner, "state": TaskState.SUBMITTED},
+                [{"$set": {"next_poll_at": due, "polls": {"$add": [polls, 1]}, "unclear": unclear}}],
+            )
+
+    @translated
+    async def circuits(self, task: Task) -> bytes:
+        """Return a task's packed circuits."""
+        found = await self._tasks.find_one({"_id": task.id}, {"circuits": 1})
+        return bytes(found["circuits"]) if found else b""
 
     @translated
     async def complete(self, task: Task, counts: bytes, execution_seconds: float | None) -> None:
@@ -105,8 +206,7 @@ class Tasks:
         await self._update(task, ended)
 
     async def _update(self, task: Task, pipeline: list[Stage]) -> None:
-        assert task.lease is not None  # noqa: S101  (only claimed tasks are written)
-        held = {"_id": task.id, "state": TaskState.SUBMITTED, "lease": task.lease.model_dump()}
+        held = {"_id": task.id, "state": TaskState.SUBMITTED, "lease": _lease(task).model_dump()}
         if not (await self._tasks.update_one(held, pipeline)).matched_count:
             raise LeaseLost(f"task {task.id} is in other hands")
 
@@ -119,13 +219,14 @@ class Tasks:
         )
 
     @translated
-    async def count_by_state(self, job_id: str) -> dict[TaskState, int]:
-        """Return how many of a job's tasks are in each state."""
-        counts: dict[TaskState, int] = {}
-        async for found in self._tasks.find({"job_id": job_id}, {"state": 1, "_id": 0}):
-            state = TaskState(found["state"])
-            counts[state] = counts.get(state, 0) + 1
-        return counts
+    async def states(self, job_id: str) -> set[TaskState]:
+        """Return the states that a job's tasks are in."""
+        return {TaskState(state) for state in await self._tasks.distinct("state", {"job_id": job_id})}
+
+    @translated
+    async def count(self, job_id: str, state: TaskState) -> int:
+        """Return how many of a job's tasks are in a state."""
+        return int(await self._tasks.count_documents({"job_id": job_id, "state": state}))
 
     @translated
     async def first_error(self, job_id: str) -> str | None:
@@ -138,3 +239,8 @@ class Tasks:
         """Return a job's tasks with their counts, in the order of their circuits."""
         tasks = [Task.model_validate(found) async for found in self._tasks.find({"job_id": job_id})]
         return sorted(tasks, key=lambda task: (task.run, task.first))
+
+
+def _lease(task: Task) -> Lease:
+    assert task.lease is not None  # noqa: S101  (only claimed tasks are written)
+    return task.lease

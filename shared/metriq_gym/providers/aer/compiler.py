@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metriq_gym.errors import Unsupported
-from metriq_gym.providers.aer import devices
+from metriq_gym.providers.aer import devices, twin
 from metriq_gym.providers.provider import Device
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ RUNNABLE = frozenset(f"{_GATES} {_CONTROL_FLOW} measure reset delay barrier".spl
 
 @dataclass(frozen=True, slots=True)
 class AerCompiler:
-    """Compiles for the ideal simulator or for a noisy profile, within `memory_bytes` per simulation."""
+    """Compiles for the ideal simulator, a noisy profile or a digital twin, within `memory_bytes` per simulation."""
 
     memory_bytes: int
 
@@ -33,19 +33,25 @@ class AerCompiler:
 
         For the ideal simulator a circuit is only decomposed where it must be; nothing is optimised away. For a
         noisy profile it is transpiled to the device's target at level 1, except that a circuit which already
-        addresses the device's qubits keeps them (see `addresses_device`).
+        addresses the device's qubits keeps them (see `addresses_device`). For a twin it is compiled as for the twin's
+        original.
 
         Raises `Unsupported`, naming operation, qubit count and device, for a circuit that cannot run there, and
         `NotFound` for an unknown device.
         """
-        return [self._compile(device, circuit, seed) for circuit in circuits]
+        if not twin.is_twin(device.id):
+            return [self._compile(device, circuit, seed) for circuit in circuits]
+        compiled = twin.compile_for(device, circuits, seed)
+        for circuit in compiled:
+            self._check_memory(_where(device, circuit), circuit, noisy=True)
+        return compiled
 
     def _compile(self, device: Device, circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
         from qiskit.transpiler.exceptions import TranspilerError
 
         from metriq_gym.providers.aer.components import operations
 
-        where = f"{device.id} ({device.num_qubits} qubits) cannot run circuit {circuit.name!r}"
+        where = _where(device, circuit)
         if circuit.parameters:
             raise Unsupported(f"{where}: parameter {circuit.parameters[0].name!r} has no value")
         if circuit.num_vars:
@@ -76,6 +82,10 @@ class AerCompiler:
                 plan(component, self.memory_bytes)
         except Unsupported as refusal:
             raise Unsupported(f"{where}: it {refusal}") from None
+
+
+def _where(device: Device, circuit: QuantumCircuit) -> str:
+    return f"{device.id} ({device.num_qubits} qubits) cannot run circuit {circuit.name!r}"
 
 
 def addresses_device(device: Device, circuit: QuantumCircuit) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from metriq_gym.providers.aer import devices
 from metriq_gym.providers.aer.compiler import AerCompiler
 from metriq_gym.providers.aer.simulation import AerSimulation
+from metriq_gym.providers.aer.twin import Twins, is_twin
 from metriq_gym.providers.provider import Device
 
 GIB = 2**30
 
 
 class AerProvider:
-    """Exact simulation of ideal circuits and of noisy device profiles.
+    """Exact simulation of ideal circuits, of noisy device profiles and of digital twins.
 
     Parameters
     ----------
@@ -22,19 +23,24 @@ class AerProvider:
         Most that one simulation may take for its quantum state.
     threads:
         Most threads that one simulation may use.
+    twins:
+        Where the calibrations of digital twins come from.
     """
 
     name = devices.PROVIDER
     max_circuits_per_task = 100
 
-    def __init__(self, memory_bytes: int = 2 * GIB, threads: int = 1) -> None:
+    def __init__(self, memory_bytes: int = 2 * GIB, threads: int = 1, twins: Twins = Twins()) -> None:
         self.compiler = AerCompiler(memory_bytes)
         self.simulation = AerSimulation(memory_bytes, threads)
+        self._twins = twins
 
     async def devices(self) -> list[Device]:
-        """Return the ideal simulator and every noisy profile."""
-        return [devices.describe(name) for name in devices.names()]
+        """Return the ideal simulator, every noisy profile and the known digital twins."""
+        return [*map(devices.describe, devices.names()), *self._twins.devices()]
 
     async def device(self, device_id: str) -> Device:
         """Return one device; raises `NotFound` naming the devices there are."""
+        if is_twin(device_id):
+            return await self._twins.device(device_id)
         return devices.describe(device_id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from metriq_gym.errors import Permanent
-from metriq_gym.providers.aer import devices
+from metriq_gym.providers.aer import devices, twin
 from metriq_gym.providers.provider import Execution
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class AerSimulation:
         from metriq_gym.providers.aer.sampling import draw, join
 
         rng = np.random.default_rng(seed)
-        noise = None if device_id == devices.IDEAL else devices.noise_model(device_id)
+        noise = _noise(device_id, circuits)
         parts: list[list[tuple[Sequence[int], Outcomes]]] = [[] for _ in circuits]
         seconds = 0.0
         for batch in _batches(self._jobs(circuits, shots, noisy=noise is not None)):
@@ -114,6 +114,13 @@ class AerSimulation:
             raise Permanent(f"Aer failed: {result.status}")
         found: Sequence[Any] = result.results
         return found
+
+
+def _noise(device_id: str, circuits: Sequence[QuantumCircuit]) -> Any:
+    """Return the device's noise model, or None for the ideal simulator."""
+    if device_id == devices.IDEAL or not circuits:
+        return None
+    return twin.noise_of(circuits[0]) if twin.is_twin(device_id) else devices.noise_model(device_id)
 
 
 def _batches(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:

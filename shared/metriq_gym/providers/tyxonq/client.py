@@ -14,13 +14,12 @@ import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from metriq_gym.errors import MetriqGymError, Permanent, Transient
+from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
 from metriq_gym.providers.tyxonq.errors import (
     AuthenticationFailed,
     ProtocolError,
     RateLimited,
     Rejected,
-    SubmissionAmbiguous,
     TryLater,
     Unavailable,
 )

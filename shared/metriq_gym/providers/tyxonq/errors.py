@@ -9,7 +9,7 @@ MetriqGymError
 │   │   ├── RateLimited         too many requests (429)
 │   │   └── Unavailable         no connection, no answer in time, or a server error (5xx)
 │   └── ProtocolError           an answer came and was not understood
-└── SubmissionAmbiguous         a submission may or may not have been accepted
+└── SubmissionAmbiguous         (of `metriq_gym.errors`) a submission may or may not have been accepted
 
 Of a submission, every error but the last means for certain that nothing was accepted. `SubmissionAmbiguous` is neither
 permanent nor transient on purpose: whoever meets it must look for the task first (`metriq_gym.providers.tyxonq.lost`).
@@ -17,7 +17,7 @@ permanent nor transient on purpose: whoever meets it must look for the task firs
 
 from __future__ import annotations
 
-from metriq_gym.errors import MetriqGymError, Permanent, Transient
+from metriq_gym.errors import Permanent, Transient
 
 
 class AuthenticationFailed(Permanent):
@@ -52,7 +52,3 @@ class Unavailable(TryLater):
 
 class ProtocolError(Transient):
     """TyxonQ sent an answer that could not be understood."""
-
-
-class SubmissionAmbiguous(MetriqGymError):
-    """The circuit may or may not have been accepted; look for it before doing anything else."""

@@ -1,24 +1,31 @@
 """The provider ``tyxonq``: its devices with today's calibration, and how circuits are compiled for them.
 
-Importing this module loads neither Qiskit nor a connection; submitting and asking for results is the services' work,
-through `client`.
+Importing this module loads neither Qiskit nor a connection.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem
-from metriq_gym.providers.provider import Device
+from metriq_gym.providers.provider import Adopted, Ambiguous, Device, Listing, NotAccepted, Progress, Submission
+from metriq_gym.providers.tyxonq import models
+from metriq_gym.providers.tyxonq.circuits import Decoder, encode
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.compiler import TyxonQCompiler
 from metriq_gym.providers.tyxonq.counts import CountsOrder
 from metriq_gym.providers.tyxonq.device_string import FLAGS, DeviceString
-from metriq_gym.providers.tyxonq.models import DeviceRow
+from metriq_gym.providers.tyxonq.errors import Rejected
+from metriq_gym.providers.tyxonq.lost import match_lost_submission, with_tag
+from metriq_gym.providers.tyxonq.models import DeviceRow, TaskList
+from metriq_gym.providers.tyxonq.progress import progress_of
 from metriq_gym.settings import Settings
 
 PROVIDER = "tyxonq"
@@ -32,6 +39,18 @@ MAX_EXTRAS = 50
 """How many of them are kept."""
 
 Edges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskListing:
+    """What TyxonQ lists at one moment."""
+
+    tasks: TaskList
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids that ask for the tasks' details."""
+        return frozenset(row.job_name for row in self.tasks.tasks if row.job_name is not None)
 
 
 class TyxonQProvider:
@@ -68,6 +87,64 @@ class TyxonQProvider:
             raise Permanent("provider 'tyxonq' needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")
         client = TyxonQClient(settings.tyxonq_token, settings.tyxonq_base_url, concurrency=settings.tyxonq_concurrency)
         return cls(client, settings.tyxonq_coupling_map, CountsOrder(settings.tyxonq_counts_order))
+
+    @property
+    def encoder(self) -> Callable[[bytes], str]:
+        """Writes a task's circuit as OpenQASM 2.0 text."""
+        return encode
+
+    @property
+    def decoder(self) -> Decoder:
+        """Puts the device's counts in Qiskit's order."""
+        return Decoder(self.counts_order)
+
+    async def submit(self, submission: Submission) -> str:
+        """Submit one circuit, once, and return the id that asks for it.
+
+        Raises `SubmissionAmbiguous` when it may or may not have been accepted; any other `MetriqGymError` means that
+        it was not.
+        """
+        device = DeviceString.parse(submission.device)
+        remarks = with_tag(submission.remarks, submission.tag)
+        try:
+            sent = models.Submission(
+                device=device,
+                source=submission.source,
+                shots=submission.shots,
+                prior=submission.prior,
+                remarks=remarks,
+                group=submission.group,
+            )
+        except ValidationError as error:
+            raise Rejected(f"TyxonQ would not take this submission: {error}") from None
+        return (await self.client.submit(sent)).id
+
+    async def listing(self) -> TaskListing:
+        """Return the tasks of this token."""
+        return TaskListing(await self.client.list_tasks())
+
+    def match(
+        self,
+        listing: Listing,
+        known_ids: Collection[str],
+        submission: Submission,
+        submitted_between: tuple[datetime, datetime],
+    ) -> Adopted | NotAccepted | Ambiguous:
+        """Decide what became of a submission whose answer was lost."""
+        assert isinstance(listing, TaskListing)  # noqa: S101  (ours)
+        return match_lost_submission(
+            known_ids,
+            listing.tasks.tasks,
+            tag=submission.tag,
+            device=DeviceString.parse(submission.device),
+            shots=submission.shots,
+            submitted_between=submitted_between,
+            complete=not listing.tasks.says_there_is_more,
+        )
+
+    async def progress(self, shots: Mapping[str, int]) -> dict[str, Progress]:
+        """Return how each task is doing, given the shots of each by its id."""
+        return await progress_of(self.client, shots)
 
     async def aclose(self) -> None:
         """Close the connections."""

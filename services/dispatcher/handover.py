@@ -1,0 +1,120 @@
+"""Taking an accepted job to `dispatched`: build and compile its circuits, store them as tasks, submit these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import structlog
+
+from metriq_gym.errors import MetriqGymError, Permanent, Transient, Unsupported
+from metriq_gym.lease import held
+from metriq_gym.plan import Plan, make_plan
+from metriq_gym.pool import Pool, WorkerDied
+from metriq_gym.providers.provider import Device, Provider, RemoteProvider
+from metriq_gym.store import Failure, Job, JobState, Store, Task, TaskState
+from metriq_gym.store.documents import Lease
+from services.dispatcher.submission import Submitter
+
+log = structlog.get_logger()
+
+SERVICE = "dispatcher"
+_MAX_BUILDS = 3
+"""How often building a job may kill its worker process before the job is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Works for a dispatcher that holds the job's lease, and renews it meanwhile."""
+
+    store: Store
+    pool: Pool
+    submitter: Submitter
+    lease_seconds: float
+
+    async def __call__(self, job: Job, lease: Lease, provider: Provider, device: Device) -> Job:
+        """Return the job as `dispatched`, as `failed` when it cannot run, or held for an operator.
+
+        Raises `Transient` when it has to be taken up again later, and `LeaseLost`.
+        """
+        renew = partial(self.store.jobs.renew, job.id, lease.token, self.lease_seconds)
+        return await held(self._run(job, lease, provider, device), renew, self.lease_seconds)
+
+    async def _run(self, job: Job, lease: Lease, provider: Provider, device: Device) -> Job:
+        try:
+            if not isinstance(provider, RemoteProvider):
+                return await self._dispatched(job, lease, await self._plan(job, provider, device))
+            if not job.planned:
+                # From here on the tasks stay as they are: some of them may have been submitted.
+                job = await self.store.jobs.plan(job.id, lease.token, await self._plan(job, provider, device))
+            doubt = await self.submitter.submit(job, provider)
+        except Unsupported as error:
+            return await self._fail(job, lease, "unsupported", str(error))
+        except Permanent as error:
+            return await self._fail(job, lease, "error", str(error))
+        except WorkerDied as error:
+            if lease.token < _MAX_BUILDS:
+                raise Transient(str(error)) from error
+            return await self._fail(job, lease, "error", f"{error} ({lease.token} times, building the circuits)")
+        if doubt:
+            return await self.store.jobs.hold(job.id, lease.token, doubt)
+        return await self._dispatched(job, lease, {})
+
+    async def _plan(self, job: Job, provider: Provider, device: Device) -> dict[str, Any]:
+        """Store the job's tasks and return the fields that it gains with them."""
+        circuits = provider.max_circuits_per_task
+        try:
+            plan = await self.pool.run(make_plan, job.config, job.seed, device, provider.compiler, circuits)
+        except MetriqGymError:
+            raise
+        except Exception as error:
+            # Building is a pure function: what it raised once it would raise each time.
+            log.exception("building failed", job_id=job.id)
+            raise Permanent(f"{type(error).__name__}: {error}") from error
+        await self.store.tasks.replace_all(job.id, _tasks(job, plan))
+        return {
+            "device_metadata": {"num_qubits": device.num_qubits, "simulator": device.simulator, **device.metadata},
+            "data": plan.data,
+            "runs": plan.runs,
+            "task_count": len(plan.tasks),
+            "input_two_qubit_gate_counts": plan.input_two_qubit_gate_counts,
+            "transpiled_two_qubit_gate_counts": plan.transpiled_two_qubit_gate_counts,
+        }
+
+    async def _dispatched(self, job: Job, lease: Lease, fields: Mapping[str, Any]) -> Job:
+        return await self.store.jobs.move(
+            job.id,
+            JobState.DISPATCHED,
+            service=SERVICE,
+            token=lease.token,
+            fields=fields,
+            now_fields=["dispatch_time"],
+        )
+
+    async def _fail(self, job: Job, lease: Lease, outcome: Literal["unsupported", "error"], reason: str) -> Job:
+        failure = Failure(outcome=outcome, reason=reason, source="dispatch")
+        fields = {"failure": failure.model_dump()}
+        return await self.store.jobs.move(
+            job.id, JobState.FAILED, service=SERVICE, cause=reason, token=lease.token, fields=fields
+        )
+
+
+def _tasks(job: Job, plan: Plan) -> list[Task]:
+    return [
+        Task(
+            id=f"{job.id}:{number}",
+            job_id=job.id,
+            provider=job.provider,
+            device=job.target,
+            state=TaskState.STORED,
+            run=task.run,
+            first=task.first,
+            circuit_count=task.circuit_count,
+            shots=task.shots,
+            seed=task.seed,
+            circuits=task.circuits,
+        )
+        for number, task in enumerate(plan.tasks)
+    ]

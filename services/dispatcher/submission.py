@@ -1,0 +1,121 @@
+"""Submitting a job's tasks to a remote provider, each at most once, whatever crashes or gets lost.
+
+A task is written down as `submitting` before the provider is called and as `submitted`, with the provider's id, after.
+Whoever finds `submitting` later looks for the task in the provider's list: found, it is adopted; certainly not there,
+it is submitted again; otherwise the job is held for an operator. Nothing is ever sent again on a guess.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from metriq_gym.errors import MetriqGymError, SubmissionAmbiguous, Transient
+from metriq_gym.pool import Pool
+from metriq_gym.providers.provider import Adopted, NotAccepted, RemoteProvider, Submission
+from metriq_gym.store import Job, Store, Task, TaskState
+
+log = structlog.get_logger()
+
+_SEND_WITHIN = 0.2
+"""A submission is sent within this share of the settling time after its intention was written, or not at all: a
+dispatcher that was stopped in between must not send what another has meanwhile found missing and sent itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Submits for a dispatcher that holds the job's lease.
+
+    Parameters
+    ----------
+    settle_seconds:
+        How long after an intention the provider's list is sure to show a submission that was accepted; longer than
+        a submission may take.
+    """
+
+    store: Store
+    pool: Pool
+    settle_seconds: float
+
+    async def submit(self, job: Job, provider: RemoteProvider) -> str | None:
+        """Bring every task of a planned job to `submitted`; return why the job must be held, or None.
+
+        Raises `Transient` when the rest has to wait, and `Permanent` when the provider refuses a task.
+        """
+        doubts = []
+        for stored in await self.store.tasks.to_submit(job.id):
+            task = await self._look_for(job, stored, provider) if stored.state is TaskState.SUBMITTING else stored
+            if task.state is TaskState.STORED:
+                await self._send(job, task, provider)
+            elif task.state is TaskState.UNKNOWN:
+                doubts.append(f"task {task.id}: {task.error}")
+        if not doubts:
+            await self.store.listings.forget(job.id)
+        return "; ".join(doubts) or None
+
+    async def _send(self, job: Job, task: Task, provider: RemoteProvider) -> None:
+        source = await self.pool.run(provider.encoder, task.circuits)
+        if await self.store.listings.get(job.id) is None:
+            await self.store.listings.note(job.id, (await provider.listing()).ids)
+        began = time.monotonic()
+        task = await self.store.tasks.intend(task)
+        if time.monotonic() - began > _SEND_WITHIN * self.settle_seconds:
+            raise Transient(f"task {task.id} was not sent in time")
+        try:
+            provider_job_id = await provider.submit(_submission(job, task, source))
+        except SubmissionAmbiguous as error:
+            log.warning("answer lost, looking for the task later", task=task.id, error=str(error))
+            raise Transient(f"task {task.id}: {error}") from error
+        except MetriqGymError:
+            await self.store.tasks.retract(task)
+            raise
+        await self._write_down(task, provider_job_id)
+
+    async def _look_for(self, job: Job, task: Task, provider: RemoteProvider) -> Task:
+        """Find out what became of a submission without an answer, and return the task as it is then."""
+        if not await self.store.tasks.intended_before(task, self.settle_seconds):
+            raise Transient(f"whether task {task.id} was accepted cannot be told yet")
+        assert task.intended_at is not None  # noqa: S101  (it is `submitting`)
+        sent_between = (task.intended_at, task.intended_at + timedelta(seconds=self.settle_seconds))
+        listing = await provider.listing()
+        noted = await self.store.listings.get(job.id) or frozenset()
+        known = noted | await self.store.tasks.ours_among(task.provider, listing.ids)
+        verdict = provider.match(listing, known, _submission(job, task, ""), sent_between)
+        log.info("looked for a lost submission", task=task.id, verdict=str(verdict))
+        match verdict:
+            case Adopted(provider_job_id):
+                return await self._write_down(task, provider_job_id)
+            case NotAccepted():
+                return await self.store.tasks.retract(task)
+        candidates = f" (candidates: {', '.join(verdict.candidates)})" if verdict.candidates else ""
+        return await self.store.tasks.doubt(task, f"{verdict.reason}{candidates}")
+
+    async def _write_down(self, task: Task, provider_job_id: str) -> Task:
+        """Keep an id that was paid for, even if the store is away for a moment."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Transient),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            stop=stop_after_delay(self.settle_seconds),
+            reraise=True,
+        ):
+            with attempt:
+                # Not to be interrupted by a drain: the write would have to be found out about later.
+                return await asyncio.shield(self.store.tasks.submitted(task, provider_job_id))
+        raise AssertionError  # tenacity returns or raises
+
+
+def _submission(job: Job, task: Task, source: str) -> Submission:
+    return Submission(
+        device=job.target,
+        source=source,
+        shots=task.shots,
+        tag=task.id,
+        prior=job.prior,
+        remarks=job.remarks,
+        group=job.group,
+    )
