@@ -39,6 +39,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "Quantum Fourier Transform": {"num_qubits": 3},
     "Linear Ramp QAOA": {"graph_type": "1D", "num_qubits": 4, "qaoa_layers": [3, 4], "trials": 2},
     "CLOPS": {"num_qubits": 3, "num_layers": 2, "num_circuits": 5},
+    "EPLG": {"num_qubits_in_chain": 4, "lengths": [2, 4, 6], "num_samples": 2},
+    "QAT OLE": {
+        "qasm": 'OPENQASM 3.0; include "stdgates.inc"; qubit[3] q; h q[0]; cx q[0], q[1]; cz q[1], q[2];',
+        "observable_qubits": [1],
+        "num_initial_states": 4,
+    },
 }
 
 
