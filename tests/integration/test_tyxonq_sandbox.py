@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,8 +20,9 @@ import pytest
 
 from tests.sandbox.app import BASE_PATH, TOKEN, Sandbox
 from tests.sandbox.clock import Clock
+from tests.sandbox.control import control_routes
 from tests.sandbox.devices import HOMEBREW_S2
-from tests.sandbox.faults import Fault, Faults
+from tests.sandbox.faults import Fault, Faults, Kind
 from tests.sandbox.fixture import SandboxControl
 from tests.sandbox.switches import Switches
 from tests.sandbox.transport import SandboxTransport
@@ -906,6 +909,13 @@ def test_it_runs_as_a_program() -> None:
         finally:
             process.terminate()
         assert process.wait(10) in (0, -signal.SIGTERM)
+
+
+def test_the_documentation_names_every_switch_fault_and_control() -> None:
+    text = (Path(__file__).parents[1] / "sandbox" / "README.md").read_text()
+    named = [f"`{name}`" for name in [*(field.name for field in [*fields(Switches), *fields(Fault)]), *get_args(Kind)]]
+    controls = [f"/_sandbox{route.path}" for route in control_routes(Sandbox())]
+    assert [name for name in named + controls if name not in text] == []
 
 
 def answers(control: SandboxControl) -> bool:
