@@ -18,7 +18,7 @@ from metriq_gym.benchmarks.benchmark import (
     Device,
     RunResult,
 )
-from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.matchings import random_maximal_matching
 from metriq_gym.benchmarks.subgraphs import connected_subgraph
 from metriq_gym.errors import Permanent, Unsupported
@@ -68,6 +68,7 @@ class CLOPS(Benchmark[CLOPSParams, BenchmarkData]):
         if params.use_session:
             raise Unsupported(f"device {device.id!r} has no sessions; set use_session to false")
         require_qubits(device, params.num_qubits)
+        require_operations(params.num_circuits * params.num_layers * (3 * params.num_qubits // 2 + 2))
         device.run(list(self._circuits(device)), params.shots)
         return BenchmarkData()
 

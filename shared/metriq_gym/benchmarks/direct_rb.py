@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit, transpile
+from qiskit import QuantumCircuit
 from qiskit.circuit import Gate
+from qiskit.circuit.equivalence_library import SessionEquivalenceLibrary
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Operator
+from qiskit.transpiler import PassManager
+from qiskit.transpiler.passes import BasisTranslator, Optimize1qGatesDecomposition
 
 from metriq_gym.benchmarks.random_cliffords import WORDS
 from metriq_gym.errors import Unsupported
@@ -147,8 +150,10 @@ def _in_basis(word: Sequence[str], basis: Sequence[str]) -> list[Gate]:
     circuit = QuantumCircuit(1)
     for name in word:
         getattr(circuit, name)(0)
+    # These two passes are what qiskit.transpile would come to here, without seconds of looking for its plugins.
+    passes = [BasisTranslator(SessionEquivalenceLibrary, list(basis)), Optimize1qGatesDecomposition(list(basis))]
     try:
-        compiled = transpile(circuit, basis_gates=list(basis), optimization_level=1, seed_transpiler=0)
+        compiled = PassManager(passes).run(circuit)
     except QiskitError:
         raise Unsupported(f"the gates {list(basis)} do not generate all one-qubit Clifford gates") from None
     return [instruction.operation for instruction in compiled.data]

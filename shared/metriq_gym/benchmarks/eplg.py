@@ -22,7 +22,7 @@ from metriq_gym.benchmarks.benchmark import (
 from metriq_gym.benchmarks.bitstrings import bit_table
 from metriq_gym.benchmarks.decay import fit_decay
 from metriq_gym.benchmarks.direct_rb import GENERATORS, GateSet
-from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.random_cliffords import ORDER
 from metriq_gym.benchmarks.subgraphs import random_path
 from metriq_gym.errors import Unsupported
@@ -94,6 +94,8 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
         require_qubits(device, params.num_qubits_in_chain)
         if len(params.lengths) < MIN_LENGTHS:
             raise Unsupported(f"a decay cannot be fitted to fewer than {MIN_LENGTHS} lengths")
+        per_layer = 3 * params.num_qubits_in_chain // 2 + 2
+        require_operations(2 * params.num_samples * sum(params.lengths) * per_layer)
         gates = GateSet(params.two_qubit_gate, params.one_qubit_basis_gates)
         chain = random_path(device, params.num_qubits_in_chain, np.random.default_rng(self.seed))
         sequences = LayerSequences(chain, gates, np.random.default_rng(self.seed))

@@ -23,10 +23,14 @@ from metriq_gym.benchmarks.benchmark import (
 )
 from metriq_gym.benchmarks.bitstrings import bit_table
 from metriq_gym.benchmarks.colouring import Edge, edge_colouring
-from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.maxcut import WeightedGraph
 from metriq_gym.benchmarks.subgraphs import connected_subgraph, simple_edges
+from metriq_gym.errors import Unsupported
 
+MAX_RANDOM_BITS = 10**10
+"""Bits that scoring draws: about a minute."""
+NETWORK_GATES_PER_EDGE = 4
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 1.0)
 
 
@@ -88,11 +92,19 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
         """Run all depths, trial after trial; raises `Unsupported` when the device has too few qubits."""
         params = self.params
         require_qubits(device, params.num_qubits)
-        data = LinearRampQAOAData()
+        n, data = params.num_qubits, LinearRampQAOAData()
+        num_edges = n - 1 if params.graph_type == "1D" else n * (n - 1) // 2
         if params.graph_type == "NL":
-            data = LinearRampQAOAData(native_edges=connected_subgraph(device, params.num_qubits)[1])
-        problem = self.problem(data)
+            data = LinearRampQAOAData(native_edges=connected_subgraph(device, n)[1])
+            num_edges = len(data.native_edges or ())
         network = params.graph_type == "FC" and not _all_to_all(device)
+        per_layer = n + num_edges * (NETWORK_GATES_PER_EDGE if network else 1)
+        require_operations(params.trials * sum(params.qaoa_layers) * per_layer)
+        if params.num_random_trials * params.shots * n > MAX_RANDOM_BITS:
+            raise Unsupported(
+                f"num_random_trials · shots · num_qubits is more than {MAX_RANDOM_BITS:.0e} random bits to compare with"
+            )
+        problem = self.problem(data)
         circuits = [
             qaoa_circuit(problem, self.betas(depth), self.gammas(depth), swap_network=network)
             for depth in params.qaoa_layers

@@ -19,7 +19,7 @@ from metriq_gym.benchmarks.benchmark import (
     RunResult,
 )
 from metriq_gym.benchmarks.colouring import Edge
-from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.matchings import random_maximal_matching
 from metriq_gym.benchmarks.random_cliffords import INVERSE_PAULI_MAPS, INVERSE_WORDS, ORDER, PAULIS, WORDS
 from metriq_gym.benchmarks.statistics import binomial
@@ -81,6 +81,7 @@ class MirrorCircuits(Benchmark[MirrorCircuitsParams, MirrorCircuitsData]):
         require_qubits(device, width)
         if width < MIN_WIDTH:
             raise Unsupported(f"mirror circuits need {MIN_WIDTH} qubits and device {device.id!r} has {width}")
+        require_operations(params.num_circuits * width * 4 * (params.num_layers + 1))
         rng = np.random.default_rng(self.seed)
         circuits, expected = [], []
         for _ in range(params.num_circuits):

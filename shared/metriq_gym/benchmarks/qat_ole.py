@@ -23,6 +23,7 @@ from metriq_gym.benchmarks.benchmark import (
     RunResult,
 )
 from metriq_gym.benchmarks.bitstrings import bit_table
+from metriq_gym.benchmarks.limits import require_operations
 from metriq_gym.benchmarks.openqasm import read_circuit
 from metriq_gym.benchmarks.state_vectors import PlacedGate, basis_state, evolved
 from metriq_gym.errors import Unsupported
@@ -95,6 +96,7 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
             raise Unsupported(
                 f"observable qubit {max(observable)} is not among the circuit's {circuit.num_qubits} qubits"
             )
+        require_operations(self.params.num_initial_states * (len(circuit.data) + circuit.num_qubits))
         active = active_qubits(circuit, observable)
         rng = np.random.default_rng(self.seed)
         states = np.zeros((self.params.num_initial_states, circuit.num_qubits), dtype=np.uint8)

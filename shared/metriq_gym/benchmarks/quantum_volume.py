@@ -21,7 +21,7 @@ from metriq_gym.benchmarks.benchmark import (
     Device,
     RunResult,
 )
-from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.state_vectors import basis_state, evolved
 from metriq_gym.errors import Permanent, Unsupported
 
@@ -29,6 +29,8 @@ THRESHOLD = 2 / 3
 """Heavy-output probability a device must exceed."""
 MAX_QUBITS = 24
 """Widest circuit whose heavy outputs are worked out: 16 bytes · 2^24 make a state vector of 256 MiB."""
+MAX_AMPLITUDES = 2**30
+"""Amplitudes of all trials together, such as 1,024 trials of 20 qubits: about a quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,12 @@ class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
         require_qubits(device, params.num_qubits)
         if params.num_qubits > MAX_QUBITS:
             raise Unsupported(f"heavy outputs are computed exactly up to {MAX_QUBITS} qubits, not {params.num_qubits}")
+        if params.trials * 2**params.num_qubits > MAX_AMPLITUDES:
+            raise Unsupported(
+                f"heavy outputs of {params.num_qubits} qubits are computed for at most "
+                f"{MAX_AMPLITUDES >> params.num_qubits} trials, not {params.trials}"
+            )
+        require_operations(params.trials * params.num_qubits**2)
         circuits = list(self._circuits())
         for circuit in circuits:
             circuit.measure_all()
