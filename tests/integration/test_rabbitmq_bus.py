@@ -39,6 +39,17 @@ async def inject(
     await exchange.publish(aio_pika.Message(body, **properties), "job.dispatched")
 
 
+@pytest.fixture
+async def declared_url(amqp_url: str) -> str:
+    """As `amqp_url`, with all queues there already, so that connecting is quick also for the impatient."""
+    async with RabbitMQBus(amqp_url, app_id="tests"):
+        return amqp_url
+
+
+IMPATIENT = 2.0
+"""Seconds; the tests below wait them out."""
+
+
 async def test_outsider_sees_messages_with_all_their_properties(amqp_url: str) -> None:
     async with RabbitMQBus(amqp_url, app_id="scorer") as bus, outsider(amqp_url) as channel:
         watcher = await channel.declare_queue(exclusive=True)
@@ -163,8 +174,8 @@ async def test_publishing_while_disconnected_waits_for_the_connection(amqp_url: 
         await recorder.received(1)
 
 
-async def test_publishing_without_a_confirmation_is_a_transient_failure(amqp_url: str) -> None:
-    async with proxied(amqp_url) as (proxy, url), RabbitMQBus(url, app_id="poller", patience=1.0) as bus:
+async def test_publishing_without_a_confirmation_is_a_transient_failure(declared_url: str) -> None:
+    async with proxied(declared_url) as (proxy, url), RabbitMQBus(url, app_id="poller", patience=IMPATIENT) as bus:
         proxy.freeze()
         with pytest.raises(Transient, match="in time"):
             await bus.publish(JobDispatched(job_id="a"))
@@ -196,9 +207,9 @@ async def test_unreachable_broker_is_a_transient_failure() -> None:
             raise AssertionError
 
 
-async def test_leaving_does_not_hang_when_the_broker_is_out_of_reach(amqp_url: str) -> None:
-    async with proxied(amqp_url) as (proxy, url):
-        bus = RabbitMQBus(url, app_id="poller", patience=1.0)
+async def test_leaving_does_not_hang_when_the_broker_is_out_of_reach(declared_url: str) -> None:
+    async with proxied(declared_url) as (proxy, url):
+        bus = RabbitMQBus(url, app_id="poller", patience=IMPATIENT)
         async with asyncio.timeout(PATIENCE), bus:
             await bus.consume(POLLER, Recorder(), prefetch=1)
             proxy.freeze()
@@ -256,13 +267,13 @@ async def test_delivery_that_cannot_be_postponed_is_given_back(amqp_url: str) ->
         assert [delivery.attempt for delivery in recorder.deliveries] == [1, 2, 3]
 
 
-async def test_consumer_that_could_not_start_does_not_start_later(amqp_url: str) -> None:
+async def test_consumer_that_could_not_start_does_not_start_later(declared_url: str) -> None:
     recorder = Recorder()
     async with (
-        proxied(amqp_url) as (proxy, url),
-        RabbitMQBus(url, app_id="poller", patience=0.5) as bus,
-        RabbitMQBus(amqp_url, app_id="another") as another,
-        outsider(amqp_url) as channel,
+        proxied(declared_url) as (proxy, url),
+        RabbitMQBus(url, app_id="poller", patience=IMPATIENT) as bus,
+        RabbitMQBus(declared_url, app_id="another") as another,
+        outsider(declared_url) as channel,
     ):
         proxy.freeze()
         with pytest.raises(Transient):
