@@ -22,9 +22,9 @@ from metriq_gym.store import Job, Store, Task, TaskState
 
 log = structlog.get_logger()
 
-_SEND_WITHIN = 0.2
-"""A submission is sent within this share of the settling time after its intention was written, or not at all: a
-dispatcher that was stopped in between must not send what another has meanwhile found missing and sent itself."""
+SEND_SECONDS = 15.0
+"""A submission is sent within this time after its intention was written, or not at all: a dispatcher that was stopped
+in between must not send what another has meanwhile found missing and sent itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,13 @@ class Submitter:
     ----------
     settle_seconds:
         How long after an intention the provider's list is sure to show a submission that was accepted; longer than
-        a submission may take.
+        `send_seconds` and a submission's own time limit together.
     """
 
     store: Store
     pool: Pool
     settle_seconds: float
+    send_seconds: float = SEND_SECONDS
 
     async def submit(self, job: Job, provider: RemoteProvider) -> str | None:
         """Bring every task of a planned job to `submitted`; return why the job must be held, or None.
@@ -64,7 +65,7 @@ class Submitter:
             await self.store.listings.note(job.id, (await provider.listing()).ids)
         began = time.monotonic()
         task = await self.store.tasks.intend(task)
-        if time.monotonic() - began > _SEND_WITHIN * self.settle_seconds:
+        if time.monotonic() - began > self.send_seconds:
             raise Transient(f"task {task.id} was not sent in time")
         try:
             provider_job_id = await provider.submit(_submission(job, task, source))

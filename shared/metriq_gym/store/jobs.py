@@ -27,7 +27,7 @@ class Jobs:
         """Create the indexes the queries below use; harmless when they exist."""
         await self._jobs.create_index([("state", 1), ("updated_at", 1)])
         await self._jobs.create_index([("created_at", -1)])
-        await self._jobs.create_index([("suite_id", 1)], sparse=True)
+        await self._jobs.create_index([("suite_id", 1)], partialFilterExpression={"suite_id": {"$type": "string"}})
 
     @translated
     async def accept(self, job_id: str, fields: Mapping[str, Any], *, owner: str, lease_seconds: float) -> Job:

@@ -1,0 +1,300 @@
+"""A circuit that costs money is submitted at most once, wherever the dispatcher crashes and whatever answer is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from metriq_gym.errors import Permanent, SubmissionAmbiguous, Transient
+from metriq_gym.providers.provider import Adopted, Ambiguous, Listing, NotAccepted, Progress, Submission
+from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from services.dispatcher.submission import Submitter
+
+TASKS = 6
+
+
+class Crash(BaseException):
+    """The process is gone: nothing after this runs."""
+
+
+@dataclass
+class Points:
+    """Counts the calls to the outside world, and crashes before or after one of them."""
+
+    crash_at: int | None = None
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def pass_by(self, name: str) -> None:
+        self.count += 1
+        self.names.append(name)
+        if self.count == self.crash_at:
+            raise Crash(name)
+
+
+class Watched:
+    """Forwards to `inner`, passing a point before and after each call."""
+
+    def __init__(self, inner: Any, points: Points) -> None:
+        self._inner = inner
+        self._points = points
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if inspect.iscoroutinefunction(inspect.unwrap(found)):
+
+            async def call(*args: Any, **kwargs: Any) -> Any:
+                self._points.pass_by(f"before {name}")
+                result = await found(*args, **kwargs)
+                self._points.pass_by(f"after {name}")
+                return result
+
+            return call
+        return found if callable(found) or isinstance(found, str) else Watched(found, self._points)
+
+
+@dataclass(frozen=True)
+class Listed:
+    by_tag: Mapping[str, str]
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(self.by_tag.values())
+
+
+@dataclass
+class Cloud:
+    """A provider in memory that counts what it accepts."""
+
+    accepted: Counter[str] = field(default_factory=Counter)
+    answer: Callable[[Submission], None] = lambda _: None
+    """Called after a submission was accepted; may raise instead of answering."""
+    refuse: Callable[[Submission], None] = lambda _: None
+    """Called before."""
+    verdict: Adopted | NotAccepted | Ambiguous | None = None
+    name = "cloud"
+    encoder = staticmethod(bytes.hex)
+
+    async def submit(self, submission: Submission) -> str:
+        self.refuse(submission)
+        self.accepted[submission.tag] += 1
+        self.answer(submission)
+        return f"id-{submission.tag}"
+
+    async def listing(self) -> Listed:
+        return Listed({tag: f"id-{tag}" for tag in self.accepted})
+
+    def match(
+        self, listing: Listing, known_ids: Collection[str], submission: Submission, between: tuple[datetime, datetime]
+    ) -> Adopted | NotAccepted | Ambiguous:
+        assert isinstance(listing, Listed)
+        assert between[0] <= between[1]
+        if self.verdict is not None:
+            return self.verdict
+        found = listing.by_tag.get(submission.tag)
+        assert found not in known_ids
+        return NotAccepted() if found is None else Adopted(found)
+
+    async def progress(self, shots: Mapping[str, int]) -> dict[str, Progress]:
+        raise NotImplementedError
+
+
+class InlinePool:
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
+
+
+@pytest.fixture
+async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
+    async with Store.at(mongo_url, mongo_database) as store:
+        yield store
+
+
+async def planned(store: Store, job_id: str) -> Job:
+    fields = {"provider": "cloud", "device": "d", "target": "d?o=3", "remarks": "mine"}
+    job = await store.jobs.accept(job_id, fields, owner="me", lease_seconds=60)
+    tasks = [
+        Task(
+            id=f"{job_id}:{n}",
+            job_id=job_id,
+            provider="cloud",
+            device="d?o=3",
+            state=TaskState.STORED,
+            run=0,
+            first=n,
+            circuit_count=1,
+            shots=100,
+            seed=n,
+            circuits=b"qpy",
+        )
+        for n in range(TASKS)
+    ]
+    await store.tasks.replace_all(job_id, tasks)
+    return await store.jobs.plan(job_id, 1, {"task_count": TASKS}) if job.lease else job
+
+
+def submitter(store: Any) -> Submitter:
+    return Submitter(store, InlinePool(), settle_seconds=0.01)  # type: ignore[arg-type]
+
+
+async def until_submitted(store: Any, job: Job, cloud: Any) -> str | None:
+    """Deliver the job again for as long as it asks for that."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await submitter(store).submit(job, cloud)
+            except Transient:
+                await asyncio.sleep(0.01)  # the settling time
+
+
+async def ids(store: Store, job_id: str) -> list[str | None]:
+    return [task.provider_job_id for task in await store.tasks.of_job(job_id)]
+
+
+async def test_each_task_is_submitted_once_with_its_tag(store: Store) -> None:
+    cloud = Cloud()
+    assert await until_submitted(store, await planned(store, "j"), cloud) is None
+    assert cloud.accepted == {f"j:{n}": 1 for n in range(TASKS)}
+    assert await ids(store, "j") == [f"id-j:{n}" for n in range(TASKS)]
+    assert len(await store.tasks.claim("cloud", owner="p", limit=100, lease_seconds=1)) == TASKS
+
+
+async def test_crashing_before_or_after_any_call_submits_nothing_twice_and_forgets_nothing(store: Store) -> None:
+    clean = Points()
+    await until_submitted(Watched(store, clean), await planned(store, "clean"), Watched(Cloud(), clean))
+    assert clean.count > 6 * TASKS
+    for point in range(1, clean.count + 1):
+        job_id = f"crash-{point}"
+        job, cloud, points = await planned(store, job_id), Cloud(), Points(crash_at=point)
+        with pytest.raises(Crash):
+            await until_submitted(Watched(store, points), job, Watched(cloud, points))
+        assert await until_submitted(store, job, cloud) is None
+        assert cloud.accepted == {f"{job_id}:{n}": 1 for n in range(TASKS)}, clean.names[point - 1]
+        assert None not in await ids(store, job_id)
+
+
+async def test_crashing_again_while_looking_for_a_lost_submission_changes_nothing(store: Store) -> None:
+    """Crash after a submission was accepted, then at every point of the recovery."""
+    for point in range(1, 16):
+        job_id = f"twice-{point}"
+        job, cloud = await planned(store, job_id), Cloud()
+
+        def lost(_: Submission) -> None:
+            raise Crash
+
+        cloud.answer = lost
+        with pytest.raises(Crash):
+            await until_submitted(store, job, cloud)
+        cloud.answer = lambda _: None
+        points = Points(crash_at=point)
+        with pytest.raises(Crash):
+            await until_submitted(Watched(store, points), job, Watched(cloud, points))
+        assert await until_submitted(store, job, cloud) is None
+        assert cloud.accepted == {f"{job_id}:{n}": 1 for n in range(TASKS)}, points.names
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_lost_answer_is_found_or_known_to_be_missing(store: Store, accepted: bool) -> None:
+    cloud, seen = Cloud(), Counter[str]()
+
+    def first_time(submission: Submission) -> None:
+        seen[submission.tag] += 1
+        if seen[submission.tag] == 1:
+            raise SubmissionAmbiguous
+
+    if accepted:
+        cloud.answer = first_time
+    else:
+        cloud.refuse = first_time
+    assert await until_submitted(store, await planned(store, "j"), cloud) is None
+    assert set(cloud.accepted.values()) == {1}
+    assert None not in await ids(store, "j")
+
+
+async def test_a_submission_that_may_have_been_accepted_is_left_to_the_operator(store: Store) -> None:
+    cloud = Cloud(verdict=Ambiguous("two tasks look like it", ("a", "b")))
+
+    def second(submission: Submission) -> None:
+        if submission.tag == "j:1":
+            raise SubmissionAmbiguous
+
+    cloud.answer = second
+    job = await planned(store, "j")
+    doubt = await until_submitted(store, job, cloud)
+    assert doubt is not None
+    assert "j:1" in doubt
+    assert "a, b" in doubt
+    assert await until_submitted(store, job, cloud) == doubt
+    assert cloud.accepted["j:1"] == 1
+    assert sum(cloud.accepted.values()) == TASKS  # the others did not have to wait
+    (held,) = [task for task in await store.tasks.of_job("j") if task.state is TaskState.UNKNOWN]
+    assert held.id == "j:1"
+
+
+async def test_a_refusal_leaves_the_task_to_be_sent_again_or_ends_the_job(store: Store) -> None:
+    cloud, refusals = Cloud(), [Transient("busy"), Permanent("no such gate")]
+
+    def refuse(submission: Submission) -> None:
+        if submission.tag == "j:2" and refusals:
+            raise refusals.pop(0)
+
+    cloud.refuse = refuse
+    job = await planned(store, "j")
+    with pytest.raises(Permanent, match="no such gate"):
+        await until_submitted(store, job, cloud)
+    assert cloud.accepted == {"j:0": 1, "j:1": 1}
+    assert {task.state for task in await store.tasks.to_submit("j")} == {TaskState.STORED}
+
+
+async def test_two_dispatchers_at_once_submit_each_task_once(store: Store) -> None:
+    cloud = Cloud()
+    job = await planned(store, "j")
+    await asyncio.gather(*(until_submitted(store, job, cloud) for _ in range(3)), return_exceptions=True)
+    await until_submitted(store, job, cloud)
+    assert cloud.accepted == {f"j:{n}": 1 for n in range(TASKS)}
+
+
+async def test_a_dispatcher_that_slept_between_intention_and_submission_sends_nothing(store: Store) -> None:
+    class Slow:
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        async def intend(self, task: Task) -> Task:
+            done: Task = await self._inner.intend(task)
+            await asyncio.sleep(0.3)  # stopped by the operating system for longer than it may take
+            return done
+
+    class SlowStore:
+        jobs, listings, tasks = store.jobs, store.listings, Slow(store.tasks)
+
+    cloud = Cloud()
+    job = await planned(store, "j")
+    with pytest.raises(Transient, match="not sent in time"):
+        await Submitter(SlowStore(), InlinePool(), settle_seconds=1, send_seconds=0.2).submit(job, cloud)  # type: ignore[arg-type]
+    assert not cloud.accepted
+    assert await until_submitted(store, job, cloud) is None
+    assert cloud.accepted == {f"j:{n}": 1 for n in range(TASKS)}
+
+
+async def test_a_held_job_is_taken_up_by_no_dispatcher_until_it_is_released(store: Store) -> None:
+    job = await planned(store, "j")
+    held = await store.jobs.hold("j", 1, "look")
+    assert held.held == "look"
+    again = await store.jobs.accept("j", {}, owner="other", lease_seconds=60)
+    assert again.lease == job.lease
+    assert await store.jobs.unmoved(0) == []
+    await store.jobs.unhold("j")
+    taken = await store.jobs.accept("j", {}, owner="other", lease_seconds=60)
+    assert taken.lease is not None
+    assert taken.lease.owner == "other"
+    assert taken.state is JobState.DISPATCHING
