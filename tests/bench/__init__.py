@@ -1,0 +1,1 @@
+"""Measurements: numbers, never pass or fail on time. `make bench` prints them."""

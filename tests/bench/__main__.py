@@ -1,0 +1,28 @@
+"""`python -m tests.bench [PART …] [--quick]`: measure and print tables; progress goes to standard error."""
+
+from __future__ import annotations
+
+import argparse
+
+from tests.bench import cli, examples, pipeline, speed
+from tests.bench.report import show_machine
+
+PARTS = {"pipeline": pipeline.run, "examples": examples.run, "speed": speed.run, "cli": cli.run}
+
+
+def main() -> None:
+    """Run the parts that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure and print tables.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; all when none is named")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, and the longest cases smaller")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    show_machine()
+    for name, run in PARTS.items():
+        if not arguments.parts or name in arguments.parts:
+            run(quick=arguments.quick)
+
+
+if __name__ == "__main__":
+    main()
