@@ -49,6 +49,9 @@ def fan_out(suite_id: str, delivery: Delivery, max_bytes: int) -> list[JobReques
             suite_size=len(chosen),
             provider=message.provider,
             device=message.device,
+            prior=message.prior,
+            remarks=message.remarks,
+            group=message.group,
             config=each.config,
         )
         for each in chosen

@@ -28,12 +28,13 @@ class Loop:
         self._pause = pause_seconds
         self._wake = asyncio.Event()
         self._stopping = False
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """What runs the loop; it ends with the error that ended the loop."""
         self._came_round = 0.0
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name=self.name)
+        self.task = asyncio.create_task(self._run(), name=self.name)
 
     def wake(self) -> None:
         """Call the body again as soon as it is done."""
@@ -43,12 +44,12 @@ class Loop:
         """Return when a call in progress is done."""
         self._stopping = True
         self.wake()
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        if self.task is not None:
+            await asyncio.wait({self.task})
 
     async def alive(self) -> bool:
         """Whether the loop comes round as it should."""
-        if self._task is None or self._task.done():
+        if self.task is None or self.task.done():
             return False
         return asyncio.get_running_loop().time() - self._came_round < self._pause + _LATE
 

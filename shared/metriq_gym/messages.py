@@ -42,7 +42,15 @@ class Message(BaseModel):
         return f"{self.correlation_id}/{self.routing_key}" if self.correlation_id else str(uuid4())
 
 
-class JobRequested(Message):
+class _Request(Message):
+    provider: Name = Field(description="Provider of the device, e.g. local.")
+    device: Name = Field(description="Device at that provider, e.g. aer_simulator or homebrew_s2?o=3.")
+    prior: int | None = Field(default=None, ge=1, le=10, description="Priority at the provider, where it has any.")
+    remarks: Name | None = Field(default=None, description="A note for the provider's own records.")
+    group: Name | None = Field(default=None, description="A group for the provider's own records.")
+
+
+class JobRequested(_Request):
     """Run one benchmark on one device. Published by anyone, handled by the dispatcher."""
 
     routing_key = "job.requested"
@@ -55,11 +63,6 @@ class JobRequested(Message):
     suite_id: JobId | None = Field(default=None, description="The suite this job belongs to.")
     suite_name: Name | None = Field(default=None, description="That suite's name.")
     suite_size: int | None = Field(default=None, ge=1, description="How many jobs were requested with that suite.")
-    provider: Name = Field(description="Provider of the device, e.g. local.")
-    device: Name = Field(description="Device at that provider, e.g. aer_simulator or homebrew_s2?o=3.")
-    prior: int | None = Field(default=None, ge=1, le=10, description="Priority at the provider, where it has any.")
-    remarks: Name | None = Field(default=None, description="A note for the provider's own records.")
-    group: Name | None = Field(default=None, description="A group for the provider's own records.")
     config: dict[str, Any] = Field(description="The benchmark's configuration, with benchmark_name.")
 
 
@@ -113,7 +116,7 @@ class JobCancelRequested(_AboutJob):
     routing_key = "job.cancel_requested"
 
 
-class SuiteRequested(Message):
+class SuiteRequested(_Request):
     """Run every benchmark of a suite. Published by anyone; the dispatcher fans it out into jobs."""
 
     routing_key = "suite.requested"
@@ -122,8 +125,6 @@ class SuiteRequested(Message):
         default=None,
         description="Names the suite; the same rules as for job_id. The ids of its jobs are derived from it.",
     )
-    provider: Name
-    device: Name
     suite: dict[str, Any] = Field(description="The suite's document: name and benchmarks.")
     components: list[Name] = Field(default=[], description="Run only these components; all when empty.")
     all: bool = Field(default=False, description="Confirms a full dispatch of a suite that warns about it.")

@@ -94,6 +94,10 @@ def build(config: Mapping[str, Any], seed: int, device: Device) -> tuple[Benchma
     data = benchmarks.load(config["benchmark_name"]).from_config(config, seed).dispatch_handler(recorder)
     if not recorder.runs:
         raise Unsupported(f"{config['benchmark_name']} has no circuits for {device.id} as configured")
+    for run, (circuits, _) in enumerate(recorder.runs):
+        for position, circuit in enumerate(circuits):
+            # Qiskit numbers unnamed circuits as it makes them, so that they would differ from process to process.
+            circuit.name = f"{run}-{position}"
     return data or BenchmarkData(), recorder.runs
 
 

@@ -54,19 +54,25 @@ class Pool:
 
         Cancelling the call kills the worker: there is no other way to stop computing.
         """
+        from loky.process_executor import ShutdownExecutorError
+
         worker = await self._idle.get()
         try:
             result: T = await asyncio.wrap_future(worker.submit(function, *args, **kwargs))
             return result
-        except (BrokenExecutor, asyncio.CancelledError) as error:
-            worker.shutdown(wait=False, kill_workers=True)
-            self._workers.discard(worker)
-            worker = self._new()
-            if isinstance(error, BrokenExecutor):
-                raise WorkerDied from error
+        except (BrokenExecutor, ShutdownExecutorError) as error:
+            worker = self._replace(worker)
+            raise WorkerDied from error
+        except asyncio.CancelledError:
+            worker = self._replace(worker)
             raise
         finally:
             self._idle.put_nowait(worker)
+
+    def _replace(self, worker: Any) -> Any:
+        worker.shutdown(wait=False, kill_workers=True)
+        self._workers.discard(worker)
+        return self._new()
 
     def _new(self) -> Any:
         # loky starts workers without importing the caller's main module, which may be a script without a guard.

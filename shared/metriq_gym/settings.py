@@ -135,3 +135,7 @@ def table() -> str:
         default = "" if field.default_factory or field.default is None else f"`{field.default}`"
         rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())  # noqa: T201

@@ -1,0 +1,106 @@
+"""Loops come round, wake up and say when they are stuck; leases are renewed while work goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from metriq_gym.errors import LeaseLost, Transient
+from metriq_gym.lease import held
+from metriq_gym.loop import Loop
+
+LONG = 600
+
+
+async def test_a_loop_comes_round_at_once_when_woken_and_stops_between_calls() -> None:
+    calls: asyncio.Queue[None] = asyncio.Queue()
+
+    async def body() -> None:
+        calls.put_nowait(None)
+
+    loop = Loop("test", body, LONG)
+    loop.start()
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            await calls.get()
+            loop.wake()
+        await loop.stop()
+    assert not await loop.alive()
+
+
+async def test_a_passing_failure_does_not_end_a_loop_and_any_other_does() -> None:
+    failures: list[Exception] = [Transient("away"), ValueError("bug")]
+    called = asyncio.Event()
+
+    async def body() -> None:
+        called.set()
+        raise failures.pop(0)
+
+    loop = Loop("test", body, LONG)
+    loop.start()
+    await called.wait()
+    await asyncio.sleep(0)
+    assert await loop.alive()
+    loop.wake()
+    assert loop.task is not None
+    with pytest.raises(ValueError, match="bug"):
+        await loop.task
+    assert not await loop.alive()
+
+
+async def test_a_lease_is_renewed_as_long_as_the_work_takes() -> None:
+    renewed = asyncio.Semaphore(0)
+
+    async def renew() -> None:
+        renewed.release()
+
+    async def work() -> str:
+        for _ in range(3):
+            await renewed.acquire()
+        return "done"
+
+    async with asyncio.timeout(5):
+        assert await held(work(), renew, 0.03) == "done"
+
+
+@pytest.mark.parametrize(("failure", "goes_on"), [(LeaseLost("lost"), False), (Transient("store away"), True)])
+async def test_losing_the_lease_ends_the_work_and_a_store_that_is_away_does_not(
+    failure: Exception, goes_on: bool
+) -> None:
+    asked = asyncio.Event()
+    ended: list[str] = []
+
+    async def renew() -> None:
+        asked.set()
+        raise failure
+
+    async def work() -> str:
+        try:
+            await asked.wait()
+            await asyncio.sleep(0.05 if goes_on else LONG)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        return "done"
+
+    async def outcome() -> Any:
+        async with asyncio.timeout(5):
+            return await held(work(), renew, 0.03)
+
+    if goes_on:
+        assert await outcome() == "done"
+    else:
+        with pytest.raises(LeaseLost):
+            await outcome()
+        await asyncio.sleep(0)
+        assert ended == ["cancelled"]
+
+
+async def test_an_error_of_the_work_is_the_callers_error() -> None:
+    async def work() -> None:
+        raise ValueError("bug")
+
+    with pytest.raises(ValueError, match="bug"):
+        await held(work(), lambda: asyncio.sleep(0), 1)

@@ -1,0 +1,76 @@
+"""Worker processes: isolated from each other, gone with their parent, and killed when their work is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from metriq_gym.pool import Pool, WorkerDied
+
+SLOW = 600
+
+
+async def test_a_worker_that_dies_takes_no_other_work_with_it() -> None:
+    async with Pool(2) as pool:
+        neighbour = asyncio.create_task(pool.run(time.sleep, 1))
+        with pytest.raises(WorkerDied):
+            await pool.run(os._exit, 1)
+        await neighbour
+        assert [*await asyncio.gather(pool.run(abs, -1), pool.run(abs, -2))] == [1, 2]
+
+
+async def test_an_error_in_a_worker_is_the_callers_error() -> None:
+    async with Pool(1) as pool:
+        with pytest.raises(ZeroDivisionError):
+            await pool.run(divmod, 1, 0)
+        assert await pool.run(abs, -3) == 3
+
+
+async def test_cancelling_kills_the_worker_at_its_work() -> None:
+    async with Pool(1) as pool:
+        worker = psutil.Process(await pool.run(os.getpid))
+        call = asyncio.create_task(pool.run(time.sleep, SLOW))
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert not psutil.wait_procs([worker], timeout=10)[1]
+        assert await pool.run(abs, -4) == 4
+
+
+async def test_closing_the_pool_ends_busy_workers() -> None:
+    async with Pool(1) as pool:
+        worker = psutil.Process(await pool.run(os.getpid))
+        call = asyncio.create_task(pool.run(time.sleep, SLOW))
+        await asyncio.sleep(0.1)
+    assert not psutil.wait_procs([worker], timeout=10)[1]
+    with pytest.raises(WorkerDied):
+        await call
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_workers_do_not_outlive_a_parent_that_is_killed(busy: bool) -> None:
+    script = f"""
+import asyncio, os, time
+from metriq_gym.pool import Pool
+
+async def main():
+    async with Pool(1) as pool:
+        print(await pool.run(os.getpid), flush=True)
+        await (pool.run(time.sleep, {SLOW}) if {busy} else asyncio.sleep({SLOW}))
+
+asyncio.run(main())
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    worker = psutil.Process(int(parent.stdout.readline()))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert not psutil.wait_procs([worker], timeout=15)[1]

@@ -1,0 +1,49 @@
+"""Settings come from the environment or from files it names, and secrets are shown nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from metriq_gym.settings import PREFIX, Settings, table
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_a_variable_may_name_a_file_that_holds_the_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("amqp://user:password@host/\n")
+    monkeypatch.setenv("METRIQ_AMQP_URL_FILE", str(secret))
+    url = Settings().amqp_url
+    assert url is not None
+    assert url.get_secret_value() == "amqp://user:password@host/"
+
+
+def test_the_variable_itself_comes_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "prefetch"
+    file.write_text("5")
+    monkeypatch.setenv("METRIQ_PREFETCH_FILE", str(file))
+    assert Settings().prefetch == 5
+    monkeypatch.setenv("METRIQ_PREFETCH", "7")
+    assert Settings().prefetch == 7
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AMQP_URL", "MONGO_URL", "TYXONQ_TOKEN"):
+        monkeypatch.setenv(PREFIX + name, "hunter2hunter2")
+    settings = Settings()
+    assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+def test_a_value_out_of_bounds_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRIQ_PREFETCH", "0")
+    with pytest.raises(ValidationError, match="prefetch"):
+        Settings()
+
+
+def test_the_readme_lists_every_setting() -> None:
+    """If this fails: python -m metriq_gym.settings prints the table that belongs between the marks."""
+    between = README.read_text().split("<!-- settings: ")[1].split("-->\n", 1)[1].split("<!-- /settings")[0]
+    assert between.strip() == table()
