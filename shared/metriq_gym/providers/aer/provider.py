@@ -24,16 +24,16 @@ class AerProvider:
     threads:
         Most threads that one simulation may use.
     twins:
-        Where the calibrations of digital twins come from.
+        Where the calibrations of digital twins come from; by default, those that ship.
     """
 
     name = devices.PROVIDER
     max_circuits_per_task = 100
 
-    def __init__(self, memory_bytes: int = 2 * GIB, threads: int = 1, twins: Twins = Twins()) -> None:
+    def __init__(self, memory_bytes: int = 2 * GIB, threads: int = 1, twins: Twins | None = None) -> None:
         self.compiler = AerCompiler(memory_bytes)
         self.simulation = AerSimulation(memory_bytes, threads)
-        self._twins = twins
+        self._twins = twins or Twins()
 
     async def devices(self) -> list[Device]:
         """Return the ideal simulator, every noisy profile and the known digital twins."""

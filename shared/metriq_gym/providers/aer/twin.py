@@ -142,12 +142,15 @@ def noise_model(calibration: Calibration, times: GateTimes = GateTimes()) -> Any
     """Return the Aer noise model for a calibration, under the assumptions above."""
     from qiskit_aer.noise import NoiseModel, ReadoutError
 
+    from metriq_gym.providers.aer.channels import merged
+
     pulse = _gate_error(calibration, times.single_qubit_gate_ns, calibration.single_qubit_gate_error, 1)
     cz = _gate_error(calibration, times.cz_gate_ns, calibration.cz_gate_error, 2)
     model = NoiseModel(basis_gates=["h", "x", "y", "z", "s", "t", "rz", "cx", "cz"])
     model.add_all_qubit_quantum_error(pulse, ["h", "x", "y"])
     model.add_all_qubit_quantum_error(cz, ["cz"])
-    model.add_all_qubit_quantum_error(cz.compose(pulse, qargs=[1]).compose(pulse, qargs=[1]), ["cx"])
+    two_pulses = merged(pulse.compose(pulse))
+    model.add_all_qubit_quantum_error(merged(cz.compose(two_pulses, qargs=[1])), ["cx"])
     flip_0, flip_1 = calibration.readout_error_0 or 0.0, calibration.readout_error_1 or 0.0
     model.add_all_qubit_readout_error(ReadoutError([[1 - flip_0, flip_0], [flip_1, 1 - flip_1]]))
     return model
@@ -162,20 +165,23 @@ def _gate_error(calibration: Calibration, nanoseconds: float, infidelity: float 
     from qiskit.quantum_info import SuperOp, average_gate_fidelity
     from qiskit_aer.noise import depolarizing_error, thermal_relaxation_error
 
+    from metriq_gym.providers.aer.channels import merged
+
     t1 = calibration.t1_us or inf
     t2 = min(calibration.t2_us or inf, 2 * t1)  # physics allows no more
     error = one = thermal_relaxation_error(t1, t2, nanoseconds / 1000)
     for _ in range(num_qubits - 1):
         error = error.tensor(one)
     if infidelity is None:
-        return error
+        return merged(error)
     dimension = 2**num_qubits
     fidelity = average_gate_fidelity(SuperOp(error))
     missing = fidelity - (1 - infidelity)
-    if missing <= 0:
-        return error
-    # Beyond full depolarisation there is nothing to add.
-    return error.compose(depolarizing_error(min(missing / (fidelity - 1 / dimension), 1.0), num_qubits))
+    if missing > 0:
+        # Beyond full depolarisation there is nothing to add.
+        strength = min(missing / (fidelity - 1 / dimension), 1.0)
+        error = error.compose(depolarizing_error(strength, num_qubits))
+    return merged(error)
 
 
 def _describe(name: str, twin: Twin, source: str, edges: tuple[tuple[int, int], ...] | None = None) -> Device:
