@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
+from functools import partial
 
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.providers.aer.provider import AerProvider
-from metriq_gym.providers.provider import LocalProvider, Provider, RemoteProvider
+from metriq_gym.providers.aer.twin import Twins
+from metriq_gym.providers.provider import Device, LocalProvider, Provider, RemoteProvider
 from metriq_gym.settings import Settings
 
 MIB = 2**20
 
 
 def _local(settings: Settings) -> AerProvider:
-    return AerProvider(memory_bytes=settings.aer_memory_mib * MIB)
+    token = settings.tyxonq_token
+    live = partial(_calibrated, settings) if token is not None and token.get_secret_value().strip() else None
+    return AerProvider(settings.aer_memory_mib * MIB, twins=Twins(settings.twin_calibration, live))
+
+
+async def _calibrated(settings: Settings, device_id: str) -> Device:
+    """Return a device of TyxonQ as it is calibrated now."""
+    from metriq_gym.providers.tyxonq.provider import TyxonQProvider
+
+    tyxonq = TyxonQProvider.from_settings(settings)
+    try:
+        return await tyxonq.device(device_id)
+    finally:
+        await tyxonq.aclose()
 
 
 def _tyxonq(settings: Settings) -> Provider:
