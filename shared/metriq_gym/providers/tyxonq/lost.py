@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 from pydantic_core import from_json
 
 from metriq_gym.errors import InvalidRequest
@@ -61,12 +61,12 @@ def match_lost_submission(
     listed = {row.job_name for row in rows}
     new = {row.job_name: row for row in rows if row.job_name is not None and row.job_name not in known}
 
-    tagged = [name for name, row in new.items() if _mentions(row, tag)]
+    tagged = [name for name, row in new.items() if mentions(row, tag)]
     if len(tagged) == 1:
         return Adopted(tagged[0])
     if tagged:
         return Ambiguous("several tasks carry the tag", tuple(tagged))
-    if any(row.job_name is None and _mentions(row, tag) for row in rows):
+    if any(row.job_name is None and mentions(row, tag) for row in rows):
         return Ambiguous("a task without an id carries the tag")
 
     verdicts = {name: _Evidence.of(row, device, shots, submitted_between) for name, row in new.items()}
@@ -148,9 +148,9 @@ def _same_device(listed: str | None, device: DeviceString) -> bool | None:
         return None if listed.startswith(f"{device.id}?") else False
 
 
-def _mentions(row: TaskRow, tag: str) -> bool:
-    """Whether the tag stands alone anywhere in the row."""
-    return re.search(rf"(?<![\w.:-]){re.escape(tag)}(?![\w.:-])", row.model_dump_json()) is not None
+def mentions(answer: BaseModel, tag: str) -> bool:
+    """Whether the tag stands alone anywhere in what the service said."""
+    return re.search(rf"(?<![\w.:-]){re.escape(tag)}(?![\w.:-])", answer.model_dump_json()) is not None
 
 
 def _time(value: JsonValue) -> datetime | None:
