@@ -1,17 +1,26 @@
-"""The running system as fixtures."""
+"""The running system as a fixture."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
-from pathlib import Path
 
+import pymongo
 import pytest
+import pytest_asyncio
 
+from tests.servers.rabbitmq import Broker, virtual_host
 from tests.support.system import System, system
 
 
-@pytest.fixture
-async def running(amqp_url: str, mongo_url: str, mongo_database: str, tmp_path: Path) -> AsyncIterator[System]:
-    """One process of each service."""
-    async with system(amqp_url, mongo_url, mongo_database, tmp_path) as started:
-        yield started
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(
+    amqp_broker: Broker, mongo_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[System]:
+    """One process of each service, for all tests of a module: each names its jobs for itself."""
+    database = f"test_{secrets.token_hex(6)}"
+    with virtual_host(amqp_broker) as amqp_url:
+        async with system(amqp_url, mongo_url, database, tmp_path_factory.mktemp("system")) as started:
+            yield started
+    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
+        client.drop_database(database)

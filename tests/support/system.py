@@ -77,6 +77,9 @@ class ServiceProcess:
 class System:
     """Four or more service processes, the store they use, and a channel to publish requests on."""
 
+    amqp_url: str
+    mongo_url: str
+    database: str
     services: list[ServiceProcess]
     store: Store
     channel: aio_pika.abc.AbstractChannel
@@ -146,7 +149,7 @@ async def system(
         store = await stack.enter_async_context(Store.at(mongo_url, database))
         connection = await stack.enter_async_context(await aio_pika.connect_robust(amqp_url))
         channel = await connection.channel()
-        yield System(services, store, channel, folder / "results")
+        yield System(amqp_url, mongo_url, database, services, store, channel, folder / "results")
 
 
 WIT = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 1000}
