@@ -199,6 +199,30 @@ def test_special_rotations_take_few_pulses(gates: str, expected: set[str]) -> No
     assert set(compiled(measured(circuit)).count_ops()) - {"measure", "barrier"} == expected
 
 
+@pytest.mark.parametrize(
+    ("gate", "angle", "two_qubit_gates"),
+    [
+        ("rzz", pi / 2, 1),
+        ("rzz", -pi / 2, 1),
+        ("rxx", pi / 2, 1),
+        ("cp", pi, 1),
+        ("crz", pi, 1),
+        ("rzz", pi, 0),
+        ("cp", 0.0, 0),
+        ("rzz", 0.3, 2),
+        ("rzz", pi / 2 + 1e-9, 2),
+    ],
+)
+def test_gate_is_written_with_as_few_two_qubit_gates_as_are_exact(
+    gate: str, angle: float, two_qubit_gates: int
+) -> None:
+    circuit = QuantumCircuit(2)
+    circuit.append(type(LIBRARY[gate])(angle), [0, 1])
+    result = compiled(measured(circuit))
+    assert result.num_nonlocal_gates() == two_qubit_gates
+    assert Operator(unmeasured(result)).equiv(Operator(circuit), atol=1e-11)
+
+
 def test_circuit_that_fits_the_coupling_map_keeps_its_qubits() -> None:
     circuit = QuantumCircuit(6)
     circuit.h(5)
@@ -222,6 +246,7 @@ def test_wit_measures_one_qubit_into_one_bit() -> None:
     stored = compiled(wit_circuit(7))
     assert measurement_map(stored).pairs == ((5, 0),)
     assert to_qasm2(stored).endswith("measure q[5] -> c[0];\n")
+    assert stored.num_nonlocal_gates() <= 28
     p1 = Statevector(unmeasured(stored)).probabilities([5])[1]
     assert p1 == pytest.approx(0.9963, abs=1e-4)
 

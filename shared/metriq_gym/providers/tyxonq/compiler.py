@@ -54,12 +54,14 @@ def _pass_managers(device: Device, seed: int) -> tuple[Any, Any]:
     from qiskit.transpiler import CouplingMap, PassManager, generate_preset_pass_manager
 
     from metriq_gym.providers.tyxonq.merging import MergeSingleQubitGates
+    from metriq_gym.providers.tyxonq.single_cz import SingleCZ
 
     def passes(**options: Any) -> Any:
         # Level 1: the higher ones turn swaps into a permutation of the measurements.
         manager = generate_preset_pass_manager(
             optimization_level=1, basis_gates=list(GATES), seed_transpiler=seed, **options
         )
+        manager.pre_translation = PassManager([SingleCZ()])
         manager.post_optimization = PassManager([MergeSingleQubitGates()])
         return manager
 
