@@ -5,8 +5,9 @@ Data is kept between runs, and jobs that an earlier run left unfinished are cont
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.pool import Pool
@@ -35,3 +36,6 @@ async def embedded(settings: Settings) -> AsyncIterator[Context]:
         await stack.enter_async_context(running(services, settings.grace_seconds))
         await reconcile(store, bus, 0)
         yield context
+        # What a job's end has set off, such as the record of a failure, is seen to; an interruption does not wait.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(bus.idle(), settings.grace_seconds)

@@ -74,6 +74,18 @@ def test_a_bad_configuration_says_what_is_wrong_and_where(environment: dict[str,
     assert "Traceback" not in done.stderr
 
 
+def test_a_job_the_device_cannot_run_says_why_and_leaves_an_outcome_record(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = configuration(tmp_path, benchmark_name="QML Kernel", num_qubits=9)
+    done = mgym(environment, "run", path, "--device", "fake_manila")
+    assert done.returncode == 1
+    assert "unsupported" in done.stderr
+    assert "9 qubits" in done.stderr
+    (file,) = (tmp_path / "data" / "results").glob("*.json")
+    assert json.loads(file.read_text())["outcome"] == "unsupported"
+
+
 @pytest.mark.parametrize("text", [None, "{", "[]", "\x00"])
 def test_a_file_that_is_no_configuration_is_refused_by_name(
     environment: dict[str, str], tmp_path: Path, text: str | None

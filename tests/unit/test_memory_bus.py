@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.bus.port import DELIVERY_LIMIT, POLLER
+from metriq_gym.bus.port import DELIVERY_LIMIT, POLLER, SCORER, Delivery
 from metriq_gym.errors import Transient
-from metriq_gym.messages import JobDispatched
-from tests.support.handlers import Holder, Recorder
+from metriq_gym.messages import JobCompleted, JobDispatched
+from tests.support.handlers import PATIENCE, Holder, Recorder
 
 
 async def test_publishing_to_a_full_queue_waits_until_there_is_room() -> None:
@@ -56,3 +56,32 @@ async def test_dead_letter_frees_its_place_and_says_where_it_was() -> None:
         assert (letter.queue, letter.delivery.correlation_id) == ("metriq.poller", "a")
         assert letter.delivery.attempt == DELIVERY_LIMIT
         await subscription.stop()
+
+
+async def test_a_bus_is_idle_once_what_handlers_publish_has_been_handled_too() -> None:
+    async with MemoryBus() as bus:
+        await bus.idle()
+        scored = Recorder()
+
+        async def complete(delivery: Delivery) -> None:
+            await asyncio.sleep(0.01)
+            await bus.publish(JobCompleted(job_id="a"))
+
+        await bus.consume(POLLER, complete, prefetch=1)
+        await bus.consume(SCORER, scored, prefetch=1)
+        await bus.publish(JobDispatched(job_id="a"))
+        async with asyncio.timeout(PATIENCE):
+            await bus.idle()
+        assert scored.jobs == ["a"]
+
+
+async def test_a_delivery_that_waits_for_another_try_keeps_no_one_waiting() -> None:
+    async with MemoryBus(retry_pauses=[600]) as bus:
+
+        def away(_: Delivery) -> None:
+            raise Transient
+
+        await bus.consume(POLLER, Recorder(away), prefetch=1)
+        await bus.publish(JobDispatched(job_id="a"))
+        async with asyncio.timeout(PATIENCE):
+            await bus.idle()

@@ -54,6 +54,9 @@ class MemoryBus:
         self._patience = patience
         self._subscriptions: list[MemorySubscription] = []
         self._connected = False
+        self._pending = 0
+        self._none_pending = asyncio.Event()
+        self._none_pending.set()
         self.dead_letters: list[DeadLetter] = []
 
     async def __aenter__(self) -> Self:
@@ -86,7 +89,14 @@ class MemoryBus:
                 await asyncio.wait_for(queue.places.acquire(), self._patience)
             except TimeoutError as error:
                 raise Transient(f"{name} has been full for {self._patience:g} s.") from error
-            queue.ready.put_nowait(_Entry(delivery))
+            self._put(queue, _Entry(delivery))
+
+    async def idle(self) -> None:
+        """Return when everything that was published has been handled, and what its handlers published as well.
+
+        Deliveries that wait to be tried again later are not waited for.
+        """
+        await self._none_pending.wait()
 
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> MemorySubscription:
         subscription = MemorySubscription(self, queue.name, handler, prefetch)
@@ -99,20 +109,28 @@ class MemoryBus:
             if any(_matches(pattern.split("."), words) for pattern in patterns):
                 yield name
 
+    def _put(self, queue: _Queue, entry: _Entry) -> None:
+        self._pending += 1
+        self._none_pending.clear()
+        queue.ready.put_nowait(entry)
+
     def _settle(self, name: str, entry: _Entry, outcome: Outcome) -> None:
         queue = self._queues[name]
         again = replace(entry.delivery, attempt=entry.delivery.attempt + 1)
         match outcome:
             case Outcome.LATER:
                 pause = jittered(retry_pause(self._retry_pauses, entry.delivery.attempt))
-                asyncio.get_running_loop().call_later(pause, queue.ready.put_nowait, _Entry(again))
+                asyncio.get_running_loop().call_later(pause, self._put, queue, _Entry(again))
             case Outcome.AGAIN if entry.failed + 1 < DELIVERY_LIMIT:
-                queue.ready.put_nowait(_Entry(again, entry.failed + 1))
+                self._put(queue, _Entry(again, entry.failed + 1))
             case Outcome.AGAIN:
                 self.dead_letters.append(DeadLetter(name, entry.delivery))
                 queue.places.release()
             case Outcome.DONE:
                 queue.places.release()
+        self._pending -= 1
+        if not self._pending:
+            self._none_pending.set()
 
 
 class MemorySubscription:
