@@ -95,9 +95,11 @@ class GateSet:
     @cached_property
     def layer(self) -> NDArray[np.int64]:
         """Element k on qubit 0 and l on qubit 1, then the two-qubit gate; shape (24, 24, 32)."""
-        unitaries = [_one_qubit_unitary(word) for word in WORDS]
-        local = [[permutation_of(np.kron(high, low)) for high in unitaries] for low in unitaries]
-        return np.asarray(self._entangle[np.array(local)])
+        pauli = np.arange(32)
+        low = self.one_qubit[:, None, pauli & 3]
+        high = self.one_qubit[None, :, pauli >> 2 & 3]
+        sign = pauli >> 4 ^ low >> 2 ^ high >> 2
+        return np.asarray(self._entangle[low & 3 | (high & 3) << 2 | sign << 4])
 
     @cached_property
     def _classes(self) -> tuple[NDArray[np.int64], list[list[tuple[int, int]]]]:
