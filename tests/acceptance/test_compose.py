@@ -70,9 +70,12 @@ def test_every_setting_can_be_set() -> None:
     assert passed_on | FIXED_BY_THE_IMAGE == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
 
 
-def test_provider_token_reaches_only_the_services_that_call_the_provider() -> None:
-    holders = {name for name in OURS if "METRIQ_TYXONQ_TOKEN" in service(name)["environment"]}
-    assert holders == {"dispatcher", "poller"}
+@pytest.mark.parametrize(
+    ("secret", "services"),
+    [("METRIQ_TYXONQ_TOKEN", {"dispatcher", "poller"}), ("METRIQ_GITHUB_TOKEN", {"exporter"})],
+)
+def test_token_reaches_only_the_services_that_use_it(secret: str, services: set[str]) -> None:
+    assert {name for name in OURS if secret in service(name)["environment"]} == services
 
 
 @pytest.mark.parametrize("name", OURS)
