@@ -1,15 +1,17 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format bench lock clean
+.PHONY: help run test test-docker check lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := services shared tests examples
+LOCK := $(BIN)/uv pip compile --quiet --no-config --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command 'make lock'
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | sed 's/|/\t/' | expand -t 24
 
 $(READY): requirements.txt pyproject.toml
 	@echo "setting up $(VENV), once: about two minutes"
@@ -27,6 +29,9 @@ run: $(READY)  ## run the published WIT example with embedded servers and print 
 test: $(READY)  ## run the whole suite against a real RabbitMQ and a real MongoDB
 	$(BIN)/pytest
 
+test-docker: $(READY)  ## run the tests that need a Docker engine: images and compose
+	$(BIN)/pytest tests/docker
+
 lint: $(READY)  ## check format, style, types and the walls between packages
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
@@ -42,10 +47,11 @@ format: $(READY)  ## format the code and mend what can be mended
 bench: $(READY)  ## measure: latency, writes and throughput per job, speed of each benchmark
 	$(BIN)/python -m tests.bench
 
-lock: $(READY)  ## write requirements.txt anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-	  pyproject.toml --output-file requirements.txt
+lock: $(READY)  ## write the hash-locked requirements anew from pyproject.toml
+	for service in dispatcher poller scorer exporter; do \
+	  $(LOCK) --python-platform linux --extra $$service pyproject.toml \
+	    --output-file deploy/requirements/$$service.txt || exit 1; done
+	$(LOCK) --universal --extra dev pyproject.toml --output-file requirements.txt
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
