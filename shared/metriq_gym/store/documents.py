@@ -138,6 +138,8 @@ class Job(_Document):
     failure: Failure | None = None
     exports: dict[str, str] = {}
     """Exporter → where the record went."""
+    imported: str | None = None
+    """Of a job that no service ran: its record as JSON, as a client added or imported it."""
     history: list[Transition] = []
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any, Self
 
 from metriq_gym.errors import Transient
+from metriq_gym.store.catalogue import Catalogue
+from metriq_gym.store.changes import Changes
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.listings import Listings
 from metriq_gym.store.mongo import connect, translated
+from metriq_gym.store.records import Records
 from metriq_gym.store.tasks import Tasks
 
 
@@ -28,6 +31,9 @@ class Store:
         self.jobs = Jobs(self._database.jobs)
         self.tasks = Tasks(self._database.tasks)
         self.listings = Listings(self._database.listings)
+        self.catalogue = Catalogue(self._database.jobs, self._database.tasks)
+        self.changes = Changes(self._database, self.jobs, self.tasks)
+        self.records = Records(self._database.jobs, self._database.tasks)
 
     @classmethod
     def at(cls, url: str, database: str = "metriq") -> Store:

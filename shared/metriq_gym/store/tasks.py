@@ -89,6 +89,12 @@ class Tasks:
         return await self._step(task, TaskState.SUBMITTING, {"$set": unknown})
 
     @translated
+    async def send_again(self, task: Task) -> Task:
+        """Write down that somebody knows that a doubtful submission was not accepted."""
+        stored = {"state": TaskState.STORED, "intended_at": None, "error": None}
+        return await self._step(task, TaskState.UNKNOWN, {"$set": stored})
+
+    @translated
     async def submitted(self, task: Task, provider_job_id: str) -> Task:
         """Write down that the provider has the task, which is due from now on. Said again it changes nothing."""
         found = await self._tasks.find_one(

@@ -1,0 +1,119 @@
+"""Looking at many jobs at once: lists, short ids, suites, and how the work stands. Nothing here writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metriq_gym.store.documents import TERMINAL, Job, JobState, Task
+from metriq_gym.store.mongo import translated
+
+_NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """The jobs that are in one state."""
+
+    state: JobState
+    count: int
+    oldest_seconds: float
+    """For how long the one that has been in it for longest has."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueTasks:
+    """The tasks of one provider that a poller should look at now."""
+
+    provider: str
+    count: int
+    lag_seconds: float
+    """For how long the first of them has been due."""
+
+
+class Catalogue:
+    """Reads the ``jobs`` and ``tasks`` collections."""
+
+    def __init__(self, jobs: Any, tasks: Any) -> None:
+        self._jobs = jobs
+        self._tasks = tasks
+
+    @translated
+    async def find(self, filters: Mapping[str, Any] | None = None, *, limit: int = 0) -> list[Job]:
+        """Return jobs whose fields have the given values, newest first; all of them when `limit` is 0."""
+        cursor = self._jobs.find(dict(filters or {})).sort(_NEWEST_FIRST).limit(limit)
+        return [Job.model_validate(found) async for found in cursor]
+
+    @translated
+    async def held(self) -> list[Job]:
+        """Return the jobs that wait for an operator."""
+        query = {"state": JobState.DISPATCHING, "held": {"$type": "string"}}
+        return [Job.model_validate(found) async for found in self._jobs.find(query).sort(_NEWEST_FIRST)]
+
+    @translated
+    async def job_ids(self, prefix: str, *, limit: int) -> list[str]:
+        """Return the ids of jobs that begin with `prefix`, in order."""
+        return [found["_id"] async for found in self._jobs.find(_begins("_id", prefix), {}).sort("_id").limit(limit)]
+
+    @translated
+    async def suite_ids(self, prefix: str = "", *, limit: int) -> list[str]:
+        """Return the ids of suites that begin with `prefix`, the one with the newest job first."""
+        stages: list[dict[str, Any]] = [
+            {"$match": _begins("suite_id", prefix)},
+            {"$group": {"_id": "$suite_id", "newest": {"$max": "$created_at"}}},
+            {"$sort": {"newest": -1, "_id": -1}},
+            {"$limit": limit},
+        ]
+        return [found["_id"] async for found in self._jobs.aggregate(stages)]
+
+    @translated
+    async def provider_job_ids(self, job_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Return what the provider calls the tasks of each job, in the order of the circuits; local ones have none."""
+        query = {"job_id": {"$in": list(job_ids)}, "provider_job_id": {"$type": "string"}}
+        fields = {"job_id": 1, "provider_job_id": 1}
+        found: dict[str, list[str]] = {}
+        async for task in self._tasks.find(query, fields).sort([("run", 1), ("first", 1)]):
+            found.setdefault(task["job_id"], []).append(task["provider_job_id"])
+        return found
+
+    @translated
+    async def outline(self, job_id: str) -> list[Task]:
+        """Return a job's tasks without circuits and counts, in the order of their circuits."""
+        found = self._tasks.find({"job_id": job_id}, {"circuits": 0, "counts": 0}).sort([("run", 1), ("first", 1)])
+        return [Task.model_validate(each) async for each in found]
+
+    @translated
+    async def by_state(self) -> list[StateCount]:
+        """Return how many jobs are in each state, in the order a job goes through them."""
+        since = {"$max": ["$updated_at", {"$ifNull": [{"$last": "$history.at"}, "$updated_at"]}]}
+        stages: list[dict[str, Any]] = [
+            {"$group": {"_id": "$state", "count": {"$sum": 1}, "oldest": {"$min": since}}},
+            {"$set": {"age": {"$subtract": ["$$NOW", "$oldest"]}}},
+        ]
+        rows = {found["_id"]: found async for found in self._jobs.aggregate(stages)}
+        return [
+            StateCount(state, rows[state]["count"], rows[state]["age"] / 1000) for state in JobState if state in rows
+        ]
+
+    @translated
+    async def due(self) -> list[DueTasks]:
+        """Return how many tasks are due at each provider, and for how long."""
+        stages: list[dict[str, Any]] = [
+            {"$match": {"next_poll_at": {"$exists": True}, "$expr": {"$lte": ["$next_poll_at", "$$NOW"]}}},
+            {"$group": {"_id": "$provider", "count": {"$sum": 1}, "first": {"$min": "$next_poll_at"}}},
+            {"$set": {"lag": {"$subtract": ["$$NOW", "$first"]}}},
+            {"$sort": {"_id": 1}},
+        ]
+        found = self._tasks.aggregate(stages)
+        return [DueTasks(each["_id"], each["count"], each["lag"] / 1000) async for each in found]
+
+    @translated
+    async def unfinished(self) -> int:
+        """Return how many jobs have not ended."""
+        return int(await self._jobs.count_documents({"state": {"$nin": list(TERMINAL)}}))
+
+
+def _begins(field: str, prefix: str) -> dict[str, Any]:
+    return {field: {"$type": "string", "$regex": f"^{re.escape(prefix)}"}}
