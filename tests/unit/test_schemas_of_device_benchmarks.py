@@ -224,7 +224,7 @@ GRAPHS = [
 """Among them a device of one qubit and one without any two-qubit gate."""
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(configurations(), st.sampled_from(GRAPHS), st.integers(0, 2**64))
 def test_what_the_schema_accepts_is_run_and_scored_or_refused_as_unsupported(
     config: dict[str, Any], graph: rx.PyGraph, seed: int
