@@ -1,4 +1,4 @@
-"""Asking a remote provider how its tasks are doing: a batch under lease, one question for all, one write for the rest.
+"""Asking a remote provider how its tasks are doing: a batch under lease, few questions, few writes.
 
 How often a task is asked about falls while it waits; a provider in trouble is left alone for a growing while.
 """
@@ -6,144 +6,219 @@ How often a task is asked about falls while it waits; a provider in trouble is l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from metriq_gym.errors import LeaseLost, MetriqGymError, Transient
-from metriq_gym.pool import Pool
+from metriq_gym.pool import Pool, WorkerDied
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, RemoteProvider, Unclear, Waiting
 from metriq_gym.store import Store, Task
+from services.poller.decode import decode_all
+from services.poller.pacing import Breaker, Pace
+from services.poller.survey import WORTH_FROM, Survey
 
 log = structlog.get_logger()
 
-BATCH = 1000
-"""Tasks claimed at once."""
 GROWTH = 1.5
 """How much longer a task waits for its next poll each time."""
-MAX_UNCLEAR = 20
-"""How many answers in a row about a task may be unclear before it is given up."""
+MAX_UNCLEAR = 60
+"""How many answers in a row about a task may be unclear before it is given up: most of an hour by default."""
+BATCH_SECONDS = 2.0
+"""How long a batch should take."""
+DECODED_AT_ONCE = 100
 
 
-class Breaker:
-    """Keeps away from a provider in trouble: each failure in a row doubles the pause, a success ends it."""
-
-    def __init__(self, now: Callable[[], float], *, first_seconds: float = 1, max_seconds: float = 60) -> None:
-        self._now = now
-        self._first = first_seconds
-        self._max = max_seconds
-        self._failures = 0
-        self._closed_until = 0.0
-
-    @property
-    def seconds_left(self) -> float:
-        """For how long to keep away."""
-        return max(0.0, self._closed_until - self._now())
-
-    def failed(self, retry_after: float | None) -> None:
-        """Keep away for as long as the provider asked for, or for longer than the last time."""
-        pause = min(self._max, self._first * 2**self._failures)
-        self._failures = min(self._failures + 1, 30)
-        self._closed_until = self._now() + max(pause, retry_after or 0)
-
-    def succeeded(self) -> None:
-        """Begin anew."""
-        self._failures = 0
-
-
-@dataclass(frozen=True, slots=True)
 class RemoteTasks:
     """The tasks of one provider and credential.
 
     Parameters
     ----------
-    ended:
-        Called with a task after its counts are stored.
+    pool:
+        Decodes counts.
+    owner:
+        Names this poller in leases.
+    settle:
+        Called with a job's id after counts of its tasks were stored.
     give_up:
         Ends a task without counts, for the reason given.
+    lease_seconds:
+        How long a batch stays with a poller that crashed; asking takes at most a third of it.
     first_seconds, max_seconds:
         The shortest and the longest time between two polls of a task.
+    now:
+        A clock, in seconds.
     """
 
-    provider: RemoteProvider
-    store: Store
-    pool: Pool
-    owner: str
-    breaker: Breaker
-    ended: Callable[[Task], Awaitable[None]]
-    give_up: Callable[[Task, str], Awaitable[None]]
-    lease_seconds: float
-    first_seconds: float
-    max_seconds: float
+    def __init__(
+        self,
+        provider: RemoteProvider,
+        store: Store,
+        pool: Pool,
+        owner: str,
+        *,
+        settle: Callable[[str], Awaitable[None]],
+        give_up: Callable[[Task, str], Awaitable[None]],
+        lease_seconds: float,
+        first_seconds: float,
+        max_seconds: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._provider = provider
+        self._store = store
+        self._pool = pool
+        self._owner = owner
+        self._job_moves_on = settle
+        self._give_up = give_up
+        self._lease_seconds = lease_seconds
+        self._first_seconds = first_seconds
+        self._max_seconds = max_seconds
+        self._now = now
+        self._breaker = Breaker(now)
+        self._pace = Pace(min(BATCH_SECONDS, lease_seconds / 6))
+        self._survey = Survey(provider, now, 5 * first_seconds, max_seconds)
 
-    async def poll(self) -> None:
-        """Ask about all tasks that are due."""
-        while not self.breaker.seconds_left:
-            tasks = await self.store.tasks.claim(
-                self.provider.name,
-                owner=self.owner,
-                limit=BATCH,
-                lease_seconds=self.lease_seconds,
-                with_circuits=False,
-            )
-            if not tasks:
-                return
+    async def poll(self) -> bool:
+        """Ask about some of the tasks that are due; return whether there may be more."""
+        if self._breaker.seconds_left:
+            return False
+        await self._look_over()
+        if self._breaker.seconds_left:
+            return False
+        size, started = self._pace.size, self._now()
+        tasks = await self._store.tasks.claim(
+            self._provider.name,
+            owner=self._owner,
+            limit=size,
+            lease_seconds=self._lease_seconds,
+            with_circuits=False,
+        )
+        if tasks:
             await self._ask(tasks)
+            if self._breaker.seconds_left:
+                self._pace.stumbled()
+            else:
+                self._pace.took(len(tasks), self._now() - started)
+        return len(tasks) == size
 
-    async def _ask(self, tasks: list[Task]) -> None:
-        by_id = {task.provider_job_id: task for task in tasks if task.provider_job_id is not None}
+    async def _look_over(self) -> None:
+        """Bring the overview up to date if it is worth it; what has ended is due at once."""
+        name = self._provider.name
+        if not self._survey.due or await self._store.tasks.waiting(name, limit=WORTH_FROM) < WORTH_FROM:
+            return
         try:
-            progress = await self.provider.progress({name: task.shots for name, task in by_id.items()})
+            ended = await self._survey.take()
         except MetriqGymError as error:
-            progress = dict.fromkeys(by_id, NotNow(str(error), getattr(error, "retry_after", None)))
-        away = [each for each in progress.values() if isinstance(each, NotNow)]
-        if away:
-            log.warning("provider cannot be asked", provider=self.provider.name, reason=away[0].reason)
-            self.breaker.failed(max((each.retry_after or 0 for each in away), default=0))
+            log.warning("no overview of the provider's tasks", provider=name, error=str(error))
+            if isinstance(error, Transient) and hasattr(error, "retry_after"):
+                self._breaker.failed(error.retry_after)
         else:
-            self.breaker.succeeded()
-        await self._later([task for name, task in by_id.items() if isinstance(progress[name], Waiting | NotNow)])
-        done = [
-            (task, progress[name]) for name, task in by_id.items() if not isinstance(progress[name], Waiting | NotNow)
-        ]
-        await asyncio.gather(*(self._settle(task, said) for task, said in done))
+            await self._store.tasks.make_due(name, ended)
 
-    async def _later(self, tasks: list[Task], unclear: int = 0) -> None:
-        await self.store.tasks.postpone(
+    async def _ask(self, tasks: Sequence[Task]) -> None:
+        waiting, asked = [], {}
+        for task in tasks:
+            assert task.provider_job_id is not None  # noqa: S101  (it was submitted)
+            if self._survey.shows_waiting(task.provider_job_id):
+                waiting.append(task)
+            else:
+                asked[task.provider_job_id] = task
+        said = await self._progress(asked) if asked else {}
+        answered = any(not isinstance(each, NotNow) for each in said.values())
+        postponed, finished, doubted, ended = [], [], [], []
+        for name, task in asked.items():
+            match said.get(name):
+                case Waiting():
+                    waiting.append(task)
+                case Finished() as result:
+                    finished.append((task, result))
+                case Ended(error):
+                    ended.append((task, error))
+                case Unclear(reason):
+                    doubted.append((task, reason))
+                case NotNow(reason, None) if answered:
+                    # It answers about others: if that does not change, it never will about this one.
+                    doubted.append((task, reason))
+                case NotNow() | None:
+                    postponed.append(task)
+        await self._later(waiting)
+        await self._store.tasks.hand_back_all(postponed, self._breaker.seconds_left)
+        await self._finish(finished)
+        await self._doubt(doubted)
+        await self._end(ended)
+
+    async def _progress(self, asked: dict[str, Task]) -> dict[str, Progress]:
+        """Return what the provider says within a third of the lease, and let the breaker know how it went."""
+        shots = {name: task.shots for name, task in asked.items()}
+        said = dict(await self._provider.progress(shots, self._lease_seconds / 3))
+        away = [each for each in said.values() if isinstance(each, NotNow)]
+        patience = max((each.retry_after for each in away if each.retry_after is not None), default=None)
+        if away:
+            log.warning(
+                "provider cannot be asked", provider=self._provider.name, reason=away[0].reason, tasks=len(away)
+            )
+        if patience is not None or len(away) == len(said):
+            self._breaker.failed(patience)
+        else:
+            self._breaker.succeeded()
+        return said
+
+    async def _later(self, tasks: Sequence[Task], unclear: int = 0) -> None:
+        await self._store.tasks.postpone(
             tasks,
-            first_seconds=self.first_seconds,
+            first_seconds=self._first_seconds,
             growth=GROWTH,
-            max_seconds=self.max_seconds,
-            least_seconds=self.breaker.seconds_left,
+            max_seconds=self._max_seconds,
             unclear=unclear,
         )
 
-    async def _settle(self, task: Task, said: Progress) -> None:
-        """Act on what is known of a task; a failure of ours leaves it to the next poll."""
+    async def _finish(self, finished: Sequence[tuple[Task, Finished]]) -> None:
+        """Store counts; a job is looked at once for all of its tasks."""
+        doubted = []
+        for first in range(0, len(finished), DECODED_AT_ONCE):
+            share = finished[first : first + DECODED_AT_ONCE]
+            circuits = await self._store.tasks.circuits([task for task, _ in share])
+            # What is gone was cancelled meanwhile.
+            share = [(task, result) for task, result in share if task.id in circuits]
+            packed = [(circuits[task.id], result.counts) for task, result in share]
+            try:
+                decoded = await self._pool.run(decode_all, self._provider.decoder, packed)
+            except WorkerDied as error:
+                raise Transient(str(error)) from error
+            good = []
+            for (task, result), counts in zip(share, decoded, strict=True):
+                if isinstance(counts, bytes):
+                    good.append((task, counts, result.seconds))
+                else:
+                    doubted.append((task, counts))
+            lost = len(good) - await self._store.tasks.complete_all(good)
+            if lost:
+                log.info("tasks went to another poller or have ended", tasks=lost)
+        for job_id in dict.fromkeys(task.job_id for task, _ in finished):
+            await self._job_moves_on(job_id)
+        await self._doubt(doubted)
+
+    async def _doubt(self, doubted: Sequence[tuple[Task, str]]) -> None:
+        """Ask again later what was not understood, but not for ever."""
+        again, hopeless = defaultdict(list), []
+        for task, reason in doubted:
+            times = task.unclear + 1
+            log.warning("answer not understood", job_id=task.job_id, task=task.id, reason=reason, times=times)
+            if times < MAX_UNCLEAR:
+                again[times].append(task)
+            else:
+                hopeless.append((task, f"given up after {times} answers that were not understood, the last: {reason}"))
+        for times, tasks in again.items():
+            await self._later(tasks, unclear=times)
+        await self._end(hopeless)
+
+    async def _end(self, ended: Sequence[tuple[Task, str]]) -> None:
+        await asyncio.gather(*(self._end_one(task, error) for task, error in ended))
+
+    async def _end_one(self, task: Task, error: str) -> None:
         try:
-            match said:
-                case Finished(counts, seconds):
-                    circuits = await self.store.tasks.circuits(task)
-                    packed = await self.pool.run(self.provider.decoder, circuits, counts)
-                    await self.store.tasks.complete(task, packed, seconds)
-                    await self.ended(task)
-                case Ended(error):
-                    await self.give_up(task, error)
-                case Unclear(reason):
-                    await self._doubt(task, reason)
+            await self._give_up(task, error)
         except LeaseLost:
             log.info("task went to another poller or has ended", job_id=task.job_id, task=task.id)
-        except Transient as error:
-            log.warning("task will be asked about again", job_id=task.job_id, task=task.id, error=str(error))
-        except Exception as error:
-            log.exception("answer could not be used", job_id=task.job_id, task=task.id)
-            await self._doubt(task, f"{type(error).__name__}: {error}")
-
-    async def _doubt(self, task: Task, reason: str) -> None:
-        times = task.unclear + 1
-        log.warning("answer not understood", job_id=task.job_id, task=task.id, reason=reason, times=times)
-        if times >= MAX_UNCLEAR:
-            await self.give_up(task, f"given up after {times} answers that were not understood, the last: {reason}")
-            return
-        await self._later([task], unclear=times)

@@ -8,7 +8,6 @@ publishes ``job.completed``, or ``job.failed`` when one failed.
 from __future__ import annotations
 
 import asyncio
-import time
 from functools import partial
 
 import structlog
@@ -19,13 +18,13 @@ from metriq_gym.health import Check
 from metriq_gym.lease import held
 from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
-from metriq_gym.pool import WorkerDied
+from metriq_gym.pool import Pool, WorkerDied
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import RemoteProvider
 from metriq_gym.service import Context, Service
 from metriq_gym.store import Failure, Job, JobState, Task, TaskState
 from metriq_gym.store.documents import OPEN_TASKS
-from services.poller.remote import Breaker, RemoteTasks
+from services.poller.remote import RemoteTasks
 from services.poller.simulate import simulate
 
 log = structlog.get_logger()
@@ -47,13 +46,13 @@ class Poller(Service):
         self._local = self._providers.local()
         self._running: set[asyncio.Task[None]] = set()
         self._loop = Loop("claims", self._claim, self.settings.poll_seconds)
-        self._remote = [
-            Loop(provider.name, self._remote_tasks(provider).poll, self.settings.poll_seconds)
-            for provider in self._providers.remote()
-        ]
+        # Counts must not wait for a simulation that takes minutes.
+        self._decoding = Pool(1)
+        self._remote = [self._remote_loop(provider) for provider in self._providers.remote()]
 
     async def start(self) -> None:
         """Begin to consume and to claim."""
+        await self._decoding.__aenter__()
         await super().start()
         for loop in (self._loop, *self._remote):
             loop.start()
@@ -70,6 +69,7 @@ class Poller(Service):
             raise
         finally:
             await self._providers.aclose()
+            await self._decoding.__aexit__()
 
     def live_checks(self) -> dict[str, Check]:
         """Return what must hold for the poller to be alive."""
@@ -82,19 +82,25 @@ class Poller(Service):
             loop.wake()
         await self._settle(JobDispatched.model_validate_json(delivery.body).job_id)
 
-    def _remote_tasks(self, provider: RemoteProvider) -> RemoteTasks:
-        return RemoteTasks(
+    def _remote_loop(self, provider: RemoteProvider) -> Loop:
+        tasks = RemoteTasks(
             provider,
             self.store,
-            self.pool,
+            self._decoding,
             self.instance,
-            Breaker(time.monotonic),
-            ended=lambda task: self._settle(task.job_id),
+            settle=self._settle,
             give_up=self._give_up,
             lease_seconds=self.settings.lease_seconds,
             first_seconds=self.settings.poll_seconds,
             max_seconds=self.settings.poll_max_seconds,
         )
+
+        async def poll() -> None:
+            if await tasks.poll():
+                loop.wake()
+
+        loop = Loop(provider.name, poll, self.settings.poll_seconds)
+        return loop
 
     async def _claim(self) -> None:
         """Claim as many tasks as there are idle workers."""

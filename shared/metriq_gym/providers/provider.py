@@ -161,6 +161,14 @@ class NotNow:
 Progress = Waiting | Finished | Ended | Unclear | NotNow
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The ids of tasks that wait, and of those that have ended, as one answer tells; perhaps not of all there are."""
+
+    waiting: frozenset[str]
+    ended: frozenset[str]
+
+
 class Listing(Protocol):
     """The tasks that a provider lists at one moment."""
 
@@ -200,8 +208,14 @@ class RemoteProvider(Provider, Protocol):
     ) -> Adopted | NotAccepted | Ambiguous:
         """Decide what became of a submission whose answer was lost. `source` does not matter."""
 
-    async def progress(self, shots: Mapping[str, int]) -> Mapping[str, Progress]:
-        """Return how each task is doing, given the shots of each by the provider's id."""
+    async def overview(self) -> Overview:
+        """Return what one answer tells of all tasks; raises a `MetriqGymError` when the provider does not say."""
+
+    async def progress(self, shots: Mapping[str, int], seconds: float) -> Mapping[str, Progress]:
+        """Return how each task is doing, given the shots of each by the provider's id, within `seconds`.
+
+        What there was no time for, or what a provider in trouble was spared, is missing.
+        """
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -7,11 +7,12 @@ one index serves both the list of due tasks and the expiry of leases; time is al
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from metriq_gym.errors import LeaseLost
@@ -20,6 +21,7 @@ from metriq_gym.store.mongo import Stage, from_now, literal, translated
 
 _DUPLICATE_KEY = 11000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_IDS_AT_ONCE = 10_000
 _SPREAD = 4  # pollers look at this many times what they want and pick at random, so that they seldom collide
 
 
@@ -126,6 +128,24 @@ class Tasks:
         return {found["provider_job_id"] async for found in self._tasks.find(query, {"provider_job_id": 1})}
 
     @translated
+    async def waiting(self, provider: str, *, limit: int) -> int:
+        """Return how many tasks a provider has, counting up to `limit`."""
+        return int(
+            await self._tasks.count_documents({"provider": provider, "next_poll_at": {"$gt": _EPOCH}}, limit=limit)
+        )
+
+    @translated
+    async def make_due(self, provider: str, provider_job_ids: Collection[str]) -> None:
+        """Let those of a provider's tasks be due now that are ours; the other ids may be anything."""
+        ids = list(provider_job_ids)
+        for first in range(0, len(ids), _IDS_AT_ONCE):
+            chosen = {"$in": ids[first : first + _IDS_AT_ONCE]}
+            await self._tasks.update_many(
+                {"provider": provider, "provider_job_id": chosen, "state": TaskState.SUBMITTED},
+                [{"$set": {"next_poll_at": {"$min": ["$next_poll_at", "$$NOW"]}}}],
+            )
+
+    @translated
     async def claim(
         self, provider: str, *, owner: str, limit: int, lease_seconds: float, with_circuits: bool = True
     ) -> list[Task]:
@@ -166,35 +186,57 @@ class Tasks:
         first_seconds: float,
         growth: float,
         max_seconds: float,
-        least_seconds: float = 0,
         unclear: int = 0,
     ) -> None:
         """Give up the leases of tasks that are not finished; each is due again after a growing, jittered time.
 
         The first time `first_seconds`, then `growth` times as long each time, up to `max_seconds`, give or take a
-        quarter; but not before `least_seconds`. `unclear` is how often in a row the provider was not understood.
-        Tasks that went to another worker meanwhile stay as they are.
+        quarter. `unclear` is how often in a row the provider was not understood. Tasks that went to another worker
+        meanwhile stay as they are.
         """
         polls = {"$ifNull": ["$polls", 0]}
         # Past the point where the bound is reached the power does not matter, and must not overflow.
         growing = {"$multiply": [first_seconds, {"$pow": [growth, {"$min": [polls, 100]}]}]}
         jitter = {"$add": [0.75, {"$multiply": [0.5, {"$rand": {}}]}]}
-        seconds = {"$max": [least_seconds, {"$multiply": [{"$min": [growing, max_seconds]}, jitter]}]}
-        due = {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, seconds]}}]}
-        by_owner: dict[str, list[str]] = {}
-        for task in tasks:
-            by_owner.setdefault(_lease(task).owner, []).append(task.id)
-        for owner, ids in by_owner.items():
-            await self._tasks.update_many(
-                {"_id": {"$in": ids}, "lease.owner": owner, "state": TaskState.SUBMITTED},
-                [{"$set": {"next_poll_at": due, "polls": {"$add": [polls, 1]}, "unclear": unclear}}],
-            )
+        due = _later({"$multiply": [{"$min": [growing, max_seconds]}, jitter]})
+        await self._give_up(tasks, {"next_poll_at": due, "polls": {"$add": [polls, 1]}, "unclear": unclear})
 
     @translated
-    async def circuits(self, task: Task) -> bytes:
-        """Return a task's packed circuits."""
-        found = await self._tasks.find_one({"_id": task.id}, {"circuits": 1})
-        return bytes(found["circuits"]) if found else b""
+    async def hand_back_all(self, tasks: Sequence[Task], seconds: float = 0) -> None:
+        """Give up the leases of tasks that were not asked about; they are due after `seconds`, up to a quarter more.
+
+        Tasks that went to another worker meanwhile stay as they are.
+        """
+        jitter = {"$add": [1, {"$multiply": [0.25, {"$rand": {}}]}]}
+        await self._give_up(tasks, {"next_poll_at": _later({"$multiply": [seconds, jitter]})})
+
+    async def _give_up(self, tasks: Sequence[Task], changes: Stage) -> None:
+        by_owner: defaultdict[str, list[str]] = defaultdict(list)
+        for task in tasks:
+            by_owner[_lease(task).owner].append(task.id)
+        for owner, ids in by_owner.items():
+            held = {"_id": {"$in": ids}, "lease.owner": owner, "state": TaskState.SUBMITTED}
+            await self._tasks.update_many(held, [{"$set": changes}])
+
+    @translated
+    async def circuits(self, tasks: Sequence[Task]) -> dict[str, bytes]:
+        """Return the packed circuits of each task, by the task's id; those of ended tasks are gone."""
+        query = {"_id": {"$in": [task.id for task in tasks]}, "circuits": {"$exists": True}}
+        return {found["_id"]: bytes(found["circuits"]) async for found in self._tasks.find(query, {"circuits": 1})}
+
+    @translated
+    async def complete_all(self, results: Sequence[tuple[Task, bytes, float | None]]) -> int:
+        """Store packed counts and execution seconds of tasks, but for those that others have taken over.
+
+        Return of how many they were stored.
+        """
+        if not results:
+            return 0
+        writes = [
+            UpdateOne(_held(task), _ended(TaskState.COMPLETED, {"counts": counts, "execution_seconds": seconds}))
+            for task, counts, seconds in results
+        ]
+        return int((await self._tasks.bulk_write(writes, ordered=False)).matched_count)
 
     @translated
     async def complete(self, task: Task, counts: bytes, execution_seconds: float | None) -> None:
@@ -207,13 +249,10 @@ class Tasks:
         await self._end(task, TaskState.FAILED, {"error": error})
 
     async def _end(self, task: Task, state: TaskState, fields: dict[str, Any]) -> None:
-        # The circuits have served: keeping them would double what a finished job occupies.
-        ended: list[Stage] = [{"$set": {"state": state} | literal(fields)}, {"$unset": ["next_poll_at", "circuits"]}]
-        await self._update(task, ended)
+        await self._update(task, _ended(state, fields))
 
     async def _update(self, task: Task, pipeline: list[Stage]) -> None:
-        held = {"_id": task.id, "state": TaskState.SUBMITTED, "lease": _lease(task).model_dump()}
-        if not (await self._tasks.update_one(held, pipeline)).matched_count:
+        if not (await self._tasks.update_one(_held(task), pipeline)).matched_count:
             raise LeaseLost(f"task {task.id} is in other hands")
 
     @translated
@@ -250,3 +289,16 @@ class Tasks:
 def _lease(task: Task) -> Lease:
     assert task.lease is not None  # noqa: S101  (only claimed tasks are written)
     return task.lease
+
+
+def _held(task: Task) -> dict[str, Any]:
+    return {"_id": task.id, "state": TaskState.SUBMITTED, "lease": _lease(task).model_dump()}
+
+
+def _ended(state: TaskState, fields: dict[str, Any]) -> list[Stage]:
+    # The circuits have served: keeping them would double what a finished job occupies.
+    return [{"$set": {"state": state} | literal(fields)}, {"$unset": ["next_poll_at", "circuits"]}]
+
+
+def _later(seconds: Stage) -> Stage:
+    return {"$add": ["$$NOW", {"$toLong": {"$multiply": [1000, seconds]}}]}

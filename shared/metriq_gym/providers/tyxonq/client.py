@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx
 import structlog
+from aiolimiter import AsyncLimiter
 from pydantic import BaseModel, SecretStr, ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -26,6 +28,8 @@ from metriq_gym.providers.tyxonq.errors import (
 from metriq_gym.providers.tyxonq.models import (
     DeviceList,
     DeviceRow,
+    StateList,
+    StateRow,
     Submission,
     Submitted,
     TaskDetail,
@@ -43,6 +47,8 @@ TASKS = "api/v1/tasks/api_key/list"
 
 SUBMIT_SECONDS = 30.0
 READ_SECONDS = 15.0
+SLOT_SECONDS = 10.0
+"""How long a submission waits for its turn among our own requests; then it is given up, certainly not sent."""
 READ_ATTEMPTS = 3
 LONGEST_PAUSE = 10.0
 """Seconds up to which a read waits before it is tried again; a longer Retry-After is left to the caller."""
@@ -63,6 +69,8 @@ class TyxonQClient:
         What the paths of the endpoints are appended to, with or without a slash at its end.
     concurrency:
         Most requests under way at once, and most connections.
+    requests_per_second:
+        Most requests sent, in the long run; as many as in one second may go at once. None for no limit.
     transport, sleep, now:
         How requests are sent, how a read waits before it is tried again, and the time in UTC.
 
@@ -75,12 +83,15 @@ class TyxonQClient:
         base_url: str,
         *,
         concurrency: int = 8,
+        requests_per_second: float | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._token = _checked(token)
+        self.concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
+        self._bucket = None if requests_per_second is None else _bucket(requests_per_second)
         self._sleep = sleep
         self._now = now
         self._http = httpx.AsyncClient(
@@ -116,9 +127,12 @@ class TyxonQClient:
         """Return the devices that the token may use."""
         return (await self._read(DEVICES, {}, DeviceList)).devices
 
-    async def detail(self, task_id: str) -> TaskDetail:
-        """Return one task. Raises `Rejected` when the service answers with an error instead."""
-        answer = await self._read(DETAIL, {"task_id": task_id}, _Detail)
+    async def detail(self, task_id: str, *, attempts: int | None = None) -> TaskDetail:
+        """Return one task. Raises `Rejected` when the service answers with an error instead.
+
+        It is asked for `attempts` times, or as often as all that is read.
+        """
+        answer = await self._read(DETAIL, {"task_id": task_id}, _Detail, attempts)
         if answer.task.id not in (None, task_id):
             raise ProtocolError(f"asked for task {task_id}, TyxonQ told of {answer.task.id}")
         return answer.task
@@ -132,13 +146,17 @@ class TyxonQClient:
         body = {"task_type": task_type} | ({} if device is None else {"device": device})
         return await self._read(TASKS, body, TaskList)
 
+    async def list_states(self) -> tuple[StateRow, ...]:
+        """Return the states of the token's tasks: the same list in a tenth of the memory. It is asked for once only."""
+        return (await self._read(TASKS, {"task_type": "quantum_api"}, StateList, 1)).tasks
+
     async def submit(self, submission: Submission) -> Submitted:
         """Submit one circuit, once: nothing is ever sent a second time from here.
 
         Raises `SubmissionAmbiguous` when it may or may not have been accepted; any other `MetriqGymError` means that
         it was not. When this is cancelled, or raises anything else, treat it as ambiguous too.
         """
-        reply = await self._post(SUBMIT, submission.body(), SUBMIT_SECONDS)
+        reply = await self._post(SUBMIT, submission.body(), SUBMIT_SECONDS, SLOT_SECONDS)
         if isinstance(reply, NotSent):
             raise self._unreachable(reply)
         if isinstance(reply, NoReply):
@@ -153,11 +171,13 @@ class TyxonQClient:
                 reply = Reply(reply.status, None, None, f"an answer without a usable id ({_first(error)})")
         raise SubmissionAmbiguous(f"the submission was answered with {_summary(reply)}")
 
-    async def _read(self, path: str, body: Mapping[str, Any], model: type[ModelT]) -> ModelT:
+    async def _read(
+        self, path: str, body: Mapping[str, Any], model: type[ModelT], attempts: int | None = None
+    ) -> ModelT:
         """Ask, and ask again a few times when that may help."""
         async for attempt in AsyncRetrying(
             sleep=self._sleep,
-            stop=stop_after_attempt(READ_ATTEMPTS),
+            stop=stop_after_attempt(attempts or READ_ATTEMPTS),
             wait=_pause,
             retry=retry_if_exception(_is_worth_a_retry),
             before_sleep=_report,
@@ -179,8 +199,18 @@ class TyxonQClient:
             problem = _first(error)
         raise ProtocolError(f"TyxonQ's answer to {path} is not understood: {problem}")
 
-    async def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> Reply | NoReply | NotSent:
-        async with self._slots:
+    async def _post(
+        self, path: str, body: Mapping[str, Any], seconds: float, patience: float | None = None
+    ) -> Reply | NoReply | NotSent:
+        """Wait for a turn, for as long as `patience` has it, then for the answer, up to `seconds`."""
+        async with AsyncExitStack() as turn:
+            try:
+                async with asyncio.timeout(patience):
+                    await turn.enter_async_context(self._slots)
+                    if self._bucket is not None:
+                        await self._bucket.acquire()
+            except TimeoutError:
+                return NotSent(f"too many other requests of ours: it was not its turn within {patience:g} s")
             return await post(self._http, path, body, seconds=seconds, now=self._now, secret=self._token)
 
     def _unreachable(self, failure: NotSent | NoReply) -> Unavailable:
@@ -203,6 +233,11 @@ class TyxonQClient:
 
 class _Detail(BaseModel):
     task: TaskDetail
+
+
+def _bucket(per_second: float) -> AsyncLimiter:
+    burst = max(per_second, 1.0)
+    return AsyncLimiter(burst, burst / per_second)
 
 
 def _complaint(document: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from typing_extensions import TypedDict
 
 from metriq_gym.providers.tyxonq.calibration import Calibration
 from metriq_gym.providers.tyxonq.device_string import DeviceString
@@ -165,3 +166,18 @@ class TaskList(_Answer):
         totals = (extra.get(name) for name in ("total", "total_count", "count"))
         larger = any(isinstance(total, int) and total > len(self.tasks) for total in totals)
         return larger or any(extra.get(name) for name in ("has_more", "next", "next_page"))
+
+
+class StateRow(TypedDict, total=False):
+    """What a row of tasks/api_key/list says of the task's state, and nothing else: there may be very many rows."""
+
+    job_name: TaskId | None
+    status: Word | None
+
+
+class StateList(BaseModel):
+    """The answer of tasks/api_key/list, read for the states only."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    tasks: tuple[StateRow, ...]

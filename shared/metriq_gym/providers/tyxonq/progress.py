@@ -1,46 +1,71 @@
-"""How many tasks are doing, with few questions: one list for all of them, and a detail for each that has ended."""
+"""How tasks are doing: from one list for all of them, as far as that tells, or from a detail for each."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
-from metriq_gym.errors import MetriqGymError, Permanent
-from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, Unclear, Waiting
+from metriq_gym.errors import InvalidRequest, MetriqGymError
+from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq import states
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.counts import counts_of
-from metriq_gym.providers.tyxonq.errors import AuthenticationFailed, ProtocolError, TryLater
+from metriq_gym.providers.tyxonq.device_string import DeviceString
+from metriq_gym.providers.tyxonq.errors import AuthenticationFailed, TryLater
 from metriq_gym.providers.tyxonq.models import TaskDetail
 
-SWEEP_FROM = 10
-"""From this many tasks on the list is asked for first."""
+STRIKES = 3
+"""After so many failures in a row the service is spared further questions."""
 
 
-async def progress_of(client: TyxonQClient, shots: Mapping[str, int]) -> dict[str, Progress]:
-    """Return how each task is doing, given the shots of each by its id."""
-    known = await _sweep(client, frozenset(shots)) if len(shots) >= SWEEP_FROM else {}
-    asked = [task_id for task_id in shots if task_id not in known]
-    details = await asyncio.gather(*(_detail(client, task_id, shots[task_id]) for task_id in asked))
-    return {**known, **dict(zip(asked, details, strict=True))}
+async def overview_of(client: TyxonQClient) -> Overview:
+    """Return what the list tells. A task in a state that is not known is in neither set."""
+    waiting, ended = set(), set()
+    for row in await client.list_states():
+        if name := row.get("job_name"):
+            state = (row.get("status") or "").strip().casefold()
+            if state in states.WAITING:
+                waiting.add(name)
+            elif state in states.COMPLETED | states.FAILED:
+                ended.add(name)
+    return Overview(frozenset(waiting), frozenset(ended))
 
 
-async def _sweep(client: TyxonQClient, wanted: frozenset[str]) -> dict[str, Progress]:
-    """Return the tasks that the list shows to be waiting; of all others the list does not tell enough."""
-    try:
-        rows = (await client.list_tasks()).tasks
-    except (Permanent, ProtocolError):
-        return {}  # the details may still be had
-    except TryLater as error:
-        return dict.fromkeys(wanted, NotNow(str(error), error.retry_after))
-    waiting = (row for row in rows if row.job_name in wanted and isinstance(states.state_of(row), states.Waiting))
-    return {str(row.job_name): Waiting() for row in waiting}
+async def progress_of(client: TyxonQClient, shots: Mapping[str, int], seconds: float) -> dict[str, Progress]:
+    """Return how each task is doing, given the shots of each by its id.
+
+    What cannot be asked within `seconds` is missing, and so is the rest when the service is in trouble.
+    """
+    said: dict[str, Progress] = {}
+    remaining = iter(shots.items())
+    strikes = 0
+
+    async def ask() -> None:
+        nonlocal strikes
+        for task_id, wanted in remaining:
+            said[task_id] = answer = await _detail(client, task_id, wanted)
+            match answer:
+                case NotNow(_, None):
+                    strikes += 1
+                case NotNow():
+                    strikes = STRIKES
+                case _:
+                    strikes = 0
+            if strikes >= STRIKES:
+                return
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            for _ in range(min(client.concurrency, len(shots))):
+                group.create_task(ask())
+    return said
 
 
 async def _detail(client: TyxonQClient, task_id: str, shots: int) -> Progress:
     try:
-        task = await client.detail(task_id)
-        return _progress(task, shots)
+        # Once: whoever polls asks again anyway, and later.
+        return _progress(await client.detail(task_id, attempts=1), shots)
     except TryLater as error:
         return NotNow(str(error), error.retry_after)
     except AuthenticationFailed as error:
@@ -53,9 +78,18 @@ def _progress(task: TaskDetail, shots: int) -> Progress:
     match states.state_of(task):
         case states.Waiting():
             return Waiting()
+        case states.Completed() if not task.result and _is_dry(task.device):
+            return Ended("a dry run compiles the circuit and has no counts")
         case states.Completed():
             return Finished(counts_of(task, shots), states.execution_seconds(task))
         case states.Failed(error):
             return Ended(error)
         case states.Unknown(state):
             return Unclear(f"TyxonQ says that the task is {state!r}")
+
+
+def _is_dry(device: str | None) -> bool:
+    try:
+        return DeviceString.parse(device or "").dry
+    except InvalidRequest:
+        return False

@@ -15,7 +15,16 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 
 from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem
-from metriq_gym.providers.provider import Adopted, Ambiguous, Device, Listing, NotAccepted, Progress, Submission
+from metriq_gym.providers.provider import (
+    Adopted,
+    Ambiguous,
+    Device,
+    Listing,
+    NotAccepted,
+    Overview,
+    Progress,
+    Submission,
+)
 from metriq_gym.providers.tyxonq import models
 from metriq_gym.providers.tyxonq.circuits import Decoder, encode
 from metriq_gym.providers.tyxonq.client import TyxonQClient
@@ -25,7 +34,7 @@ from metriq_gym.providers.tyxonq.device_string import FLAGS, DeviceString
 from metriq_gym.providers.tyxonq.errors import Rejected
 from metriq_gym.providers.tyxonq.lost import match_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import DeviceRow, TaskList
-from metriq_gym.providers.tyxonq.progress import progress_of
+from metriq_gym.providers.tyxonq.progress import overview_of, progress_of
 from metriq_gym.settings import Settings
 
 PROVIDER = "tyxonq"
@@ -85,7 +94,12 @@ class TyxonQProvider:
         """Make the provider; raises `Permanent`, naming the variable, when a setting is missing or of no use."""
         if settings.tyxonq_token is None or not settings.tyxonq_token.get_secret_value().strip():
             raise Permanent("provider 'tyxonq' needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")
-        client = TyxonQClient(settings.tyxonq_token, settings.tyxonq_base_url, concurrency=settings.tyxonq_concurrency)
+        client = TyxonQClient(
+            settings.tyxonq_token,
+            settings.tyxonq_base_url,
+            concurrency=settings.tyxonq_concurrency,
+            requests_per_second=settings.tyxonq_requests_per_second,
+        )
         return cls(client, settings.tyxonq_coupling_map, CountsOrder(settings.tyxonq_counts_order))
 
     @property
@@ -142,9 +156,13 @@ class TyxonQProvider:
             complete=not listing.tasks.says_there_is_more,
         )
 
-    async def progress(self, shots: Mapping[str, int]) -> dict[str, Progress]:
-        """Return how each task is doing, given the shots of each by its id."""
-        return await progress_of(self.client, shots)
+    async def overview(self) -> Overview:
+        """Return which tasks the list shows waiting, and which ended."""
+        return await overview_of(self.client)
+
+    async def progress(self, shots: Mapping[str, int], seconds: float) -> dict[str, Progress]:
+        """Return how each task is doing, given the shots of each by its id, as far as can be asked in `seconds`."""
+        return await progress_of(self.client, shots, seconds)
 
     async def aclose(self) -> None:
         """Close the connections."""

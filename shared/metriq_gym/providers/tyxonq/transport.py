@@ -17,8 +17,8 @@ import httpx
 from pydantic import SecretStr
 from pydantic_core import from_json
 
-MAX_BYTES = 32 * 2**20
-"""Size up to which an answer is read; a list of ten thousand tasks with their sources fits."""
+MAX_BYTES = 64 * 2**20
+"""Size up to which an answer is read; a list of 150,000 tasks fits, with their sources one of 20,000."""
 MAX_RETRY_AFTER = 3600.0
 """Most seconds of a Retry-After header that are believed."""
 SHORTEST_SECRET = 8

@@ -1,0 +1,170 @@
+"""Asking TyxonQ how tasks are doing: every kind of answer, in little time, and not too many questions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from metriq_gym.errors import Permanent, Transient
+from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
+from metriq_gym.providers.tyxonq.client import TyxonQClient
+from metriq_gym.providers.tyxonq.errors import Unavailable
+from metriq_gym.providers.tyxonq.progress import STRIKES, overview_of, progress_of
+from metriq_gym.providers.tyxonq.provider import TyxonQProvider
+from tests.support.tyxonq import TOKEN, URL, Service, ok
+
+Tell = Callable[[str], httpx.Response]
+
+
+class Cloud:
+    """Answers by task, and knows how often it was asked."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.asked: list[str] = []
+        self._tell = tell
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(json.loads(request.content)["task_id"])
+        return self._tell(self.asked[-1])
+
+    def client(self, **options: Any) -> TyxonQClient:
+        return TyxonQClient(SecretStr(TOKEN), URL, transport=httpx.MockTransport(self), **options)
+
+
+async def said(answer: httpx.Response) -> Progress:
+    client = Cloud(lambda _: answer).client()
+    return (await progress_of(client, {"t": 10}, 5))["t"]
+
+
+def told(**task: Any) -> httpx.Response:
+    return ok({"success": True, "task": task})
+
+
+@pytest.mark.parametrize("state", ["scheduled", "pending", "running", "active", "hold", "Running "])
+async def test_a_task_under_way_is_waiting(state: str) -> None:
+    assert await said(told(state=state)) == Waiting()
+
+
+async def test_a_completed_task_is_finished_with_counts_and_seconds() -> None:
+    answer = told(state="completed", result={"01": 4, "10": 6}, runDur=2_500_000)
+    assert await said(answer) == Finished({"01": 4, "10": 6}, 2.5)
+
+
+async def test_a_failed_task_has_ended_for_the_reason_given() -> None:
+    assert await said(told(state="failed", err="syntax error in line 3")) == Ended("syntax error in line 3")
+
+
+@pytest.mark.parametrize("result", [None, {}])
+async def test_a_dry_run_has_ended_without_counts(result: Any) -> None:
+    answer = await said(told(state="completed", device="homebrew_s2?o=3&dry", result=result))
+    assert isinstance(answer, Ended)
+    assert "dry run" in answer.error
+
+
+HOSTILE = {
+    "unknown state": told(state="meditating"),
+    "no state": told(),
+    "no task": ok({"success": True}),
+    "another task": told(id="u", state="completed", result={"0": 1}),
+    "no counts": told(state="completed", result=None),
+    "more counts than shots": told(state="completed", result={"0": 11}),
+    "negative counts": told(state="completed", result={"0": -1}),
+    "no bitstrings": told(state="completed", result={"up": 3}),
+    "bitstrings of two lengths": told(state="completed", result={"0": 3, "11": 3}),
+    "a list": ok([1, 2]),
+    "no JSON": httpx.Response(200, content=b'{"task": {"sta', headers={"content-type": "application/json"}),
+    "a page": httpx.Response(200, html="<h1>Welcome</h1>"),
+    "refused": httpx.Response(404, json={"detail": "there is no such task"}),
+    "refused in other words": ok({"err": "no"}),
+}
+
+
+@pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
+async def test_what_is_not_understood_is_unclear(answer: httpx.Response) -> None:
+    assert isinstance(await said(answer), Unclear)
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 502, 503, 504, 408])
+async def test_a_service_in_trouble_cannot_be_asked_now(status: int) -> None:
+    assert isinstance(await said(httpx.Response(status, html="<h1>no</h1>")), NotNow)
+
+
+async def test_a_pause_that_the_service_asks_for_is_passed_on_without_asking_again() -> None:
+    cloud = Cloud(lambda _: httpx.Response(429, headers={"Retry-After": "7"}, json={}))
+    client = cloud.client(concurrency=1)
+    (answer,) = (await progress_of(client, {f"t{n}": 1 for n in range(20)}, 5)).values()
+    assert isinstance(answer, NotNow)
+    assert answer.retry_after == 7
+    assert len(cloud.asked) == 1
+
+
+async def test_a_service_that_is_down_is_asked_a_few_times_only() -> None:
+    cloud = Cloud(lambda _: httpx.Response(503))
+    answers = await progress_of(cloud.client(concurrency=1), {f"t{n}": 1 for n in range(100)}, 5)
+    assert len(cloud.asked) == len(answers) == STRIKES
+
+
+async def test_one_task_that_always_fails_does_not_keep_the_others_from_being_asked_about() -> None:
+    cloud = Cloud(lambda task_id: httpx.Response(500) if task_id.endswith("7") else told(state="running"))
+    answers = await progress_of(cloud.client(concurrency=3), {f"t{n}": 1 for n in range(40)}, 5)
+    assert len(answers) == 40
+    assert sum(isinstance(each, NotNow) for each in answers.values()) == 4
+
+
+async def test_what_is_not_answered_in_time_is_missing() -> None:
+    async def slow(request: httpx.Request) -> httpx.Response:
+        if json.loads(request.content)["task_id"] != "quick":
+            await asyncio.sleep(60)
+        return told(state="running")
+
+    client = TyxonQClient(SecretStr(TOKEN), URL, transport=httpx.MockTransport(slow), concurrency=2)
+    assert await progress_of(client, {"quick": 1, "slow": 1, "slower": 1}, 0.1) == {"quick": Waiting()}
+
+
+async def test_the_list_tells_who_waits_and_who_has_ended_and_nothing_of_unknown_states() -> None:
+    states = {"a": "pending", "b": "completed", "c": "failed", "d": "meditating", "e": "Running", "f": None}
+    rows = [{"job_name": name, "status": status, "device": 7} for name, status in states.items()]
+    service = Service(ok({"tasks": [*rows, {"status": "pending"}, {"job_name": None}]}))
+    overview = await overview_of(service.client())
+    assert overview == Overview(frozenset({"a", "e"}), frozenset({"b", "c"}))
+    assert service.bodies == [{"task_type": "quantum_api"}]
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(500), ok({"tasks": [{"job_name": ["x"]}]}), ok({}), ok({"err": "no"})]
+)
+async def test_a_list_of_no_use_is_asked_for_once(answer: httpx.Response) -> None:
+    service = Service(answer)
+    with pytest.raises((Transient, Permanent)):
+        await TyxonQProvider(service.client()).overview()
+    assert len(service.requests) == 1
+
+
+async def test_a_submission_that_gets_no_turn_is_certainly_not_sent() -> None:
+    from metriq_gym.providers.tyxonq import client as module
+    from metriq_gym.providers.tyxonq.device_string import DeviceString
+    from metriq_gym.providers.tyxonq.models import Submission
+
+    service = Service(ok({"id": "x"}))
+    client = service.client(concurrency=1)
+    await client._slots.acquire()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SLOT_SECONDS", 0.01)
+        with pytest.raises(Unavailable, match="not its turn"):
+            await client.submit(Submission(device=DeviceString("d"), source="x", shots=1))
+    assert not service.requests
+    client._slots.release()
+    assert (await client.submit(Submission(device=DeviceString("d"), source="x", shots=1))).id == "x"
+
+
+async def test_no_more_requests_are_sent_than_the_operator_allows() -> None:
+    cloud = Cloud(lambda _: told(state="running"))
+    client = cloud.client(requests_per_second=20)
+    answers = await progress_of(client, {f"t{n}": 1 for n in range(1000)}, 0.5)
+    assert 20 <= len(answers) <= 32  # a bucket of 20, and what flows in within half a second
