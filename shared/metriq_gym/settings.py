@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         default=None, description="Connected qubit pairs of TyxonQ's device, [[0, 1], …]. Unset: all are connected."
     )
     tyxonq_concurrency: int = Field(default=8, ge=1, le=256, description="Requests to TyxonQ at once, per process.")
+    tyxonq_requests_per_second: float | None = Field(
+        default=None, gt=0, le=10_000, description="Most requests to TyxonQ per second, per process. Unset: no limit."
+    )
 
     lease_seconds: float = Field(
         default=30, gt=0, description="How long a crashed worker's job or task stays with it before another takes over."
