@@ -1,50 +1,155 @@
 """The exporter's handler.
 
-Consumes ``job.scored``, ``job.failed`` and ``job.cancelled``; writes the job's record as a JSON file below the
-configured root; publishes ``job.exported`` for a result. A rejected request never was a job, so it has no record.
+Consumes ``job.scored``, ``job.failed`` and ``job.cancelled``; brings the job's record to every target it is wanted at,
+each with its own state and attempts; publishes ``job.exported`` for a result. A rejected request never was a job, so
+it has no record; but a suite may have waited for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
 
 from metriq_gym.bus.port import EXPORTER, Delivery
-from metriq_gym.errors import IllegalTransition
-from metriq_gym.exporters.json_exporter import write_record
-from metriq_gym.exporters.record import make_record
+from metriq_gym.errors import IllegalTransition, NotFound, Permanent, Transient
+from metriq_gym.exporters.targets import Target, is_in_suite, open_target
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored
-from metriq_gym.service import Service
-from metriq_gym.store import Job, JobState
+from metriq_gym.service import Context, Service
+from metriq_gym.store import ExportState, Job, JobState
+from services.exporter.suites import whole_suite
+
+log = structlog.get_logger()
 
 _ABOUT = {message.routing_key: message for message in (JobScored, JobFailed, JobCancelled)}
+_RECORDED = (JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED)
+
+MAX_ATTEMPTS = 100
+"""After so many attempts, about a day, an export is given up; an operator may start over."""
+_LONGEST_PAUSE = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    target: Target
+    slots: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slots", asyncio.Semaphore(self.target.concurrency))
 
 
 class Exporter(Service):
-    """From a result to a file."""
+    """From a result to where it is wanted."""
 
     name = "exporter"
     queue = EXPORTER
     default_port = 8084
     uses_workers = False
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._opened: dict[str, _Open] = {}
+
+    async def start(self) -> None:
+        """Begin to consume, unless a target cannot work as it is configured: better to say so than to fail each job."""
+        for name in self.settings.export_targets:
+            self._open(name)
+        await super().start()
+
     async def handle(self, delivery: Delivery) -> None:
-        """Export one job's record."""
+        """Export one job's record, or a suite's if this was the last of its jobs to end."""
         message = _ABOUT[delivery.routing_key].model_validate_json(delivery.body)
-        job = await self.store.jobs.get(message.job_id)
-        if job.state in (JobState.FAILED, JobState.CANCELLED):
-            await self.store.jobs.set_export(job.id, "json", await self._write(job))
-        elif job.state is JobState.SCORED:
-            job = await self._exported(job, await self._write(job))
-        if job.state is JobState.EXPORTED:
-            await self.bus.publish(JobExported(job_id=job.id))
+        job: Job | None = await self.store.jobs.get(message.job_id)
+        if job is not None and job.state is JobState.REJECTED:
+            job = next(iter(await whole_suite(self.store, job)), None)
+        if job is not None and job.state in _RECORDED:
+            await self._export(job)
 
-    async def _write(self, job: Job) -> str:
-        return str(await asyncio.to_thread(write_record, self.settings.export_root, job.id, make_record(job)))
+    async def _export(self, job: Job) -> None:
+        job = await self.store.exports.want(job.id, self.settings.export_targets)
+        postponed = []
+        for name in sorted(job.exports):
+            if job.exports[name].state is ExportState.PENDING:
+                try:
+                    await self._export_to(name, job)
+                except Transient as error:
+                    # Other targets do not wait for this one; the delivery comes again for what is pending.
+                    postponed.append(f"{name}: {error}")
+        await self._finish(job.id)
+        if postponed:
+            raise Transient("; ".join(postponed))
 
-    async def _exported(self, job: Job, location: str) -> Job:
+    async def _export_to(self, name: str, job: Job) -> None:
+        """Make one attempt if one is due; raises `Transient` if there is to be another."""
         try:
-            return await self.store.jobs.move(
-                job.id, JobState.EXPORTED, service=self.name, fields={"exports": {"json": location}}
-            )
-        except IllegalTransition:
-            return await self.store.jobs.get(job.id)  # another exporter wrote the same file
+            opened = self._open(name)
+        except (NotFound, Permanent) as error:
+            await self._settle([job], name, ExportState.FAILED, error=str(error))
+            return
+        jobs = [job]
+        if opened.target.whole_suites and is_in_suite(job):
+            jobs = await whole_suite(self.store, job)
+            if not jobs:
+                return  # the last of them to end exports them all
+        async with opened.slots:
+            if not await self.store.exports.begin(job.id, name):
+                now = (await self.store.jobs.get(job.id)).exports[name]
+                if now.state is ExportState.PENDING:
+                    raise Transient(f"waits until {now.not_before}: {now.error}")
+                return
+            await self._attempt(opened.target, name, job, jobs)
+
+    async def _attempt(self, target: Target, name: str, job: Job, jobs: Sequence[Job]) -> None:
+        # This delivery's own job comes last: until it is settled, another delivery goes over all of them again.
+        jobs = [*(each for each in jobs if each.id != job.id), job]
+        try:
+            location = await asyncio.to_thread(target.export, jobs)
+        except Permanent as error:
+            log.error("export failed", job_id=job.id, target=name, reason=str(error))
+            await self._settle(jobs, name, ExportState.FAILED, error=str(error))
+        except Transient as error:
+            attempts = (await self.store.jobs.get(job.id)).exports[name].attempts
+            if attempts >= MAX_ATTEMPTS:
+                log.error("export given up", job_id=job.id, target=name, reason=str(error))
+                reason = f"given up after {attempts} attempts: {error}"
+                await self._settle(jobs, name, ExportState.FAILED, error=reason)
+                return
+            pause = max(getattr(error, "retry_after", None) or 0, min(2.0 ** (attempts - 1), _LONGEST_PAUSE))
+            await self.store.exports.settle([job.id], name, ExportState.PENDING, error=str(error), retry_after=pause)
+            raise
+        else:
+            await self._settle(jobs, name, ExportState.DONE, location=location)
+
+    async def _settle(
+        self,
+        jobs: Sequence[Job],
+        name: str,
+        state: ExportState,
+        *,
+        location: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Write down how the export of all these jobs ended; the last one's after the others have moved on."""
+        *others, own = [job.id for job in jobs]
+        await self.store.exports.settle(others, name, state, location=location, error=error)
+        for job_id in others:
+            await self._finish(job_id)
+        await self.store.exports.settle([own], name, state, location=location, error=error)
+
+    async def _finish(self, job_id: str) -> None:
+        """Move a job whose exports have ended, and say so; said twice it does no harm."""
+        job = await self.store.jobs.get(job_id)
+        if job.state is JobState.SCORED and job.is_exported:
+            try:
+                job = await self.store.jobs.move(job_id, JobState.EXPORTED, service=self.name)
+            except IllegalTransition:
+                job = await self.store.jobs.get(job_id)  # another exporter did
+        if job.state is JobState.EXPORTED:
+            await self.bus.publish(JobExported(job_id=job_id))
+
+    def _open(self, name: str) -> _Open:
+        if name not in self._opened:
+            self._opened[name] = _Open(open_target(name, self.settings))
+        return self._opened[name]

@@ -47,7 +47,8 @@ def run(
     if ended.state is not JobState.EXPORTED:
         _die(_why(ended))
     typer.echo(json.dumps(make_record(ended), indent=2))
-    typer.echo(f"saved to {ended.exports['json']}", err=True)
+    for export in ended.exports.values():
+        typer.echo(f"saved to {export.location}" if export.location else f"not exported: {export.error}", err=True)
 
 
 @job.command()
@@ -110,6 +111,9 @@ def _warn(ended: Job) -> None:
 
 
 def _why(ended: Job) -> str:
+    if ended.is_stuck:
+        failed = "\n".join(f"  {target}: {export.error}" for target, export in ended.exports.items())
+        return f"job {ended.id} has a result that could not be exported (mgym job view {ended.id}):\n{failed}"
     if ended.failure is None:
         return f"job {ended.id} was {ended.state}"
     lines = [f"  {each['path']}: {each['message']}" for each in ended.failure.problems] or [f"  {ended.failure.reason}"]

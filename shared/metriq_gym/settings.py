@@ -20,8 +20,19 @@ def _from_json(value: Any) -> Any:
     return (json.loads(value) if value.strip() else None) if isinstance(value, str) else value
 
 
+def _split(value: Any) -> Any:
+    """Read a list that came as text: JSON, or words between commas."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.lstrip().startswith("[") else [word.strip() for word in value.split(",") if word]
+
+
 Qubit = Annotated[int, Field(ge=0)]
 CouplingMap = Annotated[tuple[tuple[Qubit, Qubit], ...] | None, NoDecode, BeforeValidator(_from_json)]
+
+Targets = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+Repo = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+Repos = Annotated[tuple[Repo, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 
 
 class Settings(BaseSettings):
@@ -41,6 +52,25 @@ class Settings(BaseSettings):
     )
     export_dir: Path | None = Field(
         default=None, description="Root below which result files are written. Unset: `results` in METRIQ_DATA_DIR."
+    )
+
+    export_targets: Targets = Field(
+        default=("json",), description="Where the record of every job goes, between commas: `json`, `github`."
+    )
+    github_token: SecretStr | None = Field(default=None, description="Token that opens pull requests on GitHub.")
+    github_api_url: str = Field(default="https://api.github.com", description="Where GitHub's REST API is.")
+    github_repos: Repos = Field(
+        default=("unitaryfoundation/metriq-data",),
+        description="Repositories that may get pull requests, between commas; services use the first.",
+    )
+    github_base_branch: str = Field(
+        default="main", min_length=1, description="Branch that the exporter's pull requests are for."
+    )
+    github_directory: str = Field(
+        default="", description="Folder of the repository that uploads go to. Empty: its root."
+    )
+    github_pause_seconds: float = Field(
+        default=1, ge=0, description="Pause between two changes at GitHub, which limits their rate."
     )
 
     prefetch: int = Field(default=16, ge=1, le=1000, description="Messages a service handles at once.")
@@ -135,9 +165,15 @@ def table() -> str:
     """Return the settings as a Markdown table."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default_factory or field.default is None else f"`{field.default}`"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+        rows.append(f"| `{PREFIX}{name.upper()}` | {_shown(field)} | {field.description} |")
     return "\n".join(rows)
+
+
+def _shown(field: FieldInfo) -> str:
+    """Return a default as one would write it in the environment."""
+    if field.default_factory or field.default in (None, ""):
+        return ""
+    return f"`{','.join(field.default) if isinstance(field.default, tuple) else field.default}`"
 
 
 if __name__ == "__main__":

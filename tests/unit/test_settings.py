@@ -31,7 +31,7 @@ def test_the_variable_itself_comes_before_the_file(monkeypatch: pytest.MonkeyPat
 
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AMQP_URL", "MONGO_URL", "TYXONQ_TOKEN"):
+    for name in ("AMQP_URL", "MONGO_URL", "TYXONQ_TOKEN", "GITHUB_TOKEN"):
         monkeypatch.setenv(PREFIX + name, "hunter2hunter2")
     settings = Settings()
     assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
@@ -40,6 +40,19 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_value_out_of_bounds_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRIQ_PREFETCH", "0")
     with pytest.raises(ValidationError, match="prefetch"):
+        Settings()
+
+
+def test_a_list_is_words_between_commas_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("me/data, you/data", '["me/data", "you/data"]'):
+        monkeypatch.setenv("METRIQ_GITHUB_REPOS", text)
+        assert Settings().github_repos == ("me/data", "you/data")
+
+
+@pytest.mark.parametrize("repo", ["", "data", "me/", "/data", "me/data/x", "me/..", "https://github.com/me/data"])
+def test_what_is_no_repository_is_refused(monkeypatch: pytest.MonkeyPatch, repo: str) -> None:
+    monkeypatch.setenv("METRIQ_GITHUB_REPOS", repo)
+    with pytest.raises(ValidationError, match="github_repos"):
         Settings()
 
 

@@ -1,34 +1,66 @@
-"""One JSON file per job, below a root folder and written so that a reader never sees half of one."""
+"""One JSON file per job, written so that a reader never sees half of one."""
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from metriq_gym.errors import Permanent, Transient
+from metriq_gym.exporters.record import GymJob, Result, make_record
+from metriq_gym.exporters.upload_path import encode
+from metriq_gym.store import Job
+
+_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 
 
-def write_record(root: Path, job_id: str, record: Mapping[str, Any]) -> Path:
-    """Write a job's record to ``<root>/<job id>.json`` and return the path. Writing it again changes nothing.
+class JSONExporter:
+    """Exports a job's record to a file.
 
-    A job id has no character with a meaning in paths (see `messages.JobId`), so the file is always below `root`.
+    Parameters
+    ----------
+    job:
+        A job that has ended.
+    result:
+        Its result; the job's own unless given. A job that failed has none: the record says what happened.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    target = root / f"{job_id}.json"
-    if target.parent != root:
-        raise ValueError(f"{job_id!r} is not a file name")
-    # A file of the same folder is renamed over the target, which is atomic, once all of it is on disk.
-    with tempfile.NamedTemporaryFile("w", dir=root, prefix=".", delete=False, encoding="utf-8") as file:
+
+    def __init__(self, job: Job | GymJob, result: Result | None = None) -> None:
+        self._record = make_record(job, result)
+
+    def export(self, output_path: str | os.PathLike[str]) -> Path:
+        """Write the record to `output_path`, replacing what is there, and return the path.
+
+        Raises `Permanent` when the path cannot be written, `Transient` when it may be later (a full disk).
+        """
+        path = Path(output_path)
         try:
-            json.dump(record, file, indent=2, allow_nan=False)
-            file.write("\n")
+            _replace(path, encode(self._record))
+        except OSError as error:
+            problem = f"cannot write {path}: {error.strerror or error}"
+            raise (Transient if error.errno in _MAY_PASS else Permanent)(problem) from error
+        return path
+
+
+def record_path(root: Path, job_id: str) -> Path:
+    """Return ``<root>/<job id>.json``; raises `Permanent` for an id with which that is not a file of `root`."""
+    path = root / f"{job_id}.json"
+    if path.parent != root or "\0" in job_id:
+        raise Permanent(f"the id {job_id!r} is not a file name")
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A file of the same folder is renamed over the target, which is atomic, once all of it is on disk.
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        try:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), 0o644)
-            os.replace(file.name, target)
+            os.replace(file.name, path)
         except BaseException:
             os.unlink(file.name)
             raise
-    return target

@@ -1,50 +1,130 @@
-"""The exported record: what the Metriq dataset keeps of a job."""
+"""The exported record: what the Metriq dataset keeps of a job, its result or the outcome of a failed attempt."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
 
-from metriq_gym.store import Job, JobState
+from metriq_gym.benchmarks.benchmark import BenchmarkResult
+from metriq_gym.errors import Permanent
+from metriq_gym.store import Failure, Job, JobState
+
+Record = dict[str, Any]
 
 
-def make_record(job: Job) -> dict[str, Any]:
-    """Return the record of a job that has ended, with its result or with the outcome of a failed attempt."""
+class GymJob(Protocol):
+    """What a record needs of a `MetriqGymJob`.
+
+    Used as well where the job has them: ``suite_id``, ``suite_name``, ``platform``, ``circuit_metadata``,
+    ``runtime_seconds``, ``result_data`` and ``failure``.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def job_type(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def provider_name(self) -> str: ...
+    @property
+    def device_name(self) -> str: ...
+    @property
+    def dispatch_time(self) -> str | datetime: ...
+    @property
+    def app_version(self) -> str | None: ...
+
+
+Result = BenchmarkResult | Mapping[str, Any]
+"""A result, or its record: metric → value."""
+
+
+def make_record(job: Job | GymJob, result: Result | None = None) -> Record:
+    """Return the record of a job that has ended; `result` is the job's own unless it is given.
+
+    Raises `Permanent` when there is nothing to record: the job has not ended, or never was one.
+    """
+    results = result.record() if isinstance(result, BenchmarkResult) else result
+    return _of_document(job, results) if isinstance(job, Job) else _of_gym_job(job, results)
+
+
+def _of_document(job: Job, results: Mapping[str, Any] | None) -> Record:
+    results = job.result if results is None else results
     at = job.dispatch_time or job.created_at
-    record: dict[str, Any] = {
+    platform = {"provider": job.provider, "device": job.device, "device_metadata": job.device_metadata}
+    circuits = {
+        "input_two_qubit_gate_counts": job.input_two_qubit_gate_counts,
+        "transpiled_two_qubit_gate_counts": job.transpiled_two_qubit_gate_counts,
+    }
+    return {
         "app_version": job.app_version,
         "timestamp": at.isoformat(),
         "suite_id": job.suite_id,
         "job_type": job.benchmark_name,
-        "results": job.result,
+        "results": results,
+        **_known(job.runtime_seconds, job.suite_id, job.suite_name),
+        "platform": platform,
+        "circuit_metadata": circuits,
+        "params": job.config,
+        **({} if results is not None else _outcome_of(job)),
     }
-    if job.runtime_seconds is not None:
-        record["runtime_seconds"] = job.runtime_seconds
-    if job.suite_id is not None and job.suite_name is not None:
-        record["suite"] = {"id": job.suite_id, "name": job.suite_name}
-    record["platform"] = {
-        "provider": job.provider,
-        "device": job.device,
-        "device_metadata": job.device_metadata,
-    }
-    record["circuit_metadata"] = {
-        "input_two_qubit_gate_counts": job.input_two_qubit_gate_counts,
-        "transpiled_two_qubit_gate_counts": job.transpiled_two_qubit_gate_counts,
-    }
-    record["params"] = job.config
-    if job.result is None:
-        record |= _outcome(job)
-    return record
 
 
-def _outcome(job: Job) -> dict[str, Any]:
-    if job.failure is None:
-        reason = "cancelled" if job.state is JobState.CANCELLED else f"no result: the job is {job.state}"
-        detail = {"reason": reason, "error_message": reason, "source": "poll"}
+def _of_gym_job(job: GymJob, results: Mapping[str, Any] | None) -> Record:
+    def known(name: str) -> Any:
+        return getattr(job, name, None)
+
+    results = known("result_data") if results is None else results
+    failure: Failure | None = known("failure")
+    if results is None and failure is None:
+        raise Permanent(f"job {job.id} has no result yet")
+    at = job.dispatch_time
+    at = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return {
+        "app_version": job.app_version,
+        "timestamp": at.isoformat(),
+        "suite_id": known("suite_id"),
+        "job_type": str(job.job_type),
+        "results": results,
+        **_known(known("runtime_seconds"), known("suite_id"), known("suite_name")),
+        "platform": {
+            "device_metadata": {},
+            **(known("platform") or {}),
+            "provider": job.provider_name,
+            "device": job.device_name,
+        },
+        "circuit_metadata": known("circuit_metadata") or {},
+        "params": {"benchmark_name": str(job.job_type), **job.params},
+        **(_outcome(failure) if results is None and failure is not None else {}),
+    }
+
+
+def _known(runtime_seconds: float | None, suite_id: str | None, suite_name: str | None) -> Record:
+    runtime = {} if runtime_seconds is None else {"runtime_seconds": runtime_seconds}
+    in_suite = suite_id is not None and suite_name is not None
+    return runtime | ({"suite": {"id": suite_id, "name": suite_name}} if in_suite else {})
+
+
+def _outcome_of(job: Job) -> Record:
+    if job.state is JobState.FAILED and job.failure is not None:
+        return _outcome(job.failure)
+    if job.state is JobState.CANCELLED:
+        source = "dispatch" if job.dispatch_time is None else "poll"
+        detail = {"reason": "cancelled", "error_message": "the job was cancelled", "source": source}
         return {"outcome": "error", "outcome_detail": detail}
-    failure = job.failure
-    detail = {
-        "reason": failure.reason.splitlines()[0] if failure.reason else failure.outcome,
-        "error_message": failure.reason,
-        "source": "dispatch" if failure.source == "dispatch" else "poll",
+    if job.state is JobState.REJECTED:
+        raise Permanent(f"request {job.id} was rejected; only a job that was tried has a record")
+    raise Permanent(f"job {job.id} is {job.state}; it has a record once it has ended")
+
+
+def _outcome(failure: Failure) -> Record:
+    first_line = next((line for line in failure.reason.splitlines() if line.strip()), failure.outcome)
+    return {
+        "outcome": "unsupported" if failure.outcome == "unsupported" else "error",
+        "outcome_detail": {
+            "reason": first_line,
+            "error_message": failure.reason,
+            "source": "dispatch" if failure.source == "dispatch" else "poll",
+        },
     }
-    return {"outcome": "unsupported" if failure.outcome == "unsupported" else "error", "outcome_detail": detail}

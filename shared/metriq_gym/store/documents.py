@@ -82,6 +82,31 @@ class Failure(_Document):
     """For a rejected request: every error found, as ``{path, message}`` with a JSON path."""
 
 
+class ExportState(StrEnum):
+    """How far the export of a job's record to one target is."""
+
+    PENDING = "pending"
+    """To be tried, or tried again, or waiting for the rest of its suite."""
+    DONE = "done"
+    FAILED = "failed"
+    """Given up; `metriq_gym.exporters.retry` starts over."""
+
+
+class Export(_Document):
+    """The export of a job's record to one target."""
+
+    state: ExportState
+    attempts: int = 0
+    location: str | None = None
+    """Where the record is: a path, or a pull request's address."""
+    error: str | None = None
+    """Why the last attempt did not succeed."""
+    at: datetime
+    """When this was written."""
+    not_before: datetime | None = None
+    """When the next attempt may be made."""
+
+
 class Transition(_Document):
     """One line of a job's history."""
 
@@ -136,11 +161,23 @@ class Job(_Document):
     result: dict[str, Any] | None = None
     runtime_seconds: float | None = None
     failure: Failure | None = None
-    exports: dict[str, str] = {}
-    """Exporter → where the record went."""
+    exports: dict[str, Export] = {}
+    """Target → how its export is getting on."""
     imported: str | None = None
     """Of a job that no service ran: its record as JSON, as a client added or imported it."""
     history: list[Transition] = []
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether every target's export has ended, and at least one well: then a scored job is `exported`."""
+        states = {export.state for export in self.exports.values()}
+        return ExportState.DONE in states and ExportState.PENDING not in states
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether there is a result that could be exported nowhere: it stays `scored` until an export is retried."""
+        states = {export.state for export in self.exports.values()}
+        return self.state is JobState.SCORED and states == {ExportState.FAILED}
 
 
 class Task(_Document):

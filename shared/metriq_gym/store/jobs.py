@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -15,6 +15,10 @@ from metriq_gym.store.mongo import Stage, from_now, literal, translated
 
 def _entry(state: JobState, service: str, cause: str) -> Stage:
     return {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": cause}}
+
+
+def _has_ended(job: Job) -> bool:
+    return job.state in TERMINAL or job.is_stuck
 
 
 class Jobs:
@@ -151,11 +155,6 @@ class Jobs:
         raise IllegalTransition(f"job {job_id} cannot move from {job.state} to {target}")
 
     @translated
-    async def set_export(self, job_id: str, exporter: str, location: str) -> None:
-        """Remember where an exporter put the job's record."""
-        await self._jobs.update_one({"_id": job_id}, [{"$set": {f"exports.{exporter}": {"$literal": location}}}])
-
-    @translated
     async def get(self, job_id: str) -> Job:
         """Return a job; raises `NotFound`."""
         found = await self._jobs.find_one({"_id": job_id})
@@ -199,8 +198,8 @@ class Jobs:
         )
         return jobs
 
-    async def watch(self, job_id: str) -> AsyncIterator[Job]:
-        """Yield the job, once it exists, whenever it changes, until it is in a terminal state."""
+    async def watch(self, job_id: str, *, until: Callable[[Job], bool] = _has_ended) -> AsyncIterator[Job]:
+        """Yield the job, once it exists, whenever it changes, until it is as wanted: where it stays by itself."""
         only_this = [{"$match": {"documentKey._id": job_id}}]
         stream = self._jobs.watch(only_this, full_document="updateLookup")
         if hasattr(stream, "__await__"):  # PyMongo's own asynchronous client
@@ -212,6 +211,6 @@ class Jobs:
                 if document is not None:
                     job = Job.model_validate(document)
                     yield job
-                    if job.state in TERMINAL:
+                    if until(job):
                         return
                 document = (await stream.next()).get("fullDocument")

@@ -7,6 +7,7 @@ from typing import Any, Self
 from metriq_gym.errors import Transient
 from metriq_gym.store.catalogue import Catalogue
 from metriq_gym.store.changes import Changes
+from metriq_gym.store.exports import Exports
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.listings import Listings
 from metriq_gym.store.mongo import connect, translated
@@ -29,6 +30,7 @@ class Store:
         self._client = client
         self._database = client[database]
         self.jobs = Jobs(self._database.jobs)
+        self.exports = Exports(self._database.jobs)
         self.tasks = Tasks(self._database.tasks)
         self.listings = Listings(self._database.listings)
         self.catalogue = Catalogue(self._database.jobs, self._database.tasks)

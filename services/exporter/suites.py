@@ -1,0 +1,25 @@
+"""When a suite has ended: the records of its jobs may wait for each other, and the last one takes all along."""
+
+from __future__ import annotations
+
+from metriq_gym.errors import NotFound
+from metriq_gym.exporters.targets import is_in_suite
+from metriq_gym.store import TERMINAL, Job, JobState, Store
+
+_ENDED = TERMINAL | {JobState.SCORED}
+
+
+async def whole_suite(store: Store, job: Job) -> list[Job]:
+    """Return all jobs with a record of the suite that `job` is in, or none while one of the suite has not ended."""
+    if job.suite_id is None:
+        return []
+    try:
+        known = await store.jobs.suite(job.suite_id)
+    except NotFound:
+        return []
+    # A suite's request that was rejected is kept under the suite's own id, and is none of its jobs.
+    members = [each for each in known if each.id != job.suite_id]
+    requested = max((each.suite_size or 0 for each in members), default=0)
+    if len(members) < requested or any(each.state not in _ENDED for each in members):
+        return []
+    return [each for each in members if each.state is not JobState.REJECTED and is_in_suite(each)]

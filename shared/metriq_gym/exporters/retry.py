@@ -1,0 +1,49 @@
+"""Exporting one job to one target once more, or to a target that it was not exported to before."""
+
+from __future__ import annotations
+
+from metriq_gym.bus.port import Bus
+from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.exporters.targets import TARGETS
+from metriq_gym.messages import JobCancelled, JobFailed, JobScored, Message
+from metriq_gym.store import Export, ExportState, Job, JobState, Store
+
+
+async def retry_export(store: Store, bus: Bus, job_id: str, target: str) -> None:
+    """Ask the exporter to bring the job's record to `target`; what is done there stays as it is.
+
+    For a job of a suite, a target that takes whole suites gets all of it.
+
+    Raises
+    ------
+    NotFound
+        When there is no such job or target.
+    Permanent
+        When the job has no record: it has not ended, or was rejected.
+    """
+    if target not in TARGETS:
+        raise NotFound(f"records cannot be exported to {target!r}; there are: {', '.join(TARGETS)}")
+    message = _message(await store.jobs.get(job_id))
+    await store.exports.again(job_id, target)
+    await bus.publish(message)
+
+
+async def export_ended(store: Store, job_id: str, target: str) -> Export:
+    """Return the job's export to `target` once it has ended, well or not; raises `NotFound` if none is wanted."""
+    job = await store.jobs.get(job_id)
+    if target not in job.exports:
+        raise NotFound(f"job {job_id} is not exported to {target!r}")
+    changes = store.jobs.watch(job_id, until=lambda job: job.exports[target].state is not ExportState.PENDING)
+    return [job.exports[target] async for job in changes][-1]
+
+
+def _message(job: Job) -> Message:
+    match job.state:
+        case JobState.SCORED | JobState.EXPORTED:
+            return JobScored(job_id=job.id)
+        case JobState.FAILED if job.failure is not None:
+            return JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason)
+        case JobState.CANCELLED:
+            return JobCancelled(job_id=job.id)
+        case _:
+            raise Permanent(f"job {job.id} is {job.state}; only one that has ended, and was not rejected, has a record")

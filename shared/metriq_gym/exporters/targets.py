@@ -1,0 +1,87 @@
+"""The places that the exporter service brings records to, by the name an operator or a job calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from metriq_gym.errors import NotFound
+from metriq_gym.exporters.record import make_record
+from metriq_gym.settings import Settings
+from metriq_gym.store import Job
+
+
+class Target(Protocol):
+    """A place for records."""
+
+    concurrency: int
+    """How many exports may go on at once in a process."""
+    whole_suites: bool
+    """Whether the jobs of a suite are exported together, once all of them have ended."""
+
+    def export(self, jobs: Sequence[Job]) -> str:
+        """Bring the records of jobs that have ended to the target and say where they are; again, it changes nothing.
+
+        Called in a thread. Raises `Permanent` or `Transient`; the latter may carry ``retry_after`` in seconds.
+        """
+
+
+class JSONFiles:
+    """One file per job in the configured folder."""
+
+    concurrency = 8
+    whole_suites = False
+
+    def __init__(self, settings: Settings) -> None:
+        self._root = settings.export_root
+
+    def export(self, jobs: Sequence[Job]) -> str:
+        """Write the file of one job."""
+        from metriq_gym.exporters.json_exporter import JSONExporter, record_path
+
+        (job,) = jobs
+        return str(JSONExporter(job).export(record_path(self._root, job.id)))
+
+
+class GitHubPullRequests:
+    """One pull request per job, or per suite, to the first of the allowed repositories."""
+
+    concurrency = 1
+    whole_suites = True
+
+    def __init__(self, settings: Settings) -> None:
+        from metriq_gym.exporters.github_pr_exporter import connect
+
+        self._settings = settings
+        self._github = connect(settings)
+
+    def export(self, jobs: Sequence[Job]) -> str:
+        """Open the pull request, or find it."""
+        from metriq_gym.exporters.pull_request import compose
+
+        first, settings = jobs[0], self._settings
+        in_suite = is_in_suite(first)
+        wanted = compose(
+            [make_record(job) for job in sorted(jobs, key=lambda job: job.id)],
+            str(first.suite_id) if in_suite else first.id,
+            repo=settings.github_repos[0],
+            base_branch=settings.github_base_branch,
+            directory=settings.github_directory,
+            suite=(first.suite_name or first.suite_id) if in_suite else None,
+        )
+        return self._github.ensure(wanted)
+
+
+TARGETS: Mapping[str, Callable[[Settings], Target]] = {"json": JSONFiles, "github": GitHubPullRequests}
+
+
+def open_target(name: str, settings: Settings) -> Target:
+    """Return a target; raises `NotFound` for a name that none has, `Permanent` for settings it cannot work with."""
+    if name not in TARGETS:
+        raise NotFound(f"records cannot be exported to {name!r}; there are: {', '.join(TARGETS)}")
+    return TARGETS[name](settings)
+
+
+def is_in_suite(job: Job) -> bool:
+    """Whether the job belongs to a suite whose end can be told: without its size, each job is exported by itself."""
+    return job.suite_id is not None and job.suite_size is not None

@@ -1,0 +1,78 @@
+"""Every query on the exports of a job, which are kept in its document: one entry per target."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pymongo import ReturnDocument
+
+from metriq_gym.errors import NotFound
+from metriq_gym.store.documents import ExportState, Job
+from metriq_gym.store.mongo import Stage, from_now, translated
+
+_NEW: Stage = {"state": ExportState.PENDING, "attempts": 0, "location": None, "error": None, "at": "$$NOW"}
+
+
+class Exports:
+    """The field ``exports`` of the ``jobs`` collection. The name of a target has no dot or dollar sign."""
+
+    def __init__(self, jobs: Any) -> None:
+        self._jobs = jobs
+
+    @translated
+    async def want(self, job_id: str, targets: Collection[str]) -> Job:
+        """Add the targets that the job does not have yet, and return it; raises `NotFound`."""
+        wanted = dict.fromkeys(targets, _NEW)
+        return await self._change(job_id, {"$set": {"exports": {"$mergeObjects": [wanted, "$exports"]}}})
+
+    @translated
+    async def again(self, job_id: str, target: str) -> Job:
+        """Let the job's export to `target` begin anew at once, unless it is done, and return it; raises `NotFound`."""
+        return await self._change(job_id, {"$set": {f"exports.{target}": _unless_done(target, _NEW)}})
+
+    @translated
+    async def begin(self, job_id: str, target: str) -> bool:
+        """Count an attempt and return true, if the export is pending and its next attempt is due."""
+        not_before = {"$ifNull": [f"$exports.{target}.not_before", "$$NOW"]}
+        is_due = {f"exports.{target}.state": ExportState.PENDING, "$expr": {"$lte": [not_before, "$$NOW"]}}
+        begun = await self._jobs.update_one({"_id": job_id} | is_due, {"$inc": {f"exports.{target}.attempts": 1}})
+        return bool(begun.matched_count)
+
+    @translated
+    async def settle(
+        self,
+        job_ids: Collection[str],
+        target: str,
+        state: ExportState,
+        *,
+        location: str | None = None,
+        error: str | None = None,
+        retry_after: float = 0,
+    ) -> None:
+        """Write down how an attempt ended; for a pending export, `retry_after` seconds pass before the next.
+
+        What is done stays done: a late loser among two exporters changes nothing.
+        """
+        entry = f"$exports.{target}"
+        ended: Stage = {
+            "state": state,
+            "attempts": {"$max": [1, f"{entry}.attempts"]},
+            "location": {"$literal": location},
+            "error": {"$literal": error},
+            "at": "$$NOW",
+            "not_before": from_now(retry_after) if state is ExportState.PENDING else None,
+        }
+        change = {"$set": {f"exports.{target}": _unless_done(target, ended)}}
+        await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, [change])
+
+    async def _change(self, job_id: str, stage: Stage) -> Job:
+        after = ReturnDocument.AFTER
+        found = await self._jobs.find_one_and_update({"_id": job_id}, [stage], return_document=after)
+        if found is None:
+            raise NotFound(f"there is no job {job_id}")
+        return Job.model_validate(found)
+
+
+def _unless_done(target: str, change: Stage) -> Stage:
+    return {"$cond": [{"$eq": [f"$exports.{target}.state", ExportState.DONE]}, f"$exports.{target}", change]}

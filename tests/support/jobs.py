@@ -1,0 +1,40 @@
+"""Jobs that have ended, for tests of what becomes of them afterwards."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from metriq_gym.store import Failure, Job, JobState
+
+AT = datetime(2026, 11, 20, 12, 34, 56, tzinfo=UTC)
+
+
+def ended_job(job_id: str = "wit-1", **changes: Any) -> Job:
+    """A scored WIT job on a device of TyxonQ's."""
+    fields: dict[str, Any] = {
+        "state": JobState.SCORED,
+        "benchmark_name": "WIT",
+        "provider": "tyxonq",
+        "device": "homebrew_s2",
+        "config": {"benchmark_name": "WIT", "num_qubits": 7, "shots": 8192},
+        "app_version": "0.3.1",
+        "created_at": datetime(2026, 11, 20, 12, 0, tzinfo=UTC),
+        "updated_at": AT,
+        "dispatch_time": AT,
+        "device_metadata": {"num_qubits": 13, "simulator": False},
+        "input_two_qubit_gate_counts": [24],
+        "transpiled_two_qubit_gate_counts": [40],
+        "result": {"expectation_value": SCORE, "score": SCORE},
+        "runtime_seconds": 1.2,
+    }
+    return Job.model_validate({"_id": job_id} | fields | changes)
+
+
+SCORE = {"value": 0.99, "uncertainty": 0.001}
+
+
+def failed_job(job_id: str = "wit-1", *, outcome: str = "error", reason: str = "it broke", **changes: Any) -> Job:
+    """A job that ended without a result."""
+    failure = Failure.model_validate({"outcome": outcome, "reason": reason, "source": "poll"} | changes.pop("of", {}))
+    return ended_job(job_id, **({"state": JobState.FAILED, "result": None, "failure": failure} | changes))
