@@ -1,4 +1,8 @@
-"""Using the system from Python: open a runtime, publish requests, follow jobs.
+"""Using the system from Python, asynchronously: publish requests, follow jobs and suites, wait for their end.
+
+>>> async with connect() as client:
+...     job_id = await client.dispatch({"benchmark_name": "WIT"}, "local", "aer_simulator")
+...     job = await client.wait(job_id)
 
 With servers configured (METRIQ_AMQP_URL and METRIQ_MONGO_URL) the running services do the work; without, the
 embedded runtime does, for as long as it is open.
@@ -6,20 +10,244 @@ embedded runtime does, for as long as it is open.
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import Any, TypeVar
+from uuid import uuid4
 
-from metriq_gym.errors import MetriqGymError
+from pydantic import ValidationError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from metriq_gym.bus.port import Bus
+from metriq_gym.errors import (
+    InvalidRequest,
+    MetriqGymError,
+    Permanent,
+    Problem,
+    Transient,
+    Unsupported,
+)
+from metriq_gym.messages import JobCancelRequested, JobRequested, Message, SuiteRequested
+from metriq_gym.problems import from_pydantic
 from metriq_gym.service import Context, connected
 from metriq_gym.settings import Settings
+from metriq_gym.store import TERMINAL, Job, JobState, Store
+from metriq_gym.store.private_mongod import private_mongod
+from metriq_gym.suite_progress import SuiteProgress, summarise
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+CONNECT_SECONDS = 20.0
+"""How long servers may take to answer before they are said to be away."""
+PUBLISH_SECONDS = 60.0
+"""For how long a request whose confirmation did not come is published again; it has one id, so it runs once."""
 
 
-def open_runtime(settings: Settings) -> AbstractAsyncContextManager[Context]:
-    """Return the configured servers' runtime, or the embedded one when no server is configured."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is."""
+
+    job: Job
+    tasks_done: int
+
+
+class Client:
+    """Publishes with confirmation, and follows by the store's change streams."""
+
+    def __init__(self, store: Store, bus: Bus) -> None:
+        self.store = store
+        self.bus = bus
+
+    async def dispatch(
+        self,
+        config: Mapping[str, Any],
+        provider: str,
+        device: str,
+        *,
+        job_id: str | None = None,
+        prior: int | None = None,
+        remarks: str | None = None,
+        group: str | None = None,
+    ) -> str:
+        """Request a job and return its id once the queue has safely taken the request.
+
+        Asking again for the same `job_id` runs nothing twice. What is wrong with the request shows in the job, whose
+        state is `rejected` then; an id or a name that no message can carry raises `InvalidRequest`.
+        """
+        request = _checked(
+            JobRequested,
+            job_id=job_id or uuid4().hex,
+            provider=provider,
+            device=device,
+            config=dict(config),
+            prior=prior,
+            remarks=remarks,
+            group=group,
+        )
+        await self._publish(request)
+        return str(request.job_id)
+
+    async def dispatch_suite(
+        self,
+        suite: Mapping[str, Any],
+        provider: str,
+        device: str,
+        *,
+        components: Sequence[str] = (),
+        all: bool = False,  # noqa: A002  (what the request calls it)
+        suite_id: str | None = None,
+    ) -> str:
+        """Request the jobs of a suite's document and return the suite's id once the queue has taken the request."""
+        request = _checked(
+            SuiteRequested,
+            suite_id=suite_id or uuid4().hex,
+            provider=provider,
+            device=device,
+            suite=dict(suite),
+            components=list(components),
+            all=all,
+        )
+        await self._publish(request)
+        return str(request.suite_id)
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask for a job to be cancelled."""
+        await self._publish(JobCancelRequested(job_id=job_id))
+
+    async def progress(self, job_id: str) -> AsyncIterator[Progress]:
+        """Yield how far a job is, each time that has changed, once it exists and until its state is terminal."""
+        async for job, done in _reopened(lambda: self.store.changes.job(job_id)):
+            yield Progress(job, done)
+            if job.state in TERMINAL:
+                return
+
+    async def suite_progress(self, suite_id: str) -> AsyncIterator[tuple[SuiteProgress, list[Job]]]:
+        """Yield how far a suite is and its jobs so far, each time one has changed, until all have ended."""
+        async for jobs in _reopened(lambda: self.store.changes.suite(suite_id)):
+            progress = summarise(jobs)
+            yield progress, jobs
+            if jobs and progress.done:
+                return
+
+    async def changes(self) -> AsyncIterator[Job]:
+        """Yield each job that changes, for ever."""
+        async for job in _reopened(self.store.changes.all):
+            yield job
+
+    async def wait(self, job_id: str, until: Callable[[Job], bool] = lambda job: job.state in TERMINAL) -> Job:
+        """Return the job once its state is terminal, or as soon as `until` says so."""
+        async for progress in self.progress(job_id):
+            if until(progress.job):
+                break
+        return progress.job
+
+    async def wait_suite(self, suite_id: str) -> list[Job]:
+        """Return the jobs of a suite once all have ended."""
+        return [jobs async for _, jobs in self.suite_progress(suite_id)][-1]
+
+    async def _publish(self, message: Message) -> None:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Transient),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            stop=stop_after_delay(PUBLISH_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                await self.bus.publish(message)
+
+
+async def _reopened(open_stream: Callable[[], AsyncIterator[T]]) -> AsyncIterator[T]:
+    """Yield from a stream that is opened anew when the store is away for a while."""
+    while True:
+        try:
+            async for each in open_stream():
+                yield each
+            return
+        except Transient:
+            await asyncio.sleep(1)
+
+
+def _checked(kind: type[M], **fields: Any) -> M:
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        raise InvalidRequest(from_pydantic(error)) from None
+
+
+def failure_of(job: Job) -> MetriqGymError | None:
+    """Return why a job has no result, as the error that stands for it; None if it has one or has not ended."""
+    if job.state is JobState.CANCELLED:
+        return Permanent(f"job {job.id} was cancelled")
+    if job.failure is None:
+        return None
+    match job.failure.outcome:
+        case "rejected":
+            return InvalidRequest([Problem(each["path"], each["message"]) for each in job.failure.problems])
+        case "unsupported":
+            return Unsupported(job.failure.reason)
+    return Permanent(job.failure.reason)
+
+
+@asynccontextmanager
+async def connect(settings: Settings | None = None) -> AsyncIterator[Client]:
+    """Yield a client of the configured servers, or of an embedded runtime that runs meanwhile."""
+    async with open_runtime(settings or Settings()) as runtime:
+        yield Client(runtime.store, runtime.bus)
+
+
+def embedded(settings: Settings) -> bool:
+    """Whether no server is configured; raises `MetriqGymError` when one of two is."""
     if (settings.amqp_url is None) != (settings.mongo_url is None):
         raise MetriqGymError("set both METRIQ_AMQP_URL and METRIQ_MONGO_URL, or neither for the embedded runtime")
-    if settings.amqp_url is not None:
-        return connected(settings, "mgym")
-    (entry,) = entry_points(group="metriq_gym.runtimes", name="embedded")
-    runtime: AbstractAsyncContextManager[Context] = entry.load()(settings)
+    return settings.amqp_url is None
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncIterator[Context]:
+    """Open the configured servers' runtime, or the embedded one when no server is configured.
+
+    Raises `Transient` when the servers do not answer.
+    """
+    manager = _embedded_runtime(settings) if embedded(settings) else _patient(connected(settings, "mgym"))
+    async with manager as context:
+        yield context
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open the store alone, where nothing is to be run: no queue, no services, no workers."""
+    if embedded(settings):
+        async with private_mongod(settings.data_dir / "mongod") as url, Store.at(url, settings.mongo_database) as store:
+            yield store
+    else:
+        assert settings.mongo_url is not None  # noqa: S101  (`embedded` has looked)
+        async with Store.at(settings.mongo_url.get_secret_value(), settings.mongo_database) as store:
+            yield store
+
+
+def _embedded_runtime(settings: Settings) -> AbstractAsyncContextManager[Context]:
+    found = list(entry_points(group="metriq_gym.runtimes", name="embedded"))
+    if not found:
+        raise MetriqGymError("the embedded runtime is not installed: pip install 'metriq-gym-services[embedded]'")
+    runtime: AbstractAsyncContextManager[Context] = found[0].load()(settings)
     return runtime
+
+
+@asynccontextmanager
+async def _patient(manager: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """Enter a context that waits for its servers as long as it takes, but not for longer than a person would."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            opened = await manager.__aenter__()
+    except TimeoutError:
+        raise Transient(
+            f"no answer from the servers in {CONNECT_SECONDS:g} s; `mgym doctor` says which one is away"
+        ) from None
+    try:
+        yield opened
+    finally:
+        await manager.__aexit__(None, None, None)

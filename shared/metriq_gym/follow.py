@@ -1,70 +1,93 @@
-"""Run one job and show on standard error how it gets on: live on a terminal, a line a stage elsewhere."""
+"""Showing on standard error how a job or a suite gets on: live on a terminal, a line a stage elsewhere."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import time
-from collections.abc import Mapping
-from typing import Any, Self
-from uuid import uuid4
+from collections.abc import Callable
+from typing import Self
 
 from rich.console import Console
 from rich.status import Status
 
-from metriq_gym import logs
-from metriq_gym.client import open_runtime
-from metriq_gym.messages import JobRequested
-from metriq_gym.settings import Settings
-from metriq_gym.store import Job, JobState, Store, TaskState
+from metriq_gym.client import Client
+from metriq_gym.store import TERMINAL, Job, JobState
+from metriq_gym.suite_progress import SuiteProgress
 
-_STAGES = {
+STAGES = {
     JobState.DISPATCHING: "building and compiling circuits",
     JobState.DISPATCHED: "running",
     JobState.COMPLETED: "scoring",
     JobState.SCORED: "exporting",
 }
+_SLOW_SECONDS = 5.0
+"""A run shorter than this gets no estimate: it would be over before it is read."""
 
 
-async def run_and_follow(config: Mapping[str, Any], provider: str, device: str) -> Job:
-    """Publish a request, show its progress, and return the job when it has ended.
-
-    Interrupted, the job stays in the store: the services, or the next embedded run, go on with it.
-    """
-    settings = Settings()
-    logs.configure("mgym", "debug" if settings.log_level == "debug" else "warning", sys.stderr)
-    request = JobRequested(job_id=uuid4().hex, provider=provider, device=device, config=dict(config))
-    with Progress(f"{config.get('benchmark_name')} on {provider}/{device}") as progress:
-        progress.show("starting")
-        async with open_runtime(settings) as runtime:
-            await runtime.bus.publish(request)
-            try:
-                return await _follow(runtime.store, str(request.job_id), progress)
-            except asyncio.CancelledError:
-                progress.note(f"interrupted; the job stays, see it with: mgym job view {request.job_id}")
-                raise
+def ended(job: Job) -> bool:
+    """Whether a job's state never changes again."""
+    return job.state in TERMINAL
 
 
-async def _follow(store: Store, job_id: str, progress: Progress) -> Job:
-    counting: asyncio.Task[None] | None = None
-    try:
-        async for job in store.jobs.watch(job_id):
-            if counting is not None:
-                counting.cancel()
-            progress.show(_STAGES.get(job.state, job.state))
-            if job.state is JobState.DISPATCHED and job.task_count > 1:
-                counting = asyncio.create_task(_count(store, job, progress))
-    finally:
-        if counting is not None:
-            counting.cancel()
+def handed_over(job: Job) -> bool:
+    """Whether a job has left the dispatcher: it is with the provider, has ended, or waits for an operator."""
+    return job.state is not JobState.DISPATCHING or job.held is not None
+
+
+async def follow(client: Client, job_id: str, progress: Progress, until: Callable[[Job], bool] = ended) -> Job:
+    """Show how a job gets on, and return it once its state is terminal or `until` says so."""
+    estimate = Estimate(time.monotonic)
+    async for each in client.progress(job_id):
+        job = each.job
+        if job.held is not None:
+            progress.show("held for an operator")
+            progress.note(f"held: {job.held}\ndecide with: mgym job resolve {job.id}")
+        else:
+            progress.show(STAGES.get(job.state, job.state))
+        if job.state is JobState.DISPATCHED and job.task_count > 1:
+            progress.update(f"running, {each.tasks_done} of {job.task_count} tasks done")
+            progress.expect(estimate.seconds_left(each.tasks_done, job.task_count))
+        if until(job):
+            break
     return job
 
 
-async def _count(store: Store, job: Job, progress: Progress) -> None:
-    while True:
-        done = await store.tasks.count(job.id, TaskState.COMPLETED)
-        progress.update(f"running, {done} of {job.task_count} tasks done")
-        await asyncio.sleep(0.5)
+async def follow_suite(client: Client, suite_id: str, progress: Progress) -> list[Job]:
+    """Show how a suite gets on, and return its jobs once all have ended."""
+    said = set[str]()
+    jobs = list[Job]()
+    estimate = Estimate(time.monotonic)
+    async for summary, jobs in client.suite_progress(suite_id):
+        for job in jobs:
+            if job.held is not None and job.id not in said:
+                said.add(job.id)
+                progress.note(f"{job.id} is held: {job.held}\ndecide with: mgym job resolve {job.id}")
+        progress.show(describe(summary) if jobs else "requested")
+        progress.expect(estimate.seconds_left(summary.ended, summary.size))
+    return jobs
+
+
+def describe(summary: SuiteProgress) -> str:
+    """Return a suite's progress in words."""
+    states = ", ".join(f"{count} {state}" for state, count in summary.states.items())
+    return f"{summary.ended} of {summary.size} jobs ended ({states})"
+
+
+class Estimate:
+    """Guesses the seconds left of something done in equal parts, from the parts seen done since it was first asked."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._first: tuple[float, int] | None = None
+
+    def seconds_left(self, done: int, size: int) -> float | None:
+        """Return the guess, or None as long as there is nothing to go by."""
+        if self._first is None:
+            self._first = (self._now(), done)
+        began, before = self._first
+        spent = self._now() - began
+        if done <= before or spent < _SLOW_SECONDS:
+            return None
+        return spent / (done - before) * (size - done)
 
 
 class Progress:
@@ -75,6 +98,7 @@ class Progress:
         self._title = title
         self._began = time.monotonic()
         self._text = ""
+        self._expected: float | None = None
         self._status = Status(self, console=self._console) if self._console.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -89,16 +113,27 @@ class Progress:
     def show(self, text: str) -> None:
         """Say that a stage began."""
         if self._status is None and text != self._text:
-            self._console.print(f"{time.monotonic() - self._began:6.1f} s  {self._title}: {text}", soft_wrap=True)
+            line = f"{time.monotonic() - self._began:6.1f} s  {self._title}: {text}"
+            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
         self._text = text
+        self._expected = None
 
     def update(self, text: str) -> None:
         """Say how far a stage is; only a terminal shows it."""
-        self._text = text
+        if self._status is not None:
+            self._text = text
+
+    def expect(self, seconds: float | None) -> None:
+        """Say how long a stage will take from now on, if that is known; only a terminal shows it."""
+        self._expected = None if seconds is None else time.monotonic() + seconds
 
     def note(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     def __rich__(self) -> str:
-        return f"{self._title}: {self._text} ({time.monotonic() - self._began:.0f} s)"
+        now = time.monotonic()
+        times = f"{now - self._began:.0f} s"
+        if self._expected is not None:
+            times += f", about {max(0.0, self._expected - now):.0f} s left"
+        return f"{self._title}: {self._text} ({times})".replace("[", r"\[")

@@ -1,0 +1,45 @@
+"""Which job or suite somebody means: its id, the beginning of one, or ``latest``."""
+
+from __future__ import annotations
+
+from metriq_gym.errors import MetriqGymError, NotFound
+from metriq_gym.store import Job, Store
+
+LATEST = "latest"
+_SHOWN = 5
+
+
+class Unclear(MetriqGymError):
+    """The beginning of an id fits several."""
+
+
+async def choose_job(store: Store, name: str) -> Job:
+    """Return the job that `name` stands for; raises `NotFound`, or `Unclear` naming those it could be."""
+    if name == LATEST:
+        found = await store.catalogue.find(limit=1)
+        if not found:
+            raise NotFound("there are no jobs yet: mgym job dispatch wit.example.json")
+        return found[0]
+    ids = await store.catalogue.job_ids(name, limit=_SHOWN + 1)
+    return await store.jobs.get(_only("job", name, ids))
+
+
+async def choose_suite(store: Store, name: str) -> str:
+    """Return the id of the suite that `name` stands for; raises as `choose_job`."""
+    if name == LATEST:
+        found = await store.catalogue.suite_ids(limit=1)
+        if not found:
+            raise NotFound("there are no suites yet: mgym suite dispatch lr_qaoa")
+        return found[0]
+    return _only("suite", name, await store.catalogue.suite_ids(name, limit=_SHOWN + 1))
+
+
+def _only(kind: str, name: str, ids: list[str]) -> str:
+    if name in ids:
+        return name
+    if not ids or not name:
+        raise NotFound(f"there is no {kind} {name}; `mgym {kind} list` shows those there are")
+    if len(ids) > 1:
+        more = ", …" if len(ids) > _SHOWN else ""
+        raise Unclear(f"{name!r} could be any of several {kind}s: {', '.join(ids[:_SHOWN])}{more}")
+    return ids[0]

@@ -1,0 +1,40 @@
+"""From an exception to what a person is told, and to the exit code that a script is."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from metriq_gym.choosing import Unclear
+from metriq_gym.configurations import NoConfiguration
+from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Transient
+from metriq_gym.settings import PREFIX
+
+FAILED, USAGE, NOTHING, AWAY, UNFINISHED, DEFECT = 1, 2, 3, 4, 5, 70
+
+
+class Usage(MetriqGymError):
+    """The command cannot be meant like that."""
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """Return the message for an error and its exit code."""
+    match error:
+        case InvalidRequest():
+            return "\n".join(["the request cannot be accepted:", *(f"  {each}" for each in error.problems)]), FAILED
+        case Usage() | NoConfiguration() | Unclear():
+            return str(error), USAGE
+        case ValidationError() if error.title == "Settings":
+            lines = (f"  {PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+            return "\n".join(["a setting cannot be used:", *lines]), USAGE
+        case NotFound():
+            return str(error), NOTHING
+        case Transient():
+            return f"{error}\ntry again later; `mgym doctor` says what is away", AWAY
+        case MetriqGymError():
+            return str(error), FAILED
+        case OSError():
+            return f"{error}", FAILED
+    return (
+        f"{type(error).__name__}: {error}\nthis is a defect; `mgym --debug …` shows where, please report it",
+        DEFECT,
+    )

@@ -1,0 +1,131 @@
+"""``mgym devices``, ``benchmarks``, ``schema`` and ``status``: what there is, and how the work stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metriq_gym.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from metriq_gym.providers.provider import Device
+    from metriq_gym.store import Job
+    from metriq_gym.store.catalogue import DueTasks, StateCount
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (devices, benchmarks, schema, status):
+        app.command()(command)
+
+
+def devices(
+    provider: Annotated[str | None, typer.Option("--provider", "-p", help="Only this provider's.")] = None,
+    json: AsJson = False,
+) -> None:
+    """List the devices of the providers that the settings allow to be asked."""
+    from dataclasses import asdict
+
+    from metriq_gym import report
+    from metriq_gym.cli import opening
+    from metriq_gym.cli.output import console, emit, say
+    from metriq_gym.errors import Permanent
+    from metriq_gym.providers import SHIPPED, Providers
+    from metriq_gym.settings import Settings
+
+    async def ask() -> list[Device]:
+        providers = Providers(Settings())
+        found: list[Device] = []
+        try:
+            for name in [provider] if provider else SHIPPED:
+                try:
+                    found += await providers.get(name).devices()
+                except Permanent as error:
+                    if provider:
+                        raise
+                    say(f"{name} left out: {error}")
+        finally:
+            await providers.aclose()
+        return found
+
+    found = opening.run(ask())
+    if json:
+        emit([asdict(each) for each in found])
+        return
+    rows = (
+        [each.provider, each.id, each.num_qubits, "simulator" if each.simulator else "processor", each.status]
+        for each in found
+    )
+    report.show_table(console(), ("provider", "device", "qubits", "kind", "status"), rows)
+
+
+def benchmarks(json: AsJson = False) -> None:
+    """List the benchmarks, their parameters, and the example that is shipped for each."""
+    from metriq_gym import report
+    from metriq_gym.benchmarks import names
+    from metriq_gym.benchmarks import schema as schema_of
+    from metriq_gym.cli.output import console, emit
+    from metriq_gym.configurations import examples, read_configuration
+
+    shipped = {read_configuration(example)["benchmark_name"]: example for example in examples()}
+    found: list[dict[str, Any]] = []
+    for name in names():
+        parameters = schema_of(name)["properties"].keys() - {"benchmark_name"}
+        ordered = [each for each in schema_of(name)["properties"] if each in parameters]
+        found.append({"benchmark_name": name, "parameters": ordered, "example": shipped.get(name)})
+    if json:
+        emit(found)
+        return
+    rows = ([each["benchmark_name"], ", ".join(each["parameters"]), each["example"] or ""] for each in found)
+    report.show_table(console(), ("benchmark", "parameters", "example"), rows)
+
+
+def _names(beginning: str) -> list[str]:
+    from metriq_gym.benchmarks import names
+
+    return [name for name in names() if name.startswith(beginning)]
+
+
+def schema(name: Annotated[str, typer.Argument(help="A benchmark's name.", autocompletion=_names)]) -> None:
+    """Print the JSON Schema of a benchmark's configuration."""
+    from metriq_gym.cli.output import emit
+    from metriq_gym.schema_validator import load_schema
+
+    emit(load_schema(name))
+
+
+def status(json: AsJson = False) -> None:
+    """Say how the work stands: jobs by state and age, tasks that are overdue, jobs that wait for an operator."""
+    from dataclasses import asdict
+
+    from metriq_gym import report
+    from metriq_gym.cli import opening
+    from metriq_gym.cli.output import console, emit
+
+    async def look() -> tuple[list[StateCount], list[DueTasks], list[Job]]:
+        async with opening.store() as store:
+            catalogue = store.catalogue
+            return await catalogue.by_state(), await catalogue.due(), await catalogue.held()
+
+    states, due, held = opening.run(look())
+    if json:
+        emit(
+            {
+                "jobs": [asdict(each) for each in states],
+                "due_tasks": [asdict(each) for each in due],
+                "held": [{"job_id": job.id, "reason": job.held} for job in held],
+            }
+        )
+        return
+    out = console()
+    rows = [[each.state, each.count, report.duration(each.oldest_seconds)] for each in states]
+    late = [[each.provider, each.count, report.duration(each.lag_seconds)] for each in due]
+    waiting = [[job.id, job.held, f"mgym job resolve {job.id}"] for job in held]
+    report.show_table(out, ("state", "jobs", "oldest, for"), rows)
+    if late:
+        report.show_table(out, ("tasks due at", "tasks", "due since"), late)
+    if waiting:
+        report.show_table(out, ("held job", "because", "decide with"), waiting)
+    if not late and not waiting:
+        out.print("no task is overdue, no job is held")

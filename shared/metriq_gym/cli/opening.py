@@ -1,0 +1,83 @@
+"""What commands work with: a client or the store alone, and the job or suite that is meant."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from metriq_gym import report
+from metriq_gym.choosing import choose_job, choose_suite
+from metriq_gym.cli.errors import Usage
+from metriq_gym.client import Client, connect, open_store
+from metriq_gym.session import brief
+from metriq_gym.settings import Settings
+from metriq_gym.store import Job, Store
+from metriq_gym.suite_progress import summarise
+
+T = TypeVar("T")
+
+_OFFERED = 20
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine."""
+    return asyncio.run(work)
+
+
+def store() -> AbstractAsyncContextManager[Store]:
+    """Open the store, for commands that run nothing."""
+    return open_store(brief(Settings()))
+
+
+@asynccontextmanager
+async def client(back: str = "") -> AsyncIterator[Client]:
+    """Open a client; interrupted by Ctrl-C it says how to come `back` to what is left running."""
+    try:
+        async with connect(brief(Settings())) as opened:
+            yield opened
+    except asyncio.CancelledError:
+        if back:
+            typer.echo(f"interrupted; nothing is lost. To go on: {back}", err=True)
+        raise
+
+
+async def job_called(store: Store, name: str | None) -> Job:
+    """Return the job that is meant; without a name a person is asked, a script told off."""
+    if name is not None:
+        return await choose_job(store, name)
+    jobs = await store.catalogue.find(limit=_OFFERED)
+    rows = [report.job_row(job, short=True) for job in jobs]
+    return jobs[_pick("job", ("job", "benchmark", "device", "state", "score", "age"), rows)]
+
+
+async def suite_called(store: Store, name: str | None) -> str:
+    """Return the id of the suite that is meant, as `job_called`."""
+    if name is not None:
+        return await choose_suite(store, name)
+    ids = await store.catalogue.suite_ids(limit=_OFFERED)
+    rows: list[list[object]] = []
+    for suite_id in ids:
+        jobs = await store.jobs.suite(suite_id)
+        summary = summarise(jobs)
+        rows.append([suite_id, jobs[0].suite_name or "", f"{summary.ended} of {summary.size}"])
+    return ids[_pick("suite", ("suite", "name", "ended"), rows)]
+
+
+def _pick(kind: str, columns: tuple[str, ...], rows: list[list[object]]) -> int:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Usage(f"say which {kind}: its id, the beginning of it, or latest (`mgym {kind} list` shows them)")
+    if not rows:
+        raise Usage(f"there is no {kind} yet")
+    numbered = ([str(number), *row] for number, row in enumerate(rows, start=1))
+    report.show_table(Console(stderr=True), ("", *columns), numbered)
+    while True:
+        chosen: int = typer.prompt(f"which {kind}", type=int, default=1, err=True)
+        if 1 <= chosen <= len(rows):
+            return chosen - 1
+        typer.echo(f"a number from 1 to {len(rows)}, please", err=True)

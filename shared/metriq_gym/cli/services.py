@@ -1,0 +1,33 @@
+"""``mgym service run``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+NAMES = ("dispatcher", "poller", "scorer", "exporter")
+
+app = typer.Typer(help="Run the services.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Run the services."""
+
+
+@app.command("run")
+def run(names: Annotated[list[str], typer.Argument(help=f"Any of {', '.join(NAMES)}, or all.")]) -> None:
+    """Run services in this process until SIGTERM or Ctrl-C; needs METRIQ_AMQP_URL and METRIQ_MONGO_URL."""
+    import logging
+    from importlib.metadata import entry_points
+
+    from metriq_gym.cli.errors import Usage
+    from metriq_gym.service import main as serve
+
+    wanted = NAMES if names == ["all"] else tuple(dict.fromkeys(names))
+    if unknown := [name for name in wanted if name not in NAMES]:
+        raise Usage(f"no service is called {unknown[0]!r}; there are: {', '.join(NAMES)}, all")
+    found = {entry.name: entry for entry in entry_points(group="metriq_gym.services")}
+    logging.disable(logging.NOTSET)
+    serve(*(found[name].load() for name in wanted))

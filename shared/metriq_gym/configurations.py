@@ -1,0 +1,50 @@
+"""Finding and reading a benchmark's configuration by the name that somebody typed."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from metriq_gym.errors import MetriqGymError
+
+_SUFFIX = ".example.json"
+
+
+class NoConfiguration(MetriqGymError):
+    """There is no such configuration, or it cannot be read."""
+
+
+def examples() -> list[str]:
+    """Return the names of the configurations that are shipped."""
+    folder = files("metriq_gym") / "schemas" / "examples"
+    return sorted(each.name for each in folder.iterdir() if each.name.endswith(_SUFFIX))
+
+
+def read_configuration(name: str | Path) -> dict[str, Any]:
+    """Return the JSON object in a file, or in a shipped example.
+
+    `name` is a path, as given or relative to where the package is installed (``metriq_gym/schemas/…``), or the name of
+    an example. Raises `NoConfiguration`.
+    """
+    try:
+        text = _find(Path(name)).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise NoConfiguration(f"cannot read {name}: {error}") from error
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise NoConfiguration(f"{name} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise NoConfiguration(f"{name} must hold one JSON object")
+    return found
+
+
+def _find(path: Path) -> Path:
+    package = Path(str(files("metriq_gym")))
+    shipped = package / "schemas" / "examples" / path.name
+    for candidate in (path, package.parent / path, shipped, shipped.with_name(path.name + _SUFFIX)):
+        if candidate.is_file():
+            return candidate
+    return path

@@ -1,0 +1,195 @@
+"""Jobs as metriq-gym's own tool knows them, kept in the store: `JobManager` and `MetriqGymJob`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from metriq_gym import __version__
+from metriq_gym.constants import JobType
+from metriq_gym.errors import NotFound
+from metriq_gym.session import Session, session_for
+from metriq_gym.settings import Settings
+from metriq_gym.store import Failure, Job, JobState, Store
+from metriq_gym.store.documents import Transition
+
+NO_RESULT = "imported without a result: only the tool that dispatched it can still fetch one"
+
+
+@dataclass
+class MetriqGymJob:
+    """A benchmark job."""
+
+    id: str
+    job_type: JobType | str
+    """A `JobType`, or the name of a benchmark that is not shipped."""
+    params: dict[str, Any]
+    provider_name: str
+    device_name: str
+    provider_job_ids: list[str] = field(default_factory=list)
+    """What the provider calls the job's tasks; empty where it gives no ids, as the local simulator."""
+    dispatch_time: datetime | str = field(default_factory=lambda: datetime.now(UTC))
+    """Text in ISO 8601 becomes a datetime; one without a zone is taken for UTC."""
+    app_version: str | None = __version__
+    data: dict[str, Any] = field(default_factory=dict)
+    """What the benchmark noted for scoring."""
+    platform: dict[str, Any] | None = None
+    """Provider, device and its metadata."""
+    suite_id: str | None = None
+    suite_name: str | None = None
+    result_data: dict[str, Any] | list[Any] | None = None
+    """The results once there are any."""
+    runtime_seconds: float | None = None
+    state: str | None = None
+    """How far the services are with it; None for a job that no service runs."""
+
+    def __post_init__(self) -> None:
+        self.job_type = _job_type(self.job_type)
+        at = datetime.fromisoformat(self.dispatch_time) if isinstance(self.dispatch_time, str) else self.dispatch_time
+        self.dispatch_time = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        self.platform = {"provider": self.provider_name, "device": self.device_name} | (self.platform or {})
+
+    def serialize(self) -> str:
+        """Return the job as one line of JSON."""
+        return json.dumps(_plain(self), sort_keys=True)
+
+
+class JobManager:
+    """All jobs of the store: those that the services ran and those that were added or imported.
+
+    The store is the configured MongoDB, or without servers the embedded one in METRIQ_DATA_DIR.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+
+    @property
+    def session(self) -> Session:
+        """Where this process's asynchronous work is done."""
+        return session_for(self.settings)
+
+    def get_jobs(self) -> list[MetriqGymJob]:
+        """Return all jobs, the newest last."""
+        return self._find({})
+
+    def get_jobs_by_suite_id(self, suite_id: str) -> list[MetriqGymJob]:
+        """Return the jobs of a suite, the newest last."""
+        return self._find({"suite_id": suite_id})
+
+    def get_latest_job(self) -> MetriqGymJob:
+        """Return the newest job; raises `NotFound` when there is none."""
+        found = self._find({}, limit=1)
+        if not found:
+            raise NotFound("there are no jobs yet")
+        return found[0]
+
+    def get_job(self, job_id: str) -> MetriqGymJob:
+        """Return one job; raises `NotFound`."""
+
+        async def find(store: Store) -> MetriqGymJob:
+            return await load(store, await store.jobs.get(job_id))
+
+        return self.session.on_store(find)
+
+    def add_job(self, job: MetriqGymJob) -> str:
+        """Keep a job that no service runs, and return its id; a job of that id stays as it is."""
+        self.session.on_store(lambda store: store.records.add(to_document(job, "added by a client")))
+        return job.id
+
+    def update_job(self, job: MetriqGymJob) -> None:
+        """Keep a changed job in place of the one of its id.
+
+        Raises `NotFound` when there is none, and `IllegalTransition` for a change to a job of the services.
+        """
+
+        async def update(store: Store) -> None:
+            present = await load(store, await store.jobs.get(job.id))
+            if present != job:
+                await store.records.replace(to_document(job, "changed by a client"))
+
+        self.session.on_store(update)
+
+    def delete_job(self, job_id: str) -> None:
+        """Delete a job that has ended; raises `NotFound`, and `IllegalTransition` when it has not ended."""
+        self.session.on_store(lambda store: store.records.delete(job_id))
+
+    def _find(self, filters: Mapping[str, Any], limit: int = 0) -> list[MetriqGymJob]:
+        async def find(store: Store) -> list[MetriqGymJob]:
+            found = await store.catalogue.find(filters, limit=limit)
+            ids = await store.catalogue.provider_job_ids([job.id for job in found])
+            return [from_document(job, ids.get(job.id, [])) for job in reversed(found)]
+
+        return self.session.on_store(find)
+
+
+async def load(store: Store, job: Job) -> MetriqGymJob:
+    """Return a stored job with what its provider calls its tasks."""
+    return from_document(job, (await store.catalogue.provider_job_ids([job.id])).get(job.id, []))
+
+
+def from_document(job: Job, provider_job_ids: list[str]) -> MetriqGymJob:
+    """Return a stored job as metriq-gym knows it."""
+    if job.imported is not None:
+        return MetriqGymJob(**json.loads(job.imported))
+    platform = {"provider": job.provider, "device": job.device, "device_metadata": job.device_metadata}
+    return MetriqGymJob(
+        id=job.id,
+        job_type=job.benchmark_name,
+        params=job.config,
+        provider_name=job.provider,
+        device_name=job.device,
+        provider_job_ids=provider_job_ids,
+        dispatch_time=job.dispatch_time or job.created_at,
+        app_version=job.app_version,
+        data=job.data,
+        platform=platform,
+        suite_id=job.suite_id,
+        suite_name=job.suite_name,
+        result_data=job.result,
+        runtime_seconds=job.runtime_seconds,
+        state=job.state,
+    )
+
+
+def to_document(job: MetriqGymJob, cause: str) -> Job:
+    """Return the document of a job that no service ran: ended, with its result or without one."""
+    at = job.dispatch_time
+    assert isinstance(at, datetime)  # noqa: S101  (made so when it was built)
+    state = JobState.FAILED if job.result_data is None else JobState.EXPORTED
+    platform = job.platform or {}
+    return Job(
+        id=job.id,
+        state=state,
+        benchmark_name=str(job.job_type),
+        provider=job.provider_name,
+        device=job.device_name,
+        target=job.device_name,
+        config=job.params,
+        suite_id=job.suite_id,
+        suite_name=job.suite_name,
+        app_version=job.app_version or "",
+        created_at=at,
+        updated_at=at,
+        dispatch_time=at,
+        device_metadata=platform.get("device_metadata") or {},
+        data=job.data,
+        result=job.result_data if isinstance(job.result_data, dict) else None,
+        runtime_seconds=job.runtime_seconds,
+        failure=Failure(outcome="error", reason=NO_RESULT, source="poll") if job.result_data is None else None,
+        history=[Transition(state=state, at=at, service="import", cause=cause)],
+        imported=job.serialize(),
+    )
+
+
+def _plain(job: MetriqGymJob) -> dict[str, Any]:
+    assert isinstance(job.dispatch_time, datetime)  # noqa: S101  (made so when it was built)
+    fields = asdict(job) | {"job_type": str(job.job_type), "dispatch_time": job.dispatch_time.isoformat()}
+    del fields["state"]
+    return fields
+
+
+def _job_type(name: str) -> JobType | str:
+    return JobType(name) if name in set(JobType) else name

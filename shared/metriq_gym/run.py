@@ -1,0 +1,175 @@
+"""The synchronous API: dispatch, poll, view and upload jobs, and look at providers and their devices.
+
+The functions take what metriq-gym's own take, a namespace of options, and leave attributes that they do not know alone.
+Without servers in the settings the embedded runtime does the work in this process; what is unfinished when it ends, the
+next one finishes. What goes wrong raises a `MetriqGymError`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rich.console import Console
+
+from metriq_gym import report
+from metriq_gym.choosing import choose_job
+from metriq_gym.client import Client, failure_of
+from metriq_gym.configurations import read_configuration
+from metriq_gym.follow import Progress, ended, follow, handed_over
+from metriq_gym.job_manager import JobManager, MetriqGymJob, load
+from metriq_gym.providers import Providers
+from metriq_gym.schema_validator import validate
+from metriq_gym.session import session_for
+from metriq_gym.settings import Settings
+
+if TYPE_CHECKING:
+    from metriq_gym.providers.provider import Device, Provider
+    from metriq_gym.store import Job, Store
+
+T = TypeVar("T")
+
+
+def dispatch_job(config: Any, job_manager: JobManager) -> str:
+    """Dispatch a benchmark and return the job's id, once its circuits are with the provider.
+
+    Parameters
+    ----------
+    config:
+        ``config``: path of the configuration, as given or relative to the installed package, or the name of a shipped
+        example. ``provider`` and ``device``: where to run it. Optional ``prior``, ``remarks`` and ``group`` for the
+        provider, and ``job_id`` to name the job.
+    job_manager:
+        Whose store and runtime to use.
+
+    Raises `InvalidRequest` with everything that is wrong with the configuration, `Unsupported` when the device cannot
+    run it, `NoConfiguration`, and `Permanent` when the provider refuses it.
+    """
+    chosen = read_configuration(config.config)
+    _, warnings = validate(chosen)
+    options = {name: getattr(config, name, None) for name in ("job_id", "prior", "remarks", "group")}
+
+    async def dispatch(client: Client) -> Job:
+        with Progress(f"{chosen['benchmark_name']} on {config.provider}/{config.device}") as progress:
+            for warning in warnings:
+                progress.note(f"warning: {warning}")
+            job_id = await client.dispatch(chosen, config.provider, config.device, **options)
+            return await follow(client, job_id, progress, handed_over)
+
+    job = job_manager.session.on_client(dispatch)
+    if (error := failure_of(job)) is not None:
+        raise error
+    return job.id
+
+
+def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
+    """Wait until a job has ended, print its result, and return it.
+
+    Parameters
+    ----------
+    config:
+        ``job_id``: the job's id, the beginning of it, or ``latest``. Optional ``wait`` (True): if False, print how far
+        the job is and return at once. Optional ``json``: a file that the record is written to.
+    job_manager:
+        Whose store and runtime to use.
+
+    Raises `NotFound`, and for a job that ended without a result the error that says why: `InvalidRequest`,
+    `Unsupported` or `Permanent`.
+    """
+
+    async def wait(client: Client) -> Job:
+        job = await choose_job(client.store, config.job_id)
+        with Progress(f"{job.benchmark_name} on {job.provider}/{job.device}") as progress:
+            return await follow(client, job.id, progress, until)
+
+    until: Callable[[Job], bool] = ended if getattr(config, "wait", True) else _always
+    job = job_manager.session.on_client(wait)
+    if (error := failure_of(job)) is not None:
+        raise error
+    report.show_job(Console(), job)
+    if (path := getattr(config, "json", None)) and ended(job):
+        write_record(job, Path(path))
+    return job_manager.session.on_store(lambda store: load(store, job))
+
+
+def view_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
+    """Print a job, and return it; ``config.job_id`` as for `poll_job`."""
+    job, found = _look_up(config, job_manager)
+    report.show_job(Console(), job, found.provider_job_ids)
+    return found
+
+
+def upload_job(config: Any, job_manager: JobManager) -> Path:
+    """Write the record of a job that has ended to a file, and return its path.
+
+    ``config.job_id`` as for `poll_job`; ``config.json``, optional, is the file, by default ``<job id>.json``.
+    """
+    job, _ = _look_up(config, job_manager)
+    return write_record(job, Path(getattr(config, "json", None) or f"{job.id}.json"))
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProvider:
+    """A provider, for looking at its devices."""
+
+    name: str
+    settings: Settings
+
+    def get_devices(self) -> list[Device]:
+        """Return its devices; each has an ``id``, a ``status`` and ``num_qubits``."""
+        return self._ask(lambda provider: provider.devices())
+
+    def get_device(self, device_id: str) -> Device:
+        """Return one device; raises `NotFound` naming the devices there are."""
+        return self._ask(lambda provider: provider.device(device_id))
+
+    def _ask(self, question: Callable[[Provider], Awaitable[T]]) -> T:
+        async def ask() -> T:
+            providers = Providers(self.settings)
+            try:
+                return await question(providers.get(self.name))
+            finally:
+                await providers.aclose()
+
+        return session_for(self.settings).run(ask())
+
+
+def load_provider(name: str, settings: Settings | None = None) -> SyncProvider:
+    """Return a provider; raises `NotFound` naming the providers there are, or `Permanent` when it cannot be used."""
+    settings = settings or Settings()
+    Providers(settings).get(name)
+    return SyncProvider(name, settings)
+
+
+def setup_device(provider: str | SyncProvider, device: str) -> Device:
+    """Return a provider's device; raises `NotFound` naming the providers, or the devices, there are."""
+    return (load_provider(provider) if isinstance(provider, str) else provider).get_device(device)
+
+
+def write_record(job: Job, path: Path) -> Path:
+    """Write a job's record to a file, as the Metriq dataset has it: a JSON object."""
+    from metriq_gym.exporters.record import make_record
+
+    return write_text(path, json.dumps(make_record(job), indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file, with the folder that it is to be in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _look_up(config: Any, job_manager: JobManager) -> tuple[Job, MetriqGymJob]:
+    async def find(store: Store) -> tuple[Job, MetriqGymJob]:
+        job = await choose_job(store, config.job_id)
+        return job, await load(store, job)
+
+    return job_manager.session.on_store(find)
+
+
+def _always(_: Job) -> bool:
+    return True
