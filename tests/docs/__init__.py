@@ -1,0 +1,1 @@
+"""Writes the parts of docs/benchmarks.md that follow from the code."""
