@@ -18,6 +18,8 @@ from metriq_gym.store import Job, JobState, Task
 
 _BARS = 32
 """Outcomes that a histogram shows; the rest share one bar."""
+_LABEL_CHARACTERS = 60
+"""So many fit side by side below the bars."""
 _FORMATS = (".png", ".svg")
 _BLUE, _ORANGE, _GREY = "#2f6db5", "#d9822b", "#8a8f98"
 
@@ -54,8 +56,10 @@ def counts(job: Job, tasks: Sequence[Task]) -> Figure:
     colours = [_GREY if rest and position == len(bars) - 1 else _BLUE for position in range(len(bars))]
     axes.bar(range(len(bars)), [count / total.total() for _, count in bars], color=colours)
     labels = [name for name, _ in bars]
-    upright = len(bars) > 8 or len(labels[0]) > 8
+    upright = sum(map(len, labels)) > _LABEL_CHARACTERS
     axes.set_xticks(range(len(bars)), labels, rotation=90 if upright else 0, family="monospace", fontsize=8)
+    margin = max(0.6, (6 - len(bars)) / 2)
+    axes.set_xlim(-margin, len(bars) - 1 + margin)
     axes.set_ylabel("frequency")
     kind = f"{circuits:,} circuits together, " if circuits > 1 else ""
     axes.set_xlabel(f"outcome ({kind}{total.total():,} shots)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class Catalogue:
             {"$sort": {"newest": -1, "_id": -1}},
             {"$limit": limit},
         ]
-        return [found["_id"] async for found in self._jobs.aggregate(stages)]
+        return [found["_id"] async for found in _rows(self._jobs, stages)]
 
     @translated
     async def provider_job_ids(self, job_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -92,7 +92,7 @@ class Catalogue:
             {"$group": {"_id": "$state", "count": {"$sum": 1}, "oldest": {"$min": since}}},
             {"$set": {"age": {"$subtract": ["$$NOW", "$oldest"]}}},
         ]
-        rows = {found["_id"]: found async for found in self._jobs.aggregate(stages)}
+        rows = {found["_id"]: found async for found in _rows(self._jobs, stages)}
         return [
             StateCount(state, rows[state]["count"], rows[state]["age"] / 1000) for state in JobState if state in rows
         ]
@@ -106,13 +106,21 @@ class Catalogue:
             {"$set": {"lag": {"$subtract": ["$$NOW", "$first"]}}},
             {"$sort": {"_id": 1}},
         ]
-        found = self._tasks.aggregate(stages)
+        found = _rows(self._tasks, stages)
         return [DueTasks(each["_id"], each["count"], each["lag"] / 1000) async for each in found]
 
     @translated
     async def unfinished(self) -> int:
         """Return how many jobs have not ended."""
         return int(await self._jobs.count_documents({"state": {"$nin": list(TERMINAL)}}))
+
+
+async def _rows(collection: Any, stages: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    cursor = collection.aggregate(stages)
+    if hasattr(cursor, "__await__"):  # PyMongo's own asynchronous client
+        cursor = await cursor
+    async for row in cursor:
+        yield row
 
 
 def _begins(field: str, prefix: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ class Changes:
         self._jobs = jobs
         self._tasks = tasks
 
-    async def job(self, job_id: str) -> AsyncIterator[tuple[Job, int]]:
+    async def job(self, job_id: str) -> AsyncGenerator[tuple[Job, int], None]:
         """Yield the job and the number of its completed tasks, once it exists, until its state is terminal."""
         task_ended = {
             "ns.coll": "tasks",
@@ -47,7 +47,7 @@ class Changes:
                         return
                 changed = (await stream.next())["ns"]["coll"]
 
-    async def suite(self, suite_id: str) -> AsyncIterator[list[Job]]:
+    async def suite(self, suite_id: str) -> AsyncGenerator[list[Job], None]:
         """Yield the jobs of a suite that dispatchers have seen, each time one of them has changed; never ends."""
         ours = {"ns.coll": "jobs", "fullDocument.suite_id": suite_id}
         only_ids = {"$project": {"_id": 1, "ns": 1}}
@@ -60,7 +60,7 @@ class Changes:
                 yield jobs
                 await stream.next()
 
-    async def all(self) -> AsyncIterator[Job]:
+    async def all(self) -> AsyncGenerator[Job, None]:
         """Yield each job that changes from now on; never ends."""
         changed = {"ns.coll": "jobs", "operationType": {"$in": ["insert", "update", "replace"]}}
         async with self._open([{"$match": changed}], full_document="updateLookup") as stream:

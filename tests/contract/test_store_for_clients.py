@@ -1,0 +1,201 @@
+"""What clients may rely on from the store: lists, short ids, records from outside, change streams; on both drivers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
+from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from metriq_gym.store.mongo import OPTIONS, connect
+
+PATIENCE = 30
+
+
+@pytest.fixture(params=["motor", "pymongo"])
+async def store(request: pytest.FixtureRequest, mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
+    client: Any = connect(mongo_url) if request.param == "motor" else AsyncMongoClient(mongo_url, **OPTIONS)
+    async with Store(client, mongo_database) as store:
+        yield store
+
+
+async def accepted(store: Store, job_id: str, **fields: Any) -> Job:
+    defaults = {"provider": "local", "device": "aer_simulator", "config": {}}
+    return await store.jobs.accept(job_id, defaults | fields, owner="me", lease_seconds=60)
+
+
+async def moved(store: Store, job_id: str, *states: JobState) -> None:
+    for state in states:
+        await store.jobs.move(job_id, state, service="test")
+
+
+def task(n: int, job_id: str = "j", **fields: Any) -> Task:
+    common = {"provider": "local", "device": "d", "run": 0, "circuit_count": 1, "shots": 1, "seed": 0}
+    state = {"state": TaskState.STORED, "circuits": b"qpy"}
+    return Task.model_validate({"_id": f"{job_id}:{n}", "job_id": job_id, "first": n, **common, **state, **fields})
+
+
+def record(job_id: str, **fields: Any) -> Job:
+    at = datetime(2025, 1, 15, 12, tzinfo=UTC)
+    return Job.model_validate(
+        {"_id": job_id, "state": "exported", "created_at": at, "updated_at": at, "imported": "{}", **fields}
+    )
+
+
+class TestCatalogue:
+    async def test_lists_are_newest_first_and_filtered(self, store: Store) -> None:
+        for name, device in (("a", "x"), ("b", "y"), ("c", "x")):
+            await accepted(store, name, device=device)
+        assert [job.id for job in await store.catalogue.find()] == ["c", "b", "a"]
+        assert [job.id for job in await store.catalogue.find({"device": "x"})] == ["c", "a"]
+        assert [job.id for job in await store.catalogue.find({"device": "x"}, limit=1)] == ["c"]
+
+    async def test_the_beginning_of_an_id_finds_it_whatever_characters_it_has(self, store: Store) -> None:
+        for name in ("night.1", "night.2", "nightX1"):
+            await accepted(store, name)
+        assert await store.catalogue.job_ids("night.", limit=5) == ["night.1", "night.2"]
+        assert await store.catalogue.job_ids("night", limit=2) == ["night.1", "night.2"]
+        assert await store.catalogue.job_ids("ight", limit=5) == []
+
+    async def test_suites_are_listed_by_their_newest_job(self, store: Store) -> None:
+        for name, suite in (("a", "s1"), ("b", "s2"), ("c", "s1"), ("d", None)):
+            await accepted(store, name, suite_id=suite)
+        assert await store.catalogue.suite_ids(limit=5) == ["s1", "s2"]
+        assert await store.catalogue.suite_ids("s2", limit=5) == ["s2"]
+
+    async def test_states_are_counted_with_the_age_of_the_oldest(self, store: Store) -> None:
+        for name in ("a", "b", "c"):
+            await accepted(store, name)
+        await moved(store, "c", JobState.DISPATCHED)
+        await asyncio.sleep(0.05)
+        counted = await store.catalogue.by_state()
+        assert [(each.state, each.count) for each in counted] == [(JobState.DISPATCHING, 2), (JobState.DISPATCHED, 1)]
+        assert all(0.04 < each.oldest_seconds < PATIENCE for each in counted)
+
+    async def test_overdue_tasks_are_counted_by_provider_and_leased_ones_are_not(self, store: Store) -> None:
+        await store.tasks.insert([task(0), task(1), task(2, provider="tyxonq")])
+        assert await store.catalogue.due() == []
+        await store.tasks.release("j")
+        await asyncio.sleep(0.05)
+        local, remote = await store.catalogue.due()
+        assert (local.provider, local.count, remote.provider, remote.count) == ("local", 2, "tyxonq", 1)
+        assert 0.04 < local.lag_seconds < PATIENCE
+        await store.tasks.claim("local", owner="me", limit=10, lease_seconds=60)
+        assert [each.provider for each in await store.catalogue.due()] == ["tyxonq"]
+
+    async def test_held_jobs_are_found_until_they_are_let_go(self, store: Store) -> None:
+        await accepted(store, "a")
+        await accepted(store, "b")
+        await store.jobs.hold("a", 1, "look")
+        assert [job.id for job in await store.catalogue.held()] == ["a"]
+        await store.jobs.unhold("a")
+        assert await store.catalogue.held() == []
+
+    async def test_tasks_are_outlined_without_what_is_large(self, store: Store) -> None:
+        await store.tasks.insert([task(1, provider_job_id="p1"), task(0, provider_job_id="p0"), task(2, "k")])
+        outline = await store.catalogue.outline("j")
+        assert [(each.id, each.circuits) for each in outline] == [("j:0", b""), ("j:1", b"")]
+        assert await store.catalogue.provider_job_ids(["j", "k"]) == {"j": ["p0", "p1"]}
+
+
+class TestRecords:
+    async def test_a_record_is_added_once_and_stays(self, store: Store) -> None:
+        assert await store.records.add(record("a", app_version="1"))
+        assert not await store.records.add(record("a", app_version="2"))
+        assert (await store.jobs.get("a")).app_version == "1"
+
+    async def test_a_record_can_be_replaced_and_a_job_of_the_services_cannot(self, store: Store) -> None:
+        await store.records.add(record("a", app_version="1"))
+        await store.records.replace(record("a", app_version="2"))
+        assert (await store.jobs.get("a")).app_version == "2"
+        await accepted(store, "ours")
+        with pytest.raises(IllegalTransition, match="services"):
+            await store.records.replace(record("ours"))
+
+    @pytest.mark.parametrize("config", [{"x": 2**70}, {"a\0b": 1}, {"x": "y" * 17_000_000}])
+    async def test_what_cannot_be_kept_is_refused_with_a_reason(self, store: Store, config: dict[str, Any]) -> None:
+        with pytest.raises(InvalidRequest, match="cannot be stored"):
+            await store.records.add(record("a", config=config))
+
+    async def test_only_a_job_that_has_ended_can_be_deleted_and_its_tasks_go_with_it(self, store: Store) -> None:
+        await accepted(store, "j")
+        await store.tasks.insert([task(0), task(0, "k")])
+        with pytest.raises(IllegalTransition, match="cancel it first"):
+            await store.records.delete("j")
+        await moved(store, "j", JobState.CANCELLED)
+        await store.records.delete("j")
+        with pytest.raises(NotFound):
+            await store.jobs.get("j")
+        assert await store.tasks.of_job("j") == []
+        assert len(await store.tasks.of_job("k")) == 1
+        with pytest.raises(NotFound):
+            await store.records.delete("j")
+
+    async def test_a_record_is_no_work_for_the_reconciler(self, store: Store) -> None:
+        await store.records.add(record("a"))
+        assert await store.jobs.unmoved(0) == []
+
+
+class TestChanges:
+    async def test_a_job_is_followed_from_before_it_exists_with_each_task_that_ends(self, store: Store) -> None:
+        seen: list[tuple[JobState, int]] = []
+        tasks_seen = asyncio.Event()
+
+        async def follow() -> None:
+            async for job, done in store.changes.job("j"):
+                seen.append((job.state, done))
+                if done == 2:
+                    tasks_seen.set()
+
+        following = asyncio.create_task(follow())
+        await accepted(store, "j")
+        await store.tasks.insert([task(0), task(1), task(0, "jj")])
+        await moved(store, "j", JobState.DISPATCHED)
+        for name in ("j", "jj"):
+            await store.tasks.release(name)
+        for claimed in await store.tasks.claim("local", owner="me", limit=10, lease_seconds=60):
+            await store.tasks.complete(claimed, b"counts", None)
+        await asyncio.wait_for(tasks_seen.wait(), PATIENCE)
+        await moved(store, "j", JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED)
+        await asyncio.wait_for(following, PATIENCE)
+        assert seen[-1] == (JobState.EXPORTED, 2)
+        assert [done for _, done in seen] == sorted(done for _, done in seen)
+
+    async def test_following_a_job_that_has_ended_ends_at_once(self, store: Store) -> None:
+        await accepted(store, "j")
+        await moved(store, "j", JobState.CANCELLED)
+        async with asyncio.timeout(PATIENCE):
+            assert [job.state async for job, _ in store.changes.job("j")] == [JobState.CANCELLED]
+
+    async def test_a_suite_is_followed_job_by_job(self, store: Store) -> None:
+        stream = store.changes.suite("s")
+        assert await anext(stream) == []
+        await accepted(store, "s.1", suite_id="s")
+        await accepted(store, "other", suite_id="t")
+        async with asyncio.timeout(PATIENCE):
+            assert [job.id for job in await anext(stream)] == ["s.1"]
+            await moved(store, "s.1", JobState.DISPATCHED)
+            assert [job.state for job in await anext(stream)] == [JobState.DISPATCHED]
+        await stream.aclose()
+
+    async def test_all_changes_of_jobs_are_told(self, store: Store) -> None:
+        stream = store.changes.all()
+        first = asyncio.ensure_future(anext(stream))
+        for n in range(100):  # the stream opens some time after it was asked for
+            await accepted(store, f"j{n}")
+            await asyncio.wait({first}, timeout=0.1)
+            if first.done():
+                break
+        assert (await first).id.startswith("j")
+        await stream.aclose()
+
+
+async def test_ages_are_measured_by_the_server(store: Store) -> None:
+    await accepted(store, "a")
+    (counted,) = await store.catalogue.by_state()
+    assert timedelta(seconds=counted.oldest_seconds) < timedelta(seconds=PATIENCE)
