@@ -30,6 +30,7 @@ from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, SuiteRequested
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Device, Provider
+from metriq_gym.schema_validator import seed_of
 from metriq_gym.service import Context, Service
 from metriq_gym.store import Failure, Job, JobState
 from services.dispatcher.handover import HandOver
@@ -163,6 +164,7 @@ class Dispatcher(Service):
 def _accepted(checked: Checked, device: Device) -> dict[str, Any]:
     """Return the fields of a job that has just been accepted."""
     message, config = checked.message, checked.config
+    seed = seed_of(config)
     return {
         "benchmark_name": config["benchmark_name"],
         "provider": message.provider,
@@ -176,6 +178,6 @@ def _accepted(checked: Checked, device: Device) -> dict[str, Any]:
         "suite_id": message.suite_id,
         "suite_name": message.suite_name,
         "suite_size": message.suite_size,
-        "seed": config["seed"] if config.get("seed") is not None else secrets.randbits(32),
+        "seed": secrets.randbits(32) if seed is None else seed,
         "app_version": __version__,
     }

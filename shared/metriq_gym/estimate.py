@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metriq_gym.plan import build, two_qubit_gates
 from metriq_gym.providers.provider import Compiler, Device
+from metriq_gym.schema_validator import seed_of
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -82,7 +83,7 @@ def estimate(config: Mapping[str, Any], device: Device, compiler: Compiler) -> E
     Without a seed in the configuration the circuits are those of seed 0, while a job draws its own. Raises
     `Unsupported` when the device cannot run them.
     """
-    seed = config["seed"] if config.get("seed") is not None else 0
+    seed = seed_of(config) or 0
     _, runs = build(config, seed, device)
     return Estimate(
         benchmark_name=config["benchmark_name"],

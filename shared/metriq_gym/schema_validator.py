@@ -62,6 +62,13 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
     return complete, warnings
 
 
+def seed_of(config: Mapping[str, Any]) -> int | None:
+    """Return the seed of a validated configuration, or None where it has none or the schema knows no such thing."""
+    seed = config.get("seed")
+    is_parameter = "seed" in benchmarks.schema(config[NAME_KEY])["properties"]
+    return seed if is_parameter and isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 else None
+
+
 def load_and_validate(file_path: str | Path) -> dict[str, Any]:
     """Read a configuration file, validate it and apply the schema's defaults."""
     return validate(json.loads(Path(file_path).read_text(encoding="utf-8")))[0]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from metriq_gym import benchmarks
 from metriq_gym.constants import SCHEMA_MAPPING, JobType
 from metriq_gym.errors import InvalidRequest, Unsupported
-from metriq_gym.schema_validator import load_and_validate, validate
+from metriq_gym.schema_validator import load_and_validate, seed_of, validate
 from tests.support.devices import RecordingDevice, uniform_counts
 from tests.support.digest import digest
 
@@ -258,3 +258,11 @@ def test_another_process_builds_the_same_circuits() -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": os.pathsep.join(sys.path)}
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert json.loads(answer.stdout) == example_digests()
+
+
+@pytest.mark.parametrize("seed", ["x", -1, 1.5, True, None, [1]])
+def test_only_a_seed_that_the_schema_knows_decides_the_circuits(seed: Any) -> None:
+    assert seed_of(validate({"benchmark_name": "WIT", "seed": seed})[0]) is None
+    assert seed_of(validate({"benchmark_name": "WIT", "seed": 5})[0]) is None
+    assert seed_of(validate({"benchmark_name": "Mirror Circuits", "seed": 5})[0]) == 5
+    assert seed_of(validate({"benchmark_name": "Mirror Circuits"})[0]) is None

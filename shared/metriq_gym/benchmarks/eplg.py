@@ -98,7 +98,7 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
         require_operations(2 * params.num_samples * sum(params.lengths) * per_layer)
         gates = GateSet(params.two_qubit_gate, params.one_qubit_basis_gates)
         chain = random_path(device, params.num_qubits_in_chain, np.random.default_rng(self.seed))
-        sequences = LayerSequences(chain, gates, np.random.default_rng(self.seed))
+        sequences = LayerSequences(chain, device.num_qubits, gates, np.random.default_rng(self.seed))
         for _ in range(params.num_samples):
             circuits = [sequences.draw(layer, length) for layer in (0, 1) for length in sorted(params.lengths)]
             device.run(circuits, params.shots)
@@ -171,13 +171,14 @@ def error_per_layered_gate(fidelities: Sequence[BenchmarkScore], length: int) ->
 class LayerSequences:
     """Draws direct randomised benchmarking circuits on the two layers of a chain of qubits.
 
-    Qubit `chain[i]` is measured into classical bit i.
+    Qubit `chain[i]` is measured into classical bit i. The circuits are as wide as the device, which tells compilers
+    that they address its qubits.
     """
 
-    def __init__(self, chain: Sequence[int], gates: GateSet, rng: np.random.Generator) -> None:
+    def __init__(self, chain: Sequence[int], num_qubits: int, gates: GateSet, rng: np.random.Generator) -> None:
         self._gates = gates
         self._rng = rng
-        self._empty = QuantumCircuit(max(chain) + 1, len(chain))
+        self._empty = QuantumCircuit(num_qubits, len(chain))
         self._qubits = [self._empty.qubits[qubit] for qubit in chain]
         self._barrier = CircuitInstruction(Barrier(len(chain)), self._qubits)
         self._elements = [
