@@ -40,14 +40,15 @@ class Poller(Service):
     queue = POLLER
     default_port = 8082
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, decoding: Pool | None = None) -> None:
+        """Decode the counts of remote providers in `decoding`, by default a worker process for that alone."""
         super().__init__(context)
         self._providers = Providers(context.settings)
         self._local = self._providers.local()
         self._running: set[asyncio.Task[None]] = set()
         self._loop = Loop("claims", self._claim, self.settings.poll_seconds)
         # Counts must not wait for a simulation that takes minutes.
-        self._decoding = Pool(1)
+        self._decoding = decoding or Pool(1)
         self._remote = [self._remote_loop(provider) for provider in self._providers.remote()]
 
     async def start(self) -> None:

@@ -1,0 +1,316 @@
+"""Everything that can go wrong between us and TyxonQ's cloud: each job ends as it should, nothing is submitted twice
+and nothing is lost. The sandbox counts what it accepts by the tag in the remarks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from metriq_gym.packing import unpack_counts
+from metriq_gym.providers.tyxonq import client
+from metriq_gym.store import Job, JobState, Store, TaskState
+from services.poller import remote
+from tests.sandbox.fixture import SandboxControl
+from tests.support.inprocess import Pair, dispatcher_and_poller
+
+CIRCUITS = 12
+"""Enough for the poller to ask for the list."""
+CONFIG = {
+    "benchmark_name": "Bernstein-Vazirani",
+    "min_qubits": 5,
+    "max_qubits": 5,
+    "max_circuits": CIRCUITS,
+    "shots": 50,
+}
+ELSEWHERE = "OPENQASM 2.0; qreg q[1]; creg c[1]; h q[0]; measure q[0] -> c[0];"
+"""What somebody else runs with the same token."""
+TAGS = {f"j:{n}" for n in range(CIRCUITS)}
+
+
+@pytest.fixture
+async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
+    async with Store.at(mongo_url, mongo_database) as store:
+        yield store
+
+
+@pytest.fixture
+def sandbox(tyxonq_sandbox: SandboxControl, monkeypatch: pytest.MonkeyPatch) -> SandboxControl:
+    """A quick sandbox for a client that is quickly out of patience."""
+    monkeypatch.setattr(client, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(client, "SUBMIT_SECONDS", 0.5)
+    tyxonq_sandbox.set(pending_seconds=0.1, running_seconds=0.1, results="ideal")
+    return tyxonq_sandbox
+
+
+@pytest.fixture
+async def pair(store: Store, sandbox: SandboxControl) -> AsyncIterator[Pair]:
+    # As by default, looking for a lost submission must wait for longer than sending it may take.
+    async with dispatcher_and_poller(store, sandbox, settle_seconds=1.2) as pair:
+        yield pair
+
+
+def completed(job: Job) -> bool:
+    return job.state is JobState.COMPLETED
+
+
+def failed(job: Job) -> bool:
+    return job.state is JobState.FAILED
+
+
+def held(job: Job) -> bool:
+    return job.held is not None
+
+
+def accepted(sandbox: SandboxControl) -> dict[str, int]:
+    """How often each tag was accepted."""
+    return {remarks: len(ids) for remarks, ids in sandbox.submissions()["by_remarks"].items()}
+
+
+def strike(sandbox: SandboxControl, fault: dict[str, Any], endpoint: str, **changes: Any) -> None:
+    """Add a fault for one endpoint."""
+    options = {**fault, **changes}
+    sandbox.add_fault(options.pop("kind"), endpoint, **options)
+
+
+async def run_to_its_counts(pair: Pair, sandbox: SandboxControl) -> None:
+    """A job ends with the counts of each circuit, each submitted once."""
+    await pair.request("j", CONFIG)
+    await pair.until("j", completed)
+    assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
+    for task in await pair.store.tasks.of_job("j"):
+        assert task.state is TaskState.COMPLETED
+        (counts,) = unpack_counts(task.counts)
+        assert set(counts.values()) == {50}  # the secret, and nothing else
+
+
+PASSING: dict[str, dict[str, Any]] = {
+    "latency": {"kind": "latency", "seconds": 0.1},
+    "latency beyond patience": {"kind": "latency", "seconds": 0.8},
+    "429": {"kind": "rate_limited"},
+    "429 with seconds": {"kind": "rate_limited", "retry_after": "1"},
+    "429 with a date": {"kind": "rate_limited", "retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"},
+    "500": {"kind": "server_error", "status": 500},
+    "503": {"kind": "server_error"},
+    "502 but handled": {"kind": "server_error", "status": 502, "handled": True},
+    "page with 502": {"kind": "html"},
+    "page with 200": {"kind": "html", "status": 200},
+    "page with 200 but handled": {"kind": "html", "status": 200, "handled": True},
+    "redirect": {"kind": "redirect"},
+    "truncated JSON": {"kind": "truncated_json"},
+    "slow body": {"kind": "slow_body", "seconds": 1.5},
+    "reset": {"kind": "reset"},
+    "lost response": {"kind": "lost_response"},
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+async def test_what_passes_costs_time_only(pair: Pair, sandbox: SandboxControl, fault: dict[str, Any]) -> None:
+    """Each endpoint is struck: the list by dispatcher and poller, submissions at the start and in the middle."""
+    strikes = {"devices": [(0, 1)], "submit": [(3, 1)], "list": [(0, 1), (3, 1)], "detail": [(0, 4), (9, 2)]}
+    for endpoint, places in strikes.items():
+        for after, times in places:
+            strike(sandbox, fault, endpoint, after=after, times=times)
+    await run_to_its_counts(pair, sandbox)
+    assert "redirected" not in sandbox.calls()
+
+
+STATES: dict[str, dict[str, Any]] = {
+    "unknown for a while": {"kind": "state", "state": "meditating", "times": 20},
+    "on hold for a while": {"kind": "state", "state": "hold", "times": 20},
+    "other words for completed": {"kind": "state", "state": "Finished", "after": 30},
+    "backward now and then": {"kind": "stale_state", "every": 2, "times": 30},
+    "delayed": {"kind": "stale_state", "seconds": 0.5},
+    "missing now and then": {"kind": "no_task", "every": 3},
+}
+
+
+@pytest.mark.parametrize("fault", STATES.values(), ids=STATES)
+async def test_strange_states_cost_time_only(pair: Pair, sandbox: SandboxControl, fault: dict[str, Any]) -> None:
+    strike(sandbox, fault, "detail")
+    strike(sandbox, fault, "list")
+    await run_to_its_counts(pair, sandbox)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "success always": {"success_field": "always"},
+    "success never": {"success_field": "never"},
+    "more fields": {"extra_fields": True},
+    "localised status": {"status_word": "任务已提交"},
+    "counts under counts": {"result_shape": "counts"},
+    "clocks that disagree": {"clock_skew_seconds": 40},
+    "remarks in parameters": {"echo_remarks": "parameters"},
+    "remarks in a field": {"echo_remarks": "field"},
+    "list of a few": {"list_limit": 2},
+    "list in pages": {"list_limit": 2, "list_paged": True},
+    "list that lags behind": {"list_delay_seconds": 0.5},
+}
+
+
+@pytest.mark.parametrize("switches", VARIANTS.values(), ids=VARIANTS)
+async def test_every_variant_of_the_service_is_understood(
+    pair: Pair, sandbox: SandboxControl, switches: dict[str, Any]
+) -> None:
+    sandbox.set(**switches)
+    if "list_limit" not in switches:
+        sandbox.add_fault("lost_response", "submit", after=3, times=1)
+    await run_to_its_counts(pair, sandbox)
+
+
+# Lost submissions that cannot be told apart
+
+
+@pytest.mark.parametrize("echo", ["parameters", "field"])
+async def test_echoed_remarks_find_a_lost_submission_in_a_list_that_is_not_complete(
+    pair: Pair, sandbox: SandboxControl, echo: str
+) -> None:
+    sandbox.set(echo_remarks=echo, list_limit=3)
+    sandbox.add_fault("lost_response", "submit", after=5, times=1)
+    await run_to_its_counts(pair, sandbox)
+
+
+@pytest.mark.parametrize("paged", [True, False], ids=["says so", "lacks what was there before"])
+async def test_without_remarks_in_an_incomplete_list_the_job_waits_for_the_operator(
+    pair: Pair, sandbox: SandboxControl, paged: bool
+) -> None:
+    sandbox.add_tasks(3, device="homebrew_s2", source=ELSEWHERE)
+    sandbox.set(list_limit=3, list_paged=paged)
+    sandbox.add_fault("lost_response", "submit", after=5, times=1)
+    await pair.request("j", CONFIG)
+    job = await pair.until("j", held)
+    assert job.state is JobState.DISPATCHING
+    assert job.held is not None
+    assert "j:5" in job.held
+    assert accepted(sandbox) == dict.fromkeys(TAGS, 1)  # the others went on
+    states = [task.state for task in await pair.store.tasks.of_job("j")]
+    assert states.count(TaskState.UNKNOWN) == 1
+
+
+async def test_when_somebody_else_submits_the_same_meanwhile_the_job_waits_for_the_operator(
+    pair: Pair, sandbox: SandboxControl
+) -> None:
+    sandbox.add_fault("lost_response", "submit", after=2, times=1)
+    await pair.request("j", CONFIG)
+    async with asyncio.timeout(20):
+        while sandbox.faults()[0]["hits"] == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    (other,) = sandbox.add_tasks(1, device="homebrew_s2?o=3", shots=50, source=ELSEWHERE)
+    job = await pair.until("j", held)
+    assert job.held is not None
+    assert "j:2" in job.held
+    assert other in job.held
+    assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
+
+
+async def test_an_accepted_submission_without_an_id_is_found(pair: Pair, sandbox: SandboxControl) -> None:
+    sandbox.add_fault("no_id", "submit", after=4, times=2)
+    await run_to_its_counts(pair, sandbox)
+
+
+# What does not pass
+
+
+@pytest.mark.parametrize("shape", ["documented", "error", "detail", "detail_list", "err"])
+@pytest.mark.parametrize("status", [None, 422])
+async def test_a_refused_submission_ends_the_job_with_the_reason(
+    pair: Pair, sandbox: SandboxControl, shape: str, status: int | None
+) -> None:
+    sandbox.set(error_shape=shape, error_status=status)
+    sandbox.add_fault("refused", "submit", after=2, message="you are out of credit")
+    await pair.request("j", CONFIG)
+    job = await pair.until("j", failed)
+    assert job.failure is not None
+    assert job.failure.outcome == "error"
+    assert "you are out of credit" in job.failure.reason
+    assert accepted(sandbox) == {"j:0": 1, "j:1": 1}
+
+
+async def test_a_token_that_is_refused_ends_the_job_and_names_the_setting(pair: Pair, sandbox: SandboxControl) -> None:
+    sandbox.add_fault("refused", "submit", status=401)
+    await pair.request("j", CONFIG)
+    job = await pair.until("j", failed)
+    assert job.failure is not None
+    assert "METRIQ_TYXONQ_TOKEN" in job.failure.reason
+    assert accepted(sandbox) == {}
+
+
+async def test_a_token_that_is_refused_for_a_while_costs_no_task_that_was_paid_for(
+    pair: Pair, sandbox: SandboxControl
+) -> None:
+    sandbox.add_fault("refused", "detail", status=401, times=3)
+    sandbox.add_fault("refused", "list", status=403, after=1, times=1)
+    await run_to_its_counts(pair, sandbox)
+
+
+async def test_a_failed_task_ends_the_job_with_the_providers_reason(pair: Pair, sandbox: SandboxControl) -> None:
+    sandbox.add_fault("task_fails", "submit", after=7, times=1, message="qubit 3 is on fire")
+    await pair.request("j", CONFIG)
+    job = await pair.until("j", failed)
+    assert job.failure is not None
+    assert "qubit 3 is on fire" in job.failure.reason
+    assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
+
+
+@pytest.mark.parametrize(
+    ("switches", "fault", "reason"),
+    [
+        ({}, {"kind": "state", "state": "meditating"}, "meditating"),
+        ({"result_shape": "null"}, None, "has no counts"),
+        ({}, {"kind": "no_task"}, "not understood"),
+        ({}, {"kind": "refused", "message": "never heard of it", "status": 404}, "never heard of it"),
+    ],
+    ids=["unknown state", "no counts", "no task", "unknown task"],
+)
+async def test_what_is_never_understood_is_given_up_loudly(
+    pair: Pair,
+    sandbox: SandboxControl,
+    switches: dict[str, Any],
+    fault: dict[str, Any] | None,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "MAX_UNCLEAR", 4)
+    sandbox.set(**switches)
+    if fault:
+        strike(sandbox, fault, "detail")
+    await pair.request("j", CONFIG)
+    job = await pair.until("j", failed)
+    assert job.failure is not None
+    assert job.failure.source == "poll"
+    assert "given up after 4 answers" in job.failure.reason
+    assert reason in job.failure.reason
+
+
+async def test_a_dry_run_ends_saying_that_it_has_no_counts(pair: Pair, sandbox: SandboxControl) -> None:
+    await pair.request("j", CONFIG, device="homebrew_s2?o=3&dry")
+    job = await pair.until("j", failed)
+    assert job.failure is not None
+    assert "dry run" in job.failure.reason
+
+
+async def test_a_circuit_that_is_refused_late_ends_the_job(pair: Pair, sandbox: SandboxControl) -> None:
+    sandbox.set(accept_unlisted_gates=False, circuit_checked="late")
+    sandbox.add_fault("task_fails", "submit", message="syntax error in line 4")
+    await pair.request("j", CONFIG)
+    job = await pair.until("j", failed)
+    assert job.failure is not None
+    assert "syntax error in line 4" in job.failure.reason
+    assert set(accepted(sandbox).values()) == {1}
+
+
+async def test_a_cancelled_job_is_asked_about_no_more(pair: Pair, sandbox: SandboxControl) -> None:
+    from metriq_gym.messages import JobCancelRequested
+
+    sandbox.set(running_seconds=600)
+    await pair.request("j", CONFIG)
+    await pair.until("j", lambda job: job.state is JobState.DISPATCHED)
+    await pair.bus.publish(JobCancelRequested(job_id="j"))
+    async with asyncio.timeout(20):
+        while {task.state for task in await pair.store.tasks.of_job("j")} != {TaskState.CANCELLED}:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)  # a question under way may still arrive
+    calls = sandbox.calls()
+    await asyncio.sleep(0.7)
+    assert sandbox.calls() == calls
