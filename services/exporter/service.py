@@ -133,6 +133,9 @@ class Exporter(Service):
     ) -> None:
         """Write down how the export of all these jobs ended; the last one's after the others have moved on."""
         *others, own = [job.id for job in jobs]
+        for job_id in others:
+            # One whose own message is still to come must not pass for exported everywhere.
+            await self.store.exports.want(job_id, self.settings.export_targets)
         await self.store.exports.settle(others, name, state, location=location, error=error)
         for job_id in others:
             await self._finish(job_id)

@@ -27,6 +27,7 @@ def ended_job(job_id: str = "wit-1", **changes: Any) -> Job:
         "transpiled_two_qubit_gate_counts": [40],
         "result": {"expectation_value": SCORE, "score": SCORE},
         "runtime_seconds": 1.2,
+        "history": [{"state": changes.get("state", JobState.SCORED), "at": AT, "service": "test"}],
     }
     return Job.model_validate({"_id": job_id} | fields | changes)
 

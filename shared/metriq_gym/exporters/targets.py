@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from metriq_gym.errors import NotFound
+from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import make_record
 from metriq_gym.settings import Settings
 from metriq_gym.store import Job
@@ -57,19 +58,21 @@ class GitHubPullRequests:
 
     def export(self, jobs: Sequence[Job]) -> str:
         """Open the pull request, or find it."""
-        from metriq_gym.exporters.pull_request import compose
+        return self._github.ensure(plan_pull_request(jobs, self._settings))
 
-        first, settings = jobs[0], self._settings
-        in_suite = is_in_suite(first)
-        wanted = compose(
-            [make_record(job) for job in sorted(jobs, key=lambda job: job.id)],
-            str(first.suite_id) if in_suite else first.id,
-            repo=settings.github_repos[0],
-            base_branch=settings.github_base_branch,
-            directory=settings.github_directory,
-            suite=(first.suite_name or first.suite_id) if in_suite else None,
-        )
-        return self._github.ensure(wanted)
+
+def plan_pull_request(jobs: Sequence[Job], settings: Settings) -> PullRequest:
+    """Return the pull request with the records of one job or of a suite's; the order of `jobs` does not matter."""
+    first = jobs[0]
+    in_suite = is_in_suite(first)
+    return compose(
+        [make_record(job) for job in sorted(jobs, key=lambda job: job.id)],
+        str(first.suite_id) if in_suite else first.id,
+        repo=settings.github_repos[0],
+        base_branch=settings.github_base_branch,
+        directory=settings.github_directory,
+        suite=(first.suite_name or first.suite_id) if in_suite else None,
+    )
 
 
 TARGETS: Mapping[str, Callable[[Settings], Target]] = {"json": JSONFiles, "github": GitHubPullRequests}

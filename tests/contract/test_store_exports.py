@@ -1,0 +1,74 @@
+"""What the exporter may rely on from the store, on motor and on PyMongo's own asynchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from metriq_gym.errors import NotFound
+from metriq_gym.store import Export, ExportState, Store
+from metriq_gym.store.mongo import OPTIONS, connect
+from tests.support.jobs import ended_job
+
+
+@pytest.fixture(params=["motor", "pymongo"])
+async def store(request: pytest.FixtureRequest, mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
+    client: Any = connect(mongo_url) if request.param == "motor" else AsyncMongoClient(mongo_url, **OPTIONS)
+    async with Store(client, mongo_database) as store:
+        await store.records.add(ended_job("j"))
+        yield store
+
+
+async def export(store: Store, target: str = "json") -> Export:
+    return (await store.jobs.get("j")).exports[target]
+
+
+async def test_wanting_a_target_again_keeps_how_far_it_is(store: Store) -> None:
+    await store.exports.want("j", ["json"])
+    assert await store.exports.begin("j", "json")
+    await store.exports.settle(["j"], "json", ExportState.DONE, location="here")
+    job = await store.exports.want("j", ["json", "github"])
+    assert job.exports["json"].location == "here"
+    assert (job.exports["github"].state, job.exports["github"].attempts) == (ExportState.PENDING, 0)
+
+
+async def test_an_attempt_begins_only_when_one_is_due(store: Store) -> None:
+    assert not await store.exports.begin("j", "json")
+    await store.exports.want("j", ["json"])
+    assert await store.exports.begin("j", "json")
+    await store.exports.settle(["j"], "json", ExportState.PENDING, error="later", retry_after=60)
+    assert not await store.exports.begin("j", "json")
+    assert (await export(store)).attempts == 1
+    await store.exports.again("j", "json")
+    assert await store.exports.begin("j", "json")
+    assert ((await export(store)).attempts, (await export(store)).error) == (1, None)
+
+
+@pytest.mark.parametrize("late", [ExportState.PENDING, ExportState.FAILED])
+async def test_what_is_done_stays_done(store: Store, late: ExportState) -> None:
+    await store.exports.want("j", ["json"])
+    await store.exports.settle(["j"], "json", ExportState.DONE, location="$here")
+    done = await export(store)
+    await store.exports.settle(["j"], "json", late, error="too late")
+    await store.exports.again("j", "json")
+    assert await export(store) == done
+    assert (done.location, done.attempts) == ("$here", 1)
+    assert not await store.exports.begin("j", "json")
+
+
+async def test_what_failed_may_begin_anew(store: Store) -> None:
+    await store.exports.want("j", ["json"])
+    await store.exports.settle(["j", "gone"], "json", ExportState.FAILED, error="$no")
+    assert (await export(store)).error == "$no"
+    assert not await store.exports.begin("j", "json")
+    await store.exports.again("j", "json")
+    assert await store.exports.begin("j", "json")
+
+
+async def test_exports_of_a_job_that_is_not_there_are_not_found(store: Store) -> None:
+    for call in (store.exports.want("nobody", ["json"]), store.exports.again("nobody", "json")):
+        with pytest.raises(NotFound, match="nobody"):
+            await call
