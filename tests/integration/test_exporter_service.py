@@ -199,7 +199,9 @@ async def test_a_passing_failure_is_retried_without_repeating_what_is_done(one: 
     assert waiting.state is JobState.SCORED
     assert waiting.exports["github"].state is ExportState.PENDING
     assert "502" in str(waiting.exports["github"].error)
-    written = (await one.settled("wit-1", "json"))["json"]
+    meanwhile = await one.settled("wit-1", "json")
+    assert meanwhile["github"].state is ExportState.PENDING
+    written = meanwhile["json"]
     job = await one.until("wit-1", lambda job: job.state is JobState.EXPORTED)
     assert (job.exports["github"].attempts, job.exports["github"].error) == (3, None)
     assert job.exports["json"] == written
