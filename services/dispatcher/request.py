@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,12 @@ from pydantic_core import from_json
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.messages import JobId, JobRequested, SuiteId
-from metriq_gym.problems import from_pydantic
+from metriq_gym.problems import first, from_pydantic, shorten
 from metriq_gym.schema_validator import validate
 
 MAX_DEPTH = 50
+MAX_READ = 2**24
+"""A body of more bytes is not searched for an id. RabbitMQ's own limit from 4.0 on; parsed, it can be 30 times as much."""
 _INT64 = range(-(2**63), 2**63)
 _job_id = TypeAdapter[str](JobId)
 _suite_id = TypeAdapter[str](SuiteId)
@@ -33,7 +36,8 @@ class Checked:
 def identify(delivery: Delivery) -> str:
     """Return the id of the requested job, the same for every delivery of the same request, even a broken one.
 
-    It is the body's ``job_id`` if that can be read, else the message's id, else a digest of the body.
+    It is the body's ``job_id`` if that can be read (not in a body of more than `MAX_READ` bytes), else the message's
+    id, else a digest of the body.
     """
     return _stated(delivery, "job_id", _job_id) or _derived(delivery, _job_id)
 
@@ -49,6 +53,8 @@ def suite_of(delivery: Delivery) -> str | None:
 
 
 def _stated(delivery: Delivery, key: str, kind: TypeAdapter[str]) -> str | None:
+    if len(delivery.body) > MAX_READ:
+        return None
     try:
         body = from_json(delivery.body)
     except ValueError:
@@ -77,13 +83,13 @@ def read_object(delivery: Delivery, max_bytes: int) -> dict[str, Any]:
         raise InvalidRequest([Problem("$", f"is not JSON: {error}")]) from None
     if not isinstance(body, dict):
         raise InvalidRequest([Problem("$", "must be a JSON object")])
-    if problems := list(_unstorable(body, "$", 0)):
+    if problems := first(Problem(f"${each.path}", each.message) for each in _unstorable(body)):
         raise InvalidRequest(problems)
     return body
 
 
 def check(delivery: Delivery, max_bytes: int) -> Checked:
-    """Parse and validate a job request; raises `InvalidRequest` with everything that is wrong with it."""
+    """Parse and validate a job request; raises `InvalidRequest` with all that is wrong with it, up to a bound."""
     body = read_object(delivery, max_bytes)
     problems = []
     try:
@@ -96,21 +102,26 @@ def check(delivery: Delivery, max_bytes: int) -> Checked:
     except InvalidRequest as error:
         problems = [each for each in problems if not each.path.startswith("$.config")] + list(error.problems)
     if problems:
-        raise InvalidRequest(problems)
+        raise InvalidRequest(first(problems))
     return Checked(message, config, warnings)
 
 
-def _unstorable(value: Any, path: str, depth: int) -> Any:
-    """Yield what JSON allows and a document in the store does not."""
+def _unstorable(value: Any, depth: int = 0) -> Iterator[Problem]:
+    """Yield what JSON allows and a document in the store does not, by paths that begin at `value`."""
     if depth > MAX_DEPTH:
-        yield Problem(path, f"is nested deeper than {MAX_DEPTH} levels")
+        yield Problem("", f"is nested deeper than {MAX_DEPTH} levels")
     elif isinstance(value, dict):
         for key, each in value.items():
             if "\0" in key:
-                yield Problem(f"{path}.{key!r}", "is a name with a NUL character")
-            yield from _unstorable(each, f"{path}.{key}", depth + 1)
+                yield Problem(f".{shorten(repr(key))}", "is a name with a NUL character")
+            elif key == "$ref":
+                yield Problem(".$ref", "is a name that the store keeps for itself")
+            # Only a problem needs a path: that of everything there is could take gigabytes.
+            yield from (
+                Problem(f".{shorten(key)}{found.path}", found.message) for found in _unstorable(each, depth + 1)
+            )
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            yield from _unstorable(each, f"{path}[{index}]", depth + 1)
+            yield from (Problem(f"[{index}]{found.path}", found.message) for found in _unstorable(each, depth + 1))
     elif isinstance(value, int) and value not in _INT64:
-        yield Problem(path, "is an integer of more than 64 bits")
+        yield Problem("", "is an integer of more than 64 bits")

@@ -28,6 +28,7 @@ from metriq_gym.errors import (
 from metriq_gym.health import Check
 from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, SuiteRequested
+from metriq_gym.problems import shorten
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Device, Provider
 from metriq_gym.schema_validator import seed_of
@@ -128,8 +129,9 @@ class Dispatcher(Service):
             raise InvalidRequest([Problem("$.device", str(error))]) from None
 
     async def _reject(self, job_id: str, error: InvalidRequest, delivery: Delivery, suite_id: str | None) -> Job:
-        problems = [{"path": each.path, "message": each.message} for each in error.problems]
-        failure = Failure(outcome="rejected", reason=str(error), source="dispatch", problems=problems)
+        # What a stranger wrote is repeated in what is wrong with it.
+        problems = [{"path": shorten(each.path), "message": shorten(each.message, 500)} for each in error.problems]
+        failure = Failure(outcome="rejected", reason=shorten(str(error), 2000), source="dispatch", problems=problems)
         excerpt = delivery.body[:4096].decode(errors="replace")
         fields = {"failure": failure.model_dump(), "request": excerpt, "app_version": __version__}
         return await self.store.jobs.reject(job_id, fields | {"suite_id": suite_id})

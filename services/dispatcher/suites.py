@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.messages import JobRequested, SuiteRequested
-from metriq_gym.problems import from_pydantic
+from metriq_gym.problems import first, from_pydantic
 from metriq_gym.suite_parser import parse_suite, select
 from services.dispatcher.request import read_object
 
@@ -36,7 +36,7 @@ def fan_out(suite_id: str, delivery: Delivery, max_bytes: int) -> list[JobReques
     except InvalidRequest as error:
         problems = [each for each in problems if each.path != "$.suite"] + list(error.problems)
     if message is None or problems:
-        raise InvalidRequest(problems)
+        raise InvalidRequest(first(problems))
     for warning in warnings:
         log.warning("suite", suite_id=suite_id, path=warning.path, problem=warning.message)
     chosen = select(suite, message.components, message.all)

@@ -126,7 +126,7 @@ class SuiteRequested(_Request):
         description="Names the suite; the same rules as for job_id. The ids of its jobs are derived from it.",
     )
     suite: dict[str, Any] = Field(description="The suite's document: name and benchmarks.")
-    components: list[Name] = Field(default=[], description="Run only these components; all when empty.")
+    components: list[Name] = Field(default=[], max_length=200, description="Run only these components; all when empty.")
     all: bool = Field(default=False, description="Confirms a full dispatch of a suite that warns about it.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from metriq_gym.errors import Problem
@@ -12,14 +13,30 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+MOST = 100
+"""Whoever made so many mistakes need not read of a million more, nor anybody keep them."""
+
+
+def first(problems: Iterable[Problem]) -> list[Problem]:
+    """Return at most `MOST` problems, and if there are more, one more that says so; the rest is not even looked for."""
+    found = list(islice(problems, MOST + 1))
+    return found if len(found) <= MOST else [*found[:MOST], Problem("$", f"has more problems than these {MOST}")]
+
+
+def shorten(text: str, limit: int = 300) -> str:
+    """Return the two ends of a text that is too long."""
+    return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"
+
+
 def from_pydantic(error: ValidationError, path: str = "$") -> list[Problem]:
-    """Return every error of a validation; `path` is the JSON path of the document that was validated."""
-    return [Problem(path + _steps(each["loc"]), each["msg"]) for each in error.errors()]
+    """Return the first errors of a validation; `path` is the JSON path of the document that was validated."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return first(Problem(path + _steps(each["loc"]), each["msg"]) for each in found)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint at the known word that is most like `word`, to append to a message; empty when none is."""
-    close = get_close_matches(word, list(known), n=1)
+    close = get_close_matches(word[:100], list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

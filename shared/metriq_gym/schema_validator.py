@@ -10,7 +10,7 @@ from typing import Any
 
 from metriq_gym import benchmarks
 from metriq_gym.errors import InvalidRequest, NotFound, Problem
-from metriq_gym.problems import did_you_mean
+from metriq_gym.problems import did_you_mean, first, shorten
 
 NAME_KEY = "benchmark_name"
 
@@ -24,7 +24,7 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
     """Return the configuration with defaults applied, and warnings about keys the schema does not know.
 
     `path` is the JSON path of the configuration in whatever document holds it. Raises `InvalidRequest`
-    with every error the schema finds.
+    with every error the schema finds, up to a bound.
     """
     # jsonschema costs 0.15 s to import, which `mgym --help` must not pay.
     from jsonschema import Draft202012Validator
@@ -42,24 +42,23 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
     properties = schema["properties"]
     complete = {key: prop["default"] for key, prop in properties.items() if "default" in prop} | dict(config)
     complete = {key: _whole(value, properties.get(key, {})) for key, value in complete.items()}
-    errors = Draft202012Validator(schema).iter_errors(complete)
-    problems = [
-        Problem(path + error.json_path.removeprefix("$"), _shorten(error.message))
-        for error in sorted(errors, key=lambda error: error.json_path)
-    ]
-    problems += [
-        Problem(f"{path}.{key}", "must be a finite number")
+    errors = (
+        Problem(path + error.json_path.removeprefix("$"), shorten(error.message))
+        for error in Draft202012Validator(schema).iter_errors(complete)
+    )
+    infinite = (
+        Problem(f"{path}.{shorten(key)}", "must be a finite number")
         for key, value in complete.items()
         if isinstance(value, float) and not isfinite(value)
-    ]
-    if problems:
+    )
+    if problems := [*sorted(first(errors), key=lambda problem: problem.path), *first(infinite)]:
         raise InvalidRequest(problems)
-    warnings = [
-        Problem(f"{path}.{key}", f"is not a parameter of {name} and is ignored{did_you_mean(key, properties)}")
+    unknown = (
+        Problem(f"{path}.{shorten(key)}", f"is not a parameter of {name} and is ignored{did_you_mean(key, properties)}")
         for key in config
         if key not in properties
-    ]
-    return complete, warnings
+    )
+    return complete, first(unknown)
 
 
 def seed_of(config: Mapping[str, Any]) -> int | None:
@@ -75,13 +74,13 @@ def load_and_validate(file_path: str | Path) -> dict[str, Any]:
 
 
 def _whole(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Turn 3.0 into 3 where an integer is due: to JSON Schema they are the same, to Python they are not."""
+    """Turn 3.0 into 3 where an integer is due: to JSON Schema they are the same, to Python they are not.
+
+    Of a list that is too long no more is kept than shows it: some checks take time that grows with the square.
+    """
     if isinstance(value, list):
-        return [_whole(item, schema.get("items", {})) for item in value]
+        enough = value[: schema.get("maxItems", len(value)) + 1]
+        return [_whole(item, schema.get("items", {})) for item in enough]
     if schema.get("type") == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
-
-
-def _shorten(message: str, limit: int = 300) -> str:
-    return message if len(message) <= limit else f"{message[: limit // 2]} … {message[-limit // 2 :]}"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metriq_gym.errors import InvalidRequest, NotFound, Problem
 from metriq_gym.messages import Name
-from metriq_gym.problems import did_you_mean, from_pydantic
+from metriq_gym.problems import did_you_mean, first, from_pydantic, shorten
 from metriq_gym.schema_validator import validate
 
 MAX_BENCHMARKS = 200
@@ -46,7 +46,7 @@ class Suite(_Model):
     version: str | None = None
     description: str | None = None
     source: str | None = None
-    references: list[str] = []
+    references: list[str] = Field(default=[], max_length=1000)
     full_suite_warning: Name | None = None
     """Why nobody should dispatch the whole suite by accident; with it, `select` wants an explicit opt-in."""
     benchmarks: list[SuiteBenchmark] = Field(min_length=1, max_length=MAX_BENCHMARKS)
@@ -97,11 +97,11 @@ def parse_suite(document: object, path: str = "$") -> tuple[Suite, list[Problem]
         suite = Suite.model_validate(document)
     except ValidationError as error:
         problems = from_pydantic(error, path)
-    warnings = list(_unknown_keys(document, Suite, path))
+    warnings = first(_unknown_keys(document, Suite, path))
     names: dict[object, str] = {}
     configs = []
     for here, entry in _entries(document, path):
-        warnings += _unknown_keys(entry, SuiteBenchmark, here)
+        warnings += first(_unknown_keys(entry, SuiteBenchmark, here))
         name = entry.get("name")
         if isinstance(name, str) and names.setdefault(name, here) != here:
             problems.append(Problem(f"{here}.name", f"{name!r} is the name of {names[name]} already"))
@@ -114,11 +114,11 @@ def parse_suite(document: object, path: str = "$") -> tuple[Suite, list[Problem]
                 configs.append(config)
                 warnings += hints
     if suite is None or problems:
-        raise InvalidRequest(problems)
+        raise InvalidRequest(first(problems))
     complete = [
         each.model_copy(update={"config": config}) for each, config in zip(suite.benchmarks, configs, strict=True)
     ]
-    return suite.model_copy(update={"benchmarks": complete}), warnings
+    return suite.model_copy(update={"benchmarks": complete}), first(warnings)
 
 
 def select(
@@ -165,7 +165,7 @@ def _unknown_keys(document: Mapping[str, Any], model: type[BaseModel], path: str
     for key in document:
         if key not in model.model_fields:
             hint = did_you_mean(key, model.model_fields)
-            yield Problem(f"{path}.{key}", f"has no meaning here and is ignored{hint}")
+            yield Problem(f"{path}.{shorten(key)}", f"has no meaning here and is ignored{hint}")
 
 
 def _folded(component: str) -> str:

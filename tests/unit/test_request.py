@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import bson
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest
-from services.dispatcher.request import check, identify
+from metriq_gym.problems import MOST
+from services.dispatcher.request import MAX_READ, check, identify
 
 LIMIT = 2**20
 VALID = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_name": "WIT"}}
@@ -37,6 +39,10 @@ class TestIdentify:
     def test_an_id_that_could_be_a_path_is_never_used(self) -> None:
         for bad in ("../x", "/etc/passwd", "", "a/b", "a\0b", ".hidden", "x" * 129, "a\n"):
             assert identify(delivery({"job_id": bad}, bad)).startswith("request-")
+
+    def test_a_body_that_would_take_gigabytes_to_parse_is_named_unread(self) -> None:
+        huge = b'{"job_id": "a", "x": [' + b"[]," * (MAX_READ // 3) + b"1]}"
+        assert identify(delivery(huge, "b")) == "b"
 
     @given(st.binary(max_size=200))
     def test_the_same_bytes_always_have_the_same_usable_id(self, body: bytes) -> None:
@@ -79,6 +85,7 @@ class TestCheck:
             (-(2**63) - 1, "$.config.x"),
             ({"a\0b": 1}, "$.config.x.'a\\x00b'"),
             ([{"y": 2**64}], "$.config.x[0].y"),
+            ({"$ref": "jobs", "$id": 1}, "$.config.x.$ref"),
         ],
     )
     def test_what_no_document_can_hold_is_refused_where_it_stands(self, value: Any, path: str) -> None:
@@ -86,6 +93,31 @@ class TestCheck:
 
     def test_a_body_over_the_limit_is_refused_unread(self) -> None:
         assert "at most 1,048,576" in problems(b"x" * (LIMIT + 1))["$"]
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"benchmark_name": "WIT", "x" * 50_000: [2**64] * 20_000},
+            {"benchmark_name": "Linear Ramp QAOA", "qaoa_layers": ["a"] * 200_000},
+            {"benchmark_name": "EPLG", "lengths": [*range(50_000), {}]},
+            {"benchmark_name": "EPLG", "lengths": [{}] * 50_000},
+        ],
+        ids=["long path", "long list", "almost valid list", "list of what cannot be sorted"],
+    )
+    def test_a_million_mistakes_cost_little_and_give_a_short_list(self, config: dict[str, Any]) -> None:
+        started = time.perf_counter()
+        found = problems({**VALID, "config": config})
+        assert time.perf_counter() - started < 2
+        assert 0 < len(found) <= MOST + 1
+        assert sum(len(path) + len(message) for path, message in found.items()) < 100_000
+
+    def test_a_million_unknown_keys_cost_little_and_are_not_all_named(self) -> None:
+        started = time.perf_counter()
+        checked = check(
+            delivery({**VALID, "config": {"benchmark_name": "WIT", **dict.fromkeys(map(str, range(50_000)))}}), LIMIT
+        )
+        assert time.perf_counter() - started < 2
+        assert len(checked.warnings) == MOST + 1
 
     @pytest.mark.parametrize("depth", [60, 150, 100_000])
     def test_deep_nesting_is_refused(self, depth: int) -> None:
