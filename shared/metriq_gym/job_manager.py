@@ -43,6 +43,10 @@ class MetriqGymJob:
     result_data: dict[str, Any] | list[Any] | None = None
     """The results once there are any."""
     runtime_seconds: float | None = None
+    circuit_metadata: dict[str, Any] | None = None
+    """Two-qubit gates of each circuit, before and after compilation."""
+    failure: Failure | None = None
+    """Why there is no result and will be none."""
     state: str | None = None
     """How far the services are with it; None for a job that no service runs."""
 
@@ -150,6 +154,11 @@ def from_document(job: Job, provider_job_ids: list[str]) -> MetriqGymJob:
         suite_name=job.suite_name,
         result_data=job.result,
         runtime_seconds=job.runtime_seconds,
+        circuit_metadata={
+            "input_two_qubit_gate_counts": job.input_two_qubit_gate_counts,
+            "transpiled_two_qubit_gate_counts": job.transpiled_two_qubit_gate_counts,
+        },
+        failure=job.failure,
         state=job.state,
     )
 
@@ -187,8 +196,8 @@ def to_document(job: MetriqGymJob, cause: str) -> Job:
 def _plain(job: MetriqGymJob) -> dict[str, Any]:
     assert isinstance(job.dispatch_time, datetime)  # noqa: S101  (made so when it was built)
     fields = asdict(job) | {"job_type": str(job.job_type), "dispatch_time": job.dispatch_time.isoformat()}
-    del fields["state"]
-    return fields
+    # The services' own words about their own jobs, which no other tool has a place for.
+    return {name: value for name, value in fields.items() if name not in ("state", "failure")}
 
 
 def _job_type(name: str) -> JobType | str:

@@ -67,6 +67,8 @@ class Session:
         self._thread: threading.Thread | None = None
         self._store: _Kept[Store] | None = None
         self._client: _Kept[Client] | None = None
+        self._at_work = False
+        """Whether workers have been started in this process."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the session's thread and return its result."""
@@ -119,10 +121,14 @@ class Session:
         if self._client is None:
             self._client = _Kept(connect(self._settings))
         try:
-            return await self._client.get()
+            client = await self._client.get()
         except Exception:
             self._client = None
             raise
+        if not self._at_work:
+            self._at_work = True
+            _at_exit(self.close)
+        return client
 
     async def _close(self) -> None:
         kept = [each for each in (self._client, self._store) if each is not None]
@@ -137,6 +143,9 @@ class Session:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="metriq-gym", daemon=True)
                 self._thread.start()
+                # Which is when the thread pool of the database driver registers its end.
+                import concurrent.futures.thread  # noqa: F401
+
                 _at_exit(self.close)
             return self._loop
 
@@ -157,8 +166,6 @@ def _quiet() -> None:
 
 
 def _at_exit(close: Callable[[], None]) -> None:
-    # `atexit` comes too late: by then no thread pool takes work any more, and the database driver lives in one. This is
-    # how `concurrent.futures` and loky register their own ends; later ones are called first.
-    import concurrent.futures.thread  # noqa: F401  (must have registered before us)
-
+    # `atexit` comes too late: by then no thread pool and no worker process takes work any more. These register their own
+    # ends in this way; the last one registered is called first, so this has to come after they have.
     threading._register_atexit(close)  # type: ignore[attr-defined]
