@@ -18,7 +18,7 @@ from metriq_gym.schema_validator import validate
 
 MAX_DEPTH = 50
 MAX_READ = 2**24
-"""A body of more bytes is not searched for an id. RabbitMQ's own limit from 4.0 on; parsed, it can be 30 times as much."""
+"""A body of more bytes is not searched for an id: parsed, it can take 30 times as many. RabbitMQ 4 takes no more."""
 _INT64 = range(-(2**63), 2**63)
 _job_id = TypeAdapter[str](JobId)
 _suite_id = TypeAdapter[str](SuiteId)

@@ -65,9 +65,12 @@ class Dispatcher(Service):
 
     async def stop(self) -> None:
         """Drain."""
-        await self._reconciler.stop()
-        await super().stop()
-        await self._providers.aclose()
+        try:
+            async with asyncio.TaskGroup() as stopping:
+                stopping.create_task(self._reconciler.stop())
+                stopping.create_task(super().stop())
+        finally:
+            await self._providers.aclose()
 
     def live_checks(self) -> dict[str, Check]:
         """Return what must hold for the dispatcher to be alive."""

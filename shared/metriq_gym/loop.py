@@ -41,11 +41,16 @@ class Loop:
         self._wake.set()
 
     async def stop(self) -> None:
-        """Return when a call in progress is done."""
+        """Return when a call in progress is done; cancelling this cancels that call."""
         self._stopping = True
         self.wake()
         if self.task is not None:
-            await asyncio.wait({self.task})
+            try:
+                await asyncio.wait({self.task})
+            except asyncio.CancelledError:
+                self.task.cancel()
+                await asyncio.wait({self.task})
+                raise
 
     async def alive(self) -> bool:
         """Whether the loop comes round as it should."""

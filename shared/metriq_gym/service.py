@@ -121,8 +121,10 @@ async def running(services: Sequence[Service], grace_seconds: float) -> AsyncIte
         yield
     finally:
         try:
-            async with asyncio.timeout(grace_seconds):
-                await asyncio.gather(*(service.stop() for service in services))
+            # A group, unlike `gather`, waits also for those that it has to cancel.
+            async with asyncio.timeout(grace_seconds), asyncio.TaskGroup() as stopping:
+                for service in services:
+                    stopping.create_task(service.stop())
         except TimeoutError:
             log.warning("work in hand is handed back: it did not end in time", grace_seconds=grace_seconds)
 

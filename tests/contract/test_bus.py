@@ -368,6 +368,23 @@ async def test_stopping_waits_for_what_is_in_hand_and_leaves_the_rest_to_others(
     assert sorted([*holder.jobs, *successor.jobs], key=str) == sorted(everything)
 
 
+async def test_cutting_a_stop_short_cancels_the_handlers_and_their_deliveries_come_again(buses: Buses) -> None:
+    bus = await buses.open()
+    holder, successor = Holder(), Recorder()
+    subscription = await bus.consume(POLLER, holder, prefetch=5)
+    await bus.publish(JobDispatched(job_id="a"))
+    await holder.received(1)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(subscription.stop(), 0.1)
+    assert holder.finished == []
+    await asyncio.wait_for(subscription.stop(), PATIENCE)
+
+    await bus.consume(POLLER, successor, prefetch=5)
+    await successor.received(1)
+    assert successor.jobs == ["a"]
+
+
 async def test_stopping_loses_nothing_at_full_speed(buses: Buses) -> None:
     bus = await buses.open()
     handled: set[str | None] = set()

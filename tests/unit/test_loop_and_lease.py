@@ -98,6 +98,38 @@ async def test_losing_the_lease_ends_the_work_and_a_store_that_is_away_does_not(
         assert ended == ["cancelled"]
 
 
+async def test_when_held_work_is_cancelled_it_has_ended_before_anyone_else_goes_on() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(LONG)
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append("work")
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await held(work(), lambda: asyncio.sleep(0), LONG)
+    assert ended == ["work"]
+
+
+async def test_cutting_the_stop_of_a_loop_short_cancels_the_call_in_progress() -> None:
+    started = asyncio.Event()
+
+    async def body() -> None:
+        started.set()
+        await asyncio.sleep(LONG)
+
+    loop = Loop("test", body, LONG)
+    loop.start()
+    await started.wait()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(loop.stop(), 0.05)
+    assert loop.task is not None
+    assert loop.task.cancelled()
+
+
 async def test_an_error_of_the_work_is_the_callers_error() -> None:
     async def work() -> None:
         raise ValueError("bug")

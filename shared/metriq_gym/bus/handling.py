@@ -57,6 +57,19 @@ async def handle(handler: Handler, delivery: Delivery) -> Outcome:
         return Outcome.DONE
 
 
+async def ended(handlers: set[asyncio.Task[None]]) -> None:
+    """Return when no handler is left; if the wait is cancelled, so are they, to hand back what they do."""
+    try:
+        while handlers:
+            await asyncio.wait(handlers)
+    except asyncio.CancelledError:
+        for handler in handlers:
+            handler.cancel()
+        while handlers:
+            await asyncio.wait(handlers)
+        raise
+
+
 def retry_pause(pauses: Sequence[float], attempt: int) -> float:
     """Return the seconds, before jitter, from a try that failed for now (1 is the first) to the next."""
     return pauses[min(attempt, len(pauses)) - 1]

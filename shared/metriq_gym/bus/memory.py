@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from metriq_gym import traceparent
-from metriq_gym.bus.handling import Outcome, handle, jittered, retry_pause
+from metriq_gym.bus.handling import Outcome, ended, handle, jittered, retry_pause
 from metriq_gym.bus.port import DELIVERY_LIMIT, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
 from metriq_gym.errors import Transient, Unroutable
 from metriq_gym.messages import Message
@@ -151,8 +151,7 @@ class MemorySubscription:
     async def stop(self) -> None:
         self._taking.cancel()
         await asyncio.wait([self._taking])
-        while self._in_hand:
-            await asyncio.wait(self._in_hand)
+        await ended(self._in_hand)
 
     async def _take(self) -> None:
         ready = self._bus._queues[self._name].ready
@@ -168,8 +167,11 @@ class MemorySubscription:
         self._slots.release()
 
     async def _handle(self, entry: _Entry) -> None:
-        outcome = await handle(self._handler, entry.delivery)
-        self._bus._settle(self._name, entry, outcome)
+        outcome = Outcome.AGAIN
+        try:
+            outcome = await handle(self._handler, entry.delivery)
+        finally:
+            self._bus._settle(self._name, entry, outcome)
 
 
 def _matches(pattern: Sequence[str], words: Sequence[str]) -> bool:

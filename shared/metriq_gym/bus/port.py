@@ -66,7 +66,10 @@ class Subscription(Protocol):
         """Whether deliveries are arriving, or would if there were any."""
 
     async def stop(self) -> None:
-        """Take no more deliveries and return once those in hand are settled."""
+        """Take no more deliveries and return once those in hand are settled.
+
+        Cancelling this cancels their handlers; their deliveries come again.
+        """
 
 
 class Bus(Protocol):

@@ -11,7 +11,7 @@ import structlog
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from metriq_gym.bus.handling import Outcome, handle, jittered, retry_pause
+from metriq_gym.bus.handling import Outcome, ended, handle, jittered, retry_pause
 from metriq_gym.bus.port import Delivery, Handler, Queue
 from metriq_gym.bus.rabbitmq import topology
 from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
@@ -58,8 +58,7 @@ class RabbitMQSubscription:
             queue, tag = self._consumer
             with suppress(Transient), broker_errors():
                 await queue.cancel(tag, timeout=self._settings.patience)
-        while self._in_hand:
-            await asyncio.wait(self._in_hand)
+        await ended(self._in_hand)
         if self._connection is not None:
             self._connection.cancel()
             await asyncio.wait([self._connection])
