@@ -24,7 +24,7 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 run: $(READY)  ## run the published WIT example with embedded servers and print its record
-	@$(BIN)/mgym run wit.example.json --provider local --device aer_simulator
+	@$(BIN)/mgym run wit.example.json --provider local --device aer_simulator --json
 
 test: $(READY)  ## run the whole suite against a real RabbitMQ and a real MongoDB
 	$(BIN)/pytest

@@ -26,19 +26,27 @@ def read_configuration(name: str | Path) -> dict[str, Any]:
     """Return the JSON object in a file, or in a shipped example.
 
     `name` is a path, as given or relative to where the package is installed (``metriq_gym/schemas/…``), or the name of
-    an example. Raises `NoConfiguration`.
+    an example. A ``qasm_path``, relative to the configuration's file, is replaced by the ``qasm`` that it leads to,
+    since services open no files that a message names. Raises `NoConfiguration`.
     """
+    path = _find(Path(name))
     try:
-        text = _find(Path(name)).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise NoConfiguration(f"cannot read {name}: {error}") from error
-    try:
-        found = json.loads(text)
+        found = json.loads(_read(path, name))
     except ValueError as error:
         raise NoConfiguration(f"{name} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise NoConfiguration(f"{name} must hold one JSON object")
+    if isinstance(circuit := found.get("qasm_path"), str):
+        found["qasm"] = _read(path.parent / circuit, circuit)
+        del found["qasm_path"]
     return found
+
+
+def _read(path: Path, name: str | Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise NoConfiguration(f"cannot read {name}: {error}") from error
 
 
 def _find(path: Path) -> Path:
