@@ -46,6 +46,7 @@ class Poller(Service):
         self._providers = Providers(context.settings)
         self._local = self._providers.local()
         self._running: set[asyncio.Task[None]] = set()
+        self._simulating: set[str] = set()
         self._loop = Loop("claims", self._claim, self.settings.poll_seconds)
         # Counts must not wait for a simulation that takes minutes.
         self._decoding = decoding or Pool(1)
@@ -106,18 +107,15 @@ class Poller(Service):
     async def _claim(self) -> None:
         """Claim as many tasks as there are idle workers."""
         for name in self._local:
-            if (idle := self.pool.size - len(self._running)) > 0:
+            if (idle := self.pool.size - len(self._simulating)) > 0:
                 tasks = await self.store.tasks.claim(
                     name, owner=self.instance, limit=idle, lease_seconds=self.settings.lease_seconds
                 )
                 for task in tasks:
+                    self._simulating.add(task.id)
                     running = asyncio.create_task(self._run(task), name=task.id)
                     self._running.add(running)
-                    running.add_done_callback(self._ended)
-
-    def _ended(self, running: asyncio.Task[None]) -> None:
-        self._running.discard(running)
-        self._loop.wake()
+                    running.add_done_callback(self._running.discard)
 
     async def _run(self, task: Task) -> None:
         """Run one claimed task. Whatever goes wrong, its lease ends and another poller can claim it."""
@@ -134,11 +132,8 @@ class Poller(Service):
 
     async def _simulate(self, task: Task) -> None:
         assert task.lease is not None  # noqa: S101  (we claimed it)
-        provider = self._local[task.provider]
-        work = self.pool.run(simulate, provider.simulation, task.device, task.circuits, task.shots, task.seed)
-        seconds = self.settings.lease_seconds
         try:
-            counts, spent = await held(work, partial(self.store.tasks.renew, task, seconds), seconds)
+            counts, spent = await self._counts(task)
         except WorkerDied as error:
             if task.lease.token < _MAX_RUNS:
                 await self.store.tasks.hand_back(task)
@@ -153,6 +148,17 @@ class Poller(Service):
         else:
             await self.store.tasks.complete(task, counts, spent)
             await self._settle(task.job_id)
+
+    async def _counts(self, task: Task) -> tuple[bytes, float]:
+        provider = self._local[task.provider]
+        work = self.pool.run(simulate, provider.simulation, task.device, task.circuits, task.shots, task.seed)
+        seconds = self.settings.lease_seconds
+        try:
+            return await held(work, partial(self.store.tasks.renew, task, seconds), seconds)
+        finally:
+            # The worker need not wait for these counts to be stored.
+            self._simulating.discard(task.id)
+            self._loop.wake()
 
     async def _give_up(self, task: Task, error: str) -> None:
         await self.store.tasks.fail(task, error)
