@@ -7,6 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from metriq_gym import tracker
+from metriq_gym.constants import JobType
 from metriq_gym.errors import MetriqGymError
 
 _SUFFIX = ".example.json"
@@ -26,8 +28,9 @@ def read_configuration(name: str | Path) -> dict[str, Any]:
     """Return the JSON object in a file, or in a shipped example.
 
     `name` is a path, as given or relative to where the package is installed (``metriq_gym/schemas/…``), or the name of
-    an example. A ``qasm_path``, relative to the configuration's file, is replaced by the ``qasm`` that it leads to,
-    since services open no files that a message names. Raises `NoConfiguration`.
+    an example. A ``qasm_path``, relative to the configuration's file, and a ``circuit`` of the Quantum Advantage Tracker
+    are replaced by the ``qasm`` that they lead to, since services open and fetch nothing that a message names. Raises
+    `NoConfiguration`, or `TrackerUnavailable`.
     """
     path = _find(Path(name))
     try:
@@ -39,6 +42,9 @@ def read_configuration(name: str | Path) -> dict[str, Any]:
     if isinstance(circuit := found.get("qasm_path"), str):
         found["qasm"] = _read(path.parent / circuit, circuit)
         del found["qasm_path"]
+    if found.get("benchmark_name") == JobType.QAT_OLE and (circuit := found.get("circuit")) in tracker.FILES:
+        found |= {"qasm": tracker.fetch(circuit), "observable_qubits": list(tracker.OBSERVABLE_QUBITS)}
+        del found["circuit"]
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from metriq_gym import tracker
 from metriq_gym.configurations import NoConfiguration, examples, read_configuration
 from metriq_gym.schema_validator import validate
 
@@ -42,3 +43,19 @@ def test_a_circuit_file_that_is_missing_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, {"benchmark_name": "QAT OLE", "qasm_path": "nowhere.qasm"})
     with pytest.raises(NoConfiguration, match=r"nowhere\.qasm"):
         read_configuration(path)
+
+
+def test_a_circuit_of_the_tracker_is_fetched_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in tracker.FILES.values():
+        (tmp_path / name).write_text(f"OPENQASM 3.0; // {name}")
+    fetch = tracker.fetch
+    monkeypatch.setattr(tracker, "fetch", lambda circuit: fetch(circuit, tmp_path.as_uri()))
+    config = read_configuration(written(tmp_path, {"benchmark_name": "QAT OLE", "circuit": "49Q_L6"}))
+    assert config["qasm"] == "OPENQASM 3.0; // 49Q_OLE_circuit_L_6_b_0.25_delta0.15.qasm"
+    assert config["observable_qubits"] == [52, 59, 72]
+    validate(config)
+
+
+def test_a_tracker_that_cannot_be_reached_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(tracker.TrackerUnavailable, match="give its text as 'qasm'"):
+        tracker.fetch("70Q_L6", (tmp_path / "away").as_uri())
