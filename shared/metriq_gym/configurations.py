@@ -28,9 +28,9 @@ def read_configuration(name: str | Path) -> dict[str, Any]:
     """Return the JSON object in a file, or in a shipped example.
 
     `name` is a path, as given or relative to where the package is installed (``metriq_gym/schemas/…``), or the name of
-    an example. A ``qasm_path``, relative to the configuration's file, and a ``circuit`` of the Quantum Advantage Tracker
-    are replaced by the ``qasm`` that they lead to, since services open and fetch nothing that a message names. Raises
-    `NoConfiguration`, or `TrackerUnavailable`.
+    an example. A ``qasm_path``, relative to the configuration's file, and a ``circuit`` of the Quantum Advantage
+    Tracker are replaced by the ``qasm`` that they lead to, since services open and fetch nothing that a message names.
+    Raises `NoConfiguration`, or `TrackerUnavailable`.
     """
     path = _find(Path(name))
     try:
