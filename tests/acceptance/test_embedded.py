@@ -61,7 +61,7 @@ def test_the_published_example_prints_its_record_with_progress(environment: dict
     (file,) = (tmp_path / "data" / "results").glob("*.json")
     assert json.loads(file.read_text()) == record
     assert nothing_is_left(environment)
-    seen = mgym(environment, "job", "view", file.stem)
+    seen = mgym(environment, "job", "view", file.stem, "--json")
     assert json.loads(seen.stdout)["state"] == "exported"
 
 

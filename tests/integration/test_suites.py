@@ -6,9 +6,13 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from metriq_gym.store import JobState
 from metriq_gym.suite_progress import summarise
 from tests.support.system import WIT, System, request
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SUITE = {
     "name": "small",
@@ -18,37 +22,40 @@ SUITE = {
         {"name": "kernel 4", "component": "Kernels", "config": {"benchmark_name": "QML Kernel", "num_qubits": 4}},
     ],
 }
-JOBS = ["nightly.001-teleport", "nightly.002-kernel-3", "nightly.003-kernel-4"]
 
 
-async def publish(running: System, suite_id: str | None = "nightly", **changes: Any) -> None:
-    body = {"provider": "local", "device": "aer_simulator", "suite": SUITE, **changes}
-    await running.publish(body | ({"suite_id": suite_id} if suite_id else {}), key="suite.requested")
+def jobs_of(suite_id: str) -> list[str]:
+    return [f"{suite_id}.{name}" for name in ("001-teleport", "002-kernel-3", "003-kernel-4")]
+
+
+async def publish(running: System, suite_id: str, **changes: Any) -> None:
+    body = {"suite_id": suite_id, "provider": "local", "device": "aer_simulator", "suite": SUITE, **changes}
+    await running.publish(body, key="suite.requested")
 
 
 async def test_a_published_suite_comes_out_as_one_record_per_benchmark(running: System) -> None:
-    await publish(running)
-    jobs = await running.all_ended(JOBS)
+    names = jobs_of("nightly")
+    await publish(running, "nightly")
+    jobs = await running.all_ended(names)
     assert {job.state for job in jobs} == {JobState.EXPORTED}
     records = running.exported()
-    assert set(records) == set(JOBS)
-    assert all(record["suite"] == {"id": "nightly", "name": "small"} for record in records.values())
-    assert [records[job]["params"]["benchmark_name"] for job in JOBS] == ["WIT", "QML Kernel", "QML Kernel"]
+    assert all(records[name]["suite"] == {"id": "nightly", "name": "small"} for name in names)
+    assert [records[name]["params"]["benchmark_name"] for name in names] == ["WIT", "QML Kernel", "QML Kernel"]
     members = await running.store.jobs.suite("nightly")
-    assert [member.id for member in members] == JOBS
+    assert [member.id for member in members] == names
     progress = summarise(members)
     assert (progress.size, progress.states, progress.done) == (3, {JobState.EXPORTED: 3}, True)
 
 
 async def test_the_same_suite_three_times_runs_each_benchmark_once(running: System) -> None:
     for _ in range(3):
-        await publish(running)
-    await running.all_ended(JOBS)
-    await publish(running)
-    await running.publish(request("after"))
-    await running.ended("after")
-    assert len(await running.store.jobs.newest()) == len(JOBS) + 1
-    for job in JOBS:
+        await publish(running, "thrice")
+    await running.all_ended(jobs_of("thrice"))
+    await publish(running, "thrice")
+    await running.publish(request("after-thrice"))
+    await running.ended("after-thrice")
+    assert [job.id for job in await running.store.jobs.suite("thrice")] == jobs_of("thrice")
+    for job in jobs_of("thrice"):
         assert [task.lease.token for task in await running.store.tasks.of_job(job) if task.lease] == [1]
 
 
@@ -64,7 +71,7 @@ async def test_a_dispatcher_killed_while_it_fans_out_loses_and_repeats_nothing(r
     jobs = await running.all_ended(ids)
     assert {job.state for job in jobs} == {JobState.EXPORTED}
     assert all(len(job.history) == 5 for job in jobs)
-    assert set(running.exported()) == set(ids)
+    assert set(running.exported()) >= set(ids)
 
 
 async def test_an_invalid_suite_is_one_rejected_document_with_all_its_errors(running: System) -> None:
@@ -108,9 +115,9 @@ async def test_requests_that_cannot_be_fanned_out_are_rejected_and_the_next_one_
         assert job.state is JobState.REJECTED
         assert job.failure is not None
         assert [problem["path"] for problem in job.failure.problems] == [path]
-    assert len(await running.store.jobs.newest()) == len(cases)
-    await publish(running)
-    assert {each.state for each in await running.all_ended(JOBS)} == {JobState.EXPORTED}
+        assert [each.id for each in await running.store.jobs.suite(name)] == [name]
+    await publish(running, "sound-suite")
+    assert {each.state for each in await running.all_ended(jobs_of("sound-suite"))} == {JobState.EXPORTED}
 
 
 async def test_a_job_that_is_rejected_still_counts_as_one_of_its_suite(running: System) -> None:
