@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -32,11 +32,16 @@ from metriq_gym.errors import (
 )
 from metriq_gym.messages import JobCancelRequested, JobRequested, Message, SuiteRequested
 from metriq_gym.problems import from_pydantic
-from metriq_gym.service import Context, connected
 from metriq_gym.settings import Settings
 from metriq_gym.store import TERMINAL, Job, JobState, Store
 from metriq_gym.store.private_mongod import private_mongod
 from metriq_gym.suite_progress import SuiteProgress, summarise
+
+if TYPE_CHECKING:
+    from metriq_gym.service import Context
+
+GRACE_SECONDS = 2.0
+"""How long work in hand may go on when a command or a script ends: just enough to hand it back."""
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -192,6 +197,11 @@ def failure_of(job: Job) -> MetriqGymError | None:
     return Permanent(job.failure.reason)
 
 
+def brief(settings: Settings) -> Settings:
+    """Return settings for a process that somebody waits for: at its end, work in hand is handed back, not finished."""
+    return settings.model_copy(update={"grace_seconds": min(settings.grace_seconds, GRACE_SECONDS)})
+
+
 @asynccontextmanager
 async def connect(settings: Settings | None = None) -> AsyncIterator[Client]:
     """Yield a client of the configured servers, or of an embedded runtime that runs meanwhile."""
@@ -212,7 +222,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Context]:
 
     Raises `Transient` when the servers do not answer.
     """
-    manager = _embedded_runtime(settings) if embedded(settings) else _patient(connected(settings, "mgym"))
+    manager = _embedded_runtime(settings) if embedded(settings) else _servers(settings)
     async with manager as context:
         yield context
 
@@ -238,8 +248,12 @@ def _embedded_runtime(settings: Settings) -> AbstractAsyncContextManager[Context
 
 
 @asynccontextmanager
-async def _patient(manager: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-    """Enter a context that waits for its servers as long as it takes, but not for longer than a person would."""
+async def _servers(settings: Settings) -> AsyncIterator[Context]:
+    """Connect, waiting for the servers as a service does, but not for longer than a person would."""
+    # It brings a web server, which takes a tenth of a second to import and which only-looking commands do not need.
+    from metriq_gym.service import connected
+
+    manager = connected(settings, "mgym")
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             opened = await manager.__aenter__()

@@ -14,21 +14,11 @@ from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-import structlog
-
-from metriq_gym.client import Client, connect, open_store
+from metriq_gym.client import Client, brief, connect, open_store
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 
 T = TypeVar("T")
-
-GRACE_SECONDS = 2.0
-"""How long work in hand may go on when a command or a script ends: just enough to hand it back."""
-
-
-def brief(settings: Settings) -> Settings:
-    """Return settings for a process that somebody waits for: at its end, work in hand is handed back, not finished."""
-    return settings.model_copy(update={"grace_seconds": min(settings.grace_seconds, GRACE_SECONDS)})
 
 
 class _Kept(Generic[T]):
@@ -139,7 +129,7 @@ class Session:
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                _quiet()
+                quiet()
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="metriq-gym", daemon=True)
                 self._thread.start()
@@ -156,8 +146,10 @@ def session_for(settings: Settings) -> Session:
     return Session(settings)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep the services' logs out of a script's output, unless the script has said where they go."""
+    import structlog
+
     if not structlog.is_configured():
         structlog.configure(
             wrapper_class=structlog.make_filtering_bound_logger("critical"),
@@ -166,6 +158,6 @@ def _quiet() -> None:
 
 
 def _at_exit(close: Callable[[], None]) -> None:
-    # `atexit` comes too late: by then no thread pool and no worker process takes work any more. These register their own
+    # `atexit` comes too late: by then no thread pool and no worker process takes work any more. Those register their
     # ends in this way; the last one registered is called first, so this has to come after they have.
     threading._register_atexit(close)  # type: ignore[attr-defined]

@@ -27,8 +27,10 @@ def doctor(json: AsJson = False) -> None:
     from metriq_gym.cli.errors import FAILED
     from metriq_gym.cli.output import console, emit
     from metriq_gym.doctor import Verdict, examine
+    from metriq_gym.session import quiet
     from metriq_gym.settings import Settings
 
+    quiet()
     findings = opening.run(examine(Settings()))
     if json:
         emit([asdict(each) for each in findings])

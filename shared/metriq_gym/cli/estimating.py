@@ -8,10 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from metriq_gym import report
+from metriq_gym.cli import opening
 from metriq_gym.estimate import Estimate, estimate
-from metriq_gym.providers import Providers
 from metriq_gym.schema_validator import validate
-from metriq_gym.settings import Settings
 
 _SHOWN = 10
 
@@ -19,12 +18,9 @@ _SHOWN = 10
 async def make_estimate(config: Mapping[str, Any], provider_name: str, device_id: str) -> Estimate:
     """Build and compile the circuits; raises `InvalidRequest`, `NotFound` and `Unsupported`."""
     complete, _ = validate(config)
-    providers = Providers(Settings())
-    try:
+    async with opening.providers() as providers:
         provider = providers.get(provider_name)
         return estimate(complete, await provider.device(device_id), provider.compiler)
-    finally:
-        await providers.aclose()
 
 
 def show_estimate(console: Console, found: Estimate) -> None:

@@ -31,13 +31,11 @@ def devices(
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
     from metriq_gym.errors import Permanent
-    from metriq_gym.providers import SHIPPED, Providers
-    from metriq_gym.settings import Settings
+    from metriq_gym.providers import SHIPPED
 
     async def ask() -> list[Device]:
-        providers = Providers(Settings())
         found: list[Device] = []
-        try:
+        async with opening.providers() as providers:
             for name in [provider] if provider else SHIPPED:
                 try:
                     found += await providers.get(name).devices()
@@ -45,8 +43,6 @@ def devices(
                     if provider:
                         raise
                     say(f"{name} left out: {error}")
-        finally:
-            await providers.aclose()
         return found
 
     found = opening.run(ask())

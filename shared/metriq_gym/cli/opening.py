@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -14,11 +14,13 @@ from rich.console import Console
 from metriq_gym import report
 from metriq_gym.choosing import choose_job, choose_suite
 from metriq_gym.cli.errors import Usage
-from metriq_gym.client import Client, connect, open_store
-from metriq_gym.session import brief
+from metriq_gym.client import Client, brief, connect, open_store
 from metriq_gym.settings import Settings
 from metriq_gym.store import Job, Store
 from metriq_gym.suite_progress import summarise
+
+if TYPE_CHECKING:
+    from metriq_gym.providers import Providers
 
 T = TypeVar("T")
 
@@ -38,6 +40,9 @@ def store() -> AbstractAsyncContextManager[Store]:
 @asynccontextmanager
 async def client(back: str = "") -> AsyncIterator[Client]:
     """Open a client; interrupted by Ctrl-C it says how to come `back` to what is left running."""
+    from metriq_gym.session import quiet
+
+    quiet()
     try:
         async with connect(brief(Settings())) as opened:
             yield opened
@@ -45,6 +50,20 @@ async def client(back: str = "") -> AsyncIterator[Client]:
         if back:
             typer.echo(f"interrupted; nothing is lost. To go on: {back}", err=True)
         raise
+
+
+@asynccontextmanager
+async def providers() -> AsyncIterator[Providers]:
+    """Open the providers that the settings name."""
+    from metriq_gym.providers import Providers
+    from metriq_gym.session import quiet
+
+    quiet()
+    opened = Providers(Settings())
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
 
 
 async def job_called(store: Store, name: str | None) -> Job:

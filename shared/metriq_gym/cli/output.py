@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 def configure_logs(debug: bool) -> None:
-    """Send logs to standard error with ``--debug``, and nowhere without: errors come as messages."""
+    """Send logs to standard error with ``--debug``, and nowhere without: errors come as messages.
+
+    Without it, `session.quiet` does the rest, in those commands that use what logs.
+    """
     import logging
     import os
-
-    import structlog
 
     if debug or os.environ.get("METRIQ_LOG_LEVEL") == "debug":
         from metriq_gym import logs
 
         logs.configure("mgym", "debug", sys.stderr)
         return
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     logging.disable(logging.CRITICAL)
 
 

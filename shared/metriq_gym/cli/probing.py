@@ -12,6 +12,7 @@ from metriq_gym.errors import Permanent
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.probe import Probe
+from metriq_gym.session import quiet
 from metriq_gym.settings import Settings
 
 
@@ -19,6 +20,7 @@ async def probe(device: str, patience: float, as_json: bool) -> None:
     """Print findings as they come; raises `Permanent` without a token, and what the service makes of it."""
     import typer
 
+    quiet()
     settings = Settings()
     if settings.tyxonq_token is None or not settings.tyxonq_token.get_secret_value().strip():
         raise Permanent("the probe needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")

@@ -1,0 +1,397 @@
+"""The command line without servers, as typed: what it prints, what it says when something is wrong, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metriq_gym.session import Session
+from metriq_gym.settings import Settings
+from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from tests.support.terminal import MGYM, mgym, mgym_here, on_terminal
+
+SLOW = {"benchmark_name": "BSEQ", "shots": 200_000, "max_colors": 8}
+SUITE = {
+    "name": "small",
+    "benchmarks": [
+        {"name": "teleport", "component": "WIT", "config": {"benchmark_name": "WIT", "num_qubits": 7}},
+        {"name": "kernel", "config": {"benchmark_name": "QML Kernel", "num_qubits": 3}},
+        {"name": "too wide", "config": {"benchmark_name": "QML Kernel", "num_qubits": 200}},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def session(folder: Path) -> Iterator[Session]:
+    """Its open store keeps the private database up, so that no command need start it."""
+    session = Session(Settings(data_dir=folder, workers=1))
+    session.on_store(lambda store: store.answers())
+    yield session
+    session.close()
+
+
+@pytest.fixture(scope="module")
+def environment(folder: Path, session: Session) -> dict[str, str]:
+    return {**os.environ, "METRIQ_DATA_DIR": str(folder), "METRIQ_WORKERS": "1", "METRIQ_LEASE_SECONDS": "3"}
+
+
+@pytest.fixture(scope="module")
+def wit(environment: dict[str, str]) -> str:
+    """The id of a job that was dispatched and polled."""
+    job_id = "wit-0123456789"
+    config = "wit.example.json"
+    dispatched = mgym(environment, "job", "dispatch", config, "--id", job_id)
+    assert dispatched.returncode == 0, dispatched.stderr
+    assert dispatched.stdout.split() == [job_id]
+    assert f"mgym job poll {job_id}" in dispatched.stderr
+    polled = mgym(environment, "job", "poll", job_id)
+    assert polled.returncode == 0, polled.stderr
+    assert "expectation_value  0.99" in polled.stdout
+    return job_id
+
+
+def write(path: Path, document: Any) -> str:
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def hold(session: Session, job_id: str) -> None:
+    """Leave a job of one doubtful submission behind, as a dispatcher does."""
+    task = Task(
+        id=f"{job_id}:0",
+        job_id=job_id,
+        provider="tyxonq",
+        device="homebrew_s2",
+        state=TaskState.STORED,
+        run=0,
+        first=0,
+        circuit_count=1,
+        shots=1,
+        seed=0,
+        circuits=b"qpy",
+    )
+
+    async def work(store: Store) -> None:
+        fields = {"provider": "tyxonq", "device": "homebrew_s2", "target": "homebrew_s2", "benchmark_name": "WIT"}
+        await store.jobs.accept(job_id, fields, owner="me", lease_seconds=60)
+        await store.tasks.insert([task])
+        await store.jobs.plan(job_id, 1, {"task_count": 1})
+        await store.tasks.doubt(await store.tasks.intend(task), "two tasks look like it (candidates: a, b)")
+        await store.jobs.hold(job_id, 1, f"task {job_id}:0: two tasks look like it (candidates: a, b)")
+
+    session.on_store(work)
+
+
+class TestJobs:
+    def test_view_list_and_history_agree(self, environment: dict[str, str], wit: str) -> None:
+        seen = mgym(environment, "job", "view", wit)
+        for fact in (wit, "exported", "local/aer_simulator", "shots=8192", "score              0.99"):
+            assert fact in seen.stdout
+        document = json.loads(mgym_here(environment, "job", "view", wit, "--json").stdout)
+        assert (document["id"], document["state"], document["task_count"]) == (wit, "exported", 1)
+        listed = mgym_here(environment, "job", "list", "--benchmark", "WIT")
+        assert [wit in line for line in listed.stdout.splitlines()].count(True) == 1
+        (row,) = json.loads(mgym_here(environment, "job", "list", "--benchmark", "WIT", "--json").stdout)
+        assert row["result"] == document["result"]
+        past = mgym_here(environment, "job", "history", wit)
+        states = ["dispatching", "dispatched", "completed", "scored", "exported"]
+        assert [line.split()[4] for line in past.stdout.splitlines()[1:]] == states
+        entries = json.loads(mgym_here(environment, "job", "history", wit, "--json").stdout)
+        assert [entry["service"] for entry in entries] == ["dispatcher", "dispatcher", "poller", "scorer", "exporter"]
+
+    def test_the_beginning_of_an_id_is_enough_if_no_other_begins_like_it(
+        self, environment: dict[str, str], session: Session, wit: str
+    ) -> None:
+        assert wit in mgym_here(environment, "job", "view", "wit-0").stdout
+        for name in ("twin-1", "twin-2"):
+            hold(session, name)
+        unclear = mgym_here(environment, "job", "view", "twin")
+        assert unclear.returncode == 2
+        assert "twin-1, twin-2" in unclear.stderr
+        assert "Traceback" not in unclear.stderr
+        unknown = mgym_here(environment, "job", "view", "nothing")
+        assert unknown.returncode == 3
+        assert "mgym job list" in unknown.stderr
+        latest = mgym_here(environment, "job", "view", "latest", "--json")
+        assert json.loads(latest.stdout)["id"] == "twin-2"
+
+    def test_without_an_id_a_person_is_asked_and_a_script_is_told_off(
+        self, environment: dict[str, str], wit: str
+    ) -> None:
+        told = mgym_here(environment, "job", "view")
+        assert told.returncode == 2
+        assert "say which job" in told.stderr
+        code, said = on_terminal(environment, ["job", "view"], [("which job", "99\n"), ("please", "1\n")])
+        assert code == 0, said
+        assert "benchmark" in said
+        assert "a number from 1 to" in said
+
+    def test_colours_are_for_terminals_that_want_them(self, environment: dict[str, str], wit: str) -> None:
+        _, coloured = on_terminal(environment, ["job", "list", "--benchmark", "WIT"])
+        _, plain = on_terminal(environment | {"NO_COLOR": "1"}, ["job", "list", "--benchmark", "WIT"])
+        assert "\x1b[32m" in coloured
+        assert "\x1b[32m" not in plain
+        assert "exported" in plain
+
+    def test_counts_are_kept_drawn_and_scored_again(
+        self, environment: dict[str, str], wit: str, tmp_path: Path
+    ) -> None:
+        raw, picture, record = tmp_path / "raw.json", tmp_path / "counts.svg", tmp_path / "deep" / "record.json"
+        options = ["--include-raw", str(raw), "--plot", str(picture), "--output", str(record)]
+        polled = mgym(environment, "job", "poll", wit, "--json", *options)
+        assert polled.returncode == 0, polled.stderr
+        assert json.loads(record.read_text()) == json.loads(polled.stdout)
+        assert "<svg" in picture.read_text()
+        replayed = mgym_here(environment, "job", "replay", str(raw), "--json")
+        assert replayed.returncode == 0, replayed.stderr
+        assert json.loads(replayed.stdout) == json.loads(polled.stdout)["results"]
+        changed = json.loads(raw.read_text())
+        changed["tasks"][0]["counts"][0]["0"] = 4000
+        assert mgym_here(environment, "job", "replay", write(raw, changed)).returncode == 1
+        other = mgym_here(environment, "job", "view", wit, "--plot", str(tmp_path / "x.pdf"))
+        assert other.returncode == 1
+        assert ".png or .svg" in other.stderr
+
+    def test_a_metric_is_drawn_over_time(self, environment: dict[str, str], wit: str, tmp_path: Path) -> None:
+        picture = tmp_path / "time.png"
+        drawn = mgym_here(environment, "job", "list", "--benchmark", "WIT", "--plot", str(picture))
+        assert drawn.returncode == 0, drawn.stderr
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        none = mgym_here(environment, "job", "list", "--plot", str(picture), "--metric", "beauty")
+        assert (none.returncode, "'beauty'" in none.stderr) == (1, True)
+
+    def test_a_running_job_can_be_looked_at_left_and_cancelled_and_only_then_deleted(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        dispatched = mgym(environment, "job", "dispatch", write(tmp_path / "slow.json", SLOW), "--id", "slow-one")
+        assert dispatched.returncode == 0, dispatched.stderr
+        looked = mgym_here(environment, "job", "poll", "slow-one", "--no-wait")
+        assert (looked.returncode, "not finished yet" in looked.stderr) == (5, True)
+        polling = subprocess.Popen(
+            [*MGYM, "job", "poll", "slow-one"], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        assert polling.stderr is not None
+        said = ""
+        for line in polling.stderr:
+            said += line
+            if "running" in line:
+                break
+        polling.send_signal(signal.SIGINT)
+        said += polling.stderr.read()
+        assert polling.wait(60) == 130
+        assert "mgym job poll slow-one" in said.split("interrupted")[1]
+        assert "Traceback" not in said
+        too_soon = mgym_here(environment, "job", "delete", "slow-one", "--yes")
+        assert (too_soon.returncode, "cancel it first" in too_soon.stderr) == (1, True)
+        assert mgym(environment, "job", "cancel", "slow-one").returncode == 0
+        assert "too late" in mgym(environment, "job", "cancel", "wit-0").stderr
+        polled = mgym(environment, "job", "poll", "slow-one")
+        assert (polled.returncode, "was cancelled" in polled.stderr) == (1, True)
+        assert mgym_here(environment, "job", "delete", "slow-one", "--yes").returncode == 0
+        assert mgym_here(environment, "job", "view", "slow-one").returncode == 3
+
+    def test_a_held_job_is_shown_and_decided_about(self, environment: dict[str, str], session: Session) -> None:
+        hold(session, "held-1")
+        status = json.loads(mgym_here(environment, "status", "--json").stdout)
+        assert "held-1" in [each["job_id"] for each in status["held"]]
+        assert "mgym job resolve held-1" in mgym_here(environment, "status").stdout
+        shown = mgym_here(environment, "job", "resolve", "held-1")
+        assert shown.returncode == 0
+        assert "candidates: a, b" in shown.stdout
+        both = mgym_here(environment, "job", "resolve", "held-1", "--resubmit", "--fail")
+        assert both.returncode == 2
+        failed = mgym(environment, "job", "resolve", "held-1", "--fail")
+        assert failed.returncode == 0, failed.stderr
+        assert session.on_store(lambda store: store.jobs.get("held-1")).state is JobState.FAILED
+        again = mgym(environment, "job", "resolve", "held-1", "--resubmit")
+        assert (again.returncode, "does not wait" in again.stderr) == (1, True)
+
+    def test_an_upload_to_the_folder_of_results_writes_the_record_again(
+        self, environment: dict[str, str], wit: str, folder: Path
+    ) -> None:
+        uploaded = mgym(environment, "job", "upload", wit, "--to", "json")
+        assert uploaded.returncode == 0, uploaded.stderr
+        assert str(folder / "results" / f"{wit}.json") in uploaded.stderr
+        rehearsed = mgym_here(environment, "job", "upload", wit, "--dry-run")
+        assert rehearsed.returncode == 0, rehearsed.stderr
+        assert "mgym upload: WIT on local/aer_simulator" in rehearsed.stdout
+        nowhere = mgym(environment, "job", "upload", wit, "--to", "moon")
+        assert (nowhere.returncode, "json" in nowhere.stderr) == (3, True)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("command", [["run"], ["job", "dispatch"]])
+    def test_a_wrong_configuration_is_refused_with_every_error_and_no_traceback(
+        self, environment: dict[str, str], tmp_path: Path, command: list[str]
+    ) -> None:
+        path = write(tmp_path / "wrong.json", {"benchmark_name": "WIT", "num_qubits": 9, "shots": 0})
+        refused = mgym(environment, *command, path)
+        assert refused.returncode == 1
+        assert "num_qubits" in refused.stderr
+        assert "shots" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert refused.stdout == ""
+
+    def test_a_traceback_is_there_for_those_who_ask(self, environment: dict[str, str]) -> None:
+        plain = mgym(environment, "schema", "WITT")
+        assert (plain.returncode, plain.stderr.count("\n")) == (3, 1)
+        assert "did you mean 'WIT'" in plain.stderr
+        assert "Traceback" in mgym(environment, "--debug", "schema", "WITT").stderr
+
+    def test_settings_that_cannot_be_used_are_named(self, environment: dict[str, str]) -> None:
+        wrong = mgym_here(environment | {"METRIQ_WORKERS": "many"}, "job", "list")
+        assert wrong.returncode == 2
+        assert "METRIQ_WORKERS" in wrong.stderr
+        half = mgym_here(environment | {"METRIQ_AMQP_URL": "amqp://localhost"}, "job", "list")
+        assert half.returncode == 1
+        assert "METRIQ_MONGO_URL" in half.stderr
+
+    def test_a_server_that_is_away_has_an_exit_code_of_its_own(self, environment: dict[str, str]) -> None:
+        away = {"METRIQ_AMQP_URL": "amqp://127.0.0.1:1", "METRIQ_MONGO_URL": "mongodb://127.0.0.1:1"}
+        done = mgym(environment | away, "job", "list")
+        assert done.returncode == 4
+        assert "mgym doctor" in done.stderr
+
+
+class TestLooking:
+    def test_devices_benchmarks_and_schemas_are_printed(self, environment: dict[str, str]) -> None:
+        devices = mgym(environment, "devices")
+        assert devices.returncode == 0
+        assert "fake_manila" in devices.stdout
+        assert "METRIQ_TYXONQ_TOKEN" in devices.stderr
+        (ideal, *_) = json.loads(mgym(environment, "devices", "-p", "local", "--json").stdout)
+        assert (ideal["id"], ideal["status"]) == ("aer_simulator", "online")
+        found = json.loads(mgym_here(environment, "benchmarks", "--json").stdout)
+        assert {"benchmark_name": "WIT", "parameters": ["num_qubits", "shots"], "example": "wit.example.json"} in found
+        assert json.loads(mgym_here(environment, "schema", "WIT").stdout)["$id"] == "metriq-gym/wit.schema.json"
+
+    def test_an_estimate_submits_nothing(self, environment: dict[str, str]) -> None:
+        before = mgym_here(environment, "status", "--json").stdout
+        estimate = mgym(environment, "job", "estimate", "wit.example.json", "-d", "fake_manila")
+        assert estimate.returncode == 1
+        assert "fake_manila" in estimate.stderr
+        estimate = mgym(environment, "job", "estimate", "qml_kernel.example.json", "--json")
+        found = json.loads(estimate.stdout)
+        assert (found["circuit_count"], found["compiled"]["qubits"]) == (1, 10)
+        table = mgym(environment, "job", "estimate", "qml_kernel.example.json")
+        assert f"two-qubit gates  {found['built']['two_qubit_gates']}" in table.stdout
+        after = mgym_here(environment, "status", "--json").stdout
+        earlier, later = ({row["state"]: row["count"] for row in json.loads(each)["jobs"]} for each in (before, after))
+        assert earlier == later
+
+    def test_the_doctor_finds_nothing_wrong_here(self, environment: dict[str, str]) -> None:
+        seen = mgym(environment, "doctor")
+        assert seen.returncode == 0, seen.stdout
+        assert "private mongod" in seen.stdout
+        findings = json.loads(mgym(environment, "doctor", "--json").stdout)
+        assert {each["verdict"] for each in findings} <= {"ok", "note"}
+
+
+class TestSuites:
+    def test_a_suite_is_dispatched_polled_viewed_and_deleted(self, environment: dict[str, str], tmp_path: Path) -> None:
+        path = write(tmp_path / "suite.json", SUITE)
+        dispatched = mgym(environment, "suite", "dispatch", path, "--id", "night")
+        assert dispatched.returncode == 0, dispatched.stderr
+        assert dispatched.stdout.split() == ["night"]
+        picture = tmp_path / "suite.png"
+        polled = mgym(environment, "suite", "poll", "night", "--plot", str(picture))
+        assert polled.returncode == 1, polled.stderr  # one of them cannot run
+        assert "3 of 3 jobs ended (2 exported, 1 failed)" in polled.stdout
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        described = json.loads(mgym_here(environment, "suite", "view", "nig", "--json").stdout)
+        assert (described["size"], described["done"]) == (3, True)
+        assert [job["state"] for job in described["jobs"]] == ["exported", "exported", "failed"]
+        assert described["jobs"][2]["failure"]["outcome"] == "unsupported"
+        uploaded = mgym(environment, "suite", "upload", "night", "--to", "json")
+        assert uploaded.returncode == 0, uploaded.stderr
+        assert uploaded.stderr.count("night.00") >= 3
+        (listed,) = json.loads(mgym_here(environment, "suite", "list", "--json").stdout)
+        assert listed["suite_id"] == "night"
+        assert mgym_here(environment, "suite", "delete", "latest", "--yes").returncode == 0
+        assert mgym_here(environment, "suite", "view", "night").returncode == 3
+
+    def test_parts_are_chosen_and_costly_suites_want_a_word(self, environment: dict[str, str], tmp_path: Path) -> None:
+        costly = mgym(environment, "suite", "dispatch", "metriq_score_1_0")
+        assert (costly.returncode, "--all" in costly.stderr) == (1, True)
+        path = write(tmp_path / "suite.json", SUITE)
+        wrong = mgym(environment, "suite", "dispatch", path, "-c", "wit", "-c", "kernl")
+        assert (wrong.returncode, "did you mean 'kernel'" in wrong.stderr) == (1, True)
+        assert mgym(environment, "suite", "dispatch", "nothing").returncode == 3
+
+
+class TestImport:
+    def test_a_job_file_is_taken_over_once_and_bad_lines_are_named(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        good = {
+            "id": "old-1",
+            "job_type": "WIT",
+            "params": {"benchmark_name": "WIT", "num_qubits": 6, "shots": 1000},
+            "data": {"provider_job_ids": ["remote-1"]},
+            "provider_name": "ibm",
+            "device_name": "ibm_sherbrooke",
+            "dispatch_time": "2025-01-15T12:00:00",
+            "app_version": "0.3.1",
+            "result_data": {"score": {"value": 0.9, "uncertainty": 0.01}},
+        }
+        lines = [json.dumps(good), "{", "", json.dumps(good | {"id": "old-2", "params": None})]
+        path = tmp_path / "jobs.jsonl"
+        path.write_text("\n".join(lines))
+        first = mgym_here(environment, "import", str(path))
+        assert first.returncode == 1
+        assert "1 added, 0 updated, 0 there already, 2 bad" in first.stderr
+        assert f"{path}, line 2: is not JSON" in first.stderr
+        assert f"{path}, line 4: lacks params" in first.stderr
+        again = json.loads(mgym_here(environment, "import", str(path), "--json").stdout)
+        assert (again["added"], again["unchanged"], len(again["bad"])) == (0, 1, 2)
+        seen = mgym_here(environment, "job", "view", "old-1")
+        assert "0.900 ± 0.010" in seen.stdout
+        assert "ibm/ibm_sherbrooke" in seen.stdout
+        assert mgym_here(environment, "import", str(tmp_path / "none")).returncode == 2
+
+
+class TestWatch:
+    def test_a_job_that_has_ended_is_told_of_and_left(self, environment: dict[str, str], wit: str) -> None:
+        told = mgym(environment, "watch", wit, "--json")
+        assert told.returncode == 0, told.stderr
+        (event,) = [json.loads(line) for line in told.stdout.splitlines()]
+        assert (event["job_id"], event["state"], event["service"]) == (wit, "exported", "exporter")
+
+    def test_what_happens_is_told_as_it_happens(
+        self, environment: dict[str, str], session: Session, tmp_path: Path
+    ) -> None:
+        watching = subprocess.Popen([*MGYM, "watch"], env=environment, stdout=subprocess.PIPE, text=True)
+        assert watching.stdout is not None
+
+        async def add(store: Store, name: str) -> None:
+            at = datetime.now(UTC)
+            entry = {"state": "exported", "at": at, "service": "import", "cause": "test"}
+            fields = {"_id": name, "state": "exported", "created_at": at, "updated_at": at, "history": [entry]}
+            await store.records.add(Job.model_validate(fields))
+
+        import select
+
+        n = 0
+        while not select.select([watching.stdout], [], [], 0.2)[0]:  # its stream opens some time after it started
+            assert watching.poll() is None
+            assert n < 300
+            n += 1
+            session.on_store(lambda store, name=f"watched-{n}": add(store, name))  # type: ignore[misc]
+        line = watching.stdout.readline()
+        assert "watched-" in line
+        assert "exported" in line
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 130
