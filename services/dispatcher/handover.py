@@ -45,24 +45,26 @@ class HandOver:
     async def _run(self, job: Job, lease: Lease, provider: Provider, device: Device) -> Job:
         try:
             if not isinstance(provider, RemoteProvider):
-                return await self._dispatched(job, lease, await self._plan(job, provider, device))
+                return await self._dispatched(job, lease, await self._plan(job, lease, provider, device))
             if not job.planned:
                 # From here on the tasks stay as they are: some of them may have been submitted.
-                job = await self.store.jobs.plan(job.id, lease.token, await self._plan(job, provider, device))
+                job = await self.store.jobs.plan(job.id, lease.token, await self._plan(job, lease, provider, device))
             doubt = await self.submitter.submit(job, provider)
         except Unsupported as error:
-            return await self._fail(job, lease, "unsupported", str(error))
+            return await self.fail(job, lease, "unsupported", str(error))
         except Permanent as error:
-            return await self._fail(job, lease, "error", str(error))
+            return await self.fail(job, lease, "error", str(error))
         except WorkerDied as error:
-            if lease.token < _MAX_BUILDS:
+            deaths = job.deaths + 1
+            if deaths < _MAX_BUILDS:
+                await self.store.jobs.note_death(job.id, lease.token)
                 raise Transient(str(error)) from error
-            return await self._fail(job, lease, "error", f"{error} ({lease.token} times, building the circuits)")
+            return await self.fail(job, lease, "error", f"{error} ({deaths} times, building the circuits)")
         if doubt:
             return await self.store.jobs.hold(job.id, lease.token, doubt)
         return await self._dispatched(job, lease, {})
 
-    async def _plan(self, job: Job, provider: Provider, device: Device) -> dict[str, Any]:
+    async def _plan(self, job: Job, lease: Lease, provider: Provider, device: Device) -> dict[str, Any]:
         """Store the job's tasks and return the fields that it gains with them."""
         circuits = provider.max_circuits_per_task
         try:
@@ -73,7 +75,7 @@ class HandOver:
             # Building is a pure function: what it raised once it would raise each time.
             log.exception("building failed", job_id=job.id)
             raise Permanent(f"{type(error).__name__}: {error}") from error
-        await self.store.tasks.replace_all(job.id, _tasks(job, plan))
+        await self.store.tasks.replace_all(job.id, _tasks(job, plan, lease.token))
         return {
             "device_metadata": {"num_qubits": device.num_qubits, "simulator": device.simulator, **device.metadata},
             "data": plan.data,
@@ -93,7 +95,8 @@ class HandOver:
             now_fields=["dispatch_time"],
         )
 
-    async def _fail(self, job: Job, lease: Lease, outcome: Literal["unsupported", "error"], reason: str) -> Job:
+    async def fail(self, job: Job, lease: Lease, outcome: Literal["unsupported", "error"], reason: str) -> Job:
+        """End a job that cannot run."""
         failure = Failure(outcome=outcome, reason=reason, source="dispatch")
         fields = {"failure": failure.model_dump()}
         return await self.store.jobs.move(
@@ -101,7 +104,7 @@ class HandOver:
         )
 
 
-def _tasks(job: Job, plan: Plan) -> list[Task]:
+def _tasks(job: Job, plan: Plan, token: int) -> list[Task]:
     return [
         Task(
             id=f"{job.id}:{number}",
@@ -114,6 +117,7 @@ def _tasks(job: Job, plan: Plan) -> list[Task]:
             circuit_count=task.circuit_count,
             shots=task.shots,
             seed=task.seed,
+            plan=token,
             circuits=task.circuits,
         )
         for number, task in enumerate(plan.tasks)

@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from metriq_gym.bus.port import POLLER, Delivery
-from metriq_gym.errors import IllegalTransition, LeaseLost, Transient
+from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
 from metriq_gym.health import Check
 from metriq_gym.lease import held
 from metriq_gym.loop import Loop
@@ -61,13 +61,18 @@ class Poller(Service):
 
     async def stop(self) -> None:
         """Claim nothing more; finish the tasks in hand, or hand them back when that takes too long."""
-        await asyncio.gather(*(loop.stop() for loop in (self._loop, *self._remote)))
         try:
-            await asyncio.gather(super().stop(), *self._running)
+            async with asyncio.TaskGroup() as stopping:
+                stopping.create_task(super().stop())
+                for loop in (self._loop, *self._remote):
+                    stopping.create_task(loop.stop())
+            while self._running:
+                await asyncio.wait(self._running)
         except asyncio.CancelledError:
             for running in self._running:
                 running.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            while self._running:
+                await asyncio.wait(self._running)
             raise
         finally:
             await self._providers.aclose()
@@ -129,16 +134,18 @@ class Poller(Service):
         except asyncio.CancelledError:
             await self.store.tasks.hand_back(task)
             raise
+        except Exception:
+            bound.exception("task will run again when its lease ends")
 
     async def _simulate(self, task: Task) -> None:
-        assert task.lease is not None  # noqa: S101  (we claimed it)
         try:
             counts, spent = await self._counts(task)
         except WorkerDied as error:
-            if task.lease.token < _MAX_RUNS:
-                await self.store.tasks.hand_back(task)
+            deaths = task.deaths + 1
+            if deaths < _MAX_RUNS:
+                await self.store.tasks.hand_back(task, died=True)
                 raise Transient(str(error)) from error
-            await self._give_up(task, f"{error} ({task.lease.token} times)")
+            await self._give_up(task, f"{error} ({deaths} times)")
         except (LeaseLost, Transient):
             raise
         except Exception as error:
@@ -170,20 +177,26 @@ class Poller(Service):
         states = await self.store.tasks.states(job_id)
         if TaskState.FAILED not in states and not states.isdisjoint(OPEN_TASKS):
             return
-        job = await self.store.jobs.get(job_id)
+        try:
+            job = await self.store.jobs.get(job_id)
+        except NotFound:
+            log.info("job was deleted", job_id=job_id)
+            return
         if job.state is JobState.DISPATCHED:
+            completed = await self.store.tasks.count(job_id, TaskState.COMPLETED)
             if TaskState.FAILED in states:
-                job = await self._fail(job)
-            elif await self.store.tasks.count(job_id, TaskState.COMPLETED) == job.task_count:
+                job = await self._fail(job, await self.store.tasks.first_error(job.id) or "a task failed")
+            elif completed == job.task_count:
                 job = await self._move(job, JobState.COMPLETED)
+            else:  # should not be; but nothing would ever move it on
+                job = await self._fail(job, f"of {job.task_count} tasks {completed} are there")
         if job.state is JobState.COMPLETED:
             await self.bus.publish(JobCompleted(job_id=job_id))
         elif job.state is JobState.FAILED and job.failure is not None:
             await self.store.tasks.cancel(job_id)
             await self.bus.publish(JobFailed(job_id=job_id, outcome="error", reason=job.failure.reason))
 
-    async def _fail(self, job: Job) -> Job:
-        reason = await self.store.tasks.first_error(job.id) or "a task failed"
+    async def _fail(self, job: Job, reason: str) -> Job:
         failure = Failure(outcome="error", reason=reason, source="poll")
         return await self._move(job, JobState.FAILED, reason, failure=failure.model_dump())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -188,6 +188,13 @@ class TestUnmoved:
         assert {job.id for job in await store.jobs.unmoved(0)} == {"abandoned", "waiting"}
         assert await store.jobs.unmoved(60) == []
 
+    async def test_who_starts_anew_gets_them_all_again(self, store: Store) -> None:
+        await accepted(store, "abandoned", lease_seconds=0)
+        for _ in range(2):
+            await asyncio.sleep(0.01)  # so that it has an age, and a time to be looked at again
+            assert [job.id for job in await store.jobs.unmoved(0)] == ["abandoned"]
+        assert await store.jobs.unmoved(0.001) == []
+
 
 class TestWatch:
     async def test_every_change_is_seen_until_the_job_ends(self, store: Store) -> None:
@@ -230,6 +237,20 @@ class TestTasks:
         await store.tasks.insert([task(n) for n in range(5)])
         await store.tasks.replace_all("j", [task(0)])
         assert [each.id for each in await store.tasks.of_job("j")] == ["j:0"]
+
+    async def test_a_dispatcher_that_lost_its_lease_does_not_touch_the_plan_of_the_next(self, store: Store) -> None:
+        first, second = ([task(n).model_copy(update={"plan": plan, "seed": plan}) for n in range(2)] for plan in (1, 2))
+        await store.tasks.replace_all("j", first)
+        await store.tasks.replace_all("j", second)
+        await store.tasks.replace_all("j", first)
+        assert [each.plan for each in await store.tasks.of_job("j")] == [2, 2]
+
+    async def test_deaths_of_workers_are_counted_and_other_ends_of_a_lease_are_not(self, store: Store) -> None:
+        await released(store, 0)
+        for died in (False, True, False, True):
+            (held,) = await claim(store)
+            await store.tasks.hand_back(held, died=died)
+        assert (await claim(store))[0].deaths == 2
 
     async def test_concurrent_pollers_never_hold_the_same_task(self, store: Store) -> None:
         await released(store, *range(60))
@@ -285,14 +306,14 @@ class TestTasks:
 
 
 class _Finds(monitoring.CommandListener):
-    """Remembers the `find` commands that are sent."""
+    """Remembers the `find` and `aggregate` commands that are sent."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name == "find":
-            wanted = ("find", "filter", "projection", "limit")
+        if event.command_name in ("find", "aggregate"):
+            wanted = ("find", "filter", "sort", "projection", "limit", "aggregate", "pipeline", "cursor")
             self.sent.append({key: event.command[key] for key in wanted if key in event.command})
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
@@ -309,3 +330,32 @@ async def test_claiming_looks_at_due_tasks_only(store: Store, mongo_url: str, mo
         await Store(client, mongo_database).tasks.claim("local", owner="x", limit=20, lease_seconds=60)
         explained = await client[mongo_database].command("explain", finds.sent[0], verbosity="executionStats")
     assert explained["executionStats"]["totalKeysExamined"] <= 11
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda store: store.jobs.newest(limit=5),
+        lambda store: store.jobs.suite("s"),
+        lambda store: store.jobs.unmoved(60),
+        lambda store: store.catalogue.find(limit=5),
+        lambda store: store.catalogue.held(),
+        lambda store: store.catalogue.job_ids("j", limit=5),
+        lambda store: store.catalogue.suite_ids("s", limit=5),
+        lambda store: store.catalogue.due(),
+        lambda store: store.tasks.ours_among("local", ["a"]),
+        lambda store: store.tasks.to_submit("j"),
+    ],
+)
+async def test_no_query_looks_at_every_document(
+    store: Store, mongo_url: str, mongo_database: str, query: Callable[[Store], Awaitable[object]]
+) -> None:
+    await store.jobs.accept("j", {**FIELDS, "suite_id": "s"}, owner="me", lease_seconds=60)
+    finds = _Finds()
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
+        await query(Store(client, mongo_database))
+        (sent, *_) = finds.sent
+        explained = await client[mongo_database].command("explain", sent, verbosity="queryPlanner")
+    assert "COLLSCAN" not in str(explained)
+    assert "'stage': 'SORT'" not in str(explained) or "held" in str(sent)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metriq_gym.store.documents import TERMINAL, Job, JobState, Task
-from metriq_gym.store.mongo import translated
+from metriq_gym.store.mongo import EPOCH, translated
 
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 
@@ -101,7 +101,9 @@ class Catalogue:
     async def due(self) -> list[DueTasks]:
         """Return how many tasks are due at each provider, and for how long."""
         stages: list[dict[str, Any]] = [
-            {"$match": {"next_poll_at": {"$exists": True}, "$expr": {"$lte": ["$next_poll_at", "$$NOW"]}}},
+            # Both bounds say nothing but which index serves.
+            {"$match": {"provider": {"$gte": ""}, "next_poll_at": {"$gt": EPOCH}}},
+            {"$match": {"$expr": {"$lte": ["$next_poll_at", "$$NOW"]}}},
             {"$group": {"_id": "$provider", "count": {"$sum": 1}, "first": {"$min": "$next_poll_at"}}},
             {"$set": {"lag": {"$subtract": ["$$NOW", "$first"]}}},
             {"$sort": {"_id": 1}},

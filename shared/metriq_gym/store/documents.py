@@ -143,6 +143,8 @@ class Job(_Document):
     updated_at: datetime
     lease: Lease | None = None
     """The dispatcher at work on it, while `dispatching`."""
+    deaths: int = 0
+    """How many worker processes building it has killed."""
     planned: bool = False
     """Whether the tasks are stored and the fields below, up to the gate counts, are set."""
     held: str | None = None
@@ -195,7 +197,11 @@ class Task(_Document):
     circuit_count: int
     shots: int
     seed: int
+    plan: int = 0
+    """Fencing token of the dispatcher that stored it."""
     lease: Lease | None = None
+    deaths: int = 0
+    """How many worker processes running it has killed."""
     intended_at: datetime | None = None
     """When its submission was about to be sent."""
     provider_job_id: str | None = None

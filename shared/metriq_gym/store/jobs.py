@@ -12,6 +12,9 @@ from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
 from metriq_gym.store.documents import TERMINAL, Job, JobState, sources
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
 
+MAX_UNCHECKED_SECONDS = 3600
+_BULKY = ("data", "runs", "input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts", "result", "history")
+
 
 def _entry(state: JobState, service: str, cause: str) -> Stage:
     return {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": cause}}
@@ -30,7 +33,7 @@ class Jobs:
     async def create_indexes(self) -> None:
         """Create the indexes the queries below use; harmless when they exist."""
         await self._jobs.create_index([("state", 1), ("updated_at", 1)])
-        await self._jobs.create_index([("created_at", -1)])
+        await self._jobs.create_index([("created_at", -1), ("_id", -1)])
         await self._jobs.create_index([("suite_id", 1)], partialFilterExpression={"suite_id": {"$type": "string"}})
 
     @translated
@@ -95,6 +98,11 @@ class Jobs:
         """Let go of a dispatcher's lease so that the next delivery can take it at once."""
         held = {"_id": job_id, "state": JobState.DISPATCHING, "lease.token": token}
         await self._jobs.update_one(held, [{"$set": {"lease.expires_at": "$$NOW"}}])
+
+    @translated
+    async def note_death(self, job_id: str, token: int) -> None:
+        """Count a worker process that building the job has killed; raises `LeaseLost`."""
+        await self._by_holder(job_id, token, {"deaths": {"$add": [{"$ifNull": ["$deaths", 0]}, 1]}})
 
     @translated
     async def plan(self, job_id: str, token: int, fields: Mapping[str, Any]) -> Job:
@@ -171,7 +179,9 @@ class Jobs:
     @translated
     async def suite(self, suite_id: str) -> list[Job]:
         """Return the jobs of a suite that dispatchers have seen, in the order of the suite; raises `NotFound`."""
-        jobs = [Job.model_validate(found) async for found in self._jobs.find({"suite_id": suite_id})]
+        # Without the type the partial index does not serve.
+        query = {"suite_id": {"$type": "string", "$eq": suite_id}}
+        jobs = [Job.model_validate(found) async for found in self._jobs.find(query)]
         if not jobs:
             raise NotFound(f"there is no suite {suite_id}")
         return sorted(jobs, key=lambda job: job.id)
@@ -180,18 +190,21 @@ class Jobs:
     async def unmoved(self, seconds: float, *, limit: int = 1000) -> list[Job]:
         """Return jobs that should have moved on: unchanged for `seconds`, and in no dispatcher's hands.
 
-        A job is returned again only after it has stood still for as long again as it has so far, so that jobs
-        that wait for days at a provider cost little.
+        A job is returned again only after it has stood still for as long again as it has so far, or for an hour, so
+        that jobs that wait for days at a provider cost little. With 0 `seconds` all are returned, whenever they were
+        last. What happened at dispatch and is not needed to move on is left out.
         """
         leading_on = [state for state in JobState if state not in TERMINAL]
         due = [
             {"$lte": ["$updated_at", from_now(-seconds)]},
             {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}},
-            {"$not": {"$gt": ["$check_at", "$$NOW"]}},
         ]
+        if seconds:
+            due.append({"$not": {"$gt": ["$check_at", "$$NOW"]}})
         query = {"state": {"$in": leading_on}, "held": None, "$expr": {"$and": due}}
-        jobs = [Job.model_validate(found) async for found in self._jobs.find(query).limit(limit)]
-        age_so_far = {"$subtract": ["$$NOW", "$updated_at"]}
+        found = self._jobs.find(query, dict.fromkeys(_BULKY, 0)).limit(limit)
+        jobs = [Job.model_validate(each) async for each in found]
+        age_so_far = {"$min": [{"$subtract": ["$$NOW", "$updated_at"]}, 1000 * MAX_UNCHECKED_SECONDS]}
         await self._jobs.update_many(
             {"_id": {"$in": [job.id for job in jobs]}} | query,
             [{"$set": {"check_at": {"$add": ["$$NOW", age_so_far]}}}],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 
 from pymongo.errors import (
@@ -21,6 +22,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Stage = Mapping[str, Any]
 """One stage of an update pipeline."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before any time in the store: comparing with it, unlike `$exists`, lets an index on times serve."""
 
 OPTIONS: dict[str, Any] = {
     "w": "majority",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
@@ -17,10 +16,9 @@ from pymongo.errors import BulkWriteError
 
 from metriq_gym.errors import LeaseLost
 from metriq_gym.store.documents import OPEN_TASKS, Lease, Task, TaskState
-from metriq_gym.store.mongo import Stage, from_now, literal, translated
+from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, translated
 
 _DUPLICATE_KEY = 11000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS_AT_ONCE = 10_000
 _SPREAD = 4  # pollers look at this many times what they want and pick at random, so that they seldom collide
 
@@ -43,8 +41,12 @@ class Tasks:
 
     @translated
     async def replace_all(self, job_id: str, tasks: Sequence[Task]) -> None:
-        """Store a job's tasks, none of which has been submitted, in place of any left by an earlier attempt."""
-        await self._tasks.delete_many({"job_id": job_id, "state": TaskState.STORED})
+        """Store a job's tasks, none of which has been submitted, in place of any left by an earlier `plan`.
+
+        Those of the same plan, and those of a later one, which another dispatcher made meanwhile, stay as they are.
+        """
+        earlier = {"$not": {"$gte": min(task.plan for task in tasks)}}
+        await self._tasks.delete_many({"job_id": job_id, "state": TaskState.STORED, "plan": earlier})
         await self.insert(tasks)
 
     @translated
@@ -54,7 +56,8 @@ class Tasks:
         try:
             await self._tasks.insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            if any(each["code"] != _DUPLICATE_KEY for each in (error.details or {})["writeErrors"]):
+            details = error.details or {}
+            if details["writeConcernErrors"] or any(each["code"] != _DUPLICATE_KEY for each in details["writeErrors"]):
                 raise
 
     @translated
@@ -131,7 +134,7 @@ class Tasks:
     async def waiting(self, provider: str, *, limit: int) -> int:
         """Return how many tasks a provider has, counting up to `limit`."""
         return int(
-            await self._tasks.count_documents({"provider": provider, "next_poll_at": {"$gt": _EPOCH}}, limit=limit)
+            await self._tasks.count_documents({"provider": provider, "next_poll_at": {"$gt": EPOCH}}, limit=limit)
         )
 
     @translated
@@ -152,7 +155,7 @@ class Tasks:
         """Lease up to `limit` due tasks of `provider` to `owner`."""
         due = {
             "provider": provider,
-            "next_poll_at": {"$gt": _EPOCH},
+            "next_poll_at": {"$gt": EPOCH},
             "$expr": {"$lte": ["$next_poll_at", "$$NOW"]},
         }
         seen = [found["_id"] async for found in self._tasks.find(due, {"_id": 1}).limit(_SPREAD * limit)]
@@ -174,9 +177,9 @@ class Tasks:
         await self._update(task, [{"$set": {"next_poll_at": from_now(lease_seconds)}}])
 
     @translated
-    async def hand_back(self, task: Task) -> None:
-        """Give up the lease so that another worker can claim the task at once."""
-        await self._update(task, [{"$set": {"next_poll_at": "$$NOW"}}])
+    async def hand_back(self, task: Task, *, died: bool = False) -> None:
+        """Give up the lease so that another worker can claim the task at once; count it if the worker `died`."""
+        await self._update(task, [{"$set": {"next_poll_at": "$$NOW", "deaths": task.deaths + died}}])
 
     @translated
     async def postpone(
