@@ -42,6 +42,9 @@ from services.dispatcher.suites import fan_out
 
 log = structlog.get_logger()
 
+_CANCEL_ATTEMPTS = 3
+"""How often to look for a job that is to be cancelled: the message may have overtaken the job's request."""
+
 
 class Dispatcher(Service):
     """From a request on the queue to tasks with the provider."""
@@ -80,7 +83,7 @@ class Dispatcher(Service):
         """Dispatch or cancel one job, or request the jobs of a suite."""
         match delivery.routing_key:
             case JobCancelRequested.routing_key:
-                await self._cancel(JobCancelRequested.model_validate_json(delivery.body).job_id)
+                await self._cancel(JobCancelRequested.model_validate_json(delivery.body).job_id, delivery.attempt)
             case SuiteRequested.routing_key:
                 await self._fan_out(delivery)
             case _:
@@ -101,17 +104,36 @@ class Dispatcher(Service):
         job_id = identify(delivery)
         structlog.contextvars.bind_contextvars(job_id=job_id)
         try:
+            job = await self.store.jobs.get(job_id)
+        except NotFound:
+            return await self._begin(job_id, delivery)
+        if job.state is not JobState.DISPATCHING or job.held:
+            return job
+        # Its dispatcher may be gone. What was accepted counts, whatever this message says.
+        return await self._hold(job_id, {})
+
+    async def _begin(self, job_id: str, delivery: Delivery) -> Job:
+        try:
             checked = check(delivery, self.settings.max_message_bytes)
-            provider, device = await self._find_device(checked.message.provider, checked.message.device)
+            _, device = found = await self._find_device(checked.message.provider, checked.message.device)
         except InvalidRequest as error:
             return await self._reject(job_id, error, delivery, suite_of(delivery))
+        return await self._hold(job_id, _accepted(checked, device), found)
+
+    async def _hold(self, job_id: str, fields: dict[str, Any], found: tuple[Provider, Device] | None = None) -> Job:
+        """Take the job's lease, if it can be had, and hand the job over under it."""
         owner = f"{self.instance}/{secrets.token_hex(8)}"
-        job = await self.store.jobs.accept(
-            job_id, _accepted(checked, device), owner=owner, lease_seconds=self.settings.lease_seconds
-        )
+        seconds = self.settings.lease_seconds
+        job = await self.store.jobs.accept(job_id, fields, owner=owner, lease_seconds=seconds)
         if job.lease is None or job.lease.owner != owner:
             return job
         try:
+            try:
+                provider, device = found or await self._find_device(job.provider, job.target)
+            except InvalidRequest as error:
+                if job.planned:  # the provider may have some of its tasks
+                    raise Transient(str(error)) from error
+                return await self._hand_over.fail(job, job.lease, "error", str(error))
             return await self._hand_over(job, job.lease, provider, device)
         except IllegalTransition:
             return await self.store.jobs.get(job_id)  # cancelled meanwhile
@@ -149,21 +171,30 @@ class Dispatcher(Service):
             await self.store.tasks.release(job.id)
             await self.bus.publish(JobDispatched(job_id=job.id))
         elif job.failure is not None:
-            await self.store.tasks.cancel(job.id)
+            await self._clear(job.id)
             await self.bus.publish(JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason))
+        elif job.state is JobState.CANCELLED:
+            await self._clear(job.id)  # of what was stored after it was cancelled
 
-    async def _cancel(self, job_id: str) -> None:
+    async def _cancel(self, job_id: str, attempt: int) -> None:
         try:
             await self.store.jobs.move(job_id, JobState.CANCELLED, service=self.name, cause="requested")
-        except NotFound:
+        except NotFound as error:
+            if attempt < _CANCEL_ATTEMPTS:
+                raise Transient(f"{error}; its request may still come") from error
             log.warning("asked to cancel a job that does not exist", job_id=job_id)
             return
         except IllegalTransition as error:
             if (await self.store.jobs.get(job_id)).state is not JobState.CANCELLED:
                 log.info("too late to cancel", job_id=job_id, reason=str(error))
                 return
-        await self.store.tasks.cancel(job_id)
+        await self._clear(job_id)
         await self.bus.publish(JobCancelled(job_id=job_id))
+
+    async def _clear(self, job_id: str) -> None:
+        """Drop what only an unfinished job needs."""
+        await self.store.tasks.cancel(job_id)
+        await self.store.listings.forget(job_id)
 
 
 def _accepted(checked: Checked, device: Device) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def build(config: Mapping[str, Any], seed: int, device: Device) -> tuple[Benchma
     """
     recorder = Recorder(device)
     data = benchmarks.load(config["benchmark_name"]).from_config(config, seed).dispatch_handler(recorder)
-    if not recorder.runs:
+    if not any(circuits for circuits, _ in recorder.runs):
         raise Unsupported(f"{config['benchmark_name']} has no circuits for {device.id} as configured")
     for run, (circuits, _) in enumerate(recorder.runs):
         for position, circuit in enumerate(circuits):

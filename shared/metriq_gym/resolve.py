@@ -125,6 +125,7 @@ async def _fail(store: Store, bus: Bus, job: Job, decision: Fail) -> Job:
     if job.failure != failure:
         raise NotHeld(f"job {job.id} is {job.state}: it does not wait for a decision")
     await store.tasks.cancel(job.id)
+    await store.listings.forget(job.id)
     await bus.publish(JobFailed(job_id=job.id, outcome="error", reason=decision.reason))
     return job
 

@@ -1,0 +1,119 @@
+"""The dispatcher's handler on a real store: what was accepted counts, and what ends leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.bus.port import EXPORTER, POLLER, Delivery
+from metriq_gym.errors import Transient
+from metriq_gym.messages import Message
+from metriq_gym.service import Context
+from metriq_gym.settings import Settings
+from metriq_gym.store import JobState, Store
+from services.dispatcher import Dispatcher
+from services.dispatcher.reconciler import reconcile
+from tests.support.inprocess import InlinePool
+
+CONFIG = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 10}
+FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator", "target": "aer_simulator"}
+
+
+@pytest.fixture
+async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
+    async with Store.at(mongo_url, mongo_database) as store:
+        yield store
+
+
+@pytest.fixture
+async def dispatcher(store: Store) -> AsyncIterator[Dispatcher]:
+    async with MemoryBus(queues=[POLLER, EXPORTER]) as bus:
+        yield Dispatcher(Context(Settings(), bus, store, InlinePool()))
+
+
+def requested(job_id: str, **changes: Any) -> Delivery:
+    body = {"job_id": job_id, "provider": "local", "device": "aer_simulator", "config": CONFIG, **changes}
+    return Delivery("job.requested", json.dumps(body).encode())
+
+
+def cancel(job_id: str, attempt: int = 1) -> Delivery:
+    return Delivery("job.cancel_requested", json.dumps({"job_id": job_id}).encode(), attempt=attempt)
+
+
+async def abandoned(store: Store, job_id: str, **changes: Any) -> None:
+    """A job whose dispatcher has crashed."""
+    fields = {**FIELDS, "config": CONFIG, "seed": 1, **changes}
+    await store.jobs.accept(job_id, fields, owner="crashed", lease_seconds=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"device": "fake_manila"}, {"device": "gone"}, {"config": {"padding": "x" * 2**20}}],
+    ids=["another device", "an unknown device", "a body over the limit"],
+)
+async def test_an_abandoned_job_is_taken_up_as_it_was_accepted(
+    dispatcher: Dispatcher, store: Store, changes: dict[str, Any]
+) -> None:
+    await abandoned(store, "j")
+    await dispatcher.handle(requested("j", **changes))
+    job = await store.jobs.get("j")
+    assert job.state is JobState.DISPATCHED
+    assert job.device_metadata["noise"] == "none"
+
+
+async def test_an_abandoned_job_whose_device_is_gone_ends(dispatcher: Dispatcher, store: Store) -> None:
+    await abandoned(store, "j", target="gone")
+    await dispatcher.handle(requested("j", device="gone"))
+    job = await store.jobs.get("j")
+    assert job.state is JobState.FAILED
+    assert job.failure is not None
+    assert "unknown device 'gone'" in job.failure.reason
+
+
+async def test_a_cancellation_that_overtakes_its_request_is_tried_again(dispatcher: Dispatcher, store: Store) -> None:
+    with pytest.raises(Transient):
+        await dispatcher.handle(cancel("j"))
+    await dispatcher.handle(requested("j"))
+    await dispatcher.handle(cancel("j", attempt=2))
+    assert (await store.jobs.get("j")).state is JobState.CANCELLED
+
+
+async def test_a_cancellation_of_what_never_was_is_not_tried_for_ever(dispatcher: Dispatcher) -> None:
+    await dispatcher.handle(cancel("j", attempt=3))
+
+
+async def test_a_job_that_is_cancelled_while_it_is_built_leaves_no_open_task_and_no_listing(
+    dispatcher: Dispatcher, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_all = store.tasks.replace_all
+
+    async def cancelled_meanwhile(*args: Any) -> None:
+        await dispatcher.handle(cancel("j"))
+        await store.listings.note("j", ["a"])
+        await replace_all(*args)
+
+    monkeypatch.setattr(store.tasks, "replace_all", cancelled_meanwhile)
+    await dispatcher.handle(requested("j"))
+    assert (await store.jobs.get("j")).state is JobState.CANCELLED
+    assert await store.tasks.states("j") == {"cancelled"}
+    assert all(not task.circuits for task in await store.tasks.of_job("j"))
+    assert await store.listings.get("j") is None
+
+
+async def test_one_job_that_cannot_be_published_again_does_not_hold_up_the_others(store: Store) -> None:
+    # Written by somebody else: dispatchers refuse such a name.
+    await abandoned(store, "a", config={**CONFIG, "x": {"$ref": "jobs", "$id": 1}})
+    await abandoned(store, "b")
+    published: list[str | None] = []
+
+    class Bus(MemoryBus):
+        async def publish(self, message: Message) -> None:
+            message.model_dump_json()
+            published.append(message.correlation_id)
+
+    assert await reconcile(store, Bus(), 0) == 2
+    assert published == ["b"]
