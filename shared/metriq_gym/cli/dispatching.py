@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metriq_gym.cli.opening import client
+from metriq_gym.cli.output import say
 from metriq_gym.client import embedded, failure_of
 from metriq_gym.follow import Progress, follow, handed_over
 from metriq_gym.schema_validator import validate
@@ -31,6 +32,7 @@ async def dispatch(
             job_id = await opened.dispatch(config, provider, device, **wishes)
             job = await follow(opened, job_id, progress, handed_over if wait else _exists)
     if (error := failure_of(job)) is not None:
+        say(f"job {job.id} is {job.state}: mgym job view {job.id}")
         raise error
     return job
 

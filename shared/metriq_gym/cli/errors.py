@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from metriq_gym.choosing import Unclear
 from metriq_gym.configurations import NoConfiguration
-from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Transient
+from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Transient, Unsupported
 from metriq_gym.settings import PREFIX
 
 FAILED, USAGE, NOTHING, AWAY, UNFINISHED, DEFECT = 1, 2, 3, 4, 5, 70
@@ -26,6 +26,8 @@ def explain(error: Exception) -> tuple[str, int]:
         case ValidationError() if error.title == "Settings":
             lines = (f"  {PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
             return "\n".join(["a setting cannot be used:", *lines]), USAGE
+        case Unsupported():
+            return f"unsupported: {error}", FAILED
         case NotFound():
             return str(error), NOTHING
         case Transient():

@@ -55,6 +55,7 @@ def run(
     for warning in ended.warnings:
         say(f"warning: {warning['path']} {warning['message']}")
     if (error := failure_of(ended)) is not None:
+        say(f"job {ended.id} is {ended.state}: mgym job view {ended.id}")
         raise error
     out = console()
     if json or not out.is_terminal:

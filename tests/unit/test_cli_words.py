@@ -1,0 +1,254 @@
+"""What the command line says: numbers, tables, ids, errors, estimates, and lines of a job file."""
+
+from __future__ import annotations
+
+import io
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from rich.console import Console
+
+from metriq_gym import plots, report
+from metriq_gym.cli.errors import explain
+from metriq_gym.configurations import NoConfiguration, examples, read_configuration
+from metriq_gym.constants import JobType
+from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem, Transient, Unsupported
+from metriq_gym.follow import Estimate
+from metriq_gym.importing import BadLine, parse
+from metriq_gym.packing import pack_counts
+from metriq_gym.settings import Settings
+from metriq_gym.store import Task, TaskState
+from tests.support.jobs import ended_job, failed_job
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"value": 0.995849, "uncertainty": 0.00071}, "0.9958 ± 0.0007"),
+        ({"value": 0.995849, "uncertainty": 0.00171}, "0.9958 ± 0.0017"),
+        ({"value": 27.0, "uncertainty": None}, "27"),
+        ({"value": 1.0, "uncertainty": 0.0}, "1 ± 0"),
+        ({"value": 12345.6, "uncertainty": 432.1}, "12346 ± 432"),
+        (None, "–"),
+        (True, "yes"),
+        ([0.5, 2], "0.5, 2"),
+        (list(range(10)), "0, 1, 2, 3, 4, 5, 6, 7, … (10 in all)"),
+        ("text", "text"),
+    ],
+)
+def test_a_number_has_the_digits_that_its_uncertainty_leaves_it(value: Any, text: str) -> None:
+    assert report.number(value) == text
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-9, 1e9))
+def test_a_rounded_number_is_within_half_its_uncertainty(value: float, uncertainty: float) -> None:
+    shown, around = map(float, report.number({"value": value, "uncertainty": uncertainty}).split(" ± "))
+    assert abs(shown - value) <= max(0.5, 0.5 * uncertainty)
+    assert around == pytest.approx(uncertainty, rel=0.5) or uncertainty < 1
+
+
+def printed(width: int = 40, **options: Any) -> Console:
+    return Console(file=io.StringIO(), width=width, **options)
+
+
+def text_of(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_table_on_a_pipe_is_a_line_a_row_with_nothing_cut_off() -> None:
+    console = printed()
+    report.show_table(console, ("name", "what"), [["a", "x" * 100], ["[bold]", ""]])
+    assert text_of(console).splitlines() == ["name    what", "a       " + "x" * 100, "[bold]"]
+
+
+def test_a_failed_job_says_why_and_where() -> None:
+    console = printed(200)
+    job = failed_job(outcome="rejected", of={"problems": [{"path": "$.config.shots", "message": "is too small"}]})
+    report.show_job(console, job)
+    assert "$.config.shots: is too small" in text_of(console)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (InvalidRequest([Problem("$.a", "is wrong"), Problem("$.b", "is too")]), 1, ["$.a: is wrong", "$.b: is too"]),
+        (Unsupported("needs 9 qubits"), 1, ["unsupported: needs 9 qubits"]),
+        (NoConfiguration("cannot read x"), 2, ["cannot read x"]),
+        (NotFound("there is no job x"), 3, ["there is no job x"]),
+        (Transient("the store is away"), 4, ["away", "mgym doctor"]),
+        (ValueError("oops"), 70, ["ValueError: oops", "--debug"]),
+    ],
+)
+def test_an_error_says_what_to_do_and_has_its_code(error: Exception, code: int, words: list[str]) -> None:
+    message, found = explain(error)
+    assert found == code
+    assert all(word in message for word in words)
+
+
+def test_a_setting_that_cannot_be_used_is_named_as_it_is_set() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(workers=0)
+    message, code = explain(caught.value)
+    assert (code, "METRIQ_WORKERS" in message) == (2, True)
+
+
+def test_the_time_left_is_told_once_there_is_something_to_go_by() -> None:
+    now = [0.0]
+    estimate = Estimate(lambda: now[0])
+    assert estimate.seconds_left(2, 10) is None
+    now[0] = 2.0
+    assert estimate.seconds_left(4, 10) is None
+    now[0] = 10.0
+    assert estimate.seconds_left(2, 10) is None
+    assert estimate.seconds_left(4, 10) == pytest.approx(30)
+
+
+class TestConfigurations:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "wit",
+            "wit.example.json",
+            "metriq_gym/schemas/examples/wit.example.json",
+            "schemas/examples/wit.example.json",
+        ],
+    )
+    def test_an_example_is_found_by_any_of_its_names(self, name: str) -> None:
+        assert read_configuration(name)["benchmark_name"] == "WIT"
+
+    def test_a_file_of_the_same_name_comes_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("wit.example.json").write_text('{"benchmark_name": "mine"}')
+        assert read_configuration("wit.example.json") == {"benchmark_name": "mine"}
+
+    def test_there_is_an_example_of_every_benchmark(self) -> None:
+        assert {read_configuration(name)["benchmark_name"] for name in examples()} == set(JobType)
+
+
+LINE: dict[str, Any] = {
+    "id": "a-1",
+    "job_type": "WIT",
+    "params": {"num_qubits": 6},
+    "data": {"provider_job_ids": ["p"]},
+    "provider_name": "ibm",
+    "device_name": "ibm_sherbrooke",
+    "dispatch_time": "2025-01-15T12:00:00",
+}
+
+
+class TestJobFile:
+    def test_a_line_of_the_present_format_is_read(self) -> None:
+        job, notes = parse(json.dumps(LINE | {"suite_name": "s", "runtime_seconds": 1.5, "app_version": "0.3.1"}))
+        assert (job.id, job.job_type, job.provider_job_ids) == ("a-1", JobType.WIT, ["p"])
+        assert (job.suite_name, job.runtime_seconds, job.app_version, notes) == ("s", 1.5, "0.3.1", [])
+
+    def test_older_lines_are_read_too(self) -> None:
+        old = {key: value for key, value in LINE.items() if key not in ("provider_name", "device_name")}
+        job, notes = parse(json.dumps(old | {"platform": {"provider": "aws", "device": "Ankaa"}, "version": "0.1"}))
+        assert (job.provider_name, job.device_name, job.app_version, notes) == ("aws", "Ankaa", "0.1", [])
+
+    def test_what_is_left_out_or_unknown_is_said(self) -> None:
+        job, notes = parse(json.dumps(LINE | {"job_type": "Mermin", "weight": 2}))
+        assert job.job_type == "Mermin"
+        assert len(notes) == 2
+        assert "Mermin" in notes[0]
+        assert "weight" in notes[1]
+
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            ("{", "is not JSON"),
+            ("[]", "is not a JSON object"),
+            (b"\xff{}", "is not JSON"),
+            ("[" * 100_000, "is not JSON"),
+            (json.dumps(LINE | {"id": None}), "lacks id"),
+            (json.dumps(LINE | {"id": "../x"}), "id '../x'"),
+            (json.dumps(LINE | {"params": []}), "params must be an object"),
+            (json.dumps(LINE | {"result_data": 7}), "result_data must be an object or a list or null"),
+            (json.dumps(LINE | {"dispatch_time": "yesterday"}), "dispatch_time"),
+            (json.dumps(LINE | {"provider_name": None, "platform": None}), "provider_name must be text"),
+            (json.dumps({**LINE, "params": {"x": float("nan")}}), "NaN is no JSON number"),
+        ],
+    )
+    def test_a_line_that_is_no_job_says_why(self, line: str | bytes, reason: str) -> None:
+        with pytest.raises(BadLine) as caught:
+            parse(line)
+        assert reason in str(caught.value)
+
+    @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda each: st.lists(each, max_size=3)))
+    def test_whatever_a_field_holds_is_a_job_or_a_bad_line(self, value: Any) -> None:
+        for name in LINE:
+            try:
+                job, _ = parse(json.dumps(LINE | {name: value}))
+            except BadLine:
+                continue
+            json.loads(job.serialize())
+
+
+def task(counts: list[dict[str, int]], first: int = 0) -> Task:
+    return Task(
+        id=f"j:{first}",
+        job_id="j",
+        provider="local",
+        device="d",
+        state=TaskState.COMPLETED,
+        run=0,
+        first=first,
+        circuit_count=len(counts),
+        shots=100,
+        seed=0,
+        counts=pack_counts(counts),
+    )
+
+
+class TestPlots:
+    def test_rare_outcomes_share_a_bar_and_all_frequencies_add_up(self) -> None:
+        counts = {format(n, "08b"): 1 + n for n in range(100)}
+        figure = plots.counts(ended_job(runs=[1]), [task([counts])])
+        (axes,) = figure.axes
+        heights = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
+        assert len(heights) == 33
+        assert sum(heights) == pytest.approx(1)
+        assert axes.get_xticklabels()[-1].get_text() == "68 others"
+
+    def test_circuits_of_other_widths_are_not_mixed_in(self) -> None:
+        figure = plots.counts(ended_job(runs=[3]), [task([{"0": 60, "1": 40}, {"1": 100}, {"00": 100}])])
+        heights = [bar.get_height() for bar in figure.axes[0].patches]  # type: ignore[attr-defined]
+        assert heights == [0.3, 0.7]
+        assert "2 circuits together, 200 shots" in figure.axes[0].get_xlabel()
+
+    def test_each_kind_of_picture_is_an_svg_with_its_words(self, tmp_path: Path) -> None:
+        eplg = {"chain_lengths": [4, 5, 6], "chain_eplgs": [0.01, 0.012, 0.011], "eplg_10": None}
+        lr_qaoa = {"approx_ratio": [0.6, 0.7], "random_approx_ratio": 0.5, "effective_approx_ratio": [0.2, 0.4]}
+        jobs = [ended_job("s.001-a", suite_id="s"), failed_job("s.002-b", suite_id="s", outcome="unsupported")]
+        pictures = {
+            "qubits in the chain": plots.of_job(ended_job(benchmark_name="EPLG", result=eplg), []),
+            "QAOA layers": plots.of_job(
+                ended_job(benchmark_name="Linear Ramp QAOA", result=lr_qaoa, config={"qaoa_layers": [3, 5]}), []
+            ),
+            "unsupported": plots.of_suite(jobs),
+            "expectation_value": plots.over_time(jobs, "expectation_value"),
+        }
+        for words, figure in pictures.items():
+            path = tmp_path / "picture.svg"
+            plots.save(figure, path)
+            ET.parse(path)
+            assert words in path.read_text(), words
+
+    def test_what_cannot_be_drawn_says_why(self, tmp_path: Path) -> None:
+        with pytest.raises(Permanent, match="no counts"):
+            plots.of_job(ended_job(), [])
+        with pytest.raises(Permanent, match="'beauty'"):
+            plots.over_time([ended_job()], "beauty")
+        figure = plots.over_time([ended_job()], "score")
+        with pytest.raises(Permanent, match=r"\.png or \.svg"):
+            plots.save(figure, tmp_path / "picture.gif")
+        with pytest.raises(Permanent, match="cannot write"):
+            plots.save(figure, tmp_path / "none" / "picture.png")
