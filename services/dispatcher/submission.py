@@ -27,6 +27,10 @@ SEND_SECONDS = 15.0
 in between must not send what another has meanwhile found missing and sent itself."""
 
 
+LONGEST_PAUSE = 60.0
+"""Seconds up to which a pause that the provider asks for is waited out before the job is put back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submitter:
     """Submits for a dispatcher that holds the job's lease.
@@ -72,8 +76,9 @@ class Submitter:
         except SubmissionAmbiguous as error:
             log.warning("answer lost, looking for the task later", task=task.id, error=str(error))
             raise Transient(f"task {task.id}: {error}") from error
-        except MetriqGymError:
+        except MetriqGymError as error:
             await self.store.tasks.retract(task)
+            await asyncio.sleep(min(getattr(error, "retry_after", None) or 0.0, LONGEST_PAUSE))
             raise
         await self._write_down(task, provider_job_id)
 

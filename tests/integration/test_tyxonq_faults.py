@@ -117,6 +117,20 @@ async def test_what_passes_costs_time_only(pair: Pair, sandbox: SandboxControl, 
     assert "redirected" not in sandbox.calls()
 
 
+async def test_a_pause_that_the_service_asks_for_is_kept_between_submissions(
+    pair: Pair, sandbox: SandboxControl
+) -> None:
+    sandbox.add_fault("rate_limited", "submit", retry_after="2", times=1)
+    await pair.request("j", CONFIG)
+    async with asyncio.timeout(20):
+        while sandbox.calls().get("submit", 0) == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(1.5)
+    assert sandbox.calls()["submit"] == 1
+    await pair.until("j", completed)
+    assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
+
+
 STATES: dict[str, dict[str, Any]] = {
     "unknown for a while": {"kind": "state", "state": "meditating", "times": 20},
     "on hold for a while": {"kind": "state", "state": "hold", "times": 20},
