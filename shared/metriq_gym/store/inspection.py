@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from metriq_gym.store.mongo import connect, translated
 
@@ -31,5 +31,6 @@ async def inspect(url: str) -> ServerState:
         version=build["version"],
         replica_set=hello.get("setName"),
         writable=bool(hello.get("isWritablePrimary")),
-        now=hello["localTime"],
+        # Commands, unlike queries, are answered without a zone.
+        now=hello["localTime"].replace(tzinfo=UTC),
     )

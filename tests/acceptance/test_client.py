@@ -1,0 +1,238 @@
+"""Clients of running services: the asynchronous client, the synchronous API and the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from pydantic import SecretStr
+
+from metriq_gym import client as client_module
+from metriq_gym.client import Client, connect, failure_of
+from metriq_gym.errors import InvalidRequest, MetriqGymError, Permanent, Transient, Unsupported
+from metriq_gym.job_manager import JobManager
+from metriq_gym.run import dispatch_job, poll_job
+from metriq_gym.settings import Settings
+from metriq_gym.store import JobState
+from tests.servers.discovery import free_port
+from tests.servers.rabbitmq import Broker, virtual_host
+from tests.support.terminal import MGYM, mgym, mgym_here
+
+WIT = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 1000}
+MIRROR = {"benchmark_name": "Mirror Circuits", "width": 3, "num_circuits": 250, "shots": 10, "num_layers": 1}
+SUITE: dict[str, Any] = {
+    "name": "small",
+    "benchmarks": [{"name": "a", "config": WIT}, {"name": "b", "config": WIT | {"shots": 2000}}],
+}
+PATIENCE = 120
+
+
+@pytest.fixture(scope="module")
+def environment(
+    amqp_broker: Broker, mongo_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    folder = tmp_path_factory.mktemp("servers")
+    with virtual_host(amqp_broker) as amqp_url:
+        yield {
+            **os.environ,
+            "METRIQ_AMQP_URL": amqp_url,
+            "METRIQ_MONGO_URL": mongo_url,
+            "METRIQ_MONGO_DATABASE": f"test_{secrets.token_hex(6)}",
+            "METRIQ_EXPORT_DIR": str(folder / "results"),
+            "METRIQ_DATA_DIR": str(folder),
+            "METRIQ_WORKERS": "1",
+            "METRIQ_HTTP_PORT": str(free_port()),
+        }
+
+
+@pytest.fixture(scope="module")
+def before(environment: dict[str, str]) -> list[dict[str, str]]:
+    """What the doctor says before any service has started."""
+    asked = mgym(environment, "doctor", "--json")
+    assert asked.stdout, asked.stderr
+    found: list[dict[str, str]] = json.loads(asked.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def services(environment: dict[str, str], before: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """All services in one process, as `mgym service run all` runs them."""
+    log = tmp_path_factory.mktemp("log") / "services.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen([*MGYM, "service", "run", "all"], env=environment, stdout=file, stderr=file)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not _ready(environment["METRIQ_HTTP_PORT"]):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+
+
+def _ready(port: str) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (URLError, ConnectionError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def settings(environment: dict[str, str], services: None) -> Settings:
+    return Settings(
+        amqp_url=SecretStr(environment["METRIQ_AMQP_URL"]),
+        mongo_url=SecretStr(environment["METRIQ_MONGO_URL"]),
+        mongo_database=environment["METRIQ_MONGO_DATABASE"],
+        data_dir=Path(environment["METRIQ_DATA_DIR"]),
+        workers=1,
+    )
+
+
+def verdicts(findings: list[dict[str, str]]) -> dict[str, tuple[str, str]]:
+    return {each["subject"]: (each["verdict"], each["remedy"]) for each in findings}
+
+
+def test_the_doctor_says_what_is_missing_before_and_nothing_is_while_services_run(
+    environment: dict[str, str], before: list[dict[str, str]], services: None
+) -> None:
+    early, now = verdicts(before), verdicts(json.loads(mgym_here(environment, "doctor", "--json").stdout))
+    for service in ("dispatcher", "poller", "scorer", "exporter"):
+        assert early[f"queue metriq.{service}"][0] == "note"
+        assert now[f"queue metriq.{service}"] == ("ok", "")
+    for subject in ("MongoDB", "RabbitMQ", "clock"):
+        assert early[subject][0] == now[subject][0] == "ok"
+    assert "mgym service run" in verdicts_without_consumers(environment)
+
+
+def verdicts_without_consumers(environment: dict[str, str]) -> str:
+    """What the doctor says to a queue that nobody consumes: another database changes nothing about the queues."""
+    from metriq_gym.bus.rabbitmq.inspection import BrokerState, QueueState
+    from metriq_gym.doctor import _rabbitmq
+
+    async def inspect(_: str) -> BrokerState:
+        return BrokerState("4.0", True, [QueueState("metriq.poller", True, 3, 0)])
+
+    async def ask() -> list[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("metriq_gym.bus.rabbitmq.inspection.inspect", inspect)
+            settings = Settings(amqp_url=SecretStr(environment["METRIQ_AMQP_URL"]))
+            return [each.remedy async for each in _rabbitmq(settings)]
+
+    return " ".join(asyncio.run(ask()))
+
+
+def test_servers_that_are_away_or_refuse_are_findings_with_a_remedy(environment: dict[str, str]) -> None:
+    away = {"METRIQ_AMQP_URL": "amqp://user:secret@127.0.0.1:1/", "METRIQ_MONGO_URL": "mongodb://u:secret@127.0.0.1:1/"}
+    seen = mgym_here(environment | away, "doctor", "--json")
+    assert seen.returncode == 1
+    found = verdicts(json.loads(seen.stdout))
+    assert found["MongoDB"][0] == found["RabbitMQ"][0] == "bad"
+    assert "METRIQ_AMQP_URL" in found["RabbitMQ"][1]
+    assert "secret" not in seen.stdout
+
+
+async def test_a_job_is_followed_stage_by_stage_and_task_by_task(settings: Settings) -> None:
+    async with connect(settings) as client, asyncio.timeout(PATIENCE):
+        job_id = await client.dispatch(MIRROR, "local", "aer_simulator")
+        seen = [(each.job.state, each.tasks_done) async for each in client.progress(job_id)]
+    assert seen[-1] == (JobState.EXPORTED, 3)
+    assert [state for state, _ in seen] == sorted((state for state, _ in seen), key=list(JobState).index)
+    assert [done for _, done in seen] == sorted(done for _, done in seen)
+
+
+async def test_the_same_id_twice_runs_once_and_waiting_for_what_has_ended_ends(settings: Settings) -> None:
+    async with connect(settings) as client, asyncio.timeout(PATIENCE):
+        for _ in range(2):
+            assert await client.dispatch(WIT, "local", "aer_simulator", job_id="once") == "once"
+            job = await client.wait("once")
+        assert [entry.state for entry in job.history].count(JobState.DISPATCHED) == 1
+        (task,) = await client.store.tasks.of_job("once")
+        assert task.lease is not None
+        assert task.lease.token == 1
+
+
+async def test_a_suite_is_waited_for(settings: Settings) -> None:
+    async with connect(settings) as client, asyncio.timeout(PATIENCE):
+        suite_id = await client.dispatch_suite(SUITE, "local", "aer_simulator", suite_id="both")
+        progress = [summary.ended async for summary, _ in client.suite_progress(suite_id)]
+        assert progress[-1] == 2
+        assert [job.state for job in await client.wait_suite(suite_id)] == [JobState.EXPORTED] * 2
+
+
+async def test_what_went_wrong_is_the_error_that_stands_for_it(settings: Settings) -> None:
+    cases: dict[type[MetriqGymError], dict[str, Any]] = {
+        InvalidRequest: {"config": {"benchmark_name": "WIT", "num_qubits": 9}},
+        Unsupported: {"config": {"benchmark_name": "QML Kernel", "num_qubits": 9}, "device": "fake_manila"},
+    }
+    async with connect(settings) as client, asyncio.timeout(PATIENCE):
+        for kind, request in cases.items():
+            job_id = await client.dispatch(**{"provider": "local", "device": "aer_simulator", **request})
+            assert type(failure_of(await client.wait(job_id))) is kind
+        with pytest.raises(InvalidRequest, match=r"\$\.job_id"):
+            await client.dispatch(WIT, "local", "aer_simulator", job_id="no spaces")
+        job_id = await client.dispatch(MIRROR, "local", "aer_simulator")
+        await client.cancel(job_id)
+        cancelled = await client.wait(job_id)
+    assert cancelled.state in (JobState.CANCELLED, JobState.EXPORTED)
+    if cancelled.state is JobState.CANCELLED:
+        assert type(failure_of(cancelled)) is Permanent
+
+
+async def test_a_request_whose_confirmation_is_lost_is_published_again() -> None:
+    class Flaky:
+        published: list[Any] = []  # noqa: RUF012
+
+        async def publish(self, message: Any) -> None:
+            self.published.append(message)
+            if len(self.published) < 3:
+                raise Transient
+
+    bus: Any = Flaky()
+    store: Any = None
+    job_id = await Client(store, bus).dispatch(WIT, "local", "aer_simulator")
+    assert [message.job_id for message in bus.published] == [job_id] * 3
+
+
+async def test_servers_that_do_not_answer_are_said_to_be_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "CONNECT_SECONDS", 0.5)
+    away = Settings(amqp_url=SecretStr("amqp://127.0.0.1:1"), mongo_url=SecretStr("mongodb://127.0.0.1:1"))
+    with pytest.raises(Transient, match="mgym doctor"):
+        async with connect(away):
+            pass
+
+
+def test_the_synchronous_api_is_a_client_of_running_services(
+    settings: Settings, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    manager = JobManager(settings)
+    request = SimpleNamespace(config="wit", provider="local", device="aer_simulator", job_id="by-api", unknown=1)
+    assert dispatch_job(request, manager) == "by-api"
+    job = poll_job(SimpleNamespace(job_id="by-a"), manager)
+    manager.session.close()
+    assert (job.id, job.state) == ("by-api", "exported")
+    assert "expectation_value" in capsys.readouterr().out
+    assert (Path(environment["METRIQ_EXPORT_DIR"]) / "by-api.json").exists()
+    seen = mgym_here(environment, "job", "view", "by-api", "--json")
+    assert json.loads(seen.stdout)["result"] == job.result_data
+
+
+def test_the_command_line_is_a_client_of_running_services(environment: dict[str, str], services: None) -> None:
+    done = mgym(environment, "run", "wit.example.json", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["results"]["expectation_value"]["value"] == pytest.approx(0.996, abs=0.004)
