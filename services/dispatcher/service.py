@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,6 @@ from metriq_gym.errors import (
     Problem,
     Transient,
 )
-from metriq_gym.health import Check
 from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, SuiteRequested
 from metriq_gym.problems import shorten
@@ -75,9 +75,9 @@ class Dispatcher(Service):
         finally:
             await self._providers.aclose()
 
-    def live_checks(self) -> dict[str, Check]:
-        """Return what must hold for the dispatcher to be alive."""
-        return super().live_checks() | {"reconciler comes round": self._reconciler.alive}
+    def loops(self) -> Sequence[Loop]:
+        """Return what runs beside the handler."""
+        return (self._reconciler,)
 
     async def handle(self, delivery: Delivery) -> None:
         """Dispatch or cancel one job, or request the jobs of a suite."""

@@ -8,13 +8,13 @@ publishes ``job.completed``, or ``job.failed`` when one failed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
 
 from metriq_gym.bus.port import POLLER, Delivery
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
-from metriq_gym.health import Check
 from metriq_gym.lease import held
 from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
@@ -56,7 +56,7 @@ class Poller(Service):
         """Begin to consume and to claim."""
         await self._decoding.__aenter__()
         await super().start()
-        for loop in (self._loop, *self._remote):
+        for loop in self.loops():
             loop.start()
 
     async def stop(self) -> None:
@@ -64,7 +64,7 @@ class Poller(Service):
         try:
             async with asyncio.TaskGroup() as stopping:
                 stopping.create_task(super().stop())
-                for loop in (self._loop, *self._remote):
+                for loop in self.loops():
                     stopping.create_task(loop.stop())
             while self._running:
                 await asyncio.wait(self._running)
@@ -78,14 +78,13 @@ class Poller(Service):
             await self._providers.aclose()
             await self._decoding.__aexit__()
 
-    def live_checks(self) -> dict[str, Check]:
-        """Return what must hold for the poller to be alive."""
-        loops = {f"{loop.name} comes round": loop.alive for loop in (self._loop, *self._remote)}
-        return super().live_checks() | loops
+    def loops(self) -> Sequence[Loop]:
+        """Return what runs beside the handler."""
+        return (self._loop, *self._remote)
 
     async def handle(self, delivery: Delivery) -> None:
         """Look for due tasks now, and see whether the job's have all ended."""
-        for loop in (self._loop, *self._remote):
+        for loop in self.loops():
             loop.wake()
         await self._settle(JobDispatched.model_validate_json(delivery.body).job_id)
 

@@ -22,6 +22,7 @@ from metriq_gym import logs
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
 from metriq_gym.errors import MetriqGymError, Transient
 from metriq_gym.health import Check, serve_health
+from metriq_gym.loop import Loop
 from metriq_gym.pool import Pool
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
@@ -77,9 +78,14 @@ class Service(ABC):
         if self._subscription is not None:
             await self._subscription.stop()
 
+    def loops(self) -> Sequence[Loop]:
+        """Return what runs beside the handler."""
+        return ()
+
     def live_checks(self) -> dict[str, Check]:
         """Return what must hold for this service to be alive."""
-        return {f"{self.name} consumes": self._consumes}
+        loops: dict[str, Check] = {f"{loop.name} comes round": loop.alive for loop in self.loops()}
+        return {f"{self.name} consumes": self._consumes} | loops
 
     async def _consumes(self) -> bool:
         return self._subscription is not None and self._subscription.healthy
@@ -148,9 +154,15 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
                     for service in services:
                         live |= service.live_checks()
                     log.info("started")
-                    await asyncio.Event().wait()
+                    await until_broken(services)
     except asyncio.CancelledError:
         log.info("stopped")
+
+
+async def until_broken(services: Sequence[Service]) -> None:
+    """Wait until a loop of a running service ends, and raise what ended it: better restarted than half working."""
+    loops = [loop.task for service in services for loop in service.loops() if loop.task is not None]
+    await asyncio.gather(*map(asyncio.shield, loops), asyncio.Event().wait())
 
 
 async def _yes() -> bool:
