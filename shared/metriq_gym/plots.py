@@ -48,7 +48,7 @@ def counts(job: Job, tasks: Sequence[Task]) -> Figure:
     with_counts = [task for task in tasks if task.counts]
     if not with_counts:
         raise Permanent(f"job {job.id} is {job.state}: there are no counts to draw")
-    total, circuits = _pooled(job, with_counts)
+    total, alike, circuits = _pooled(job, with_counts)
     shown = total.most_common(_BARS)
     rest = total.total() - sum(count for _, count in shown)
     bars = sorted(shown) + ([(f"{len(total) - len(shown):,} others", rest)] if rest else [])
@@ -61,7 +61,8 @@ def counts(job: Job, tasks: Sequence[Task]) -> Figure:
     margin = max(0.6, (6 - len(bars)) / 2)
     axes.set_xlim(-margin, len(bars) - 1 + margin)
     axes.set_ylabel("frequency")
-    kind = f"{circuits:,} circuits together, " if circuits > 1 else ""
+    kind = f"{alike:,} circuits together, " if circuits == alike else f"{alike:,} of {circuits:,} circuits, "
+    kind = "" if circuits == 1 else kind
     axes.set_xlabel(f"outcome ({kind}{total.total():,} shots)")
     return figure
 
@@ -71,7 +72,8 @@ def eplg(job: Job) -> Figure:
     result = job.result or {}
     figure, axes = _axes(job)
     axes.plot(result["chain_lengths"], result["chain_eplgs"], "o-", color=_BLUE, markersize=4)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(min(result["chain_lengths"]) - 0.5, max(result["chain_lengths"]) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=min(0, *result["chain_eplgs"]))
     axes.set_xlabel("qubits in the chain")
     axes.set_ylabel("error per layered gate")
@@ -105,7 +107,7 @@ def of_suite(jobs: Sequence[Job]) -> Figure:
         why = "no score" if job.state is JobState.EXPORTED else job.failure.outcome if job.failure else str(job.state)
         axes.text(0, position, f" {why}", va="center", color=_GREY)
     axes.set_yticks(range(len(jobs)), [_short(job) for job in jobs])
-    axes.invert_yaxis()
+    axes.set_ylim(len(jobs) - 0.4, -0.6)
     if all(score is None or 0 <= score[0] <= 1 for score in scores):
         axes.set_xlim(0, 1.05)
     axes.set_xlabel("score")
@@ -131,7 +133,7 @@ def over_time(jobs: Sequence[Job], name: str) -> Figure:
         axes.errorbar(times, values, errors, fmt="o-", markersize=4, capsize=3, label=label)
     axes.set_ylabel(name)
     axes.set_xlabel("time (UTC)")
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside upper left", ncols=2)
     axes.tick_params(axis="x", rotation=30)
     _tidy(axes)
     return figure
@@ -146,8 +148,8 @@ def metric(job: Job, name: str) -> tuple[float, float] | None:
     return (float(found), 0.0) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-def _pooled(job: Job, tasks: Sequence[Task]) -> tuple[Counter[str], int]:
-    """Add up the counts of the circuits that have the first one's bits; all of them, if they all do."""
+def _pooled(job: Job, tasks: Sequence[Task]) -> tuple[Counter[str], int, int]:
+    """Add up the counts of the circuits with as many bits as the first; of how many of how many circuits, too."""
     if all(task.counts for task in tasks) and sum(job.runs) == sum(task.circuit_count for task in tasks):
         shares = [Share(task.run, task.first, task.counts, None) for task in tasks]
         each = [counts for run in regroup(job.runs, shares) for counts in run.counts]
@@ -158,7 +160,7 @@ def _pooled(job: Job, tasks: Sequence[Task]) -> tuple[Counter[str], int]:
     total = Counter[str]()
     for counts in alike:
         total.update(counts)
-    return total, len(alike)
+    return total, len(alike), len(each)
 
 
 def _axes(job: Job, width: float = 6.4) -> tuple[Figure, Any]:

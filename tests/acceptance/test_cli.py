@@ -16,6 +16,7 @@ import pytest
 from metriq_gym.session import Session
 from metriq_gym.settings import Settings
 from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from tests.sandbox.fixture import SandboxControl
 from tests.support.terminal import MGYM, mgym, mgym_here, on_terminal
 
 SLOW = {"benchmark_name": "BSEQ", "shots": 200_000, "max_colors": 8}
@@ -395,3 +396,19 @@ class TestWatch:
         assert "exported" in line
         watching.send_signal(signal.SIGINT)
         assert watching.wait(60) == 130
+
+
+class TestProbe:
+    def test_it_says_what_it_costs_and_sends_nothing_without_a_yes(
+        self, environment: dict[str, str], tyxonq_sandbox: SandboxControl
+    ) -> None:
+        tyxonq_sandbox.set(pending_seconds=0.02, running_seconds=0.02)
+        without_token = mgym_here(environment, "tyxonq", "probe")
+        assert (without_token.returncode, "METRIQ_TYXONQ_TOKEN" in without_token.stderr) == (1, True)
+        sandbox = {"METRIQ_TYXONQ_TOKEN": tyxonq_sandbox.token, "METRIQ_TYXONQ_BASE_URL": tyxonq_sandbox.url}
+        unsure = mgym_here(environment | sandbox, "tyxonq", "probe")
+        assert (unsure.returncode, "3 tasks" in unsure.stderr, tyxonq_sandbox.calls()) == (1, True, {})
+        done = mgym_here(environment | sandbox, "tyxonq", "probe", "--yes", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["counts_order"] == "measured-first"
+        assert tyxonq_sandbox.token not in done.stdout + done.stderr

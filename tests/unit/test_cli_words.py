@@ -222,7 +222,7 @@ class TestPlots:
         figure = plots.counts(ended_job(runs=[3]), [task([{"0": 60, "1": 40}, {"1": 100}, {"00": 100}])])
         heights = [bar.get_height() for bar in figure.axes[0].patches]  # type: ignore[attr-defined]
         assert heights == [0.3, 0.7]
-        assert "2 circuits together, 200 shots" in figure.axes[0].get_xlabel()
+        assert "2 of 3 circuits, 200 shots" in figure.axes[0].get_xlabel()
 
     def test_each_kind_of_picture_is_an_svg_with_its_words(self, tmp_path: Path) -> None:
         eplg = {"chain_lengths": [4, 5, 6], "chain_eplgs": [0.01, 0.012, 0.011], "eplg_10": None}

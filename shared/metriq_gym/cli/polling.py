@@ -61,10 +61,10 @@ async def draw(store: Store, job: Job, path: Path) -> None:
 async def _write(store: Store, job: Job, output: Path | None, raw: Path | None, plot: Path | None) -> None:
     if output is not None:
         say(f"wrote {write_record(job, output)}")
-    if raw is not None:
+    if raw is not None and failure_of(job) is None:
         export = make_debug_export(job, await store.tasks.of_job(job.id))
         write_text(raw, json.dumps(export) + "\n")
         say(f"wrote {raw}")
-    if plot is not None:
+    if plot is not None and failure_of(job) is None:
         await draw(store, job, plot)
         say(f"wrote {plot}")

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import secrets
+import sys
 from dataclasses import asdict
 
-from pydantic import SecretStr
+import typer
 
-from metriq_gym.cli.output import emit_line
+from metriq_gym.cli.output import emit, say
 from metriq_gym.errors import Permanent
-from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.probe import Probe
+from metriq_gym.providers.tyxonq.probe import Plan, probe
 from metriq_gym.session import quiet
 from metriq_gym.settings import Settings
 
 
-async def probe(device: str, patience: float, as_json: bool) -> None:
-    """Print findings as they come; raises `Permanent` without a token, and what the service makes of it."""
-    import typer
-
+async def ask(device: str, *, yes: bool, as_json: bool) -> None:
+    """Say what it costs, ask, and print what was found out; raises `Permanent` without a token or a yes."""
     quiet()
     settings = Settings()
     if settings.tyxonq_token is None or not settings.tyxonq_token.get_secret_value().strip():
         raise Permanent("the probe needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")
-    client = TyxonQClient(settings.tyxonq_token, settings.tyxonq_base_url)
-    stranger = TyxonQClient(SecretStr(f"wrong-{secrets.token_hex(8)}"), settings.tyxonq_base_url)
-    try:
-        questions = Probe(client, stranger, DeviceString.parse(device), f"mgym-probe-{secrets.token_hex(6)}", patience)
-        async for finding in questions.run():
-            if as_json:
-                emit_line(asdict(finding))
-            else:
-                typer.echo(f"{finding.question}\n    {finding.answer}")
-    finally:
-        await client.aclose()
-        await stranger.aclose()
+    say(str(Plan(DeviceString.parse(device))))
+    confirmed = yes or (sys.stdin.isatty() and typer.confirm("submit them?", err=True))
+    if not confirmed:
+        raise Permanent("nothing was sent: say yes, or give --yes")
+    report = await probe(settings.tyxonq_token, settings.tyxonq_base_url, device, confirm=True)
+    if as_json:
+        emit(asdict(report))
+        return
+    typer.echo(str(report))
+    if report.counts_order is not None and report.counts_order != settings.tyxonq_counts_order:
+        say(f"set METRIQ_TYXONQ_COUNTS_ORDER={report.counts_order} before anything else is run")

@@ -47,7 +47,7 @@ def run(
                 progress.show("requested")
                 await client.dispatch(chosen, provider, device, job_id=job_id)
                 job = await follow(client, job_id, progress)
-            if plot is not None:
+            if plot is not None and failure_of(job) is None:
                 await draw(client.store, job, plot)
             return job
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from metriq_gym.cli.options import AsJson
+from metriq_gym.cli.options import AsJson, Yes
 
 app = typer.Typer(help="About TyxonQ's cloud.", no_args_is_help=True)
 
@@ -19,11 +19,10 @@ def _group() -> None:
 @app.command()
 def probe(
     device: Annotated[str, typer.Option("--device", "-d", help="Where to run.")] = "homebrew_s2",
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for the one task that runs.")] = 600,
+    yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Ask a live TyxonQ service what no page tells; runs 100 shots of one gate, which costs a little."""
-    from metriq_gym.cli import opening
-    from metriq_gym.cli.probing import probe as ask
+    """Ask a live TyxonQ service what no page tells, by three tiny tasks; says what they cost, and asks before."""
+    from metriq_gym.cli import opening, probing
 
-    opening.run(ask(device, patience, json))
+    opening.run(probing.ask(device, yes=yes, as_json=json))
