@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from metriq_gym.bus.port import EXPORTER, Delivery
-from metriq_gym.errors import IllegalTransition, NotFound, Permanent, Transient
+from metriq_gym.errors import NotFound, Permanent, Transient
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored
 from metriq_gym.service import Context, Service
@@ -68,12 +68,13 @@ class Exporter(Service):
             await self._export(job)
 
     async def _export(self, job: Job) -> None:
-        job = await self.store.exports.want(job.id, self.settings.export_targets)
+        alone = [name for name, each in self._opened.items() if not (each.target.whole_suites and is_in_suite(job))]
+        job, begun = await self.store.exports.take_up(job.id, self.settings.export_targets, alone)
         postponed = []
         for name in sorted(job.exports):
             if job.exports[name].state is ExportState.PENDING:
                 try:
-                    await self._export_to(name, job)
+                    await self._export_to(name, job, begun=name in begun)
                 except Transient as error:
                     # Other targets do not wait for this one; the delivery comes again for what is pending.
                     postponed.append(f"{name}: {error}")
@@ -81,8 +82,8 @@ class Exporter(Service):
         if postponed:
             raise Transient("; ".join(postponed))
 
-    async def _export_to(self, name: str, job: Job) -> None:
-        """Make one attempt if one is due; raises `Transient` if there is to be another."""
+    async def _export_to(self, name: str, job: Job, *, begun: bool) -> None:
+        """Make one attempt if one is due, or `begun`; raises `Transient` if there is to be another."""
         try:
             opened = self._open(name)
         except (NotFound, Permanent) as error:
@@ -94,7 +95,7 @@ class Exporter(Service):
             if not jobs:
                 return  # the last of them to end exports them all
         async with opened.slots:
-            if not await self.store.exports.begin(job.id, name):
+            if not begun and not await self.store.exports.begin(job.id, name):
                 now = (await self.store.jobs.get(job.id)).exports[name]
                 if now.state is ExportState.PENDING:
                     raise Transient(f"waits until {now.not_before}: {now.error}")
@@ -142,14 +143,8 @@ class Exporter(Service):
         await self.store.exports.settle([own], name, state, location=location, error=error)
 
     async def _finish(self, job_id: str) -> None:
-        """Move a job whose exports have ended, and say so; said twice it does no harm."""
-        job = await self.store.jobs.get(job_id)
-        if job.state is JobState.SCORED and job.is_exported:
-            try:
-                job = await self.store.jobs.move(job_id, JobState.EXPORTED, service=self.name)
-            except IllegalTransition:
-                job = await self.store.jobs.get(job_id)  # another exporter did
-        if job.state is JobState.EXPORTED:
+        """Say that a job is exported, if it is; said twice it does no harm."""
+        if (await self.store.jobs.get(job_id)).state is JobState.EXPORTED:
             await self.bus.publish(JobExported(job_id=job_id))
 
     def _open(self, name: str) -> _Open:

@@ -80,7 +80,11 @@ class Pool:
         from loky.backend import get_context
 
         context = get_context("loky")
-        worker = ProcessPoolExecutor(1, context=context, initializer=_initialize, initargs=(os.getpid(),))
+        # Threads of the linear algebra library would compete with the other workers for the same cores.
+        environment = {"OPENBLAS_NUM_THREADS": "1"}
+        worker = ProcessPoolExecutor(
+            1, context=context, initializer=_initialize, initargs=(os.getpid(),), env=environment
+        )
         self._workers.add(worker)
         return worker
 

@@ -9,7 +9,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import NotFound
-from metriq_gym.store import Export, ExportState, Store
+from metriq_gym.store import Export, ExportState, JobState, Store
 from metriq_gym.store.mongo import OPTIONS, connect
 from tests.support.jobs import ended_job
 
@@ -72,3 +72,27 @@ async def test_exports_of_a_job_that_is_not_there_are_not_found(store: Store) ->
     for call in (store.exports.want("nobody", ["json"]), store.exports.again("nobody", "json")):
         with pytest.raises(NotFound, match="nobody"):
             await call
+
+
+async def test_taking_up_counts_a_first_attempt_at_new_targets_only(store: Store) -> None:
+    await store.exports.want("j", ["json"])
+    job, begun = await store.exports.take_up("j", ["json", "github", "slow"], ["json", "github"])
+    assert begun == {"github"}
+    assert {name: export.state for name, export in job.exports.items()} == dict.fromkeys(
+        ("json", "github", "slow"), ExportState.PENDING
+    )
+    stored = (await store.jobs.get("j")).exports
+    assert {name: export.attempts for name, export in stored.items()} == {"json": 0, "github": 1, "slow": 0}
+    assert (await store.exports.take_up("j", ["github"], ["github"]))[1] == frozenset()
+
+
+async def test_a_scored_job_is_exported_by_the_write_that_ends_its_last_export(store: Store) -> None:
+    await store.exports.want("j", ["json", "github"])
+    await store.exports.settle(["j"], "json", ExportState.DONE, location="here")
+    assert (await store.jobs.get("j")).state is JobState.SCORED
+    await store.exports.settle(["j"], "github", ExportState.FAILED, error="no")
+    job = await store.jobs.get("j")
+    assert job.state is JobState.EXPORTED
+    assert [entry.state for entry in job.history].count(JobState.EXPORTED) == 1
+    await store.exports.settle(["j"], "github", ExportState.DONE, location="there")
+    assert (await store.jobs.get("j")).history == job.history

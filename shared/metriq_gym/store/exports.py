@@ -8,10 +8,24 @@ from typing import Any
 from pymongo import ReturnDocument
 
 from metriq_gym.errors import NotFound
-from metriq_gym.store.documents import ExportState, Job
+from metriq_gym.store.documents import Export, ExportState, Job, JobState, sources
 from metriq_gym.store.mongo import Stage, from_now, translated
+from metriq_gym.store.transitions import moving
 
 _NEW: Stage = {"state": ExportState.PENDING, "attempts": 0, "location": None, "error": None, "at": "$$NOW"}
+
+_STATES: Stage = {"$map": {"input": {"$objectToArray": "$exports"}, "in": "$$this.v.state"}}
+_IS_EXPORTED: Stage = {
+    "$and": [
+        {"$in": ["$state", sources(JobState.EXPORTED)]},
+        {"$in": [ExportState.DONE, _STATES]},
+        {"$not": {"$in": [ExportState.PENDING, _STATES]}},
+    ]
+}
+_MOVE_IF_EXPORTED: Stage = {
+    "$replaceWith": {"$mergeObjects": ["$$ROOT", {"$cond": [_IS_EXPORTED, moving(JobState.EXPORTED, "exporter"), {}]}]}
+}
+"""`Job.is_exported`, as the store sees it."""
 
 
 class Exports:
@@ -25,6 +39,22 @@ class Exports:
         """Add the targets that the job does not have yet, and return it; raises `NotFound`."""
         wanted = dict.fromkeys(targets, _NEW)
         return await self._change(job_id, {"$set": {"exports": {"$mergeObjects": [wanted, "$exports"]}}})
+
+    @translated
+    async def take_up(
+        self, job_id: str, targets: Collection[str], begin: Collection[str]
+    ) -> tuple[Job, frozenset[str]]:
+        """As `want`, and as `begin` for those new targets that are in `begin`: return the job and their names."""
+        begun: Stage = {**_NEW, "attempts": 1}
+        wanted = {name: begun if name in begin else _NEW for name in targets}
+        merged = [{"$set": {"exports": {"$mergeObjects": [wanted, "$exports"]}}}]
+        before = await self._jobs.find_one_and_update({"_id": job_id}, merged)
+        if before is None:
+            raise NotFound(f"there is no job {job_id}")
+        job = Job.model_validate(before)
+        new = frozenset(targets) - job.exports.keys()
+        pending = Export(state=ExportState.PENDING, at=job.updated_at)
+        return job.model_copy(update={"exports": dict.fromkeys(new, pending) | job.exports}), new & frozenset(begin)
 
     @translated
     async def again(self, job_id: str, target: str) -> Job:
@@ -52,7 +82,8 @@ class Exports:
     ) -> None:
         """Write down how an attempt ended; for a pending export, `retry_after` seconds pass before the next.
 
-        What is done stays done: a late loser among two exporters changes nothing.
+        What is done stays done: a late loser among two exporters changes nothing. A scored job whose exports have
+        all ended, at least one of them well, is `exported` with the same write.
         """
         entry = f"$exports.{target}"
         ended: Stage = {
@@ -64,7 +95,7 @@ class Exports:
             "not_before": from_now(retry_after) if state is ExportState.PENDING else None,
         }
         change = {"$set": {f"exports.{target}": _unless_done(target, ended)}}
-        await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, [change])
+        await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, [change, _MOVE_IF_EXPORTED])
 
     async def _change(self, job_id: str, stage: Stage) -> Job:
         after = ReturnDocument.AFTER

@@ -11,13 +11,10 @@ from pymongo.errors import DuplicateKeyError
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
 from metriq_gym.store.documents import TERMINAL, Job, JobState, sources
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
+from metriq_gym.store.transitions import entry, moving
 
 MAX_UNCHECKED_SECONDS = 3600
 _BULKY = ("data", "runs", "input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts", "result", "history")
-
-
-def _entry(state: JobState, service: str, cause: str) -> Stage:
-    return {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": cause}}
 
 
 def _has_ended(job: Job) -> bool:
@@ -49,7 +46,7 @@ class Jobs:
             "created_at": "$$NOW",
             "updated_at": "$$NOW",
             "lease": lease | {"token": 1},
-            "history": [_entry(JobState.DISPATCHING, "dispatcher", "requested")],
+            "history": [entry(JobState.DISPATCHING, "dispatcher", "requested")],
         }
         taken_over = {
             "updated_at": "$$NOW",
@@ -73,7 +70,7 @@ class Jobs:
             "state": JobState.REJECTED,
             "created_at": "$$NOW",
             "updated_at": "$$NOW",
-            "history": [_entry(JobState.REJECTED, "dispatcher", fields["failure"]["reason"])],
+            "history": [entry(JobState.REJECTED, "dispatcher", fields["failure"]["reason"])],
         }
         change = {"$cond": [{"$eq": [{"$type": "$state"}, "missing"]}, created, {}]}
         return await self._upsert(job_id, [{"$replaceWith": {"$mergeObjects": ["$$ROOT", change]}}])
@@ -147,12 +144,7 @@ class Jobs:
         query: dict[str, Any] = {"_id": job_id, "state": {"$in": sources(target)}}
         if token is not None:
             query["lease.token"] = token
-        changes: dict[str, Any] = {
-            "state": target,
-            "updated_at": "$$NOW",
-            "history": {"$concatArrays": ["$history", [_entry(target, service, cause)]]},
-        }
-        changes |= dict.fromkeys(now_fields, "$$NOW") | literal(fields or {})
+        changes = moving(target, service, cause) | dict.fromkeys(now_fields, "$$NOW") | literal(fields or {})
         pipeline = [{"$set": changes}, {"$unset": ["lease", "check_at", "held"]}]
         found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
         if found is not None:

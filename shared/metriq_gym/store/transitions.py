@@ -1,0 +1,19 @@
+"""How a move of a job is written: the new state, the server's time, and a line in the job's history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metriq_gym.store.documents import JobState
+from metriq_gym.store.mongo import Stage
+
+
+def entry(state: JobState, service: str, cause: str) -> Stage:
+    """Return a line of the history, for an update pipeline."""
+    return {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": cause}}
+
+
+def moving(target: JobState, service: str, cause: str = "") -> dict[str, Any]:
+    """Return the fields that a move to `target` sets, for an update pipeline."""
+    history = {"$concatArrays": ["$history", [entry(target, service, cause)]]}
+    return {"state": target, "updated_at": "$$NOW", "history": history}
