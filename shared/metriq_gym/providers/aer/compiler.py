@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from metriq_gym.errors import Unsupported
@@ -12,6 +13,7 @@ from metriq_gym.providers.provider import Device
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+    from qiskit.transpiler import PassManager
 
 _GATES = (
     "ccx ccz cp crx cry crz cswap csx cu cu1 cu3 cx cy cz diagonal ecr h id mcp mcphase mcx mcx_gray p pauli r rx "
@@ -33,8 +35,8 @@ class AerCompiler:
 
         For the ideal simulator a circuit is only decomposed where it must be; nothing is optimised away. For a
         noisy profile it is transpiled to the device's target at level 1, except that a circuit which already
-        addresses the device's qubits keeps them (see `addresses_device`). For a twin it is compiled as for the twin's
-        original.
+        addresses the device's qubits (see `addresses_device`) keeps them and all of its two-qubit gates. For a twin
+        it is compiled as for the twin's original.
 
         Raises `Unsupported`, naming operation, qubit count and device, for a circuit that cannot run there, and
         `NotFound` for an unknown device.
@@ -117,11 +119,18 @@ def _for_ideal(circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
 def _for_profile(device: Device, circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
     from qiskit import transpile
 
-    layout = list(range(device.num_qubits)) if addresses_device(device, circuit) else None
-    return transpile(
-        circuit,
-        target=devices.backend(device.id).target,
-        optimization_level=1,
-        initial_layout=layout,
-        seed_transpiler=seed,
-    )
+    if addresses_device(device, circuit):
+        return _keeping_qubits(device.id).run(circuit)
+    return transpile(circuit, target=devices.backend(device.id).target, optimization_level=1, seed_transpiler=seed)
+
+
+@cache
+def _keeping_qubits(device_id: str) -> PassManager:
+    """Translate gates where they are, and merge neighbouring one-qubit gates: nothing else is needed or wanted."""
+    from qiskit.transpiler import PassManager, generate_preset_pass_manager
+    from qiskit.transpiler.passes import Optimize1qGatesDecomposition
+
+    target = devices.backend(device_id).target
+    stages = generate_preset_pass_manager(0, target=target, initial_layout=list(range(target.num_qubits)))
+    stages.optimization = PassManager([Optimize1qGatesDecomposition(target=target)])
+    return stages
