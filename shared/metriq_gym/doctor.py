@@ -98,7 +98,7 @@ def _folder(folder: Path) -> Finding:
 async def _embedded(settings: Settings) -> AsyncIterator[Finding]:
     yield Finding(Verdict.GOOD, "servers", "none configured: the embedded runtime does the work")
     try:
-        binary = find_binary()
+        find_binary()
         async with open_store(settings) as store:
             unfinished = await store.catalogue.unfinished()
     except MetriqGymError as error:
@@ -106,7 +106,7 @@ async def _embedded(settings: Settings) -> AsyncIterator[Finding]:
             Verdict.BAD, "private mongod", str(error), "see its log, or set METRIQ_DATA_DIR to a fresh folder"
         )
         return
-    yield Finding(Verdict.GOOD, "private mongod", f"{binary} starts, and is a replica set of its own")
+    yield Finding(Verdict.GOOD, "private mongod", "starts, and is a replica set of its own")
     if unfinished:
         remedy = "the next `mgym job poll` or `mgym run` goes on with them"
         yield Finding(Verdict.NOTE, "jobs", f"{unfinished} unfinished", remedy)

@@ -99,7 +99,8 @@ class Progress:
         self._began = time.monotonic()
         self._text = ""
         self._expected: float | None = None
-        self._status = Status(self, console=self._console) if self._console.is_terminal else None
+        live = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._status = Status(self, console=self._console) if live else None
 
     def __enter__(self) -> Self:
         if self._status is not None:

@@ -81,7 +81,9 @@ def show_table(console: Console, columns: Sequence[str], rows: Iterable[Row]) ->
     """Print a table: framed on a terminal; elsewhere a line a row, nothing cut off, columns two spaces apart."""
     texts = [[each if isinstance(each, Text) else Text(str(each)) for each in row] for row in rows]
     if console.is_terminal:
-        table = Table(*columns, box=SIMPLE, header_style="bold", pad_edge=False)
+        table = Table(box=SIMPLE, header_style="bold", pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
         for row in texts:
             table.add_row(*row)
         console.print(table)
@@ -151,7 +153,8 @@ def show_facts(console: Console, facts: Mapping[str, object]) -> None:
 def show_result(console: Console, job: Job) -> None:
     """Print a job's metrics, each with its uncertainty."""
     if job.result:
-        console.print()
+        if not console.is_terminal:  # where a table has no frame
+            console.print()
         show_table(console, ("metric", "value"), ([name, number(value)] for name, value in job.result.items()))
 
 

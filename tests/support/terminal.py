@@ -50,13 +50,17 @@ def mgym_here(environment: Mapping[str, str], *arguments: str) -> subprocess.Com
 
 
 def on_terminal(
-    environment: Mapping[str, str], arguments: Sequence[str], answers: Sequence[tuple[str, str]] = ()
+    environment: Mapping[str, str],
+    arguments: Sequence[str],
+    answers: Sequence[tuple[str, str]] = (),
+    folder: Path | None = None,
 ) -> tuple[int, str]:
     """Run a command on a terminal of 120 columns; type each answer once its prompt is there. Gives code and output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*MGYM, *arguments],
-        env={**environment, "COLUMNS": "120", "LINES": "40", "TERM": "xterm-256color"},
+        cwd=folder,
+        env={"TERM": "xterm-256color", **environment, "COLUMNS": "120", "LINES": "40"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -37,13 +37,17 @@ def run(
     from metriq_gym.configurations import read_configuration
     from metriq_gym.exporters.record import make_record
     from metriq_gym.follow import Progress, follow
+    from metriq_gym.schema_validator import validate
 
     chosen = read_configuration(config)
+    _, warnings = validate(chosen, "$.config")
     job_id = uuid4().hex
 
     async def work() -> Job:
         async with opening.client(f"mgym job poll {job_id}  (or look: mgym job view {job_id})") as client:
-            with Progress(f"{chosen.get('benchmark_name')} on {provider}/{device}") as progress:
+            with Progress(f"{chosen['benchmark_name']} on {provider}/{device}") as progress:
+                for warning in warnings:
+                    progress.note(f"warning: {warning}")
                 progress.show("requested")
                 await client.dispatch(chosen, provider, device, job_id=job_id)
                 job = await follow(client, job_id, progress)
@@ -52,8 +56,6 @@ def run(
             return job
 
     ended = opening.run(work())
-    for warning in ended.warnings:
-        say(f"warning: {warning['path']} {warning['message']}")
     if (error := failure_of(ended)) is not None:
         say(f"job {ended.id} is {ended.state}: mgym job view {ended.id}")
         raise error
