@@ -20,6 +20,9 @@ from metriq_gym.store import Failure, Job, JobState
 
 log = structlog.get_logger()
 
+_MAX_TRIES = 3
+"""How often scoring a job may kill its worker process before the job is given up."""
+
 
 class Scorer(Service):
     """From counts to a result."""
@@ -32,28 +35,32 @@ class Scorer(Service):
         """Score one job."""
         job = await self.store.jobs.get(JobCompleted.model_validate_json(delivery.body).job_id)
         if job.state is JobState.COMPLETED:
-            job = await self._score(job)
+            job = await self._score(job, last_try=delivery.attempt >= _MAX_TRIES)
         if job.state is JobState.SCORED:
             await self.bus.publish(JobScored(job_id=job.id))
         elif job.state is JobState.FAILED and job.failure is not None:
             await self.bus.publish(JobFailed(job_id=job.id, outcome="error", reason=job.failure.reason))
 
-    async def _score(self, job: Job) -> Job:
+    async def _score(self, job: Job, *, last_try: bool) -> Job:
         tasks = await self.store.tasks.of_job(job.id)
         shares = [Share(task.run, task.first, task.counts, task.execution_seconds) for task in tasks]
         spent = [task.execution_seconds for task in tasks if task.execution_seconds is not None]
         try:
             result = await self.pool.run(score, job.config, job.seed, job.data, job.runs, shares)
-        except WorkerDied:
-            raise  # counted: after some deliveries it is a dead letter
+        except WorkerDied as error:
+            if not last_try:
+                raise  # this delivery comes again, and is counted
+            return await self._fail(job, f"{error} ({_MAX_TRIES} times, scoring the counts)")
         except Exception as error:
             # Scoring is a pure function: what it raised once it would raise each time.
             log.exception("scoring failed", job_id=job.id)
-            reason = f"{type(error).__name__}: {error}"
-            failure = Failure(outcome="error", reason=reason, source="score")
-            return await self._move(job, JobState.FAILED, reason, failure=failure.model_dump())
+            return await self._fail(job, f"{type(error).__name__}: {error}")
         runtime = sum(spent) if spent else None
         return await self._move(job, JobState.SCORED, "", result=result, runtime_seconds=runtime)
+
+    async def _fail(self, job: Job, reason: str) -> Job:
+        failure = Failure(outcome="error", reason=reason, source="score")
+        return await self._move(job, JobState.FAILED, reason, failure=failure.model_dump())
 
     async def _move(self, job: Job, target: JobState, cause: str, **fields: Any) -> Job:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +28,19 @@ class Share:
 def score(
     config: Mapping[str, Any], seed: int, data: Mapping[str, Any], runs: Sequence[int], shares: Iterable[Share]
 ) -> dict[str, Any]:
-    """Return the ``results`` object of the record: every metric, and ``score`` where there is one."""
+    """Return the ``results`` object of the record: every metric, and ``score`` where there is one.
+
+    Raises `Permanent` when a metric is not a finite number, which no JSON document can hold.
+    """
     kind = benchmarks.load(config["benchmark_name"])
     benchmark = kind.from_config(config, seed)
     result = benchmark.poll_handler(kind.data_type.model_validate(data), regroup(runs, shares))
-    return result.record()
+    record = result.record()
+    try:
+        json.dumps(record, allow_nan=False)
+    except ValueError as error:
+        raise Permanent(f"{config['benchmark_name']} gave a result that JSON cannot hold: {record}") from error
+    return record
 
 
 def regroup(runs: Sequence[int], shares: Iterable[Share]) -> list[RunResult]:

@@ -114,7 +114,8 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(
         default=90,
         gt=0,
-        description="How long after a submission whose answer was lost the provider's list is sure to show it.",
+        description="How long after a submission whose answer was lost the provider's list is sure to show it; "
+        "less than 60 s may submit twice.",
     )
     reconcile_seconds: float = Field(
         default=30, gt=0, description="How long a job may stand still before its message is published again."

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from metriq_gym.problems import shorten
 
 
 class JobState(StrEnum):
@@ -76,7 +79,7 @@ class Failure(_Document):
     """Why a job ended without a result."""
 
     outcome: Literal["rejected", "error", "unsupported"]
-    reason: str
+    reason: Annotated[str, AfterValidator(partial(shorten, limit=10_000))]
     source: Literal["dispatch", "poll", "score"]
     problems: list[dict[str, str]] = []
     """For a rejected request: every error found, as ``{path, message}`` with a JSON path."""

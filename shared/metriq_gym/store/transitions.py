@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from metriq_gym.problems import shorten
 from metriq_gym.store.documents import JobState
 from metriq_gym.store.mongo import Stage
 
 
 def entry(state: JobState, service: str, cause: str) -> Stage:
     """Return a line of the history, for an update pipeline."""
-    return {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": cause}}
+    return {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": shorten(cause, 1000)}}
 
 
 def moving(target: JobState, service: str, cause: str = "") -> dict[str, Any]:
