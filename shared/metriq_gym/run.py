@@ -25,6 +25,7 @@ from metriq_gym.providers import Providers
 from metriq_gym.schema_validator import validate
 from metriq_gym.session import session_for
 from metriq_gym.settings import Settings
+from metriq_gym.uploading import rehearse, upload
 
 if TYPE_CHECKING:
     from metriq_gym.providers.provider import Device, Provider
@@ -102,13 +103,30 @@ def view_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     return found
 
 
-def upload_job(config: Any, job_manager: JobManager) -> Path:
-    """Write the record of a job that has ended to a file, and return its path.
+def upload_job(config: Any, job_manager: JobManager) -> str:
+    """Bring the record of a job that has ended to where results are published, and return where it is then.
 
-    ``config.job_id`` as for `poll_job`; ``config.json``, optional, is the file, by default ``<job id>.json``.
+    Parameters
+    ----------
+    config:
+        ``job_id`` as for `poll_job`. Optional ``to``: the target, ``github`` unless given. Optional ``dry_run``: send
+        nothing, print the pull request that would be opened, and return its text.
+    job_manager:
+        Whose store and runtime to use. METRIQ_GITHUB_TOKEN and METRIQ_GITHUB_REPOS say how and where.
+
+    Raises `Permanent` when the job has no record, or with the target's own words when that refuses it.
     """
-    job, _ = _look_up(config, job_manager)
-    return write_record(job, Path(getattr(config, "json", None) or f"{job.id}.json"))
+    if getattr(config, "dry_run", False):
+        job, _ = _look_up(config, job_manager)
+        text = rehearse([job], job.id, None, job_manager.settings)
+        print(text)  # noqa: T201
+        return text
+
+    async def work(client: Client) -> str:
+        job = await choose_job(client.store, config.job_id)
+        return await upload(client, job, getattr(config, "to", None) or "github")
+
+    return job_manager.session.on_client(work)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,28 @@ def test_the_pull_request_of_the_snippet_is_opened(
     assert pull.title == "mgym upload: WIT on local/aer_simulator"
 
 
+def test_a_job_is_uploaded_to_where_results_are_published(
+    environment: dict[str, str], manager: JobManager, github: FakeGitHub, tmp_path: Path
+) -> None:
+    manager.add_job(MetriqGymJob(**{**vars(JOB), "id": "to-upload", "state": None}))
+    code = """
+from types import SimpleNamespace
+from metriq_gym.job_manager import JobManager
+from metriq_gym.run import upload_job
+manager = JobManager()
+upload_job(SimpleNamespace(job_id="to-upload", dry_run=True), manager)
+print("at", upload_job(SimpleNamespace(job_id="to-upload"), manager))
+print("at", upload_job(SimpleNamespace(job_id="to-upload", to="json"), manager))
+"""
+    done = run(code, environment, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "title: mgym upload: WIT on local/aer_simulator" in done.stdout
+    pull = github.state.pulls[METRIQ_DATA][-1]
+    assert pull.head_branch == "mgym/upload-to-upload"
+    assert f"/{pull.number}" in done.stdout
+    assert "to-upload.json" in done.stdout
+
+
 def test_dispatch_and_poll_as_printed_give_the_result(
     environment: dict[str, str], manager: JobManager, tmp_path: Path
 ) -> None:
