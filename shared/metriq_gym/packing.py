@@ -47,5 +47,9 @@ def unpack_counts(packed: bytes) -> list[dict[str, int]]:
 
 def max_counts_bytes(num_clbits: int, shots: int) -> int:
     """Return the most bytes one circuit's counts can take before compression."""
-    outcomes = min(shots, 1 << num_clbits)
-    return outcomes * (num_clbits + len('"":,') + len(str(shots)))
+    return min(shots, 1 << num_clbits) * max_outcome_bytes(num_clbits, shots)
+
+
+def max_outcome_bytes(num_clbits: int, shots: int) -> int:
+    """Return the most bytes one outcome of them can take."""
+    return num_clbits + len('"":,') + len(str(shots))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from metriq_gym import benchmarks
 from metriq_gym.benchmarks.benchmark import BenchmarkData
 from metriq_gym.errors import Unsupported
-from metriq_gym.packing import MAX_BYTES, max_counts_bytes, pack_circuits
+from metriq_gym.packing import MAX_BYTES, max_counts_bytes, max_outcome_bytes, pack_circuits
 from metriq_gym.providers.provider import Compiler, Device
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _split(
         fitting = bisect_right(list(accumulate(sizes)), MAX_BYTES)
         share = circuits[first : first + max(1, fitting)]
         # One circuit with very many outcomes is run by several tasks, each for a part of the shots.
-        parts = 1 if fitting else -(-sizes[0] // MAX_BYTES)
+        parts = 1 if fitting else -(-shots // (MAX_BYTES // max_outcome_bytes(share[0].num_clbits, shots)))
         for part in range(parts):
             part_shots = shots * (part + 1) // parts - shots * part // parts
             yield from _pack(run, first, share, part_shots, seed, part)

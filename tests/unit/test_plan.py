@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 
@@ -33,6 +33,7 @@ def split(circuits: list[QuantumCircuit], shots: int, max_circuits: int = 100) -
 
 
 @settings(deadline=None, max_examples=30)
+@example(widths=[18], shots=449389, max_circuits=1)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=12), st.integers(1, 10**6), st.integers(1, 5))
 def test_every_circuit_gets_all_its_shots_and_no_task_outgrows_a_document(
     widths: list[int], shots: int, max_circuits: int
