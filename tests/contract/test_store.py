@@ -305,6 +305,54 @@ class TestTasks:
         assert await claim(store) == []
 
 
+class TestRemoteTasks:
+    """What only tasks at a remote provider need."""
+
+    async def test_the_number_of_waiting_tasks_is_counted_up_to_a_limit(self, store: Store) -> None:
+        await released(store, *range(7))
+        await store.tasks.insert([task(8), task(9, provider="tyxonq")])
+        assert await store.tasks.waiting("local", limit=10) == 7
+        assert await store.tasks.waiting("local", limit=5) == 5
+        (ended, *_) = await claim(store)
+        await store.tasks.complete(ended, b"", None)
+        assert await store.tasks.waiting("local", limit=10) == 6
+
+    async def test_tasks_are_made_due_by_the_providers_ids(self, store: Store) -> None:
+        await store.tasks.insert([task(n) for n in range(3)])
+        for number in range(3):
+            intended = await store.tasks.intend(task(number))
+            await store.tasks.submitted(intended, f"id-{number}")
+        await claim(store)
+        assert await claim(store) == []
+        await store.tasks.make_due("local", {"id-0", "id-2", *(f"theirs-{n}" for n in range(20_000))})
+        assert {each.id for each in await claim(store)} == {"j:0", "j:2"}
+        await store.tasks.make_due("tyxonq", {"id-1"})
+        assert await claim(store) == []
+
+    async def test_handed_back_tasks_are_due_after_a_while_and_only_by_their_holder(self, store: Store) -> None:
+        await released(store, 0, 1)
+        held = await claim(store)
+        await store.tasks.hand_back_all(held, 60)
+        assert await claim(store) == []
+        await store.tasks.hand_back_all(held)
+        assert len(await claim(store)) == 2
+        await store.tasks.hand_back_all(held)  # they are in other hands now
+        assert await claim(store) == []
+
+    async def test_many_are_completed_at_once_but_for_those_that_others_hold(self, store: Store) -> None:
+        await released(store, 0, 1, 2)
+        stale = await claim(store, lease_seconds=0)
+        fresh = await claim(store, limit=1)
+        assert await store.tasks.circuits(stale) == {f"j:{n}": b"qpy" for n in range(3)}
+        assert await store.tasks.complete_all([(each, pack_counts([{"0": 10}]), 0.5) for each in stale]) == 2
+        (held,) = fresh
+        states = {each.id: each.state for each in await store.tasks.of_job("j")}
+        assert states.pop(held.id) is TaskState.SUBMITTED
+        assert set(states.values()) == {TaskState.COMPLETED}
+        assert await store.tasks.circuits(stale) == {held.id: b"qpy"}
+        assert await store.tasks.complete_all([]) == 0
+
+
 class _Finds(monitoring.CommandListener):
     """Remembers the `find` and `aggregate` commands that are sent."""
 
