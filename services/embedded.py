@@ -32,10 +32,14 @@ async def embedded(settings: Settings) -> AsyncIterator[Context]:
         store = await stack.enter_async_context(Store.at(url, settings.mongo_database))
         bus = await stack.enter_async_context(MemoryBus())
         context = Context(settings, bus, store, pool)
-        services = [kind(context) for kind in (Dispatcher, Poller, Scorer, Exporter)]
+        poller = Poller(context)
+        services = [Dispatcher(context), poller, Scorer(context), Exporter(context)]
         await stack.enter_async_context(running(services, settings.grace_seconds))
         await reconcile(store, bus, 0)
         yield context
-        # What a job's end has set off, such as the record of a failure, is seen to; an interruption does not wait.
+        # What is in hand, perhaps of another process's job, is seen through to its record, since messages in memory end
+        # with us. An interruption does not wait for that.
         with suppress(TimeoutError):
-            await asyncio.wait_for(bus.idle(), settings.grace_seconds)
+            async with asyncio.timeout(settings.grace_seconds):
+                await poller.finish()
+                await bus.idle()

@@ -64,10 +64,7 @@ class Poller(Service):
         try:
             async with asyncio.TaskGroup() as stopping:
                 stopping.create_task(super().stop())
-                for loop in self.loops():
-                    stopping.create_task(loop.stop())
-            while self._running:
-                await asyncio.wait(self._running)
+                stopping.create_task(self.finish())
         except asyncio.CancelledError:
             for running in self._running:
                 running.cancel()
@@ -77,6 +74,14 @@ class Poller(Service):
         finally:
             await self._providers.aclose()
             await self._decoding.__aexit__()
+
+    async def finish(self) -> None:
+        """Claim nothing more, and return when the tasks in hand are done; deliveries are handled as before."""
+        async with asyncio.TaskGroup() as stopping:
+            for loop in self.loops():
+                stopping.create_task(loop.stop())
+        while self._running:
+            await asyncio.wait(self._running)
 
     def loops(self) -> Sequence[Loop]:
         """Return what runs beside the handler."""
