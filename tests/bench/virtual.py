@@ -77,7 +77,7 @@ class Tasks:
         for name in ids & self._tasks.keys():
             heapq.heappush(self._due, (self._world.seconds, name))
 
-    async def claim(self, provider: str, *, limit: int, **_: Any) -> list[Task]:
+    async def claim(self, provider: str, *, limit: int, **more: Any) -> list[Task]:
         claimed: dict[str, Task] = {}
         while self._due and self._due[0][0] <= self._world.seconds and len(claimed) < limit:
             _, name = heapq.heappop(self._due)
@@ -144,5 +144,15 @@ async def simulate(ends_at: Mapping[str, float], hours: float = 1.0) -> World:
 
 def _task(name: str) -> Task:
     return Task.model_construct(
-        id=name, job_id=name, provider="cloud", state=TaskState.SUBMITTED, shots=1, provider_job_id=name, unclear=0
+        id=name,
+        job_id=name,
+        provider="cloud",
+        device="qpu",
+        state=TaskState.SUBMITTED,
+        run=0,
+        first=0,
+        circuit_count=1,
+        shots=1,
+        seed=0,
+        provider_job_id=name,
     )
