@@ -106,7 +106,10 @@ class RemoteTasks:
     async def _look_over(self) -> None:
         """Bring the overview up to date if it is worth it; what has ended is due at once."""
         name = self._provider.name
-        if not self._survey.due or await self._store.tasks.waiting(name, limit=WORTH_FROM) < WORTH_FROM:
+        if not self._survey.due:
+            return
+        if await self._store.tasks.waiting(name, limit=WORTH_FROM) < WORTH_FROM:
+            self._survey.forget()
             return
         try:
             ended = await self._survey.take()
@@ -118,16 +121,16 @@ class RemoteTasks:
             await self._store.tasks.make_due(name, ended)
 
     async def _ask(self, tasks: Sequence[Task]) -> None:
-        waiting, asked = [], {}
+        shown, asked = [], {}
         for task in tasks:
             assert task.provider_job_id is not None  # noqa: S101  (it was submitted)
             if self._survey.shows_waiting(task.provider_job_id):
-                waiting.append(task)
+                shown.append(task)
             else:
                 asked[task.provider_job_id] = task
         said = await self._progress(asked) if asked else {}
         answered = any(not isinstance(each, NotNow) for each in said.values())
-        postponed, finished, doubted, ended = [], [], [], []
+        waiting, postponed, finished, doubted, ended = [], [], [], [], []
         for name, task in asked.items():
             match said.get(name):
                 case Waiting():
@@ -143,6 +146,8 @@ class RemoteTasks:
                     doubted.append((task, reason))
                 case NotNow() | None:
                     postponed.append(task)
+        # The same overview would say the same of them again, and what it does not show the next one makes due.
+        await self._later(shown, first_seconds=max(self._first_seconds, self._survey.serves_seconds))
         await self._later(waiting)
         await self._store.tasks.hand_back_all(postponed, self._breaker.seconds_left)
         await self._finish(finished)
@@ -165,10 +170,10 @@ class RemoteTasks:
             self._breaker.succeeded()
         return said
 
-    async def _later(self, tasks: Sequence[Task], unclear: int = 0) -> None:
+    async def _later(self, tasks: Sequence[Task], *, unclear: int = 0, first_seconds: float | None = None) -> None:
         await self._store.tasks.postpone(
             tasks,
-            first_seconds=self._first_seconds,
+            first_seconds=first_seconds or self._first_seconds,
             growth=GROWTH,
             max_seconds=self._max_seconds,
             unclear=unclear,

@@ -21,7 +21,8 @@ class Survey:
     now:
         A clock, in seconds.
     least_seconds, most_seconds:
-        How long an overview serves, at least and at most; after a failed attempt none is asked for so long.
+        How long an overview serves, at least and at most. After a failed attempt the next one waits for the former,
+        after each further one twice as long, up to the latter.
     """
 
     def __init__(
@@ -32,6 +33,9 @@ class Survey:
         self._least = min(least_seconds, most_seconds)
         self._most = most_seconds
         self._serves_until = 0.0
+        self.serves_seconds = self._least
+        """How long the latest overview serves."""
+        self._failures = 0
         self._waiting: frozenset[str] = frozenset()
         self._ended: frozenset[str] = frozenset()
 
@@ -49,15 +53,21 @@ class Survey:
         try:
             overview = await self._provider.overview()
         except MetriqGymError:
-            self._waiting = frozenset()
-            self._serves_until = self._now() + self._most
+            self.forget()
+            self._serves_until = self._now() + min(self._least * 2**self._failures, self._most)
+            self._failures = min(self._failures + 1, 30)
             raise
-        arrived = self._now()
-        self._serves_until = arrived + min(max(SHARE * (arrived - started), self._least), self._most)
+        arrived, self._failures = self._now(), 0
+        self.serves_seconds = min(max(SHARE * (arrived - started), self._least), self._most)
+        self._serves_until = arrived + self.serves_seconds
         new = overview.ended - self._ended
         self._waiting, self._ended = overview.waiting, overview.ended
         return new
 
+    def forget(self) -> None:
+        """Let nothing be known of any task, until the next overview."""
+        self._waiting = frozenset()
+
     def shows_waiting(self, provider_job_id: str) -> bool:
-        """Whether a task need not be asked about, because the overview still serves and shows it waiting."""
-        return provider_job_id in self._waiting and not self.due
+        """Whether the overview shows a task waiting, so that it need not be asked about."""
+        return provider_job_id in self._waiting

@@ -355,6 +355,30 @@ async def test_one_overview_stands_for_questions_about_all_tasks_that_wait(bench
     assert min(await bench.waits()) > 0
 
 
+async def test_tasks_that_an_overview_shows_waiting_are_left_alone_until_the_next_one(bench: Bench) -> None:
+    await bench.add(40)
+    bench.provider.seen = overview(range(40))
+    await bench.exhaust(bench.poller(first_seconds=4, max_seconds=60))
+    assert min(await bench.waits()) > 0.75 * 20 - 2
+
+
+async def test_an_overview_that_grows_old_in_the_middle_of_a_batch_still_serves(bench: Bench) -> None:
+    await bench.add(40)
+    bench.provider.seen = overview(range(40))
+    poller = bench.poller()
+    await poller.poll()
+    claim = bench.store.tasks.claim
+
+    async def slowly(*args: Any, **options: Any) -> list[Task]:
+        bench.clock.seconds += 100
+        return await claim(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.store.tasks, "claim", slowly)
+        await poller.poll()
+    assert bench.provider.asked == []
+
+
 async def test_what_an_overview_shows_as_ended_is_asked_about_before_its_time(bench: Bench) -> None:
     await bench.add(50)
     bench.provider.seen = overview(range(50))

@@ -108,11 +108,13 @@ async def test_an_overview_serves_the_longer_the_more_it_costs(takes: float, ser
     looking = survey(listing)
     assert looking.due
     await looking.take()
+    assert looking.serves_seconds == serves
     listing.clock.seconds += serves - 0.01
     assert not looking.due
-    assert looking.shows_waiting("w")
     listing.clock.seconds += 0.02
     assert looking.due
+    assert looking.shows_waiting("w")
+    looking.forget()
     assert not looking.shows_waiting("w")
 
 
@@ -125,14 +127,19 @@ async def test_what_has_ended_is_reported_once() -> None:
     assert not looking.shows_waiting("a")
 
 
-async def test_after_a_failure_nothing_is_known_and_no_overview_is_asked_for_a_while() -> None:
+async def test_after_a_failure_nothing_is_known_and_the_next_overview_is_asked_for_later_each_time() -> None:
     listing = Listing(Clock())
     looking = survey(listing)
     await looking.take()
     listing.error = Transient("away")
-    with pytest.raises(Transient, match="away"):
-        await looking.take()
-    assert not looking.due
-    assert not looking.shows_waiting("w")
-    listing.clock.seconds += 61
-    assert looking.due
+    for pause in (5, 10, 20, 40, 60, 60):
+        with pytest.raises(Transient, match="away"):
+            await looking.take()
+        assert not looking.shows_waiting("w")
+        listing.clock.seconds += pause - 0.01
+        assert not looking.due
+        listing.clock.seconds += 0.02
+        assert looking.due
+    listing.error = None
+    await looking.take()
+    assert looking.shows_waiting("w")
