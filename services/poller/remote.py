@@ -47,7 +47,7 @@ class RemoteTasks:
     lease_seconds:
         How long a batch stays with a poller that crashed; asking takes at most a third of it.
     first_seconds, max_seconds:
-        The shortest and the longest time between two polls of a task.
+        The shortest and the longest time between two polls of a task, and of keeping away from a provider in trouble.
     now:
         A clock, in seconds.
     """
@@ -76,7 +76,7 @@ class RemoteTasks:
         self._first_seconds = first_seconds
         self._max_seconds = max_seconds
         self._now = now
-        self._breaker = Breaker(now)
+        self._breaker = Breaker(now, first_seconds=first_seconds, max_seconds=max_seconds)
         self._pace = Pace(min(BATCH_SECONDS, lease_seconds / 6))
         self._survey = Survey(provider, now, 5 * first_seconds, max_seconds)
 
