@@ -19,6 +19,9 @@ $(READY): requirements.txt pyproject.toml
 	  echo "python3-venv is missing, installing it"; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null && \
 	  $(PYTHON) -m venv --clear $(VENV); }
+	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libcurl.so.4")' 2>/dev/null || { \
+	  echo "libcurl, which MongoDB's server needs, is missing, installing it"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends libcurl4 >/dev/null; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterator
 
 import pymongo
 import pytest
+import structlog
 
 from tests.sandbox.fixture import tyxonq_sandbox as tyxonq_sandbox
 from tests.servers.mongodb import shared_mongodb
 from tests.servers.rabbitmq import Broker, shared_broker, virtual_host
+
+
+@pytest.fixture(autouse=True)
+def logging_as_delivered() -> None:
+    """Undo what a command under test set up for its own logs, or no later test could capture any."""
+    structlog.reset_defaults()
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -62,8 +62,8 @@ class Catalogue:
         """Return the ids of suites that begin with `prefix`, the one with the newest job first."""
         stages: list[dict[str, Any]] = [
             {"$match": _begins("suite_id", prefix)},
-            {"$group": {"_id": "$suite_id", "newest": {"$max": "$created_at"}}},
-            {"$sort": {"newest": -1, "_id": -1}},
+            {"$group": {"_id": "$suite_id", "newest": {"$max": {"at": "$created_at", "job": "$_id"}}}},
+            {"$sort": {"newest": -1}},
             {"$limit": limit},
         ]
         return [found["_id"] async for found in _rows(self._jobs, stages)]

@@ -7,6 +7,7 @@ the exclusive lock, which the kernel grants once no user is left, however they e
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import fcntl
 import hashlib
 import importlib.util
@@ -42,8 +43,16 @@ def find_binary() -> Path:
     if (package := _package_folder()) and (carried := package / "bin" / "mongod").exists():
         if not os.access(carried, os.X_OK):
             carried.chmod(0o755)
+        _require_curl(carried)
         return carried
     raise MongodUnavailable
+
+
+def _require_curl(binary: Path) -> None:
+    try:
+        ctypes.CDLL("libcurl.so.4")
+    except OSError as error:
+        raise MongodUnavailable(f"{binary} needs libcurl 4: install it, on Debian `apt install libcurl4`") from error
 
 
 def _package_folder() -> Path | None:
