@@ -87,7 +87,8 @@ class Dispatcher(Service):
             case SuiteRequested.routing_key:
                 await self._fan_out(delivery)
             case _:
-                await self._announce(await self._dispatch(delivery))
+                if (job := await self._dispatch(delivery)) is not None:
+                    await self._announce(job)
 
     async def _fan_out(self, delivery: Delivery) -> None:
         """Publish a suite's job requests; delivered again, the same ones, which name the same jobs."""
@@ -100,12 +101,15 @@ class Dispatcher(Service):
             return
         await asyncio.gather(*map(self.bus.publish, requests))
 
-    async def _dispatch(self, delivery: Delivery) -> Job:
+    async def _dispatch(self, delivery: Delivery) -> Job | None:
         job_id = identify(delivery)
         structlog.contextvars.bind_contextvars(job_id=job_id)
         try:
             job = await self.store.jobs.get(job_id)
         except NotFound:
+            if await self.store.records.is_deleted(job_id):
+                log.info("job was deleted")  # and is not to run again because its request comes again
+                return None
             return await self._begin(job_id, delivery)
         if job.state is not JobState.DISPATCHING or job.held:
             return job

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from metriq_gym.bus.port import EXPORTER, Delivery
 from metriq_gym.errors import NotFound, Permanent, Transient
+from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored
 from metriq_gym.service import Context, Service
 from metriq_gym.store import ExportState, Job, JobState
-from services.exporter.suites import whole_suite
 
 log = structlog.get_logger()
 
@@ -61,7 +62,11 @@ class Exporter(Service):
     async def handle(self, delivery: Delivery) -> None:
         """Export one job's record, or a suite's if this was the last of its jobs to end."""
         message = _ABOUT[delivery.routing_key].model_validate_json(delivery.body)
-        job: Job | None = await self.store.jobs.get(message.job_id)
+        try:
+            job: Job | None = await self.store.jobs.get(message.job_id)
+        except NotFound:
+            log.info("job was deleted", job_id=message.job_id)
+            return
         if job is not None and job.state is JobState.REJECTED:
             job = next(iter(await whole_suite(self.store, job)), None)
         if job is not None and job.state in _RECORDED:
@@ -136,7 +141,8 @@ class Exporter(Service):
         *others, own = [job.id for job in jobs]
         for job_id in others:
             # One whose own message is still to come must not pass for exported everywhere.
-            await self.store.exports.want(job_id, self.settings.export_targets)
+            with suppress(NotFound):  # deleted meanwhile
+                await self.store.exports.want(job_id, self.settings.export_targets)
         await self.store.exports.settle(others, name, state, location=location, error=error)
         for job_id in others:
             await self._finish(job_id)
@@ -144,8 +150,9 @@ class Exporter(Service):
 
     async def _finish(self, job_id: str) -> None:
         """Say that a job is exported, if it is; said twice it does no harm."""
-        if (await self.store.jobs.get(job_id)).state is JobState.EXPORTED:
-            await self.bus.publish(JobExported(job_id=job_id))
+        with suppress(NotFound):  # deleted meanwhile
+            if (await self.store.jobs.get(job_id)).state is JobState.EXPORTED:
+                await self.bus.publish(JobExported(job_id=job_id))
 
     def _open(self, name: str) -> _Open:
         if name not in self._opened:

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from metriq_gym.bus.port import SCORER, Delivery
-from metriq_gym.errors import IllegalTransition
+from metriq_gym.errors import IllegalTransition, NotFound
 from metriq_gym.messages import JobCompleted, JobFailed, JobScored
 from metriq_gym.pool import WorkerDied
 from metriq_gym.scoring import Share, score
@@ -33,7 +33,12 @@ class Scorer(Service):
 
     async def handle(self, delivery: Delivery) -> None:
         """Score one job."""
-        job = await self.store.jobs.get(JobCompleted.model_validate_json(delivery.body).job_id)
+        job_id = JobCompleted.model_validate_json(delivery.body).job_id
+        try:
+            job = await self.store.jobs.get(job_id)
+        except NotFound:
+            log.info("job was deleted", job_id=job_id)
+            return
         if job.state is JobState.COMPLETED:
             job = await self._score(job, last_try=delivery.attempt >= _MAX_TRIES)
         if job.state is JobState.SCORED:

@@ -28,12 +28,14 @@ from metriq_gym.errors import (
     Permanent,
     Problem,
     Transient,
+    Undecided,
     Unsupported,
 )
 from metriq_gym.messages import JobCancelRequested, JobRequested, Message, SuiteRequested
 from metriq_gym.problems import from_pydantic
 from metriq_gym.settings import Settings
-from metriq_gym.store import TERMINAL, Job, JobState, Store
+from metriq_gym.store import Job, JobState, Store
+from metriq_gym.store.documents import is_settled
 from metriq_gym.store.private_mongod import private_mongod
 from metriq_gym.suite_progress import SuiteProgress, summarise
 
@@ -83,6 +85,8 @@ class Client:
         Asking again for the same `job_id` runs nothing twice. What is wrong with the request shows in the job, whose
         state is `rejected` then; an id or a name that no message can carry raises `InvalidRequest`.
         """
+        if job_id is not None and await self.store.records.is_deleted(job_id):
+            raise InvalidRequest([Problem("$.job_id", f"{job_id} is the id of a job that was deleted; choose another")])
         request = _checked(
             JobRequested,
             job_id=job_id or uuid4().hex,
@@ -123,19 +127,23 @@ class Client:
         """Ask for a job to be cancelled."""
         await self._publish(JobCancelRequested(job_id=job_id))
 
-    async def progress(self, job_id: str) -> AsyncIterator[Progress]:
-        """Yield how far a job is, each time that has changed, once it exists and until its state is terminal."""
-        async for job, done in _reopened(lambda: self.store.changes.job(job_id)):
+    async def progress(self, job_id: str, until: Callable[[Job], bool] = is_settled) -> AsyncIterator[Progress]:
+        """Yield how far a job is, each time that has changed, once it exists and until it is as wanted.
+
+        Unless told else that is when it has ended, or is held for an operator: see `failure_of` and `decision_about`.
+        """
+        async for job, done in _reopened(lambda: self.store.changes.job(job_id, until=until)):
             yield Progress(job, done)
-            if job.state in TERMINAL:
-                return
 
     async def suite_progress(self, suite_id: str) -> AsyncIterator[tuple[SuiteProgress, list[Job]]]:
-        """Yield how far a suite is and its jobs so far, each time one has changed, until all have ended."""
+        """Yield how far a suite is and its jobs so far, each time one has changed, until all stay as they are.
+
+        That is when they have ended, or wait for an operator to decide about one that is held.
+        """
         async for jobs in _reopened(lambda: self.store.changes.suite(suite_id)):
             progress = summarise(jobs)
             yield progress, jobs
-            if jobs and progress.done:
+            if jobs and progress.settled:
                 return
 
     async def changes(self) -> AsyncIterator[Job]:
@@ -143,15 +151,12 @@ class Client:
         async for job in _reopened(self.store.changes.all):
             yield job
 
-    async def wait(self, job_id: str, until: Callable[[Job], bool] = lambda job: job.state in TERMINAL) -> Job:
-        """Return the job once its state is terminal, or as soon as `until` says so."""
-        async for progress in self.progress(job_id):
-            if until(progress.job):
-                break
-        return progress.job
+    async def wait(self, job_id: str, until: Callable[[Job], bool] = is_settled) -> Job:
+        """Return the job once it is as wanted; see `progress`."""
+        return [progress.job async for progress in self.progress(job_id, until)][-1]
 
     async def wait_suite(self, suite_id: str) -> list[Job]:
-        """Return the jobs of a suite once all have ended."""
+        """Return the jobs of a suite once all stay as they are; see `suite_progress`."""
         return [jobs async for _, jobs in self.suite_progress(suite_id)][-1]
 
     async def _publish(self, message: Message) -> None:
@@ -195,6 +200,13 @@ def failure_of(job: Job) -> MetriqGymError | None:
         case "unsupported":
             return Unsupported(job.failure.reason)
     return Permanent(job.failure.reason)
+
+
+def decision_about(job: Job) -> Undecided | None:
+    """Return what has to be decided about a job that is held for an operator; None if it is not."""
+    if job.held is None:
+        return None
+    return Undecided(f"job {job.id} is held: {job.held}\ndecide with: mgym job resolve {job.id}")
 
 
 def brief(settings: Settings) -> Settings:

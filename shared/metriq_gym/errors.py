@@ -8,8 +8,9 @@ MetriqGymError
 ├── NotFound                no job, device, provider or schema has that name
 ├── Permanent               trying again cannot help
 ├── SubmissionAmbiguous     a provider may or may not have accepted a submission
-└── Transient               trying again later may help (network, broker or store away)
-    └── Unroutable          nothing is bound to receive the message that was published
+├── Transient               trying again later may help (network, broker or store away)
+│   └── Unroutable          nothing is bound to receive the message that was published
+└── Undecided               a job is held until an operator decides
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ class SubmissionAmbiguous(MetriqGymError):
 
 class Transient(MetriqGymError):
     """The operation failed; trying again later may help."""
+
+
+class Undecided(MetriqGymError):
+    """A job is held until an operator decides."""
 
 
 class Unroutable(Transient):

@@ -9,8 +9,9 @@ from typing import Self
 from rich.console import Console
 from rich.status import Status
 
-from metriq_gym.client import Client
-from metriq_gym.store import TERMINAL, Job, JobState
+from metriq_gym.client import Client, decision_about
+from metriq_gym.store import Job, JobState
+from metriq_gym.store.documents import is_settled
 from metriq_gym.suite_progress import SuiteProgress
 
 STAGES = {
@@ -23,44 +24,37 @@ _SLOW_SECONDS = 5.0
 """A run shorter than this gets no estimate: it would be over before it is read."""
 
 
-def ended(job: Job) -> bool:
-    """Whether a job's state never changes again."""
-    return job.state in TERMINAL
-
-
 def handed_over(job: Job) -> bool:
     """Whether a job has left the dispatcher: it is with the provider, has ended, or waits for an operator."""
     return job.state is not JobState.DISPATCHING or job.held is not None
 
 
-async def follow(client: Client, job_id: str, progress: Progress, until: Callable[[Job], bool] = ended) -> Job:
-    """Show how a job gets on, and return it once its state is terminal or `until` says so."""
+async def follow(client: Client, job_id: str, progress: Progress, until: Callable[[Job], bool] = is_settled) -> Job:
+    """Show how a job gets on, and return it once it is as wanted; see `Client.progress`."""
     estimate = Estimate(time.monotonic)
-    async for each in client.progress(job_id):
+    async for each in client.progress(job_id, until):
         job = each.job
-        if job.held is not None:
-            progress.show("held for an operator")
-            progress.note(f"held: {job.held}\ndecide with: mgym job resolve {job.id}")
-        else:
-            progress.show(STAGES.get(job.state, job.state))
+        progress.show("held for an operator" if job.held else _stage(job))
         if job.state is JobState.DISPATCHED and job.task_count > 1:
             progress.update(f"running, {each.tasks_done} of {job.task_count} tasks done")
             progress.expect(estimate.seconds_left(each.tasks_done, job.task_count))
-        if until(job):
-            break
     return job
 
 
+def _stage(job: Job) -> str:
+    return "not exported" if job.is_stuck else STAGES.get(job.state, job.state)
+
+
 async def follow_suite(client: Client, suite_id: str, progress: Progress) -> list[Job]:
-    """Show how a suite gets on, and return its jobs once all have ended."""
+    """Show how a suite gets on, and return its jobs once all stay as they are; see `Client.suite_progress`."""
     said = set[str]()
     jobs = list[Job]()
     estimate = Estimate(time.monotonic)
     async for summary, jobs in client.suite_progress(suite_id):
         for job in jobs:
-            if job.held is not None and job.id not in said:
+            if (undecided := decision_about(job)) is not None and job.id not in said:
                 said.add(job.id)
-                progress.note(f"{job.id} is held: {job.held}\ndecide with: mgym job resolve {job.id}")
+                progress.note(str(undecided))
         progress.show(describe(summary) if jobs else "requested")
         progress.expect(estimate.seconds_left(summary.ended, summary.size))
     return jobs

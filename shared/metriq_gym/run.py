@@ -17,14 +17,15 @@ from rich.console import Console
 
 from metriq_gym import report
 from metriq_gym.choosing import choose_job
-from metriq_gym.client import Client, failure_of
+from metriq_gym.client import Client, decision_about, failure_of
 from metriq_gym.configurations import read_configuration
-from metriq_gym.follow import Progress, ended, follow, handed_over
+from metriq_gym.follow import Progress, follow, handed_over
 from metriq_gym.job_manager import JobManager, MetriqGymJob, load
 from metriq_gym.providers import Providers
 from metriq_gym.schema_validator import validate
 from metriq_gym.session import session_for
 from metriq_gym.settings import Settings
+from metriq_gym.store.documents import is_settled
 from metriq_gym.uploading import rehearse, upload
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
             for warning in warnings:
                 progress.note(f"warning: {warning}")
             job_id = await client.dispatch(chosen, config.provider, config.device, **options)
-            return await follow(client, job_id, progress, handed_over)
+            job = await follow(client, job_id, progress, handed_over)
+            if (undecided := decision_about(job)) is not None:
+                progress.note(str(undecided))
+            return job
 
     job = job_manager.session.on_client(dispatch)
     if (error := failure_of(job)) is not None:
@@ -77,21 +81,21 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     job_manager:
         Whose store and runtime to use.
 
-    Raises `NotFound`, and for a job that ended without a result the error that says why: `InvalidRequest`,
-    `Unsupported` or `Permanent`.
+    Raises `NotFound`; for a job that ended without a result the error that says why: `InvalidRequest`, `Unsupported` or
+    `Permanent`; and `Undecided` for one that is held until an operator decides, unless `wait` is False.
     """
 
     async def wait(client: Client) -> Job:
         job = await choose_job(client.store, config.job_id)
         with Progress(f"{job.benchmark_name} on {job.provider}/{job.device}") as progress:
-            return await follow(client, job.id, progress, until)
+            return await follow(client, job.id, progress, is_settled if waiting else _always)
 
-    until: Callable[[Job], bool] = ended if getattr(config, "wait", True) else _always
+    waiting = getattr(config, "wait", True)
     job = job_manager.session.on_client(wait)
-    if (error := failure_of(job)) is not None:
+    if (error := failure_of(job) or (decision_about(job) if waiting else None)) is not None:
         raise error
     report.show_job(Console(), job)
-    if (path := getattr(config, "json", None)) and ended(job):
+    if (path := getattr(config, "json", None)) and job.has_ended:
         write_record(job, Path(path))
     return job_manager.session.on_store(lambda store: load(store, job))
 
@@ -118,7 +122,7 @@ def upload_job(config: Any, job_manager: JobManager) -> str:
     """
     if getattr(config, "dry_run", False):
         job, _ = _look_up(config, job_manager)
-        text = rehearse([job], job.id, None, job_manager.settings)
+        text = job_manager.session.on_store(lambda store: rehearse(store, job, job_manager.settings))
         print(text)  # noqa: T201
         return text
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metriq_gym.store import TERMINAL, Job, JobState
+from metriq_gym.store import Job, JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,20 +16,35 @@ class SuiteProgress:
     size: int
     """How many jobs were requested; some may not be in `states` because no dispatcher has come to them yet."""
     states: Mapping[JobState, int]
-
-    @property
-    def ended(self) -> int:
-        """How many jobs are in a state that never changes again."""
-        return sum(count for state, count in self.states.items() if state in TERMINAL)
+    ended: int
+    """For how many no service has anything left to do."""
+    held: int
+    """How many wait for an operator."""
+    waiting: int
+    """How many have a result and may wait for those that are held, to be published with theirs."""
 
     @property
     def done(self) -> bool:
         """Whether all jobs have ended."""
         return self.ended == self.size
 
+    @property
+    def settled(self) -> bool:
+        """Whether all jobs stay as they are unless an operator decides."""
+        return self.ended + self.held + self.waiting == self.size
+
 
 def summarise(jobs: Sequence[Job]) -> SuiteProgress:
     """Return the progress of the suite whose jobs these are, all that the store has of it."""
     states = Counter(job.state for job in jobs)
     requested = max((job.suite_size or 0 for job in jobs), default=0)
-    return SuiteProgress(max(requested, len(jobs)), {state: states[state] for state in JobState if state in states})
+    ended = sum(job.has_ended for job in jobs)
+    held = sum(job.held is not None for job in jobs)
+    scored = sum(job.state is JobState.SCORED and not job.has_ended for job in jobs)
+    return SuiteProgress(
+        size=max(requested, len(jobs)),
+        states={state: states[state] for state in JobState if state in states},
+        ended=ended,
+        held=held,
+        waiting=scored if held else 0,
+    )

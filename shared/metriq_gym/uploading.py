@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from metriq_gym.errors import Permanent
-from metriq_gym.exporters.record import make_record
-from metriq_gym.exporters.retry import export_ended, retry_export
+from metriq_gym.exporters.retry import retry_export
+from metriq_gym.exporters.suites import exported_together
+from metriq_gym.exporters.targets import plan_pull_request
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job
+from metriq_gym.store import Export, ExportState, Job, Store
 
 if TYPE_CHECKING:
     from metriq_gym.client import Client
 
 
-async def upload(client: Client, job: Job, target: str) -> str:
+async def upload(client: Client, job: Job, target: str, tell: Callable[[Export], None] = lambda _: None) -> str:
     """Have the exporter bring a job's record to a target, and return where it is then.
 
-    What is there already stays as it is. Raises `NotFound` for a target that there is not, and `Permanent` when the job
-    has no record or the target refuses it.
+    What is there already stays as it is. `tell` is called with how the export is getting on, whenever that may have
+    changed. Raises `NotFound` for a target that there is not, and `Permanent` when the job has no record or the target
+    refuses it.
     """
+
+    def ended(job: Job) -> bool:
+        return job.exports[target].state is not ExportState.PENDING
+
     await retry_export(client.store, client.bus, job.id, target)
-    export = await export_ended(client.store, job.id, target)
+    async for progress in client.progress(job.id, until=ended):
+        export = progress.job.exports[target]
+        tell(export)
     if export.location is None:
         raise Permanent(f"job {job.id} was not exported to {target}: {export.error}")
     return export.location
 
 
-def rehearse(jobs: Sequence[Job], name: str, suite: str | None, settings: Settings) -> str:
-    """Return the pull request that would be opened for jobs that have ended; nothing is sent.
+async def rehearse(store: Store, job: Job, settings: Settings) -> str:
+    """Return the pull request that an upload of the job to GitHub would open; nothing is sent.
 
-    `name` is the job's id, or the suite's; `suite` what a suite is called.
+    Raises `Permanent` when the job has no record, or is in a suite that has not ended.
     """
-    from metriq_gym.exporters.pull_request import compose
-
-    records = [make_record(job) for job in sorted(jobs, key=lambda job: job.id)]
-    wanted = compose(
-        records,
-        name,
-        repo=settings.github_repos[0] if settings.github_repos else "owner/name",
-        base_branch=settings.github_base_branch,
-        directory=settings.github_directory,
-        suite=suite,
-    )
-    return str(wanted)
+    return str(plan_pull_request(await exported_together(store, job, "github"), settings))

@@ -209,6 +209,10 @@ class TestJobs:
         status = json.loads(mgym_here(environment, "status", "--json").stdout)
         assert "held-1" in [each["job_id"] for each in status["held"]]
         assert "mgym job resolve held-1" in mgym_here(environment, "status").stdout
+        for command in (["job", "poll", "held-1"], ["watch", "held-1"]):
+            waited = mgym(environment, *command)
+            assert waited.returncode == 6, waited.stderr
+            assert "mgym job resolve held-1" in waited.stderr
         shown = mgym_here(environment, "job", "resolve", "held-1")
         assert shown.returncode == 0
         assert "candidates: a, b" in shown.stdout

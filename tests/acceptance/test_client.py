@@ -20,7 +20,7 @@ import pytest
 from pydantic import SecretStr
 
 from metriq_gym import client as client_module
-from metriq_gym.client import Client, connect, failure_of
+from metriq_gym.client import Client, connect, decision_about, failure_of
 from metriq_gym.errors import InvalidRequest, MetriqGymError, Permanent, Transient, Unsupported
 from metriq_gym.job_manager import JobManager
 from metriq_gym.run import dispatch_job, poll_job
@@ -165,6 +165,31 @@ async def test_the_same_id_twice_runs_once_and_waiting_for_what_has_ended_ends(s
         (task,) = await client.store.tasks.of_job("once")
         assert task.lease is not None
         assert task.lease.token == 1
+
+
+async def test_the_id_of_a_deleted_job_is_refused(settings: Settings) -> None:
+    async with connect(settings) as client, asyncio.timeout(PATIENCE):
+        await client.dispatch(WIT, "local", "aer_simulator", job_id="forgotten")
+        await client.wait("forgotten")
+        await client.store.records.delete("forgotten")
+        with pytest.raises(InvalidRequest, match="deleted; choose another"):
+            await client.dispatch(WIT, "local", "aer_simulator", job_id="forgotten")
+
+
+async def test_waiting_ends_when_only_an_operator_can_move_on_what_is_waited_for(settings: Settings) -> None:
+    fields = {"suite_id": "doubtful", "suite_size": 2, "benchmark_name": "WIT"}
+    async with connect(settings) as client, asyncio.timeout(PATIENCE):
+        for name in ("doubtful.1", "doubtful.2"):
+            await client.store.jobs.accept(name, fields, owner="me", lease_seconds=600)
+        waiting = asyncio.create_task(client.wait_suite("doubtful"))
+        await client.store.jobs.move("doubtful.1", JobState.CANCELLED, service="test")
+        await client.store.jobs.hold("doubtful.2", 1, "two tasks look like it")
+        assert [job.held for job in await waiting] == [None, "two tasks look like it"]
+        held = await client.wait("doubtful.2")
+        assert failure_of(held) is None
+        assert "mgym job resolve doubtful.2" in str(decision_about(held))
+        await client.cancel("doubtful.2")
+        assert (await client.wait("doubtful.2", until=lambda job: job.has_ended)).state is JobState.CANCELLED
 
 
 async def test_a_suite_is_waited_for(settings: Settings) -> None:

@@ -112,6 +112,7 @@ to standard error; `--json` prints data as JSON; `NO_COLOR` is honoured; `mgym -
 | 3 | nothing of that name |
 | 4 | a server is away; trying again later may help |
 | 5 | not finished yet (`poll --no-wait`) |
+| 6 | held until an operator decides (`mgym job resolve`) |
 | 70 | a defect of ours |
 | 130 | interrupted by Ctrl-C |
 

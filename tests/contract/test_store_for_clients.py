@@ -11,7 +11,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
-from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from metriq_gym.store import ExportState, Job, JobState, Store, Task, TaskState
 from metriq_gym.store.mongo import OPTIONS, connect
 
 PATIENCE = 30
@@ -136,6 +136,35 @@ class TestRecords:
         with pytest.raises(NotFound):
             await store.records.delete("j")
 
+    async def test_a_job_that_could_be_exported_nowhere_can_be_deleted(self, store: Store) -> None:
+        await accepted(store, "j")
+        await moved(store, "j", JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED)
+        with pytest.raises(IllegalTransition):
+            await store.records.delete("j")
+        await store.exports.want("j", ["json"])
+        await store.exports.settle(["j"], "json", ExportState.FAILED, error="no")
+        await store.records.delete("j")
+        with pytest.raises(NotFound):
+            await store.jobs.get("j")
+
+    async def test_the_id_of_a_deleted_job_of_the_services_stays_taken(self, store: Store) -> None:
+        await accepted(store, "j")
+        await moved(store, "j", JobState.CANCELLED)
+        await store.records.add(record("r"))
+        for name in ("j", "r"):
+            assert not await store.records.is_deleted(name)
+            await store.records.delete(name)
+        assert await store.records.is_deleted("j")
+        assert not await store.records.is_deleted("r")
+        assert await store.records.add(record("r"))
+
+    async def test_a_deleted_job_does_not_count_in_its_suite(self, store: Store) -> None:
+        for name in ("a", "b", "c"):
+            await accepted(store, name, suite_id="s", suite_size=3)
+        await moved(store, "a", JobState.CANCELLED)
+        await store.records.delete("a")
+        assert [(job.id, job.suite_size) for job in await store.jobs.suite("s")] == [("b", 2), ("c", 2)]
+
     async def test_a_record_is_no_work_for_the_reconciler(self, store: Store) -> None:
         await store.records.add(record("a"))
         assert await store.jobs.unmoved(0) == []
@@ -171,6 +200,25 @@ class TestChanges:
         await moved(store, "j", JobState.CANCELLED)
         async with asyncio.timeout(PATIENCE):
             assert [job.state async for job, _ in store.changes.job("j")] == [JobState.CANCELLED]
+
+    async def test_following_a_job_ends_when_it_is_held_for_an_operator(self, store: Store) -> None:
+        await accepted(store, "j")
+        stream = store.changes.job("j")
+        assert (await anext(stream))[0].held is None
+        await store.jobs.hold("j", 1, "look")
+        async with asyncio.timeout(PATIENCE):
+            assert [job.held async for job, _ in stream] == ["look"]
+
+    async def test_following_a_job_that_is_deleted_says_so(self, store: Store) -> None:
+        await accepted(store, "j")
+        stream = store.changes.job("j", until=lambda job: False)
+        await anext(stream)
+        await moved(store, "j", JobState.CANCELLED)
+        await anext(stream)
+        await store.records.delete("j")
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(NotFound):
+                await anext(stream)
 
     async def test_a_suite_is_followed_job_by_job(self, store: Store) -> None:
         stream = store.changes.suite("s")

@@ -10,13 +10,14 @@ import pytest
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import EXPORTER, POLLER, Delivery
-from metriq_gym.errors import Transient
+from metriq_gym.errors import NotFound, Transient
 from metriq_gym.messages import Message
 from metriq_gym.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import JobState, Store
 from services.dispatcher import Dispatcher
 from services.dispatcher.reconciler import reconcile
+from services.scorer import Scorer
 from tests.support.inprocess import InlinePool
 
 CONFIG = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 10}
@@ -82,6 +83,18 @@ async def test_a_cancellation_that_overtakes_its_request_is_tried_again(dispatch
     assert (await store.jobs.get("j")).state is JobState.CANCELLED
 
 
+async def test_a_request_that_comes_again_after_its_job_was_deleted_runs_nothing(
+    dispatcher: Dispatcher, store: Store
+) -> None:
+    await dispatcher.handle(requested("j"))
+    await dispatcher.handle(cancel("j"))
+    await store.records.delete("j")
+    await dispatcher.handle(requested("j"))
+    with pytest.raises(NotFound):
+        await store.jobs.get("j")
+    assert await store.tasks.of_job("j") == []
+
+
 async def test_a_cancellation_of_what_never_was_is_not_tried_for_ever(dispatcher: Dispatcher) -> None:
     await dispatcher.handle(cancel("j", attempt=3))
 
@@ -117,3 +130,9 @@ async def test_one_job_that_cannot_be_published_again_does_not_hold_up_the_other
 
     assert await reconcile(store, Bus(), 0) == 2
     assert published == ["b"]
+
+
+async def test_counts_of_a_job_that_was_deleted_meanwhile_are_nothing_to_score(store: Store) -> None:
+    async with MemoryBus(queues=[EXPORTER]) as bus:
+        scorer = Scorer(Context(Settings(), bus, store, InlinePool()))
+        await scorer.handle(Delivery("job.completed", b'{"job_id": "gone"}'))

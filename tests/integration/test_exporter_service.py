@@ -17,7 +17,7 @@ from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.record import make_record
-from metriq_gym.exporters.retry import export_ended, retry_export
+from metriq_gym.exporters.retry import retry_export
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored, Message
 from metriq_gym.service import Context, running
 from metriq_gym.settings import Settings
@@ -182,7 +182,7 @@ async def test_a_target_that_refuses_does_not_stop_another_and_is_retried_alone(
     written = (one.root / "wit-1.json").stat().st_mtime_ns
 
     await retry_export(one.store, one.bus, "wit-1", "github")
-    export = await export_ended(one.store, "wit-1", "github")
+    export = (await one.settled("wit-1"))["github"]
     assert (export.state, export.location, export.error) == (
         ExportState.DONE,
         f"https://github.test{PULLS[6:-1]}/1",
@@ -435,6 +435,50 @@ async def test_only_what_has_a_record_can_be_retried(one: Running) -> None:
         await retry_export(one.store, one.bus, "nobody", "json")
 
 
+async def test_one_of_a_suite_that_goes_as_a_whole_is_not_retried_before_all_have_ended(one: Running) -> None:
+    await one.store.records.add(member(1))
+    with pytest.raises(Permanent, match="suite nightly has not ended"):
+        await retry_export(one.store, one.bus, "nightly.001-wit", "github")
+    assert (await one.store.jobs.get("nightly.001-wit")).exports == {}
+
+
+async def test_news_of_a_job_that_was_deleted_meanwhile_is_nothing_to_do(one: Running) -> None:
+    for key in ("job.scored", "job.failed", "job.cancelled"):
+        body = {"job_id": "gone", "outcome": "error", "reason": "it broke"}
+        await one.exporter.handle(Delivery(key, json.dumps(body).encode()))
+
+
+async def test_a_suite_does_not_wait_for_a_job_that_was_deleted(one: Running, github: FakeGitHub) -> None:
+    failed = failed_job("nightly.001-wit", suite_id="nightly", suite_name="nightly", suite_size=3)
+    await one.store.records.add(failed)
+    await one.store.records.delete(failed.id)
+    for number in (2, 3):
+        await one.ended(member(number))
+    for number in (2, 3):
+        await one.until(f"nightly.00{number}-wit", lambda job: job.state is JobState.EXPORTED)
+    assert len(github.pulls) == 1
+
+
+async def test_a_job_of_a_suite_that_is_deleted_while_it_is_uploaded_does_not_stop_the_others(
+    one: Running, github: FakeGitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = failed_job("nightly.001-wit", suite_id="nightly", suite_name="nightly", suite_size=3)
+    await one.store.records.add(failed)
+    want = one.store.exports.want
+
+    async def deleted_before(job_id: str, targets: Any) -> Job:
+        if job_id == failed.id:
+            await one.store.records.delete(failed.id)
+        return await want(job_id, targets)
+
+    monkeypatch.setattr(one.store.exports, "want", deleted_before)
+    for number in (2, 3):
+        await one.ended(member(number))
+    for number in (2, 3):
+        await one.until(f"nightly.00{number}-wit", lambda job: job.state is JobState.EXPORTED)
+    assert len(github.pulls) == 1
+
+
 async def test_a_target_that_no_service_has_by_default_can_be_asked_for(
     github: FakeGitHub, mongo_url: str, mongo_database: str, tmp_path: Path
 ) -> None:
@@ -443,7 +487,7 @@ async def test_a_target_that_no_service_has_by_default_can_be_asked_for(
         await one.until("wit-1", lambda job: job.state is JobState.EXPORTED)
         assert github.state.requests == []
         await retry_export(one.store, one.bus, "wit-1", "github")
-        assert (await export_ended(one.store, "wit-1", "github")).state is ExportState.DONE
+        assert (await one.settled("wit-1"))["github"].state is ExportState.DONE
 
 
 async def published(running: System, job: Job) -> None:

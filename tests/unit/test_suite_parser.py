@@ -283,9 +283,9 @@ class TestFanOut:
         assert expected or found.startswith("request-")
 
 
-def job(state: JobState, size: int | None = 4) -> Job:
+def job(state: JobState, size: int | None = 4, held: str | None = None) -> Job:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return Job(id="j", state=state, suite_size=size, created_at=now, updated_at=now)
+    return Job(id="j", state=state, suite_size=size, held=held, created_at=now, updated_at=now)
 
 
 class TestProgress:
@@ -300,3 +300,13 @@ class TestProgress:
 
     def test_a_rejected_suite_is_done(self) -> None:
         assert summarise([job(JobState.REJECTED, None)]).done
+
+    def test_it_is_settled_when_nothing_moves_on_without_an_operator(self) -> None:
+        held = job(JobState.DISPATCHING, held="look")
+        ended = [job(JobState.EXPORTED), job(JobState.FAILED)]
+        assert not summarise([held, *ended]).settled  # one has not been seen yet
+        assert not summarise([held, *ended, job(JobState.DISPATCHED)]).settled
+        for last in (held, job(JobState.SCORED), job(JobState.EXPORTED)):
+            progress = summarise([held, *ended, last])
+            assert (progress.settled, progress.done) == (True, False)
+        assert not summarise([*ended, *ended[:1], job(JobState.SCORED)]).settled

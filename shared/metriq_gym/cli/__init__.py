@@ -1,8 +1,8 @@
 """The command line, ``mgym``. Each command imports what it needs, so that ``mgym --help`` answers at once.
 
 Exit codes: 0 done; 1 the job or the request failed or was refused; 2 wrong use, or a file that cannot be read; 3
-nothing of that name; 4 a server is away, trying again later may help; 5 not finished yet (`job poll --no-wait`); 70 a
-defect of ours; 130 interrupted by Ctrl-C.
+nothing of that name; 4 a server is away, trying again later may help; 5 not finished yet (`job poll --no-wait`); 6 held
+until an operator decides (`job resolve`); 70 a defect of ours; 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ app = typer.Typer(
     name="mgym",
     help="Quantum benchmarks as an event-driven service.",
     epilog="Exit codes: 0 done, 1 failed or refused, 2 wrong use, 3 nothing of that name, 4 a server is away, "
-    "5 not finished yet, 130 interrupted.",
+    "5 not finished yet, 6 held until an operator decides, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from metriq_gym.cli.opening import client
 from metriq_gym.cli.output import say
-from metriq_gym.client import embedded, failure_of
+from metriq_gym.client import decision_about, embedded, failure_of
 from metriq_gym.follow import Progress, follow, handed_over
 from metriq_gym.schema_validator import validate
 from metriq_gym.settings import Settings
@@ -31,6 +31,8 @@ async def dispatch(
             progress.show("requesting")
             job_id = await opened.dispatch(config, provider, device, **wishes)
             job = await follow(opened, job_id, progress, handed_over if wait else _exists)
+            if (undecided := decision_about(job)) is not None:
+                progress.note(str(undecided))
     if (error := failure_of(job)) is not None:
         say(f"job {job.id} is {job.state}: mgym job view {job.id}")
         raise error

@@ -6,10 +6,10 @@ from pydantic import ValidationError
 
 from metriq_gym.choosing import Unclear
 from metriq_gym.configurations import NoConfiguration
-from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Transient, Unsupported
+from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Transient, Undecided, Unsupported
 from metriq_gym.settings import PREFIX
 
-FAILED, USAGE, NOTHING, AWAY, UNFINISHED, DEFECT = 1, 2, 3, 4, 5, 70
+FAILED, USAGE, NOTHING, AWAY, UNFINISHED, HELD, DEFECT = 1, 2, 3, 4, 5, 6, 70
 
 
 class Usage(MetriqGymError):
@@ -30,6 +30,8 @@ def explain(error: Exception) -> tuple[str, int]:
             return f"unsupported: {error}", FAILED
         case NotFound():
             return str(error), NOTHING
+        case Undecided():
+            return str(error), HELD
         case Transient():
             return f"{error}\ntry again later; `mgym doctor` says what is away", AWAY
         case MetriqGymError():

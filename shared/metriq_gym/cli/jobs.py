@@ -211,15 +211,15 @@ def cancel(name: JobName = None) -> None:
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import FAILED
     from metriq_gym.cli.output import say
-    from metriq_gym.store import TERMINAL, JobState
+    from metriq_gym.store import JobState
 
     async def stop() -> Job:
         async with opening.client() as client:
             job = await opening.job_called(client.store, name)
-            if job.state in TERMINAL or job.state is JobState.SCORED:
+            if job.has_ended or job.state is JobState.SCORED:
                 return job
             await client.cancel(job.id)
-            return await client.wait(job.id)
+            return await client.wait(job.id, until=lambda job: job.has_ended)
 
     job = opening.run(stop())
     if job.state is not JobState.CANCELLED:

@@ -9,11 +9,11 @@ import typer
 
 from metriq_gym import report
 from metriq_gym.cli import opening
-from metriq_gym.cli.errors import UNFINISHED
+from metriq_gym.cli.errors import FAILED, UNFINISHED
 from metriq_gym.cli.output import console, emit, say
-from metriq_gym.client import failure_of
+from metriq_gym.client import decision_about, failure_of
 from metriq_gym.exporters.record import make_record
-from metriq_gym.follow import Progress, ended, follow
+from metriq_gym.follow import Progress, follow
 from metriq_gym.replay import make_debug_export
 from metriq_gym.run import write_record, write_text
 from metriq_gym.store import Job, Store
@@ -22,21 +22,23 @@ from metriq_gym.store import Job, Store
 async def poll(
     name: str | None, *, wait: bool, as_json: bool, output: Path | None, raw: Path | None, plot: Path | None
 ) -> None:
-    """Show a job once it has ended. Raises what `failure_of` says, and exits with `UNFINISHED`."""
+    """Show a job once it has ended. Raises what `failure_of` and `decision_about` say, and exits with `UNFINISHED`."""
     if wait:
         back = f"mgym job poll {name or 'latest'}"
         async with opening.client(back) as client:
             job = await opening.job_called(client.store, name)
-            if not ended(job):
+            if not job.has_ended:
                 with Progress(f"{job.benchmark_name} on {job.provider}/{job.device}") as progress:
                     job = await follow(client, job.id, progress)
+            if (undecided := decision_about(job)) is not None:
+                raise undecided
             await _write(client.store, job, output, raw, plot)
     else:
         async with opening.store() as store:
             job = await opening.job_called(store, name)
-            if ended(job):
+            if job.has_ended:
                 await _write(store, job, output, raw, plot)
-    if not ended(job):
+    if not job.has_ended:
         if as_json:
             emit(job.model_dump(mode="json"))
         else:
@@ -49,6 +51,16 @@ async def poll(
         emit(make_record(job))
     else:
         report.show_job(console(), job)
+    tell_of_exports(job)
+
+
+def tell_of_exports(job: Job) -> None:
+    """Say what is not exported, and how to try again; exits with `FAILED` if that is all there is."""
+    for target, export in job.exports.items():
+        if export.error is not None:
+            say(f"not exported to {target}: {export.error}\nonce more: mgym job upload {job.id} --to {target}")
+    if job.is_stuck:
+        raise typer.Exit(FAILED)
 
 
 async def draw(store: Store, job: Job, path: Path) -> None:

@@ -32,8 +32,8 @@ def run(
     from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
-    from metriq_gym.cli.polling import draw
-    from metriq_gym.client import failure_of
+    from metriq_gym.cli.polling import draw, tell_of_exports
+    from metriq_gym.client import decision_about, failure_of
     from metriq_gym.configurations import read_configuration
     from metriq_gym.exporters.record import make_record
     from metriq_gym.follow import Progress, follow
@@ -56,6 +56,8 @@ def run(
             return job
 
     ended = opening.run(work())
+    if (undecided := decision_about(ended)) is not None:
+        raise undecided
     if (error := failure_of(ended)) is not None:
         say(f"job {ended.id} is {ended.state}: mgym job view {ended.id}")
         raise error
@@ -65,14 +67,16 @@ def run(
     else:
         report.show_job(out, ended)
     for export in ended.exports.values():
-        say(f"saved to {export.location}" if export.location else f"not exported: {export.error}")
+        if export.location:
+            say(f"saved to {export.location}")
+    tell_of_exports(ended)
 
 
 def watch(name: JobName = None, json: AsJson = False) -> None:
     """Print what happens as it happens: to one job until it has ended, or to all until Ctrl-C."""
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import emit_line
-    from metriq_gym.client import failure_of
+    from metriq_gym.client import decision_about, failure_of
 
     def show(job: Job) -> None:
         last = job.history[-1]
@@ -105,7 +109,7 @@ def watch(name: JobName = None, json: AsJson = False) -> None:
             return job
 
     job = opening.run(work())
-    if job is not None and (error := failure_of(job)) is not None:
+    if job is not None and (error := failure_of(job) or decision_about(job)) is not None:
         raise error
 
 

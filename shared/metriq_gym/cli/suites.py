@@ -45,7 +45,7 @@ def dispatch(
 def poll(name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: Plot = None) -> None:
     """Wait until all jobs of a suite have ended, and print their scores. The exit code is 1 when one of them failed."""
     from metriq_gym.cli import opening
-    from metriq_gym.cli.errors import FAILED, UNFINISHED
+    from metriq_gym.cli.errors import FAILED, HELD, UNFINISHED
     from metriq_gym.cli.output import say
     from metriq_gym.follow import Progress, follow_suite
     from metriq_gym.store import JobState
@@ -63,7 +63,11 @@ def poll(name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: 
 
     jobs = opening.run(watch() if wait else look())
     _show(jobs, json, plot)
-    if not summarise(jobs).done:
+    summary = summarise(jobs)
+    if summary.held and summary.settled:
+        say(f"{summary.held} held until an operator decides: mgym status")
+        raise typer.Exit(HELD)
+    if not summary.done:
         say("not finished yet")
         raise typer.Exit(UNFINISHED)
     if any(job.state is not JobState.EXPORTED for job in jobs):
@@ -119,13 +123,12 @@ def delete(name: SuiteName = None, yes: Yes = False) -> None:
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import say
     from metriq_gym.errors import IllegalTransition
-    from metriq_gym.store import TERMINAL
 
     async def remove() -> None:
         async with opening.store() as store:
             suite_id = await opening.suite_called(store, name)
             jobs = await store.jobs.suite(suite_id)
-            if going := [job.id for job in jobs if job.state not in TERMINAL]:
+            if going := [job.id for job in jobs if not job.has_ended]:
                 raise IllegalTransition(f"{len(going)} jobs have not ended; cancel them first: {', '.join(going)}")
             if not yes:
                 typer.confirm(f"delete {len(jobs)} jobs of suite {suite_id}?", abort=True, err=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.exporters.suites import exported_together
 from metriq_gym.exporters.targets import TARGETS
 from metriq_gym.messages import JobCancelled, JobFailed, JobScored, Message
-from metriq_gym.store import Export, ExportState, Job, JobState, Store
+from metriq_gym.store import Job, JobState, Store
 
 
 async def retry_export(store: Store, bus: Bus, job_id: str, target: str) -> None:
@@ -19,22 +20,15 @@ async def retry_export(store: Store, bus: Bus, job_id: str, target: str) -> None
     NotFound
         When there is no such job or target.
     Permanent
-        When the job has no record: it has not ended, or was rejected.
+        When the job has no record, since it has not ended or was rejected; or when its suite has not ended.
     """
     if target not in TARGETS:
         raise NotFound(f"records cannot be exported to {target!r}; there are: {', '.join(TARGETS)}")
-    message = _message(await store.jobs.get(job_id))
+    job = await store.jobs.get(job_id)
+    message = _message(job)
+    await exported_together(store, job, target)
     await store.exports.again(job_id, target)
     await bus.publish(message)
-
-
-async def export_ended(store: Store, job_id: str, target: str) -> Export:
-    """Return the job's export to `target` once it has ended, well or not; raises `NotFound` if none is wanted."""
-    job = await store.jobs.get(job_id)
-    if target not in job.exports:
-        raise NotFound(f"job {job_id} is not exported to {target!r}")
-    changes = store.jobs.watch(job_id, until=lambda job: job.exports[target].state is not ExportState.PENDING)
-    return [job.exports[target] async for job in changes][-1]
 
 
 def _message(job: Job) -> Message:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from metriq_gym.errors import NotFound
+from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import make_record
 from metriq_gym.settings import Settings
@@ -62,7 +62,12 @@ class GitHubPullRequests:
 
 
 def plan_pull_request(jobs: Sequence[Job], settings: Settings) -> PullRequest:
-    """Return the pull request with the records of one job or of a suite's; the order of `jobs` does not matter."""
+    """Return the pull request with the records of one job or of a suite's; the order of `jobs` does not matter.
+
+    Raises `Permanent` when one has no record, or no repository is allowed.
+    """
+    if not settings.github_repos:
+        raise Permanent("no repository may get pull requests; name it in METRIQ_GITHUB_REPOS")
     first = jobs[0]
     in_suite = is_in_suite(first)
     return compose(
@@ -75,7 +80,7 @@ def plan_pull_request(jobs: Sequence[Job], settings: Settings) -> PullRequest:
     )
 
 
-TARGETS: Mapping[str, Callable[[Settings], Target]] = {"json": JSONFiles, "github": GitHubPullRequests}
+TARGETS: Mapping[str, type[JSONFiles] | type[GitHubPullRequests]] = {"json": JSONFiles, "github": GitHubPullRequests}
 
 
 def open_target(name: str, settings: Settings) -> Target:

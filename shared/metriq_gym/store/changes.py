@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pymongo.errors import PyMongoError
 
 from metriq_gym.errors import NotFound, Transient
-from metriq_gym.store.documents import TERMINAL, Job, TaskState
+from metriq_gym.store.documents import Job, TaskState, is_settled
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.tasks import Tasks
 
@@ -26,8 +26,13 @@ class Changes:
         self._jobs = jobs
         self._tasks = tasks
 
-    async def job(self, job_id: str) -> AsyncGenerator[tuple[Job, int], None]:
-        """Yield the job and the number of its completed tasks, once it exists, until its state is terminal."""
+    async def job(
+        self, job_id: str, *, until: Callable[[Job], bool] = is_settled
+    ) -> AsyncGenerator[tuple[Job, int], None]:
+        """Yield the job and the number of its completed tasks, once it exists and until it is as wanted.
+
+        Raises `NotFound` when it is deleted meanwhile.
+        """
         task_ended = {
             "ns.coll": "tasks",
             "documentKey._id": {"$regex": f"^{re.escape(job_id)}:"},
@@ -39,11 +44,13 @@ class Changes:
             changed = "jobs"
             job: Job | None = None
             while True:
-                if changed == "jobs" or job is None:
+                if job is None:
                     job = await self._find(job_id)
+                elif changed == "jobs":
+                    job = await self._jobs.get(job_id)
                 if job is not None:
                     yield job, await self._tasks.count(job_id, TaskState.COMPLETED)
-                    if job.state in TERMINAL:
+                    if until(job):
                         return
                 changed = (await stream.next())["ns"]["coll"]
 

@@ -184,6 +184,16 @@ class Job(_Document):
         states = {export.state for export in self.exports.values()}
         return self.state is JobState.SCORED and states == {ExportState.FAILED}
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no service has anything left to do for it: its state is terminal, or it is stuck."""
+        return self.state in TERMINAL or self.is_stuck
+
+
+def is_settled(job: Job) -> bool:
+    """Whether a job stays as it is unless somebody decides: it has ended, or is held for an operator."""
+    return job.has_ended or job.held is not None
+
 
 class Task(_Document):
     """A share of a job's circuits: what one submission to the provider carries."""

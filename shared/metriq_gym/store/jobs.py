@@ -18,20 +18,22 @@ _BULKY = ("data", "runs", "input_two_qubit_gate_counts", "transpiled_two_qubit_g
 
 
 def _has_ended(job: Job) -> bool:
-    return job.state in TERMINAL or job.is_stuck
+    return job.has_ended
 
 
 class Jobs:
     """The ``jobs`` collection."""
 
-    def __init__(self, collection: Any) -> None:
+    def __init__(self, collection: Any, deleted: Any) -> None:
         self._jobs = collection
+        self._deleted = deleted
 
     async def create_indexes(self) -> None:
         """Create the indexes the queries below use; harmless when they exist."""
         await self._jobs.create_index([("state", 1), ("updated_at", 1)])
         await self._jobs.create_index([("created_at", -1), ("_id", -1)])
-        await self._jobs.create_index([("suite_id", 1)], partialFilterExpression={"suite_id": {"$type": "string"}})
+        for collection in (self._jobs, self._deleted):
+            await collection.create_index([("suite_id", 1)], partialFilterExpression={"suite_id": {"$type": "string"}})
 
     @translated
     async def accept(self, job_id: str, fields: Mapping[str, Any], *, owner: str, lease_seconds: float) -> Job:
@@ -170,12 +172,19 @@ class Jobs:
 
     @translated
     async def suite(self, suite_id: str) -> list[Job]:
-        """Return the jobs of a suite that dispatchers have seen, in the order of the suite; raises `NotFound`."""
+        """Return the jobs of a suite that dispatchers have seen, in the order of the suite; raises `NotFound`.
+
+        Those that were deleted do not count in their `suite_size`: nobody need wait for them.
+        """
         # Without the type the partial index does not serve.
         query = {"suite_id": {"$type": "string", "$eq": suite_id}}
         jobs = [Job.model_validate(found) async for found in self._jobs.find(query)]
         if not jobs:
             raise NotFound(f"there is no suite {suite_id}")
+        if deleted := await self._deleted.count_documents(query | {"_id": {"$ne": suite_id}}):
+            jobs = [
+                each.model_copy(update={"suite_size": each.suite_size and each.suite_size - deleted}) for each in jobs
+            ]
         return sorted(jobs, key=lambda job: job.id)
 
     @translated
@@ -204,7 +213,7 @@ class Jobs:
         return jobs
 
     async def watch(self, job_id: str, *, until: Callable[[Job], bool] = _has_ended) -> AsyncIterator[Job]:
-        """Yield the job, once it exists, whenever it changes, until it is as wanted: where it stays by itself."""
+        """Yield the job, once it exists, whenever it changes, until it is as wanted: has ended, unless told else."""
         only_this = [{"$match": {"documentKey._id": job_id}}]
         stream = self._jobs.watch(only_this, full_document="updateLookup")
         if hasattr(stream, "__await__"):  # PyMongo's own asynchronous client

@@ -1,7 +1,7 @@
 """Jobs written from outside the services: added or imported by a client, and deleted.
 
 A job that no service ran has ``imported``, the record as it came. Only such a job can be replaced; any can be deleted
-once it has ended.
+once it has ended. The id of a deleted job stays taken: its request may be delivered once more, and must not run again.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from bson.errors import BSONError
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError
 
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound, Problem
-from metriq_gym.store.documents import TERMINAL, Job
+from metriq_gym.store.documents import Job
 from metriq_gym.store.mongo import translated
 
 _UNSTORABLE = (BSONError, DocumentTooLarge, OverflowError)
 
 
 class Records:
-    """Writes the ``jobs`` collection for clients."""
+    """Writes the ``jobs`` collection for clients, and the ids of what they delete to ``deleted``."""
 
-    def __init__(self, jobs: Any, tasks: Any) -> None:
+    def __init__(self, jobs: Any, tasks: Any, deleted: Any) -> None:
         self._jobs = jobs
         self._tasks = tasks
+        self._deleted = deleted
 
     @translated
     async def add(self, job: Job) -> bool:
@@ -52,14 +53,24 @@ class Records:
     @translated
     async def delete(self, job_id: str) -> None:
         """Delete a job that has ended, and its tasks; raises `IllegalTransition` when it has not, and `NotFound`."""
-        found = await self._jobs.find_one({"_id": job_id}, {"state": 1})
+        found = await self._jobs.find_one({"_id": job_id})
         if found is None:
             raise NotFound(f"there is no job {job_id}")
-        if found["state"] not in TERMINAL:
-            raise IllegalTransition(f"job {job_id} is {found['state']}; cancel it first (mgym job cancel {job_id})")
-        # A terminal state never changes, so a crash between the two leaves a job that can be deleted again.
+        job = Job.model_validate(found)
+        if not job.has_ended:
+            raise IllegalTransition(f"job {job_id} is {job.state}; cancel it first (mgym job cancel {job_id})")
+        # In this order a crash leaves a job that can be deleted again, and no moment in which a request for it would be
+        # taken for a new one.
+        if job.imported is None:
+            mark = {"$setOnInsert": {"suite_id": job.suite_id}}
+            await self._deleted.update_one({"_id": job_id}, mark, upsert=True)
         await self._tasks.delete_many({"job_id": job_id})
         await self._jobs.delete_one({"_id": job_id})
+
+    @translated
+    async def is_deleted(self, job_id: str) -> bool:
+        """Whether there was a job of that id which the services ran, and which was deleted."""
+        return await self._deleted.find_one({"_id": job_id}) is not None
 
 
 def _document(job: Job) -> dict[str, Any]:

@@ -29,13 +29,13 @@ class Store:
     def __init__(self, client: Any, database: str = "metriq") -> None:
         self._client = client
         self._database = client[database]
-        self.jobs = Jobs(self._database.jobs)
+        self.jobs = Jobs(self._database.jobs, self._database.deleted)
         self.exports = Exports(self._database.jobs)
         self.tasks = Tasks(self._database.tasks)
         self.listings = Listings(self._database.listings)
         self.catalogue = Catalogue(self._database.jobs, self._database.tasks)
         self.changes = Changes(self._database, self.jobs, self.tasks)
-        self.records = Records(self._database.jobs, self._database.tasks)
+        self.records = Records(self._database.jobs, self._database.tasks, self._database.deleted)
 
     @classmethod
     def at(cls, url: str, database: str = "metriq") -> Store:

@@ -1,9 +1,9 @@
-"""When a suite has ended: the records of its jobs may wait for each other, and the last one takes all along."""
+"""Which jobs are exported together: a suite's records may wait for each other, and the last one takes all along."""
 
 from __future__ import annotations
 
-from metriq_gym.errors import NotFound
-from metriq_gym.exporters.targets import is_in_suite
+from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.exporters.targets import TARGETS, is_in_suite
 from metriq_gym.store import TERMINAL, Job, JobState, Store
 
 _ENDED = TERMINAL | {JobState.SCORED}
@@ -23,3 +23,18 @@ async def whole_suite(store: Store, job: Job) -> list[Job]:
     if len(members) < requested or any(each.state not in _ENDED for each in members):
         return []
     return [each for each in members if each.state is not JobState.REJECTED and is_in_suite(each)]
+
+
+async def exported_together(store: Store, job: Job, target: str) -> list[Job]:
+    """Return the jobs whose records go to a target with that of `job`, itself among them.
+
+    Raises `Permanent` when these are a suite's that has not ended.
+    """
+    if not (TARGETS[target].whole_suites and is_in_suite(job)):
+        return [job]
+    jobs = await whole_suite(store, job)
+    if not jobs:
+        raise Permanent(
+            f"suite {job.suite_id} has not ended, and goes to {target} as a whole: mgym suite poll {job.suite_id}"
+        )
+    return jobs
