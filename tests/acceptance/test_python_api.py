@@ -1,7 +1,8 @@
-"""The snippets of metriq-gym's API reference run as printed, each in a process of its own."""
+"""The snippets of metriq-gym's API reference and of docs/python.md run as printed, each in a process of its own."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -21,9 +22,11 @@ from metriq_gym.settings import Settings
 from tests.fake_github.server import MAINTAINER, FakeGitHub
 from tests.fake_github.server import serving as serving_github
 from tests.sandbox.fixture import SandboxControl
+from tests.support.readme import ROOT, blocks
 
 PAGE = Path(__file__).with_name("api_reference.md").read_text(encoding="utf-8")
 SNIPPETS: dict[str, str] = dict(re.findall(r"^### (.*?)\n\n```python\n(.*?)```", PAGE, flags=re.MULTILINE | re.DOTALL))
+OUR_PAGE = blocks("python", ROOT / "docs" / "python.md")
 METRIQ_DATA = "unitaryfoundation/metriq-data"
 
 JOB_TYPE = "from metriq_gym.constants import JobType\n"
@@ -112,6 +115,21 @@ def test_each_snippet_runs_as_printed(title: str, environment: dict[str, str], t
         assert record["job_type"] == "WIT"
     if title == "Working with Results":
         assert "0.99" in done.stdout
+
+
+@pytest.mark.parametrize("number", range(len(OUR_PAGE)))
+def test_each_snippet_of_our_own_page_runs_as_printed(
+    number: int, environment: dict[str, str], manager: JobManager, tmp_path: Path
+) -> None:
+    done = run(OUR_PAGE[number], environment, tmp_path)
+    assert done.returncode == 0, done.stderr
+    if "0.9962" in OUR_PAGE[number]:
+        score = ast.literal_eval(done.stdout.splitlines()[-1])
+        assert score["value"] == pytest.approx(0.9962, abs=0.004)
+    if "GitHubPRExporter" in OUR_PAGE[number]:
+        assert "title: mgym upload: " in done.stdout
+    if "progress" in OUR_PAGE[number]:
+        assert "exported 1 of 1" in done.stdout
 
 
 def test_the_pull_request_of_the_snippet_is_opened(
