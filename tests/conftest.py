@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Iterator
 
+import hypothesis
 import pymongo
 import pytest
 import structlog
@@ -13,6 +14,10 @@ import structlog
 from tests.sandbox.fixture import tyxonq_sandbox as tyxonq_sandbox
 from tests.servers.mongodb import shared_mongodb
 from tests.servers.rabbitmq import Broker, shared_broker, virtual_host
+
+# How long an example takes says more of what else the machine does than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

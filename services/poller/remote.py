@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from zlib import crc32
 
 import structlog
 
@@ -28,7 +29,11 @@ MAX_UNCLEAR = 60
 """How many answers in a row about a task may be unclear before it is given up: most of an hour by default."""
 BATCH_SECONDS = 2.0
 """How long a batch should take."""
+CHECK_EVERY = 120
+"""However long an overview shows a task waiting, so many polls apart it is asked about itself, from two hours on by
+default: a list that never shows the end must not cost the counts."""
 DECODED_AT_ONCE = 100
+ENDED_AT_ONCE = 20
 
 
 class RemoteTasks:
@@ -124,7 +129,7 @@ class RemoteTasks:
         shown, asked = [], {}
         for task in tasks:
             assert task.provider_job_id is not None  # noqa: S101  (it was submitted)
-            if self._survey.shows_waiting(task.provider_job_id):
+            if self._survey.shows_waiting(task.provider_job_id) and not _is_checked(task):
                 shown.append(task)
             else:
                 asked[task.provider_job_id] = task
@@ -220,10 +225,16 @@ class RemoteTasks:
         await self._end(hopeless)
 
     async def _end(self, ended: Sequence[tuple[Task, str]]) -> None:
-        await asyncio.gather(*(self._end_one(task, error) for task, error in ended))
+        for first in range(0, len(ended), ENDED_AT_ONCE):
+            await asyncio.gather(*(self._end_one(*each) for each in ended[first : first + ENDED_AT_ONCE]))
 
     async def _end_one(self, task: Task, error: str) -> None:
         try:
             await self._give_up(task, error)
         except LeaseLost:
             log.info("task went to another poller or has ended", job_id=task.job_id, task=task.id)
+
+
+def _is_checked(task: Task) -> bool:
+    """Whether this poll of a task is one that no overview answers; not the same one for all tasks of a job."""
+    return task.polls >= CHECK_EVERY and (task.polls + crc32(task.id.encode())) % CHECK_EVERY == 0

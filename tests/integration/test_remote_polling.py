@@ -16,6 +16,7 @@ from metriq_gym.packing import pack_counts, unpack_counts
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq.errors import ProtocolError, RateLimited
 from metriq_gym.store import Store, Task, TaskState
+from services.poller import remote
 from services.poller.remote import GROWTH, MAX_UNCLEAR, RemoteTasks
 from services.poller.survey import WORTH_FROM
 
@@ -423,6 +424,23 @@ async def test_without_an_overview_tasks_are_asked_about_one_by_one(bench: Bench
     await bench.exhaust(poller)
     assert bench.provider.overviews == 1
     assert len(bench.provider.all_asked) == 40
+
+
+async def test_a_list_that_shows_tasks_waiting_for_ever_does_not_cost_their_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "CHECK_EVERY", 5)
+    await bench.add(20)
+    bench.provider.seen, bench.provider.default = overview(range(20)), Finished({"0": 10}, 1.0)
+    poller = bench.poller()
+    asked = []
+    for _ in range(10):
+        await bench.all_due()
+        await bench.exhaust(poller)
+        asked.append(len(bench.provider.all_asked))
+    assert asked[:5] == [0] * 5
+    assert len(set(asked[5:])) > 2  # not all at once
+    assert set(await bench.states()) == {TaskState.COMPLETED}
 
 
 async def test_an_overview_that_lags_behind_loses_nothing(bench: Bench) -> None:

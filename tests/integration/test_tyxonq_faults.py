@@ -148,6 +148,14 @@ async def test_strange_states_cost_time_only(pair: Pair, sandbox: SandboxControl
     await run_to_its_counts(pair, sandbox)
 
 
+async def test_a_list_that_never_shows_an_end_costs_time_only(
+    pair: Pair, sandbox: SandboxControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "CHECK_EVERY", 3)
+    sandbox.add_fault("state", "list", state="running")
+    await run_to_its_counts(pair, sandbox)
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "success always": {"success_field": "always"},
     "success never": {"success_field": "never"},

@@ -117,14 +117,20 @@ async def test_one_task_that_always_fails_does_not_keep_the_others_from_being_as
     assert sum(isinstance(each, NotNow) for each in answers.values()) == 4
 
 
-async def test_what_is_not_answered_in_time_is_missing() -> None:
-    async def slow(request: httpx.Request) -> httpx.Response:
-        if json.loads(request.content)["task_id"] != "quick":
-            await asyncio.sleep(60)
-        return told(state="running")
+async def slow(request: httpx.Request) -> httpx.Response:
+    if json.loads(request.content)["task_id"] != "quick":
+        await asyncio.sleep(60)
+    return told(state="running")
 
+
+async def test_an_answer_that_never_comes_is_told_from_what_there_was_no_time_for() -> None:
     client = TyxonQClient(SecretStr(TOKEN), URL, transport=httpx.MockTransport(slow), concurrency=2)
-    assert await progress_of(client, {"quick": 1, "slow": 1, "slower": 1}, 0.1) == {"quick": Waiting()}
+    said = await progress_of(client, {"quick": 1, "slow": 1, "slower": 1, "slowest": 1}, 0.4)
+    assert said.keys() == {"quick", "slow", "slower"}
+    assert said["quick"] == Waiting()
+    for answer in (said["slow"], said["slower"]):
+        assert isinstance(answer, NotNow)
+        assert "no whole answer within 0.3 s" in answer.reason
 
 
 async def test_the_list_tells_who_waits_and_who_has_ended_and_nothing_of_unknown_states() -> None:

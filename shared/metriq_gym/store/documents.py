@@ -218,6 +218,8 @@ class Task(_Document):
     intended_at: datetime | None = None
     """When its submission was about to be sent."""
     provider_job_id: str | None = None
+    polls: int = 0
+    """How often it was postponed, each time for longer."""
     unclear: int = 0
     """How often in a row the provider's answer was not understood."""
     circuits: bytes = b""

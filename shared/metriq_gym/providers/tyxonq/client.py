@@ -127,12 +127,12 @@ class TyxonQClient:
         """Return the devices that the token may use."""
         return (await self._read(DEVICES, {}, DeviceList)).devices
 
-    async def detail(self, task_id: str, *, attempts: int | None = None) -> TaskDetail:
+    async def detail(self, task_id: str, *, attempts: int | None = None, seconds: float | None = None) -> TaskDetail:
         """Return one task. Raises `Rejected` when the service answers with an error instead.
 
-        It is asked for `attempts` times, or as often as all that is read.
+        It is asked for `attempts` times, each answer may take `seconds`; without these, as for all that is read.
         """
-        answer = await self._read(DETAIL, {"task_id": task_id}, _Detail, attempts)
+        answer = await self._read(DETAIL, {"task_id": task_id}, _Detail, attempts, seconds)
         if answer.task.id not in (None, task_id):
             raise ProtocolError(f"asked for task {task_id}, TyxonQ told of {answer.task.id}")
         return answer.task
@@ -172,7 +172,12 @@ class TyxonQClient:
         raise SubmissionAmbiguous(f"the submission was answered with {_summary(reply)}")
 
     async def _read(
-        self, path: str, body: Mapping[str, Any], model: type[ModelT], attempts: int | None = None
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        model: type[ModelT],
+        attempts: int | None = None,
+        seconds: float | None = None,
     ) -> ModelT:
         """Ask, and ask again a few times when that may help."""
         async for attempt in AsyncRetrying(
@@ -184,11 +189,11 @@ class TyxonQClient:
             reraise=True,
         ):
             with attempt:
-                return await self._read_once(path, body, model)
+                return await self._read_once(path, body, model, min(seconds or READ_SECONDS, READ_SECONDS))
         raise AssertionError  # tenacity returns or raises
 
-    async def _read_once(self, path: str, body: Mapping[str, Any], model: type[ModelT]) -> ModelT:
-        reply = await self._post(path, body, READ_SECONDS)
+    async def _read_once(self, path: str, body: Mapping[str, Any], model: type[ModelT], seconds: float) -> ModelT:
+        reply = await self._post(path, body, seconds)
         if isinstance(reply, NotSent | NoReply):
             raise self._unreachable(reply)
         if not 200 <= reply.status < 300 or reply.document is None or _complaint(reply.document):

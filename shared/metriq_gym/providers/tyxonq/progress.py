@@ -17,6 +17,9 @@ from metriq_gym.providers.tyxonq.models import TaskDetail
 
 STRIKES = 3
 """After so many failures in a row the service is spared further questions."""
+PATIENCE = 0.75
+"""Share of all the time there is that one answer may take: a task whose answer never comes is told from those that
+there was no time for."""
 
 
 async def overview_of(client: TyxonQClient) -> Overview:
@@ -44,7 +47,7 @@ async def progress_of(client: TyxonQClient, shots: Mapping[str, int], seconds: f
     async def ask() -> None:
         nonlocal strikes
         for task_id, wanted in remaining:
-            said[task_id] = answer = await _detail(client, task_id, wanted)
+            said[task_id] = answer = await _detail(client, task_id, wanted, PATIENCE * seconds)
             match answer:
                 case NotNow(_, None):
                     strikes += 1
@@ -62,10 +65,10 @@ async def progress_of(client: TyxonQClient, shots: Mapping[str, int], seconds: f
     return said
 
 
-async def _detail(client: TyxonQClient, task_id: str, shots: int) -> Progress:
+async def _detail(client: TyxonQClient, task_id: str, shots: int, seconds: float) -> Progress:
     try:
         # Once: whoever polls asks again anyway, and later.
-        return _progress(await client.detail(task_id, attempts=1), shots)
+        return _progress(await client.detail(task_id, attempts=1, seconds=seconds), shots)
     except TryLater as error:
         return NotNow(str(error), error.retry_after)
     except AuthenticationFailed as error:
