@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote_plus
 
-from metriq_gym.store.private_mongod import make_primary, server_command
+from metriq_gym.store.private_mongod import find_binary, make_primary, server_command
 from tests.servers import guard
-from tests.servers.discovery import docker_answers
+from tests.servers.discovery import docker_answers, free_port
 
 IMAGE = os.environ.get("MONGO_IMAGE", "mongo:6.0")
 
@@ -70,3 +70,39 @@ class NativeMongod:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
             self._process = None
+
+
+class LockedMongod:
+    """A mongod of this machine that listens on a port and wants to know who asks; its files are below `folder`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        key = folder / "key"
+        key.write_text("x" * 32)
+        key.chmod(0o400)
+        command = [
+            str(find_binary()),
+            "--dbpath",
+            str(folder / "db"),
+            "--bind_ip",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
+        command += ["--nounixsocket", "--logpath", str(folder / "mongod.log"), "--replSet", "rs0", "--quiet"]
+        command += ["--wiredTigerCacheSizeGB", "0.25", "--keyFile", str(key), *options]
+        (folder / "db").mkdir()
+        self._process = subprocess.Popen(
+            [sys.executable, guard.__file__, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()

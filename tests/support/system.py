@@ -121,9 +121,13 @@ async def system(
     folder: Path,
     *,
     counts: Mapping[str, int] | None = None,
+    own: Any = None,  # a mapping of mappings; but any setting may be given as `**settings`
     **settings: object,
 ) -> AsyncIterator[System]:
-    """Run the services while inside: one process of each, or as many as `counts` says."""
+    """Run the services while inside: one process of each, or as many as `counts` says.
+
+    `own` adds to the environment of the service it names.
+    """
     environment = {
         "METRIQ_AMQP_URL": amqp_url,
         "METRIQ_MONGO_URL": mongo_url,
@@ -137,7 +141,7 @@ async def system(
     }
     many = dict.fromkeys(SERVICES, 1) | dict(counts or {})
     services = [
-        ServiceProcess(name, environment, folder / f"{name}-{number}.log")
+        ServiceProcess(name, {**environment, **(own or {}).get(name, {})}, folder / f"{name}-{number}.log")
         for name, count in many.items()
         for number in range(count)
     ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from pymongo import ReturnDocument
+from pymongo import IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
 from metriq_gym.store.documents import TERMINAL, Job, JobState, sources
+from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
 from metriq_gym.store.transitions import entry, moving
 
@@ -29,11 +30,17 @@ class Jobs:
         self._deleted = deleted
 
     async def create_indexes(self) -> None:
-        """Create the indexes the queries below use; harmless when they exist."""
-        await self._jobs.create_index([("state", 1), ("updated_at", 1)])
-        await self._jobs.create_index([("created_at", -1), ("_id", -1)])
-        for collection in (self._jobs, self._deleted):
-            await collection.create_index([("suite_id", 1)], partialFilterExpression={"suite_id": {"$type": "string"}})
+        """Create the indexes the queries below use, or see that they exist."""
+        of_suites = IndexModel([("suite_id", 1)], partialFilterExpression={"suite_id": {"$type": "string"}})
+        await ensure(
+            self._jobs,
+            [
+                IndexModel([("state", 1), ("updated_at", 1)]),
+                IndexModel([("created_at", -1), ("_id", -1)]),
+                of_suites,
+            ],
+        )
+        await ensure(self._deleted, [of_suites])
 
     @translated
     async def accept(self, job_id: str, fields: Mapping[str, Any], *, owner: str, lease_seconds: float) -> Job:

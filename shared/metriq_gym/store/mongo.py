@@ -11,6 +11,7 @@ from pymongo.errors import (
     AutoReconnect,
     ConnectionFailure,
     ExecutionTimeout,
+    OperationFailure,
     PyMongoError,
     WaitQueueTimeoutError,
     WTimeoutError,
@@ -37,6 +38,8 @@ OPTIONS: dict[str, Any] = {
 }
 
 _PASSING = (AutoReconnect, ConnectionFailure, ExecutionTimeout, WaitQueueTimeoutError, WTimeoutError)
+_REFUSALS = (13, 18)
+"""Codes of Unauthorized and AuthenticationFailed: until an administrator changes the user's rights or password."""
 
 
 def connect(url: str) -> Any:
@@ -56,6 +59,8 @@ def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         except _PASSING as error:
             raise Transient(f"the store is away: {error}") from error
         except PyMongoError as error:
+            if isinstance(error, OperationFailure) and error.code in _REFUSALS:
+                raise Transient(f"the store refuses this user: {error}") from error
             if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
                 raise Transient(f"the store asks to try again: {error}") from error
             raise

@@ -145,16 +145,20 @@ def _start(folder: Path, socket: Path) -> None:
 def make_primary(url: str, host: str) -> None:
     """Return once the server at `url` is the writable primary of a replica set that it alone, at `host`, forms."""
     with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=_START_SECONDS * 1000) as client:
-        admin = client.admin
         try:
-            _configure(admin, host)
-            hello = admin.command("hello")
-            while not hello.get("isWritablePrimary"):
-                # Awaitable hello: the server answers as soon as its role changes.
-                changed = {"topologyVersion": hello["topologyVersion"], "maxAwaitTimeMS": _START_SECONDS * 1000}
-                hello = admin.command("hello", **changed)
+            _configure(client.admin, host)
+            await_primary(client.admin)
         except PyMongoError as error:
             raise MongodUnavailable(f"mongod at {host} failed to start: {error}") from error
+
+
+def await_primary(admin: Database[dict[str, Any]]) -> None:
+    """Return once the server takes writes."""
+    hello = admin.command("hello")
+    while not hello.get("isWritablePrimary"):
+        # Awaitable hello: the server answers as soon as its role changes.
+        changed = {"topologyVersion": hello["topologyVersion"], "maxAwaitTimeMS": _START_SECONDS * 1000}
+        hello = admin.command("hello", **changed)
 
 
 def _configure(admin: Database[dict[str, Any]], host: str) -> None:

@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from metriq_gym.errors import LeaseLost
 from metriq_gym.store.documents import OPEN_TASKS, Lease, Task, TaskState
+from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, translated
 
 _DUPLICATE_KEY = 11000
@@ -30,13 +31,20 @@ class Tasks:
         self._tasks = collection
 
     async def create_indexes(self) -> None:
-        """Create the indexes the queries below use; harmless when they exist."""
-        await self._tasks.create_index(
-            [("provider", 1), ("next_poll_at", 1)], partialFilterExpression={"next_poll_at": {"$exists": True}}
-        )
-        await self._tasks.create_index([("job_id", 1), ("state", 1)])
-        await self._tasks.create_index(
-            [("provider", 1), ("provider_job_id", 1)], partialFilterExpression={"provider_job_id": {"$exists": True}}
+        """Create the indexes the queries below use, or see that they exist."""
+        await ensure(
+            self._tasks,
+            [
+                IndexModel(
+                    [("provider", 1), ("next_poll_at", 1)],
+                    partialFilterExpression={"next_poll_at": {"$exists": True}},
+                ),
+                IndexModel([("job_id", 1), ("state", 1)]),
+                IndexModel(
+                    [("provider", 1), ("provider_job_id", 1)],
+                    partialFilterExpression={"provider_job_id": {"$exists": True}},
+                ),
+            ],
         )
 
     @translated

@@ -11,6 +11,7 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.exceptions import ChannelAccessRefused
 
 from metriq_gym.bus.handling import jittered
 from metriq_gym.bus.port import Queue
@@ -86,7 +87,12 @@ async def _channel(settings: Settings, purpose: str) -> AsyncIterator[AbstractCh
     try:
         async with asyncio.timeout(settings.patience):
             channel = await connection.channel(on_return_raises=True)
-            await topology.declare(channel, settings.queues, settings.retry_pauses)
+            try:
+                await topology.declare(channel, settings.queues, settings.retry_pauses)
+            except ChannelAccessRefused:
+                # This user may not, so somebody who may has done it; the refusal has closed the channel.
+                channel = await connection.channel(on_return_raises=True)
+                await topology.check(channel, settings.queues, settings.retry_pauses)
         yield channel
     finally:
         # Whatever goes wrong here, the connection is gone; above all it must not take the place of a cancellation.

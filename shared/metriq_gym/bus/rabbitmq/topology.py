@@ -1,9 +1,12 @@
-"""What exists on the broker. Every process declares all of it, so that a message has a queue from the start.
+"""What exists on the broker. Every process declares all of it, so that a message has a queue from the start; one whose
+user may not declare anything sees that it is there.
 
 ``metriq.events`` (topic) → one quorum queue per service → ``metriq.dead`` once a delivery failed too often.
-``metriq.retry.<pause>``: a queue where a message waits until its time is over and it goes back to the queue that
-is its routing key. Quorum queues count every return against the delivery limit, ``basic.nack`` and
-``basic.reject`` alike (tried on 3.10.8 and 4.0.5), so a retry that must not count takes this way round.
+``metriq.later.<pause>``: a queue where a message waits until its time is over and it goes back to the queue that
+is its routing key. The exchange before it is a topic exchange, since there a user's routing keys can be restricted: a
+service that may retry reaches no queue but its own. Quorum queues count every return against the delivery limit,
+``basic.nack`` and ``basic.reject`` alike (tried on 3.10.8 and 4.0.5), so a retry that must not count takes this way
+round.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ _DEAD = {**_QUORUM, "x-delivery-limit": 2**31 - 1}
 
 def retry_exchange(pause: float) -> str:
     """Name of the exchange and of the queue where messages wait for at most `pause` seconds."""
-    return f"metriq.retry.{round(1000 * pause)}ms"
+    return f"metriq.later.{round(1000 * pause)}ms"
 
 
 async def declare(channel: AbstractChannel, queues: Sequence[Queue], pauses: Sequence[float]) -> None:
@@ -46,8 +49,17 @@ async def declare(channel: AbstractChannel, queues: Sequence[Queue], pauses: Seq
             await declared.bind(events, routing_key)
     for pause in pauses:
         name = retry_exchange(pause)
-        retry = await channel.declare_exchange(name, ExchangeType.FANOUT, durable=True)
+        retry = await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True)
         # The default exchange routes to the queue that is named by the routing key.
         back: dict[str, Any] = {"x-message-ttl": round(1000 * pause), "x-dead-letter-exchange": ""}
         waiting = await channel.declare_queue(name, durable=True, arguments={**_QUORUM, **_AT_LEAST_ONCE, **back})
-        await waiting.bind(retry)
+        await waiting.bind(retry, "#")
+
+
+async def check(channel: AbstractChannel, queues: Sequence[Queue], pauses: Sequence[float]) -> None:
+    """Raise `ChannelClosed` when something is missing. Bindings cannot be seen."""
+    retries = [retry_exchange(pause) for pause in pauses]
+    for exchange in (EVENTS, DEAD_LETTERS, *retries):
+        await channel.get_exchange(exchange)
+    for queue in (DEAD_LETTERS, *(queue.name for queue in queues), *retries):
+        await channel.get_queue(queue)

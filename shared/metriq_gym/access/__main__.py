@@ -1,0 +1,52 @@
+"""Prepare servers: `python -m metriq_gym.access rabbitmq` or `mongo`, as often as you like.
+
+Gives every user its rights, declares RabbitMQ's exchanges and queues, and makes MongoDB a replica set. The environment
+says where and with which passwords: ``RABBITMQ_ADMIN_URL`` (amqp), ``RABBITMQ_MANAGEMENT_URL`` (http) and
+``RABBITMQ_<USER>_PASSWORD``; ``MONGO_ADMIN_PASSWORD`` and ``MONGO_<USER>_PASSWORD``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Sequence
+
+from metriq_gym.access import ALL, rabbitmq
+from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.store import users
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prepare one server."""
+    parser = argparse.ArgumentParser(prog="python -m metriq_gym.access")
+    servers = parser.add_subparsers(dest="server", required=True)
+    broker = servers.add_parser("rabbitmq")
+    broker.add_argument("virtual_hosts", nargs="*", default=["/"], metavar="VIRTUAL_HOST")
+    database = servers.add_parser("mongo")
+    database.add_argument("host", metavar="HOST:PORT", help="by which all clients will reach the server")
+    database.add_argument("databases", nargs="*", default=["metriq"], metavar="DATABASE")
+    database.add_argument("--local", default="127.0.0.1:27017", help="where it listens on this machine")
+    given = parser.parse_args(arguments)
+    if given.server == "rabbitmq":
+        rabbitmq.give(
+            os.environ["RABBITMQ_MANAGEMENT_URL"], rabbitmq.definitions(_passwords("RABBITMQ"), given.virtual_hosts)
+        )
+        for name in given.virtual_hosts:
+            asyncio.run(_declare(rabbitmq.at_virtual_host(os.environ["RABBITMQ_ADMIN_URL"], name)))
+    else:
+        url = users.make_administrator(given.host, "admin", os.environ["MONGO_ADMIN_PASSWORD"], given.local)
+        users.give(url, _passwords("MONGO"), given.databases)
+
+
+def _passwords(prefix: str) -> dict[str, str]:
+    return {rights.user: os.environ[f"{prefix}_{rights.user.upper()}_PASSWORD"] for rights in ALL}
+
+
+async def _declare(url: str) -> None:
+    async with RabbitMQBus(url, app_id="access"):
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Indexes: created by whoever may, and awaited by everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import IndexModel
+from pymongo.errors import OperationFailure
+
+from metriq_gym.errors import Transient
+
+_UNAUTHORIZED = 13
+
+
+async def ensure(collection: Any, indexes: Sequence[IndexModel]) -> None:
+    """Create what is missing; raises `Transient` when something is and this user may not create it."""
+    try:
+        await collection.create_indexes(list(indexes))
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+        missing = {index.document["name"] for index in indexes} - set(await collection.index_information())
+        if missing:
+            names = ", ".join(sorted(missing))
+            raise Transient(f"{collection.name} has no index {names} yet: the dispatcher creates it") from error

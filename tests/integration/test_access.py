@@ -1,0 +1,298 @@
+"""What each user of the servers may do, and above all what it may not, as RabbitMQ and MongoDB themselves see it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import pymongo
+import pytest
+import pytest_asyncio
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.exceptions import ChannelAccessRefused
+from pymongo.errors import OperationFailure
+
+from metriq_gym.access import ALL, MONITOR, OPERATOR, PUBLISHER, SERVICES, Rights
+from metriq_gym.access.__main__ import main as prepare
+from metriq_gym.access.rabbitmq import at_virtual_host
+from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
+from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.bus.rabbitmq.topology import retry_exchange
+from metriq_gym.errors import Transient
+from metriq_gym.messages import MESSAGES
+from metriq_gym.store import JobState, Store
+from tests.servers.mongodb import LockedMongod
+from tests.servers.rabbitmq import Broker, virtual_host
+from tests.support.system import SERVICES as SERVICE_NAMES
+from tests.support.system import System, request, system
+
+PASSWORDS = {rights.user: secrets.token_urlsafe(16) for rights in ALL}
+KEYS = {message.routing_key for message in MESSAGES}
+MAY_PUBLISH = {
+    "dispatcher": KEYS - {"job.exported", "job.cancel_requested", "suite.requested"},
+    "poller": {"job.dispatched", "job.completed", "job.failed"},
+    "scorer": {"job.scored", "job.failed"},
+    "exporter": {"job.exported"},
+    "metriq": {"job.requested", "job.cancel_requested", "suite.requested"},
+    "operator": KEYS,
+    "monitor": set[str](),
+}
+COLLECTIONS = ("jobs", "tasks", "listings", "deleted")
+MAY_WRITE = {
+    "dispatcher": {("jobs", "insert"), ("jobs", "update"), ("listings", "insert"), ("listings", "update")}
+    | {("tasks", "insert"), ("tasks", "update"), ("tasks", "remove"), ("listings", "remove")},
+    "poller": {("jobs", "update"), ("tasks", "update")},
+    "scorer": {("jobs", "update")},
+    "exporter": {("jobs", "update")},
+    "metriq": set[tuple[str, str]](),
+    "operator": {(name, act) for name in COLLECTIONS for act in ("insert", "update", "remove")},
+    "monitor": set[tuple[str, str]](),
+}
+everybody = pytest.mark.parametrize("rights", ALL, ids=lambda rights: rights.user)
+every_service = pytest.mark.parametrize("rights", SERVICES, ids=lambda rights: rights.user)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Two servers that have been prepared, and who is known there."""
+
+    virtual_host: str
+    mongo: str
+
+    def amqp(self, user: str) -> str:
+        parts = urlsplit(self.virtual_host)
+        address = parts.netloc.rpartition("@")[2]
+        return parts._replace(netloc=f"{user}:{PASSWORDS[user]}@{address}").geturl()
+
+    def store(self, user: str) -> str:
+        return f"mongodb://{user}:{PASSWORDS[user]}@{self.mongo}/?directConnection=true"
+
+
+@pytest.fixture(scope="module")
+def servers(amqp_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    environment = {
+        f"{server}_{user.upper()}_PASSWORD": PASSWORDS[user] for user in PASSWORDS for server in ("RABBITMQ", "MONGO")
+    }
+    server = LockedMongod(tmp_path_factory.mktemp("mongodb"))
+    with virtual_host(amqp_broker) as url, pytest.MonkeyPatch.context() as patch:
+        environment |= {"RABBITMQ_ADMIN_URL": url, "RABBITMQ_MANAGEMENT_URL": amqp_broker.management_url}
+        for name, value in (environment | {"MONGO_ADMIN_PASSWORD": "of-the-administrator"}).items():
+            patch.setenv(name, value)
+        try:
+            for _ in range(2):  # what is prepared already stays as it is
+                prepare(["rabbitmq", urlsplit(url).path.removeprefix("/")])
+                prepare(["mongo", server.address, "metriq", "--local", server.address])
+            yield Servers(url, server.address)
+        finally:
+            server.kill()
+
+
+async def refused(url: str, act: Any) -> bool:
+    """Whether the broker refuses what `act` does with a channel of its own."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel(on_return_raises=False)
+        try:
+            await act(channel)
+        except ChannelAccessRefused:
+            return True
+        return False
+
+
+def publishing(exchange: str, routing_key: str) -> Any:
+    async def act(channel: aio_pika.abc.AbstractChannel) -> None:
+        target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
+        # Nobody is to receive these: a body that no handler takes for anything would be dead-lettered.
+        await target.publish(aio_pika.Message(b"", expiration=0.001), routing_key, mandatory=False)
+
+    return act
+
+
+async def handed_back(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+    await message.reject(requeue=True)
+
+
+def consuming(queue: str) -> Any:
+    async def act(channel: aio_pika.abc.AbstractChannel) -> None:
+        await (await channel.get_queue(queue, ensure=False)).consume(handed_back)
+
+    return act
+
+
+def deleting(queue: str) -> Any:
+    async def act(channel: aio_pika.abc.AbstractChannel) -> None:
+        await channel.queue_delete(queue)
+
+    return act
+
+
+def listening(exchange: str, queue: str | None = None) -> Any:
+    async def act(channel: aio_pika.abc.AbstractChannel) -> None:
+        own = await channel.get_queue(queue, ensure=False) if queue else await channel.declare_queue(exclusive=True)
+        await own.bind(exchange, "job.#")
+
+    return act
+
+
+@everybody
+async def test_user_publishes_its_own_routing_keys_and_no_other(servers: Servers, rights: Rights) -> None:
+    allowed = {key for key in KEYS if not await refused(servers.amqp(rights.user), publishing(EVENTS, key))}
+    assert allowed == MAY_PUBLISH[rights.user]
+
+
+@every_service
+async def test_service_consumes_its_own_queue_and_no_other(servers: Servers, rights: Rights) -> None:
+    names = [*(queue.name for queue in QUEUES), DEAD_LETTERS]
+    allowed = {name for name in names if not await refused(servers.amqp(rights.user), consuming(name))}
+    assert allowed == {f"metriq.{rights.user}"}
+
+
+@every_service
+async def test_service_can_retry_into_its_own_queue_and_no_other(servers: Servers, rights: Rights) -> None:
+    url, own = servers.amqp(rights.user), f"metriq.{rights.user}"
+    allowed = {queue.name for queue in QUEUES if not await refused(url, publishing(retry_exchange(1), queue.name))}
+    assert allowed == {own}
+    assert await refused(url, publishing("", own))
+
+
+@pytest.mark.parametrize("rights", [*SERVICES, PUBLISHER, MONITOR], ids=lambda rights: rights.user)
+async def test_only_the_operator_changes_what_exists(servers: Servers, rights: Rights) -> None:
+    url = servers.amqp(rights.user)
+    for queue in QUEUES:
+        assert await refused(url, deleting(queue.name))
+        assert await refused(url, listening(EVENTS, queue.name))
+
+
+@everybody
+async def test_only_publishers_and_operators_watch(servers: Servers, rights: Rights) -> None:
+    watches = not await refused(servers.amqp(rights.user), listening(EVENTS))
+    assert watches == (rights in (PUBLISHER, OPERATOR))
+
+
+async def test_publisher_takes_nothing_from_a_queue_of_ours(servers: Servers) -> None:
+    for queue in (*(queue.name for queue in QUEUES), DEAD_LETTERS):
+        assert await refused(servers.amqp("metriq"), consuming(queue))
+
+
+async def test_wrong_password_is_refused(servers: Servers) -> None:
+    with pytest.raises(CONNECTION_EXCEPTIONS):
+        await aio_pika.connect(servers.amqp("exporter").replace(PASSWORDS["exporter"], "wrong"))
+    url = servers.store("exporter").replace(PASSWORDS["exporter"], "wrong")
+    with pymongo.MongoClient[Any](url) as client, pytest.raises(OperationFailure, match="Authentication failed"):
+        client.metriq.jobs.find_one()
+
+
+async def test_user_without_rights_waits_for_the_topology(amqp_broker: Broker, servers: Servers) -> None:
+    with virtual_host(amqp_broker) as empty:
+        url = at_virtual_host(servers.amqp("operator"), urlsplit(empty).path.removeprefix("/"))
+        with pytest.raises(Transient):
+            async with RabbitMQBus(url, app_id="test", patience=1):
+                pass
+
+
+def is_unauthorized(act: Callable[[], object]) -> bool:
+    """Whether the store refuses to do this for this user."""
+    try:
+        act()
+    except OperationFailure as error:
+        if error.code != 13:
+            raise
+        return True
+    return False
+
+
+@everybody
+def test_user_writes_what_it_must_and_no_other(servers: Servers, rights: Rights) -> None:
+    allowed = set()
+    with pymongo.MongoClient[Any](servers.store(rights.user)) as client:
+        for name in COLLECTIONS:
+            collection = client.metriq[name]
+            acts: dict[str, Callable[[], object]] = {
+                "insert": partial(collection.insert_one, {"_id": "of-a-test", "state": "exported"}),
+                "update": partial(collection.update_one, {"_id": "none"}, {"$set": {"a": 1}}),
+                "remove": partial(collection.delete_one, {"_id": "of-a-test"}),
+            }
+            allowed |= {(name, act) for act, attempt in acts.items() if not is_unauthorized(attempt)}
+    with pymongo.MongoClient[Any](servers.store("operator")) as client:
+        for name in COLLECTIONS:
+            client.metriq[name].delete_one({"_id": "of-a-test"})
+    assert allowed == MAY_WRITE[rights.user]
+
+
+@everybody
+def test_nobody_but_the_administrator_administers(servers: Servers, rights: Rights) -> None:
+    with pymongo.MongoClient[Any](servers.store(rights.user)) as client:
+        acts: list[Callable[[], object]] = [
+            lambda: client.drop_database("metriq"),
+            lambda: client.metriq.drop_collection("jobs"),
+            lambda: client.other.anything.insert_one({}),
+            lambda: client.admin.command("createUser", "mallory", pwd="x", roles=["root"]),
+            lambda: client.admin.command("shutdown"),
+            lambda: client.local["oplog.rs"].find_one(),
+        ]
+        assert all(map(is_unauthorized, acts))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def restricted(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """The services, each with its own user; the one who publishes requests is a publisher, and no more."""
+    own = {
+        name: {"METRIQ_AMQP_URL": servers.amqp(name), "METRIQ_MONGO_URL": servers.store(name)} for name in SERVICE_NAMES
+    }
+    folder = tmp_path_factory.mktemp("system")
+    async with system(servers.amqp("metriq"), servers.store("metriq"), "metriq", folder, own=own) as running:
+        yield running
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_whole_pipeline_works_with_these_users(restricted: System) -> None:
+    await restricted.publish(request("good"))
+    await restricted.publish(request("bad", config={"benchmark_name": "nonsense"}))
+    await restricted.publish(request("late"))
+    await restricted.publish({"job_id": "late"}, key="job.cancel_requested")
+    assert (await restricted.ended("good")).state is JobState.EXPORTED
+    assert (await restricted.ended("bad")).state is JobState.REJECTED
+    assert (await restricted.ended("late")).state in (JobState.CANCELLED, JobState.EXPORTED)
+    assert "good" in restricted.exported()
+    refusals = [
+        record for service in restricted.services for record in service.records() if "refuse" in str(record).lower()
+    ]
+    assert not refusals
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_forged_messages_move_no_job(restricted: System) -> None:
+    """RabbitMQ does not check routing keys in the header CC; but a message only names a job, and the store knows it."""
+    _, poller, scorer, exporter = restricted.services
+    await poller.terminate()  # so that the job stays where it is
+    await restricted.publish(request("waiting"))
+    async with asyncio.timeout(60):
+        async for _ in restricted.store.jobs.watch("waiting", until=lambda job: job.state is JobState.DISPATCHED):
+            pass
+    exchange = await restricted.channel.get_exchange(EVENTS, ensure=False)
+    body = b'{"job_id": "waiting", "outcome": "error", "reason": "forged"}'
+    forged = {"job.completed": scorer, "job.scored": exporter, "job.failed": exporter, "job.cancelled": exporter}
+    for key in forged:
+        posing_as: dict[str, Any] = {"attempts": 0, "routing_key": key, "message_id": f"forged {key}"}
+        message = aio_pika.Message(body, correlation_id="waiting", headers={"CC": [key], "metriq-retry": posing_as})
+        await exchange.publish(message, "job.requested")
+    async with asyncio.timeout(60):
+        for key, service in forged.items():
+            while not any(  # noqa: ASYNC110  (another process's log)
+                each["event"] == "delivery.handled" and each["delivery"] == f"forged {key}"
+                for each in service.records()
+            ):
+                await asyncio.sleep(0.02)
+    assert (await restricted.store.jobs.get("waiting")).state is JobState.DISPATCHED
+    assert "waiting" not in restricted.exported()
+
+
+async def test_store_refuses_what_a_user_may_not_in_words(servers: Servers) -> None:
+    async with Store.at(servers.store("metriq")) as store:
+        with pytest.raises(Transient, match="the store refuses this user"):
+            await store.jobs.unhold("any")
