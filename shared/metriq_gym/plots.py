@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -117,25 +118,31 @@ def of_suite(jobs: Sequence[Job]) -> Figure:
 
 
 def over_time(jobs: Sequence[Job], name: str) -> Figure:
-    """Return one metric of many jobs over time, a line for each benchmark and device."""
-    lines: dict[str, list[tuple[Any, float, float]]] = {}
+    """Return one metric of many jobs over time: a panel for each benchmark, since none is comparable to another."""
+    panels: dict[str, dict[str, list[tuple[Any, float, float]]]] = {}
     for job in jobs:
         found = metric(job, name)
         if found is not None:
-            label = f"{job.benchmark_name} on {job.provider}/{job.device}"
-            lines.setdefault(label, []).append((job.dispatch_time or job.created_at, *found))
-    if not lines:
+            lines = panels.setdefault(job.benchmark_name, {})
+            lines.setdefault(f"{job.provider}/{job.device}", []).append((job.dispatch_time or job.created_at, *found))
+    if not panels:
         raise Permanent(f"none of these {len(jobs)} jobs has a metric {name!r} to draw")
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for label, points in sorted(lines.items()):
-        times, values, errors = zip(*sorted(points), strict=True)
-        axes.errorbar(times, values, errors, fmt="o-", markersize=4, capsize=3, label=label)
-    axes.set_ylabel(name)
+    devices = sorted({device for lines in panels.values() for device in lines})
+    colours = {device: f"C{position % 10}" for position, device in enumerate(devices)}
+    figure = Figure(figsize=(8, 1.2 + 2.6 * len(panels)), layout="constrained")
+    rows = figure.subplots(len(panels), sharex=True, squeeze=False)
+    for (axes,), (benchmark, lines) in zip(rows, sorted(panels.items()), strict=True):
+        for label, points in sorted(lines.items()):
+            times, values, errors = zip(*sorted(points), strict=True)
+            colour = colours[label]
+            axes.errorbar(times, values, errors, fmt="o-", color=colour, markersize=4, capsize=3, label=label)
+        axes.set_title(benchmark, loc="left")
+        axes.set_ylabel(name)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        dates = ConciseDateFormatter(axes.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(dates)
+        _tidy(axes)
     axes.set_xlabel("time (UTC)")
-    figure.legend(frameon=False, loc="outside upper left", ncols=2)
-    axes.tick_params(axis="x", rotation=30)
-    _tidy(axes)
     return figure
 
 

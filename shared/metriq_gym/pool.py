@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,10 @@ T = TypeVar("T")
 
 _PRELOAD = ("qiskit.qpy", "qiskit_aer", "metriq_gym.plan", "metriq_gym.scoring")
 """What workers import before their first call; what is not installed is passed over."""
+
+
+_UNTOLD = "ignore:resource_tracker:UserWarning"
+"""What loky says of a worker that is stopped while it starts; its tracker, a process, clears up and is done."""
 
 
 class WorkerDied(MetriqGymError):
@@ -79,6 +84,8 @@ class Pool:
         from loky import ProcessPoolExecutor
         from loky.backend import get_context
 
+        if _UNTOLD not in sys.warnoptions:
+            sys.warnoptions.append(_UNTOLD)
         context = get_context("loky")
         # Threads of the linear algebra library would compete with the other workers for the same cores.
         environment = {"OPENBLAS_NUM_THREADS": "1"}

@@ -36,8 +36,9 @@ def from_pydantic(error: ValidationError, path: str = "$") -> list[Problem]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint at the known word that is most like `word`, to append to a message; empty when none is."""
-    close = get_close_matches(word[:100], list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    folded = {each.casefold(): each for each in known}
+    close = get_close_matches(word[:100].casefold(), folded, n=1)
+    return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 
 def _steps(location: tuple[int | str, ...]) -> str:

@@ -122,7 +122,7 @@ def upload_job(config: Any, job_manager: JobManager) -> str:
     """
     if getattr(config, "dry_run", False):
         job, _ = _look_up(config, job_manager)
-        text = job_manager.session.on_store(lambda store: rehearse(store, job, job_manager.settings))
+        text = str(job_manager.session.on_store(lambda store: rehearse(store, job, job_manager.settings)))
         print(text)  # noqa: T201
         return text
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from metriq_gym.errors import Permanent
+from metriq_gym.exporters.pull_request import PullRequest
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.exporters.suites import exported_together
 from metriq_gym.exporters.targets import plan_pull_request
@@ -36,9 +37,9 @@ async def upload(client: Client, job: Job, target: str, tell: Callable[[Export],
     return export.location
 
 
-async def rehearse(store: Store, job: Job, settings: Settings) -> str:
+async def rehearse(store: Store, job: Job, settings: Settings) -> PullRequest:
     """Return the pull request that an upload of the job to GitHub would open; nothing is sent.
 
     Raises `Permanent` when the job has no record, or is in a suite that has not ended.
     """
-    return str(plan_pull_request(await exported_together(store, job, "github"), settings))
+    return plan_pull_request(await exported_together(store, job, "github"), settings)

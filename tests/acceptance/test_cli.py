@@ -229,10 +229,12 @@ class TestJobs:
     ) -> None:
         uploaded = mgym(environment, "job", "upload", wit, "--to", "json")
         assert uploaded.returncode == 0, uploaded.stderr
-        assert str(folder / "results" / f"{wit}.json") in uploaded.stderr
+        assert uploaded.stdout == f"{wit}: {folder / 'results' / f'{wit}.json'}\n"
         rehearsed = mgym_here(environment, "job", "upload", wit, "--dry-run")
         assert rehearsed.returncode == 0, rehearsed.stderr
         assert "mgym upload: WIT on local/aer_simulator" in rehearsed.stdout
+        (plan,) = json.loads(mgym_here(environment, "job", "upload", wit, "--dry-run", "--json").stdout)
+        assert (plan["branch"], plan["labels"]) == (f"mgym/upload-{wit}", ["data", "source:metriq-gym"])
         nowhere = mgym(environment, "job", "upload", wit, "--to", "moon")
         assert (nowhere.returncode, "json" in nowhere.stderr) == (3, True)
 
@@ -255,6 +257,7 @@ class TestRefusals:
         assert (plain.returncode, plain.stderr.count("\n")) == (3, 1)
         assert "did you mean 'WIT'" in plain.stderr
         assert "Traceback" in mgym(environment, "--debug", "schema", "WITT").stderr
+        assert "did you mean 'WIT'" in mgym_here(environment, "schema", "wit").stderr
 
     def test_settings_that_cannot_be_used_are_named(self, environment: dict[str, str]) -> None:
         wrong = mgym_here(environment | {"METRIQ_WORKERS": "many"}, "job", "list")
@@ -271,7 +274,53 @@ class TestRefusals:
         assert "mgym doctor" in done.stderr
 
 
+class TestExports:
+    def test_a_result_that_could_be_exported_nowhere_is_shown_with_what_to_do(
+        self, environment: dict[str, str], session: Session, tmp_path: Path
+    ) -> None:
+        (tmp_path / "results").touch()  # a file where the folder should be
+        nowhere = environment | {"METRIQ_EXPORT_DIR": str(tmp_path / "results")}
+        done = mgym(nowhere, "run", "wit.example.json", "--json")
+        assert done.returncode == 1
+        assert json.loads(done.stdout)["results"]["score"]["value"] > 0.9
+        (job,) = session.on_store(lambda store: store.catalogue.find({"state": "scored"}))
+        assert f"mgym job upload {job.id} --to json" in done.stderr
+        (tmp_path / "results").unlink()
+        again = mgym(nowhere, "job", "upload", job.id, "--to", "json", "--json")
+        assert json.loads(again.stdout) == [
+            {"job_id": job.id, "location": str(tmp_path / "results" / f"{job.id}.json")}
+        ]
+        assert session.on_store(lambda store: store.jobs.get(job.id)).state is JobState.EXPORTED
+
+
+class TestCompletion:
+    @pytest.mark.parametrize(
+        ("typed", "completed"),
+        [
+            ("mgym job d", {"dispatch", "delete"}),
+            ("mgym run wi", {"wit.example.json", "wide.json"}),
+            ("mgym run folder/", {"folder/mine.json"}),
+            ("mgym devices --provider ty", {"tyxonq"}),
+            ("mgym schema Q", {"QML Kernel", "Quantum Volume", "Quantum Fourier Transform", "QAT OLE"}),
+        ],
+    )
+    def test_a_shell_completes_what_is_typed(
+        self, environment: dict[str, str], tmp_path: Path, typed: str, completed: set[str]
+    ) -> None:
+        (tmp_path / "folder").mkdir()
+        for name in ("wide.json", "wide.txt", "folder/mine.json"):
+            (tmp_path / name).touch()
+        asked = {"_MGYM_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+        done = mgym(environment | asked, folder=tmp_path)
+        assert set(done.stdout.splitlines()) == completed
+
+
 class TestLooking:
+    def test_a_state_that_there_is_not_is_named_with_those_there_are(self, environment: dict[str, str]) -> None:
+        wrong = mgym_here(environment, "job", "list", "--state", "held")
+        assert wrong.returncode == 2
+        assert "dispatching, dispatched" in wrong.stderr
+
     def test_devices_benchmarks_and_schemas_are_printed(self, environment: dict[str, str]) -> None:
         devices = mgym(environment, "devices")
         assert devices.returncode == 0

@@ -242,6 +242,13 @@ class TestPlots:
             ET.parse(path)
             assert words in path.read_text(), words
 
+    def test_each_benchmark_has_a_panel_of_its_own_over_time(self) -> None:
+        others = [ended_job("a"), ended_job("b", device="other"), ended_job("c", benchmark_name="EPLG")]
+        figure = plots.over_time(others, "score")
+        assert [axes.get_title("left") for axes in figure.axes] == ["EPLG", "WIT"]
+        labels = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]  # type: ignore[union-attr]
+        assert labels == [["tyxonq/homebrew_s2"], ["tyxonq/homebrew_s2", "tyxonq/other"]]
+
     def test_what_cannot_be_drawn_says_why(self, tmp_path: Path) -> None:
         with pytest.raises(Permanent, match="no counts"):
             plots.of_job(ended_job(), [])

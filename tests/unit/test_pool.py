@@ -74,3 +74,11 @@ asyncio.run(main())
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert not psutil.wait_procs([worker], timeout=15)[1]
+
+
+async def test_nobody_reads_of_what_a_worker_leaves_that_is_stopped_while_it_starts() -> None:
+    async with Pool(1) as pool:
+        await pool.run(abs, -1)
+        commands = [child.cmdline() for child in psutil.Process().children()]
+    (tracker,) = [command for command in commands if "loky.backend.resource_tracker" in command[-1]]
+    assert any(word.startswith("-Wignore:resource_tracker") for word in tracker)

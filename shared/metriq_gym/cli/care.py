@@ -17,7 +17,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(json: AsJson = False) -> None:
-    """Check settings, servers, credentials, versions, queues and clocks, and say what to mend."""
+    """Check what the work needs, say what to mend.
+
+    Settings, servers, credentials, versions, queues and clocks.
+    """
     from dataclasses import asdict
 
     from rich.text import Text
@@ -48,7 +51,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="The job file of metriq-gym's own tool: a job a line, as JSON.")],
     json: AsJson = False,
 ) -> None:
-    """Take over the jobs of metriq-gym's own tool.
+    """Take over jobs of metriq-gym's own tool.
 
     Doing it again changes nothing. The exit code is 1 if a line is bad.
     """

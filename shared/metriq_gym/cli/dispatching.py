@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
-from metriq_gym.cli.opening import client
+from metriq_gym.cli.opening import client, way_back
 from metriq_gym.cli.output import say
 from metriq_gym.client import decision_about, embedded, failure_of
 from metriq_gym.follow import Progress, follow, handed_over
@@ -24,12 +25,13 @@ async def dispatch(
     """
     _, warnings = validate(config, "$.config")
     title = f"{config['benchmark_name']} on {provider}/{device}"
-    async with client("mgym job poll latest") as opened:
-        with Progress(title) as progress:
+    job_id = wishes["job_id"] or uuid4().hex
+    async with client() as opened:
+        with way_back(f"mgym job poll {job_id}"), Progress(title) as progress:
             for warning in warnings:
                 progress.note(f"warning: {warning}")
             progress.show("requesting")
-            job_id = await opened.dispatch(config, provider, device, **wishes)
+            await opened.dispatch(config, provider, device, **{**wishes, "job_id": job_id})
             job = await follow(opened, job_id, progress, handed_over if wait else _exists)
             if (undecided := decision_about(job)) is not None:
                 progress.note(str(undecided))
@@ -48,13 +50,14 @@ async def dispatch_suite(
     """
     suite, warnings = load_suite(name)
     chosen = select(suite, components, everything)
-    async with client("mgym suite poll latest") as opened:
-        with Progress(f"{suite.name} on {provider}/{device}") as progress:
+    suite_id = suite_id or uuid4().hex
+    async with client() as opened:
+        with way_back(f"mgym suite poll {suite_id}"), Progress(f"{suite.name} on {provider}/{device}") as progress:
             for warning in warnings:
                 progress.note(f"warning: {warning}")
             progress.show(f"requesting {len(chosen)} jobs")
             document = suite.model_dump(mode="json", exclude_none=True)
-            suite_id = await opened.dispatch_suite(
+            await opened.dispatch_suite(
                 document, provider, device, components=components, all=everything, suite_id=suite_id
             )
             if embedded(Settings()):

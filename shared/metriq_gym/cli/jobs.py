@@ -32,7 +32,7 @@ def dispatch(
     ] = True,
     json: AsJson = False,
 ) -> None:
-    """Hand a benchmark to a device, and print the job's id."""
+    """Hand a benchmark to a device, print its id."""
     from metriq_gym.cli import dispatching, opening
     from metriq_gym.cli.output import emit, say
     from metriq_gym.configurations import read_configuration
@@ -59,7 +59,10 @@ def poll(
     ] = None,
     plot: Plot = None,
 ) -> None:
-    """Wait for a job's end and print its result; with --no-wait the exit code is 5 until then."""
+    """Wait for a job and print its result.
+
+    With --no-wait the exit code is 5 until it has ended.
+    """
     from metriq_gym.cli import opening, polling
 
     opening.run(polling.poll(name, wait=wait, as_json=json, output=output, raw=include_raw, plot=plot))
@@ -67,10 +70,10 @@ def poll(
 
 @app.command()
 def view(name: JobName = None, json: AsJson = False, plot: Plot = None) -> None:
-    """Print a job: what was asked, how far it is, and its result."""
+    """Print a job and its result."""
     from metriq_gym import report
     from metriq_gym.cli import opening
-    from metriq_gym.cli.output import console, emit
+    from metriq_gym.cli.output import console, emit, say
     from metriq_gym.cli.polling import draw
 
     async def look() -> tuple[Job, list[str]]:
@@ -78,6 +81,7 @@ def view(name: JobName = None, json: AsJson = False, plot: Plot = None) -> None:
             job = await opening.job_called(store, name)
             if plot is not None:
                 await draw(store, job, plot)
+                say(f"wrote {plot}")
             return job, (await store.catalogue.provider_job_ids([job.id])).get(job.id, [])
 
     job, provider_job_ids = opening.run(look())
@@ -90,7 +94,9 @@ def view(name: JobName = None, json: AsJson = False, plot: Plot = None) -> None:
 @app.command("list")
 def list_(
     benchmark: Annotated[str | None, typer.Option(help="Only this benchmark.")] = None,
-    provider: Annotated[str | None, typer.Option("--provider", "-p", help="Only this provider.")] = None,
+    provider: Annotated[
+        str | None, typer.Option("--provider", "-p", help="Only this provider.", autocompletion=options.providers)
+    ] = None,
     device: Annotated[str | None, typer.Option("--device", "-d", help="Only this device.")] = None,
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     suite: Annotated[str | None, typer.Option(help="Only jobs of the suite with this id.")] = None,
@@ -102,7 +108,12 @@ def list_(
     """List jobs, newest first."""
     from metriq_gym import report
     from metriq_gym.cli import opening
-    from metriq_gym.cli.output import console, emit
+    from metriq_gym.cli.errors import Usage
+    from metriq_gym.cli.output import console, emit, say
+    from metriq_gym.store import JobState
+
+    if state is not None and state not in set(JobState):
+        raise Usage(f"no state is called {state!r}; there are: {', '.join(JobState)} (`mgym status` shows held jobs)")
 
     wanted = {"benchmark_name": benchmark, "provider": provider, "device": device, "state": state, "suite_id": suite}
 
@@ -116,6 +127,7 @@ def list_(
         from metriq_gym import plots
 
         plots.save(plots.over_time(jobs, metric), plot)
+        say(f"wrote {plot}")
     if json:
         emit([_listed(job) for job in jobs])
     else:
@@ -124,7 +136,7 @@ def list_(
 
 @app.command()
 def delete(
-    names: Annotated[list[str], typer.Argument(metavar="JOB…", help="Ids, the beginnings of them, or latest.")],
+    names: Annotated[list[str], typer.Argument(metavar="JOB", help="Ids, the beginnings of them, or latest.")],
     yes: Yes = False,
 ) -> None:
     """Delete jobs that have ended. Exported files stay."""
@@ -153,11 +165,15 @@ def upload(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be sent to GitHub, and send nothing.")
     ] = False,
+    json: AsJson = False,
 ) -> None:
-    """Bring the record of a job that has ended to a target, once more if it failed there; the exporter does it."""
+    """Publish the record of a job that has ended.
+
+    The exporter does it, once more if it failed before. Of a suite GitHub gets all records at once.
+    """
     from metriq_gym.cli import opening, uploading
 
-    opening.run(uploading.upload_job(name, to, output, dry_run=dry_run))
+    opening.run(uploading.upload_job(name, to, output, dry_run=dry_run, as_json=json))
 
 
 @app.command()
@@ -167,7 +183,10 @@ def estimate(
     device: Device = options.DEFAULT_DEVICE,
     json: AsJson = False,
 ) -> None:
-    """Say what a job would ask of a device: circuits, shots, gates, depth. Nothing is submitted."""
+    """Say what a job would ask of a device.
+
+    Circuits, shots, gates, depth. Nothing is submitted.
+    """
     from metriq_gym.cli import opening
     from metriq_gym.cli.estimating import make_estimate, show_estimate
     from metriq_gym.cli.output import console, emit
@@ -184,7 +203,10 @@ def estimate(
 def replay(
     file: Annotated[Path, typer.Argument(help="A file written by `job poll --include-raw`.")], json: AsJson = False
 ) -> None:
-    """Score a job again from its counts alone, and say whether the result is the same."""
+    """Score a job again from its counts alone.
+
+    The exit code is 1 when the result is not the same.
+    """
     from metriq_gym import report
     from metriq_gym.cli.errors import FAILED
     from metriq_gym.cli.output import console, emit, say
@@ -239,7 +261,10 @@ def resolve(
     task: Annotated[str | None, typer.Option(help="Which task, where several are in doubt.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Decide about a held job, of which a submission may or may not have been accepted; without a decision, show it."""
+    """Decide about a held job.
+
+    A submission of it may or may not have been accepted. Without a decision, print what is in doubt.
+    """
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import Usage
     from metriq_gym.cli.output import emit, say
@@ -283,7 +308,10 @@ def resolve(
 
 @app.command()
 def history(name: JobName = None, json: AsJson = False) -> None:
-    """Print every state a job has been in: when, which service moved it there, and why."""
+    """Print every state a job has been in.
+
+    When it got there, which service moved it, and why.
+    """
     from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit

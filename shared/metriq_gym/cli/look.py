@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metriq_gym.cli import options
 from metriq_gym.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -21,10 +22,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def devices(
-    provider: Annotated[str | None, typer.Option("--provider", "-p", help="Only this provider's.")] = None,
+    provider: Annotated[
+        str | None, typer.Option("--provider", "-p", help="Only this provider's.", autocompletion=options.providers)
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """List the devices of the providers that the settings allow to be asked."""
+    """List devices.
+
+    Of those providers that the settings allow to be asked.
+    """
     from dataclasses import asdict
 
     from metriq_gym import report
@@ -57,7 +63,7 @@ def devices(
 
 
 def benchmarks(json: AsJson = False) -> None:
-    """List the benchmarks, their parameters, and the example that is shipped for each."""
+    """List benchmarks, parameters and examples."""
     from metriq_gym import report
     from metriq_gym.benchmarks import names
     from metriq_gym.benchmarks import schema as schema_of
@@ -84,7 +90,7 @@ def _names(beginning: str) -> list[str]:
 
 
 def schema(name: Annotated[str, typer.Argument(help="A benchmark's name.", autocompletion=_names)]) -> None:
-    """Print the JSON Schema of a benchmark's configuration."""
+    """Print the JSON Schema of a configuration."""
     from metriq_gym.cli.output import emit
     from metriq_gym.schema_validator import load_schema
 
@@ -92,7 +98,10 @@ def schema(name: Annotated[str, typer.Argument(help="A benchmark's name.", autoc
 
 
 def status(json: AsJson = False) -> None:
-    """Say how the work stands: jobs by state and age, tasks that are overdue, jobs that wait for an operator."""
+    """Say how the work stands.
+
+    Jobs by state and age, tasks that are overdue, jobs that wait for an operator.
+    """
     from dataclasses import asdict
 
     from metriq_gym import report

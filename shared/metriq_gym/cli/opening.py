@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -38,17 +38,22 @@ def store() -> AbstractAsyncContextManager[Store]:
 
 
 @asynccontextmanager
-async def client(back: str = "") -> AsyncIterator[Client]:
-    """Open a client; interrupted by Ctrl-C it says how to come `back` to what is left running."""
+async def client() -> AsyncIterator[Client]:
+    """Open a client."""
     from metriq_gym.session import quiet
 
     quiet()
+    async with connect(brief(Settings())) as opened:
+        yield opened
+
+
+@contextmanager
+def way_back(command: str) -> Iterator[None]:
+    """Say by what command to return to what is left running, when inside is interrupted by Ctrl-C."""
     try:
-        async with connect(brief(Settings())) as opened:
-            yield opened
+        yield
     except asyncio.CancelledError:
-        if back:
-            typer.echo(f"interrupted; nothing is lost. To go on: {back}", err=True)
+        typer.echo(f"interrupted; nothing is lost. To go on: {command}", err=True)
         raise
 
 

@@ -7,16 +7,36 @@ from typing import Annotated
 
 import typer
 
-Config = Annotated[str, typer.Argument(help="A configuration file, or the name of a shipped example.")]
-Provider = Annotated[str, typer.Option("--provider", "-p", help="Where the device is.")]
+
+def _configurations(beginning: str) -> list[str]:
+    from metriq_gym.configurations import examples
+
+    folder, _, name = beginning.rpartition("/")
+    here = sorted(Path(folder or ".").glob(f"{name}*")) if "*" not in beginning else []
+    files = [f"{each}/" if each.is_dir() else str(each) for each in here if each.is_dir() or each.suffix == ".json"]
+    return files + [each for each in examples() if each.startswith(beginning)]
+
+
+def providers(beginning: str) -> list[str]:
+    """Complete a provider's name."""
+    from metriq_gym.providers import SHIPPED
+
+    return [name for name in SHIPPED if name.startswith(beginning)]
+
+
+Config = Annotated[
+    str,
+    typer.Argument(help="A configuration file, or the name of a shipped example.", autocompletion=_configurations),
+]
+Provider = Annotated[str, typer.Option("--provider", "-p", help="Where the device is.", autocompletion=providers)]
 Device = Annotated[str, typer.Option("--device", "-d", help="The device.")]
 JobName = Annotated[
     str | None,
-    typer.Argument(metavar="[JOB]", help="The job's id, the beginning of it, or latest.", show_default=False),
+    typer.Argument(metavar="JOB", help="The job's id, the beginning of it, or latest.", show_default=False),
 ]
 SuiteName = Annotated[
     str | None,
-    typer.Argument(metavar="[SUITE]", help="The suite's id, the beginning of it, or latest.", show_default=False),
+    typer.Argument(metavar="SUITE", help="The suite's id, the beginning of it, or latest.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Plot = Annotated[

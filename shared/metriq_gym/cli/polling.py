@@ -24,11 +24,11 @@ async def poll(
 ) -> None:
     """Show a job once it has ended. Raises what `failure_of` and `decision_about` say, and exits with `UNFINISHED`."""
     if wait:
-        back = f"mgym job poll {name or 'latest'}"
-        async with opening.client(back) as client:
+        async with opening.client() as client:
             job = await opening.job_called(client.store, name)
             if not job.has_ended:
-                with Progress(f"{job.benchmark_name} on {job.provider}/{job.device}") as progress:
+                title = f"{job.benchmark_name} on {job.provider}/{job.device}"
+                with opening.way_back(f"mgym job poll {job.id}"), Progress(title) as progress:
                     job = await follow(client, job.id, progress)
             if (undecided := decision_about(job)) is not None:
                 raise undecided

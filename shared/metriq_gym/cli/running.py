@@ -26,7 +26,10 @@ def run(
     json: AsJson = False,
     plot: Plot = None,
 ) -> None:
-    """Run a benchmark, wait for it, and print its result: a table on a terminal, else its record as JSON."""
+    """Run a benchmark and print its result.
+
+    On a terminal that is a table, else its record as JSON.
+    """
     from uuid import uuid4
 
     from metriq_gym import report
@@ -44,8 +47,9 @@ def run(
     job_id = uuid4().hex
 
     async def work() -> Job:
-        async with opening.client(f"mgym job poll {job_id}  (or look: mgym job view {job_id})") as client:
-            with Progress(f"{chosen['benchmark_name']} on {provider}/{device}") as progress:
+        async with opening.client() as client:
+            back = f"mgym job poll {job_id}  (or look: mgym job view {job_id})"
+            with opening.way_back(back), Progress(f"{chosen['benchmark_name']} on {provider}/{device}") as progress:
                 for warning in warnings:
                     progress.note(f"warning: {warning}")
                 progress.show("requested")
@@ -53,6 +57,7 @@ def run(
                 job = await follow(client, job_id, progress)
             if plot is not None and failure_of(job) is None:
                 await draw(client.store, job, plot)
+                say(f"wrote {plot}")
             return job
 
     ended = opening.run(work())
@@ -73,7 +78,10 @@ def run(
 
 
 def watch(name: JobName = None, json: AsJson = False) -> None:
-    """Print what happens as it happens: to one job until it has ended, or to all until Ctrl-C."""
+    """Print what happens to jobs as it happens.
+
+    To one job until it has ended, or to all until Ctrl-C.
+    """
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import emit_line
     from metriq_gym.client import decision_about, failure_of

@@ -27,7 +27,7 @@ def dispatch(
     suite_id: Annotated[str | None, typer.Option("--id", help="Name the suite's run.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Hand the benchmarks of a suite to a device, and print the id of its run."""
+    """Hand a suite to a device, print its run's id."""
     from metriq_gym.cli import opening
     from metriq_gym.cli.dispatching import dispatch_suite
     from metriq_gym.cli.output import emit, say
@@ -43,7 +43,10 @@ def dispatch(
 
 @app.command()
 def poll(name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: Plot = None) -> None:
-    """Wait until all jobs of a suite have ended, and print their scores. The exit code is 1 when one of them failed."""
+    """Wait for a suite and print its scores.
+
+    The exit code is 1 when one of its jobs failed.
+    """
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import FAILED, HELD, UNFINISHED
     from metriq_gym.cli.output import say
@@ -56,9 +59,9 @@ def poll(name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: 
             return await store.jobs.suite(await opening.suite_called(store, name))
 
     async def watch() -> list[Job]:
-        async with opening.client(f"mgym suite poll {name or 'latest'}") as client:
+        async with opening.client() as client:
             suite_id = await opening.suite_called(client.store, name)
-            with Progress(f"suite {suite_id}") as progress:
+            with opening.way_back(f"mgym suite poll {suite_id}"), Progress(f"suite {suite_id}") as progress:
                 return await follow_suite(client, suite_id, progress)
 
     jobs = opening.run(watch() if wait else look())
@@ -76,7 +79,7 @@ def poll(name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: 
 
 @app.command()
 def view(name: SuiteName = None, json: AsJson = False, plot: Plot = None) -> None:
-    """Print a suite: its jobs, how far they are, and their scores."""
+    """Print a suite's jobs and their scores."""
     from metriq_gym.cli import opening
 
     async def look() -> list[Job]:
@@ -91,7 +94,7 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")] = 20,
     json: AsJson = False,
 ) -> None:
-    """List runs of suites, newest first, and the suites there are."""
+    """List runs of suites, and the suites there are."""
     from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
@@ -119,7 +122,10 @@ def list_(
 
 @app.command()
 def delete(name: SuiteName = None, yes: Yes = False) -> None:
-    """Delete all jobs of a suite; they must have ended. Exported files stay."""
+    """Delete a suite that has ended.
+
+    Exported files stay.
+    """
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import say
     from metriq_gym.errors import IllegalTransition
@@ -148,16 +154,20 @@ def upload(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be sent to GitHub, and send nothing.")
     ] = False,
+    json: AsJson = False,
 ) -> None:
-    """Bring the records of a suite to a target; GitHub gets one pull request with all of them."""
+    """Publish the records of a suite.
+
+    On GitHub one pull request has all of them.
+    """
     from metriq_gym.cli import opening, uploading
 
-    opening.run(uploading.upload_suite(name, to, dry_run=dry_run))
+    opening.run(uploading.upload_suite(name, to, dry_run=dry_run, as_json=json))
 
 
 def _show(jobs: list[Job], as_json: bool, plot: Any) -> None:
     from metriq_gym import report
-    from metriq_gym.cli.output import console, emit
+    from metriq_gym.cli.output import console, emit, say
     from metriq_gym.follow import describe
     from metriq_gym.suite_progress import summarise
 
@@ -165,6 +175,7 @@ def _show(jobs: list[Job], as_json: bool, plot: Any) -> None:
         from metriq_gym import plots
 
         plots.save(plots.of_suite(jobs), plot)
+        say(f"wrote {plot}")
     if as_json:
         emit(_described(jobs))
         return

@@ -36,6 +36,12 @@ class PullRequest:
         """Message of the one commit."""
         return f"Add {self.path}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all that will be sent, for JSON."""
+        fields = {name: getattr(self, name) for name in ("repo", "base_branch", "branch", "title", "body", "path")}
+        sent = {"labels": list(self.labels), "commit_message": self.commit_message, "content": self.content.decode()}
+        return fields | sent
+
     def __str__(self) -> str:
         return "\n".join(
             (
