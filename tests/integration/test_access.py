@@ -7,7 +7,9 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -28,7 +30,7 @@ from metriq_gym.errors import Transient
 from metriq_gym.messages import MESSAGES
 from metriq_gym.store import JobState, Store
 from tests.servers.mongodb import LockedMongod
-from tests.servers.rabbitmq import Broker, virtual_host
+from tests.servers.rabbitmq import Broker, publish_raw, virtual_host
 from tests.support.system import SERVICES as SERVICE_NAMES
 from tests.support.system import System, request, system
 
@@ -177,6 +179,19 @@ async def test_only_publishers_and_operators_watch(servers: Servers, rights: Rig
 async def test_publisher_takes_nothing_from_a_queue_of_ours(servers: Servers) -> None:
     for queue in (*(queue.name for queue in QUEUES), DEAD_LETTERS):
         assert await refused(servers.amqp("metriq"), consuming(queue))
+
+
+def test_publisher_may_do_so_by_the_management_interface_as_rabbitmqadmin_does(
+    amqp_broker: Broker, servers: Servers
+) -> None:
+    parts = urlsplit(amqp_broker.management_url)
+    netloc = f"metriq:{PASSWORDS['metriq']}@{parts.hostname}:{parts.port}"
+    as_metriq: Any = SimpleNamespace(management_url=parts._replace(netloc=netloc).geturl())
+    url = servers.amqp("metriq")
+    # An empty suite is rejected, and no service runs here anyway.
+    publish_raw(as_metriq, url, EVENTS, "suite.requested", b"{}", {})
+    with pytest.raises(HTTPError):
+        publish_raw(as_metriq, url, EVENTS, "job.scored", b"{}", {})
 
 
 async def test_wrong_password_is_refused(servers: Servers) -> None:

@@ -140,6 +140,7 @@ PUBLISHER = Rights(
         any_of([each.routing_key for each in (JobRequested, JobCancelRequested, SuiteRequested)]), EVERYTHING, NOTHING
     ),
     collections={DATABASE: (*FIND, "changeStream")},
+    tags=("management",),  # for publishing with rabbitmqadmin
 )
 
 OPERATOR = Rights(
