@@ -83,7 +83,8 @@ class Client:
         """Request a job and return its id once the queue has safely taken the request.
 
         Asking again for the same `job_id` runs nothing twice. What is wrong with the request shows in the job, whose
-        state is `rejected` then; an id or a name that no message can carry raises `InvalidRequest`.
+        state is `rejected` then; an id or a name that no message can carry, or a deleted job's id, raises
+        `InvalidRequest`.
         """
         if job_id is not None and await self.store.records.is_deleted(job_id):
             raise InvalidRequest([Problem("$.job_id", f"{job_id} is the id of a job that was deleted; choose another")])
@@ -111,6 +112,9 @@ class Client:
         suite_id: str | None = None,
     ) -> str:
         """Request the jobs of a suite's document and return the suite's id once the queue has taken the request."""
+        if suite_id is not None and await self.store.records.is_deleted_suite(suite_id):
+            problem = f"{suite_id} is the id of a suite of which jobs were deleted; choose another"
+            raise InvalidRequest([Problem("$.suite_id", problem)])
         request = _checked(
             SuiteRequested,
             suite_id=suite_id or uuid4().hex,

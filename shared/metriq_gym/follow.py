@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from rich.console import Console
@@ -20,6 +22,8 @@ STAGES = {
     JobState.COMPLETED: "scoring",
     JobState.SCORED: "exporting",
 }
+_UNSEEN_SECONDS = 10.0
+"""A request is taken up sooner, unless there is nobody who could, or much to do before."""
 _SLOW_SECONDS = 5.0
 """A run shorter than this gets no estimate: it would be over before it is read."""
 
@@ -32,13 +36,26 @@ def handed_over(job: Job) -> bool:
 async def follow(client: Client, job_id: str, progress: Progress, until: Callable[[Job], bool] = is_settled) -> Job:
     """Show how a job gets on, and return it once it is as wanted; see `Client.progress`."""
     estimate = Estimate(time.monotonic)
-    async for each in client.progress(job_id, until):
-        job = each.job
-        progress.show("held for an operator" if job.held else _stage(job))
-        if job.state is JobState.DISPATCHED and job.task_count > 1:
-            progress.update(f"running, {each.tasks_done} of {job.task_count} tasks done")
-            progress.expect(estimate.seconds_left(each.tasks_done, job.task_count))
+    with _patience(progress) as seen:
+        async for each in client.progress(job_id, until):
+            seen()
+            job = each.job
+            progress.show("held for an operator" if job.held else _stage(job))
+            if job.state is JobState.DISPATCHED and job.task_count > 1:
+                progress.update(f"running, {each.tasks_done} of {job.task_count} tasks done")
+                progress.expect(estimate.seconds_left(each.tasks_done, job.task_count))
     return job
+
+
+@contextmanager
+def _patience(progress: Progress) -> Iterator[Callable[[], None]]:
+    """Say after a while that nobody has taken up what was requested, unless what is yielded is called before."""
+    hint = "no dispatcher has taken it up yet; `mgym doctor` says whether one is running"
+    waiting = asyncio.get_running_loop().call_later(_UNSEEN_SECONDS, progress.note, hint)
+    try:
+        yield waiting.cancel
+    finally:
+        waiting.cancel()
 
 
 def _stage(job: Job) -> str:
@@ -50,13 +67,16 @@ async def follow_suite(client: Client, suite_id: str, progress: Progress) -> lis
     said = set[str]()
     jobs = list[Job]()
     estimate = Estimate(time.monotonic)
-    async for summary, jobs in client.suite_progress(suite_id):
-        for job in jobs:
-            if (undecided := decision_about(job)) is not None and job.id not in said:
-                said.add(job.id)
-                progress.note(str(undecided))
-        progress.show(describe(summary) if jobs else "requested")
-        progress.expect(estimate.seconds_left(summary.ended, summary.size))
+    with _patience(progress) as seen:
+        async for summary, jobs in client.suite_progress(suite_id):
+            if jobs:
+                seen()
+            for job in jobs:
+                if (undecided := decision_about(job)) is not None and job.id not in said:
+                    said.add(job.id)
+                    progress.note(str(undecided))
+            progress.show(describe(summary) if jobs else "requested")
+            progress.expect(estimate.seconds_left(summary.ended, summary.size))
     return jobs
 
 

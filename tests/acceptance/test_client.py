@@ -20,8 +20,10 @@ import pytest
 from pydantic import SecretStr
 
 from metriq_gym import client as client_module
+from metriq_gym import follow as follow_module
 from metriq_gym.client import Client, connect, decision_about, failure_of
 from metriq_gym.errors import InvalidRequest, MetriqGymError, Permanent, Transient, Unsupported
+from metriq_gym.follow import Progress, follow
 from metriq_gym.job_manager import JobManager
 from metriq_gym.run import dispatch_job, poll_job
 from metriq_gym.settings import Settings
@@ -174,6 +176,23 @@ async def test_the_id_of_a_deleted_job_is_refused(settings: Settings) -> None:
         await client.store.records.delete("forgotten")
         with pytest.raises(InvalidRequest, match="deleted; choose another"):
             await client.dispatch(WIT, "local", "aer_simulator", job_id="forgotten")
+        await client.dispatch_suite(SUITE, "local", "aer_simulator", suite_id="forgotten-too")
+        for job in await client.wait_suite("forgotten-too"):
+            await client.store.records.delete(job.id)
+        with pytest.raises(InvalidRequest, match="deleted; choose another"):
+            await client.dispatch_suite(SUITE, "local", "aer_simulator", suite_id="forgotten-too")
+
+
+async def test_who_waits_for_services_that_are_not_there_is_told_so(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_module, "_UNSEEN_SECONDS", 0.1)
+    async with connect(settings) as client, asyncio.timeout(PATIENCE):
+        following = asyncio.create_task(follow(client, "late", Progress("WIT")))
+        while "mgym doctor" not in capsys.readouterr().err:  # noqa: ASYNC110  (nothing tells of what is printed)
+            await asyncio.sleep(0.05)
+        await client.dispatch(WIT, "local", "aer_simulator", job_id="late")
+        assert (await following).state is JobState.EXPORTED
 
 
 async def test_waiting_ends_when_only_an_operator_can_move_on_what_is_waited_for(settings: Settings) -> None:

@@ -72,6 +72,11 @@ class Records:
         """Whether there was a job of that id which the services ran, and which was deleted."""
         return await self._deleted.find_one({"_id": job_id}) is not None
 
+    @translated
+    async def is_deleted_suite(self, suite_id: str) -> bool:
+        """Whether there was a suite of that id of which a job was deleted."""
+        return await self._deleted.find_one({"suite_id": {"$type": "string", "$eq": suite_id}}) is not None
+
 
 def _document(job: Job) -> dict[str, Any]:
     return job.model_dump(by_alias=True, exclude_defaults=True)
