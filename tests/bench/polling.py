@@ -108,8 +108,7 @@ async def _an_hour(quick: bool) -> None:
 async def _throughput(broker: Broker, mongo_url: str, folder: Path, quick: bool) -> None:
     """Answers per second when every task has to be asked about by itself, each answer taking 50 ms."""
     rows, rates = [], dict[int, float]()
-    seconds = 8 if quick else 20
-    for at_once, pollers in product((4, 8), (1, 2, 4)):
+    for at_once, pollers in product((2, 4, 8), (1, 2, 4)):
         always = {"poll_seconds": 0.5, "poll_max_seconds": 0.5, "tyxonq_concurrency": at_once}
         async with _running(broker, mongo_url, folder, pollers, FOR_EVER, **always) as bench:
             bench.sandbox.add_fault("latency", "detail", seconds=0.05)
@@ -117,22 +116,27 @@ async def _throughput(broker: Broker, mongo_url: str, folder: Path, quick: bool)
             bench.add(6000)
             progress(f"polling: pollers: {pollers}, each asks about {at_once} of 6,000 tasks at once")
             await asyncio.sleep(6)  # batches grow to their size
-            before, busy, load = _calls(bench), _cpu(bench), psutil.cpu_times()
-            started = time.perf_counter()
-            await asyncio.sleep(seconds)
-            spent = time.perf_counter() - started
-            rate = (_calls(bench) - before) / spent
-            after, idle = _cpu(bench), psutil.cpu_times().idle - load.idle
-            used = [f"{(end - start) / spent:.0%}" for start, end in zip(busy, after, strict=True)]
+            rate, *used = max([await _window(bench) for _ in range(1 if quick else 3)])
             first = rates.setdefault(at_once, rate)
-            free = f"{idle / spent / (psutil.cpu_count() or 1):.0%}"
             limit = f"{pollers * at_once / 0.05:.0f}"
-            rows.append((f"{at_once}", f"{pollers}", f"{rate:.0f}", f"{rate / first:.2f}", limit, *used, free))
+            shares = (f"{share:.0%}" for share in used)
+            rows.append((f"{at_once}", f"{pollers}", f"{rate:.0f}", f"{rate / first:.2f}", limit, *shares))
     columns = ["at once", "pollers", "answers/s", "× 1 poller", "limit", "CPU: pollers", "CPU: sandbox", "machine idle"]
     title = (
-        "Throughput of status calls, answered after 50 ms (goal: 3.5 times with 4; limit: at once × pollers ÷ 50 ms)"
+        "Throughput of status calls, answered after 50 ms, the best of three times 10 s "
+        "(goal: 3.5 times with 4; limit: at once × pollers ÷ 50 ms)"
     )
     show(title, columns, rows)
+
+
+async def _window(bench: Bench, seconds: float = 10) -> tuple[float, float, float, float]:
+    """Answers per second during some seconds, and the CPU that pollers, sandbox and nobody used, 1 for one core."""
+    calls, busy, idle, started = _calls(bench), _cpu(bench), psutil.cpu_times().idle, time.perf_counter()
+    await asyncio.sleep(seconds)
+    spent = time.perf_counter() - started
+    pollers, sandbox = ((after - before) / spent for before, after in zip(busy, _cpu(bench), strict=True))
+    free = (psutil.cpu_times().idle - idle) / spent / (psutil.cpu_count() or 1)
+    return (_calls(bench) - calls) / spent, pollers, sandbox, free
 
 
 async def _delay(broker: Broker, mongo_url: str, folder: Path, quick: bool) -> None:
