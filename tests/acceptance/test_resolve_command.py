@@ -1,5 +1,5 @@
-"""``mgym job resolve`` on running services and TyxonQ's sandbox: an operator decides about a submission whose answer was
-lost; nothing is submitted twice, and the job ends as decided."""
+"""``mgym job resolve`` on running services and TyxonQ's sandbox: an operator decides about a submission without an
+answer; nothing is submitted twice, and the job ends as decided."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def world(amqp_broker: Broker, mongo_url: str, tmp_path_factory: pytest.Te
     quick = Switches(pending_seconds=0.1, running_seconds=0.1, results="ideal", list_limit=2)
     with serving(Sandbox(switches=quick)) as url, virtual_host(amqp_broker) as amqp_url:
         sandbox = SandboxControl(url, TOKEN)
-        settings = {"tyxonq_token": TOKEN, "tyxonq_base_url": url, "settle_seconds": 1.5}
+        settings: dict[str, Any] = {"tyxonq_token": TOKEN, "tyxonq_base_url": url, "settle_seconds": 1.5}
         async with system(
             amqp_url, mongo_url, f"test_{secrets.token_hex(6)}", folder, reconcile_seconds=1, **settings
         ) as running:
