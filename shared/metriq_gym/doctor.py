@@ -55,8 +55,11 @@ class Finding:
     remedy: str = ""
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Look at everything; what is broken is a finding, not an error."""
+async def examine(settings: Settings, management_url: str | None = None) -> list[Finding]:
+    """Look at everything; what is broken is a finding, not an error.
+
+    `management_url` says where RabbitMQ's management API is, if it is not at its usual port beside the broker.
+    """
     findings = [_python(), *_packages()]
     try:
         without_servers = embedded(settings)
@@ -65,7 +68,8 @@ async def examine(settings: Settings) -> list[Finding]:
     if without_servers:
         findings += [_folder(settings.data_dir), *[each async for each in _embedded(settings)]]
     else:
-        findings += [*[each async for each in _mongodb(settings)], *[each async for each in _rabbitmq(settings)]]
+        findings += [each async for each in _mongodb(settings)]
+        findings += [each async for each in _rabbitmq(settings, management_url)]
     return [*findings, await _tyxonq(settings), await _github(settings)]
 
 
@@ -148,7 +152,7 @@ async def _mongodb(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Verdict.NOTE, "held jobs", f"{len(held)} wait for an operator", remedy)
 
 
-async def _rabbitmq(settings: Settings) -> AsyncIterator[Finding]:
+async def _rabbitmq(settings: Settings, management_url: str | None = None) -> AsyncIterator[Finding]:
     from metriq_gym.bus.rabbitmq.inspection import inspect
 
     assert settings.amqp_url is not None  # noqa: S101  (asked before)
@@ -175,6 +179,21 @@ async def _rabbitmq(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding(Verdict.BAD, subject, f"{queue.messages} messages, and nobody consumes them", remedy)
         else:
             yield Finding(Verdict.GOOD, subject, f"{queue.messages} messages, {queue.consumers} consumers")
+    if all(queue.exists for queue in state.queues):
+        yield await _bindings(url, management_url)
+
+
+async def _bindings(url: str, management_url: str | None) -> Finding:
+    from metriq_gym.bus.rabbitmq.inspection import unbound
+
+    try:
+        missing = await unbound(url, management_url)
+    except MetriqGymError as error:
+        return Finding(Verdict.NOTE, "bindings", str(error), "say where it is: --management-url http://…")
+    if missing:
+        remedy = "restart a service that may: each declares all there is"
+        return Finding(Verdict.BAD, "bindings", f"missing: {', '.join(missing)}", remedy)
+    return Finding(Verdict.GOOD, "bindings", "every message has its queue")
 
 
 async def _tyxonq(settings: Settings) -> Finding:

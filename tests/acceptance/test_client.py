@@ -16,6 +16,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import pika
 import pytest
 from pydantic import SecretStr
 
@@ -120,6 +121,27 @@ def test_the_doctor_says_what_is_missing_before_and_nothing_is_while_services_ru
     for subject in ("MongoDB", "RabbitMQ", "clock"):
         assert early[subject][0] == now[subject][0] == "ok"
     assert "mgym service run" in verdicts_without_consumers(environment)
+
+
+def test_the_doctor_finds_a_binding_that_is_missing(
+    environment: dict[str, str], services: None, amqp_broker: Broker
+) -> None:
+    management = ["--management-url", amqp_broker.management_url]
+
+    def bindings(*arguments: str) -> dict[str, str]:
+        found = json.loads(mgym_here(environment, "doctor", "--json", *arguments).stdout)
+        return next(each for each in found if each["subject"] == "bindings")
+
+    assert bindings(*management)["verdict"] == "ok"
+    assert bindings("--management-url", "http://127.0.0.1:1")["verdict"] == "note"
+    parameters = pika.URLParameters(environment["METRIQ_AMQP_URL"])
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        channel.queue_unbind("metriq.scorer", "metriq.events", "job.completed")
+        try:
+            assert "metriq.events to metriq.scorer for job.completed" in bindings(*management)["found"]
+        finally:
+            channel.queue_bind("metriq.scorer", "metriq.events", "job.completed")
 
 
 def verdicts_without_consumers(environment: dict[str, str]) -> str:

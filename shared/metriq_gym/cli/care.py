@@ -16,7 +16,13 @@ def add_to(app: typer.Typer) -> None:
     app.command("import")(import_)
 
 
-def doctor(json: AsJson = False) -> None:
+def doctor(
+    json: AsJson = False,
+    management_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="RabbitMQ's management API, if not at its usual port beside the broker."),
+    ] = None,
+) -> None:
     """Check what the work needs, say what to mend.
 
     Settings, servers, credentials, versions, queues and clocks.
@@ -34,7 +40,7 @@ def doctor(json: AsJson = False) -> None:
     from metriq_gym.settings import Settings
 
     quiet()
-    findings = opening.run(examine(Settings()))
+    findings = opening.run(examine(Settings(), management_url))
     if json:
         emit([asdict(each) for each in findings])
     else:

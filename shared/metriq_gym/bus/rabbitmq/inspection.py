@@ -1,13 +1,15 @@
-"""Looking at the broker without changing it: its version, and who consumes which queue."""
+"""Looking at the broker without changing it: its version, who consumes which queue, and what is bound to it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 import aio_pika
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
+from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, encode_basic_auth
 
 from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
 from metriq_gym.errors import Transient
@@ -46,6 +48,40 @@ async def inspect(url: str) -> BrokerState:
         exchange_exists = await _exchange_exists(connection)
         names = [*(queue.name for queue in QUEUES), DEAD_LETTERS]
         return BrokerState(version, exchange_exists, [await _queue(connection, name) for name in names])
+
+
+async def unbound(url: str, management_url: str | None = None) -> list[str]:
+    """Return the bindings that should be there and are not, in words.
+
+    AMQP cannot be asked, so this asks the management API: at its usual port beside the broker unless `management_url`
+    says where, as the same user unless it names one. Raises `Transient` when that does not answer or refuses us.
+    """
+    broker = urlsplit(url)
+    usual = f"https://{broker.hostname}:15671" if broker.scheme == "amqps" else f"http://{broker.hostname}:15672"
+    api = urlsplit(management_url or usual)
+    user = api if api.username else broker
+    virtual_host = quote(unquote(broker.path.removeprefix("/")) or "/", safe="")
+    server = f"{api.scheme}://{api.netloc.rpartition('@')[2]}"
+    headers = {"Authorization": encode_basic_auth(unquote(user.username or "guest"), unquote(user.password or "guest"))}
+    try:
+        async with (
+            ClientSession(headers=headers, raise_for_status=True) as session,
+            session.get(f"{server}/api/bindings/{virtual_host}", timeout=ClientTimeout(_SECONDS)) as answer,
+        ):
+            found = await answer.json()
+    except ClientResponseError as error:
+        raise Transient(f"RabbitMQ's management API at {server} answers {error.status}") from error
+    except (ClientError, TimeoutError) as error:
+        raise Transient(f"RabbitMQ's management API at {server} does not answer") from error
+    there = {(each["source"], each["destination"], each["routing_key"]) for each in found}
+    missing = [
+        f"{EVENTS} to {queue.name} for {key}"
+        for queue in QUEUES
+        for key in queue.routing_keys
+        if (EVENTS, queue.name, key) not in there
+    ]
+    dead = any((source, queue) == (DEAD_LETTERS, DEAD_LETTERS) for source, queue, _ in there)
+    return missing if dead else [*missing, f"{DEAD_LETTERS} to its queue"]
 
 
 async def _exchange_exists(connection: aio_pika.abc.AbstractConnection) -> bool:
