@@ -371,7 +371,11 @@ class TestSuites:
         assert described["jobs"][2]["failure"]["outcome"] == "unsupported"
         uploaded = mgym(environment, "suite", "upload", "night", "--to", "json")
         assert uploaded.returncode == 0, uploaded.stderr
-        assert uploaded.stderr.count("night.00") >= 3
+        assert [line.split(":")[0][:9] for line in uploaded.stdout.splitlines()] == [
+            "night.001",
+            "night.002",
+            "night.003",
+        ]
         (listed,) = json.loads(mgym_here(environment, "suite", "list", "--json").stdout)
         assert listed["suite_id"] == "night"
         assert mgym_here(environment, "suite", "delete", "latest", "--yes").returncode == 0

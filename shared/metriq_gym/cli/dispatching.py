@@ -55,7 +55,7 @@ async def dispatch_suite(
         with way_back(f"mgym suite poll {suite_id}"), Progress(f"{suite.name} on {provider}/{device}") as progress:
             for warning in warnings:
                 progress.note(f"warning: {warning}")
-            progress.show(f"requesting {len(chosen)} jobs")
+            progress.show("requesting")
             document = suite.model_dump(mode="json", exclude_none=True)
             await opened.dispatch_suite(
                 document, provider, device, components=components, all=everything, suite_id=suite_id

@@ -233,6 +233,7 @@ def cancel(name: JobName = None) -> None:
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import FAILED
     from metriq_gym.cli.output import say
+    from metriq_gym.follow import Progress, follow
     from metriq_gym.store import JobState
 
     async def stop() -> Job:
@@ -240,8 +241,9 @@ def cancel(name: JobName = None) -> None:
             job = await opening.job_called(client.store, name)
             if job.has_ended or job.state is JobState.SCORED:
                 return job
-            await client.cancel(job.id)
-            return await client.wait(job.id, until=lambda job: job.has_ended)
+            with opening.way_back(f"mgym job view {job.id}"), Progress(f"cancelling {job.id}") as progress:
+                await client.cancel(job.id)
+                return await follow(client, job.id, progress, until=lambda job: job.has_ended)
 
     job = opening.run(stop())
     if job.state is not JobState.CANCELLED:
@@ -268,6 +270,7 @@ def resolve(
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import Usage
     from metriq_gym.cli.output import emit, say
+    from metriq_gym.follow import Progress, follow, handed_over
     from metriq_gym.resolve import Adopt, Decision, Fail, Resubmit
     from metriq_gym.resolve import resolve as carry_out
 
@@ -289,9 +292,8 @@ def resolve(
             job = await opening.job_called(client.store, name)
             job = await carry_out(client.store, client.bus, job.id, decisions[0], task)
             if job.held is None:
-                from metriq_gym.follow import handed_over
-
-                job = await client.wait(job.id, handed_over)
+                with opening.way_back(f"mgym job poll {job.id}"), Progress(f"job {job.id}") as progress:
+                    job = await follow(client, job.id, progress, handed_over)
             return job
 
     if not decisions:

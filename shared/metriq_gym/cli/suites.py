@@ -135,12 +135,14 @@ def delete(name: SuiteName = None, yes: Yes = False) -> None:
             suite_id = await opening.suite_called(store, name)
             jobs = await store.jobs.suite(suite_id)
             if going := [job.id for job in jobs if not job.has_ended]:
-                raise IllegalTransition(f"{len(going)} jobs have not ended; cancel them first: {', '.join(going)}")
+                raise IllegalTransition(
+                    f"of {len(jobs)} jobs these have not ended; cancel them first: {', '.join(going)}"
+                )
             if not yes:
-                typer.confirm(f"delete {len(jobs)} jobs of suite {suite_id}?", abort=True, err=True)
+                typer.confirm(f"delete suite {suite_id} ({len(jobs)} jobs)?", abort=True, err=True)
             for job in jobs:
                 await store.records.delete(job.id)
-            say(f"deleted {len(jobs)} jobs of {suite_id}")
+            say(f"deleted {suite_id}")
 
     opening.run(remove())
 

@@ -16,7 +16,7 @@ from metriq_gym.exporters.targets import is_in_suite
 from metriq_gym.follow import Progress
 from metriq_gym.run import write_record
 from metriq_gym.settings import Settings
-from metriq_gym.store import Export, Job, JobState
+from metriq_gym.store import Export, ExportState, Job, JobState
 from metriq_gym.uploading import rehearse, upload
 
 
@@ -72,7 +72,8 @@ async def _upload(client: Client, job: Job, target: str) -> str:
 
         def tell(export: Export) -> None:
             again = f"; next attempt at {export.not_before:%H:%M:%S} UTC" if export.not_before else ""
-            progress.show(f"{export.error}{again}" if export.error else str(export.state))
+            if export.state is ExportState.PENDING:
+                progress.show(f"{export.error}{again}" if export.error else "waiting for the exporter")
 
         return await upload(client, job, target, tell)
 
