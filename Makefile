@@ -1,12 +1,15 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-docker check lint format bench lock clean
+.PHONY: help run up down images sbom test test-docker check lint audit format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := services shared tests examples
+SOURCES := services shared tests examples deploy
+IMAGES := dispatcher poller scorer exporter sandbox
+PROFILES ?=
+COMPOSE := docker compose $(addprefix --profile ,$(PROFILES))
 LOCK := $(BIN)/uv pip compile --quiet --no-config --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
 
@@ -29,6 +32,24 @@ $(READY): requirements.txt pyproject.toml
 run: $(READY)  ## run the published WIT example with embedded servers and print its record
 	@$(BIN)/mgym run wit.example.json --provider local --device aer_simulator --json
 
+up:  ## start everything in containers, with random passwords; PROFILES="sandbox observability" for more
+	@$(PYTHON) deploy/passwords.py
+	$(COMPOSE) up --detach --wait --build
+
+down:  ## stop the containers; data stay
+	docker compose --profile '*' down
+
+images:  ## build all images and print their sizes
+	VERSION=$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])') \
+	REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) docker compose --profile sandbox build
+	@for name in $(IMAGES); do docker image ls --format '{{.Repository}} {{.Size}}' \
+	  "$${METRIQ_IMAGE_PREFIX:-metriq-gym}-$$name:$${METRIQ_IMAGE_TAG:-dev}"; done
+
+sbom: $(READY)  ## write a software bill of materials (CycloneDX) for each image to dist/sbom
+	@mkdir -p dist/sbom
+	for name in $(IMAGES); do $(BIN)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+	  --output-file dist/sbom/$$name.cdx.json deploy/requirements/$$name.txt || exit 1; done
+
 test: $(READY)  ## run the whole suite against a real RabbitMQ and a real MongoDB
 	$(BIN)/pytest
 
@@ -40,8 +61,12 @@ lint: $(READY)  ## check format, style, types and the walls between packages
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint deploy/docker/Dockerfile
 
-check: lint test  ## all of the checks: lint and test
+audit: $(READY)  ## look for known vulnerabilities in what is locked, where their database can be reached
+	$(BIN)/python deploy/audit.py
+
+check: lint audit test  ## all of the checks: lint, audit and test
 
 format: $(READY)  ## format the code and mend what can be mended
 	$(BIN)/ruff format $(SOURCES)
@@ -51,7 +76,7 @@ bench: $(READY)  ## measure: latency, writes and throughput per job, speed of ea
 	$(BIN)/python -m tests.bench
 
 lock: $(READY)  ## write the hash-locked requirements anew from pyproject.toml
-	for service in dispatcher poller scorer exporter; do \
+	for service in $(IMAGES); do \
 	  $(LOCK) --python-platform linux --extra $$service pyproject.toml \
 	    --output-file deploy/requirements/$$service.txt || exit 1; done
 	$(LOCK) --universal --extra dev pyproject.toml --output-file requirements.txt

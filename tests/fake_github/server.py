@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 
@@ -21,6 +22,27 @@ MAINTAINER, OUTSIDER = "maintainer", "outsider"
 TOKENS = {"ghp_secret-of-the-maintainer": MAINTAINER, "ghp_secret-of-an-outsider": OUTSIDER}
 
 
+def fresh_state() -> State:
+    """The users, and the repository that the maintainer may write to and the outsider not."""
+    state = State(tokens=dict(TOKENS))
+    state.add(REPO, writers={MAINTAINER})
+    return state
+
+
+def configuration(app: FakeGitHubApp, **settings: Any) -> uvicorn.Config:
+    """How uvicorn serves it: no access log, since nothing may log a token."""
+    return uvicorn.Config(
+        app,
+        http=DroppingProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        **settings,
+    )
+
+
 @dataclass
 class FakeGitHub:
     """A running server and what it remembers: `metriq/data`, which the maintainer may write to and the outsider not."""
@@ -30,8 +52,7 @@ class FakeGitHub:
 
     def reset(self) -> None:
         """Forget everything."""
-        self.app.state = State(tokens=dict(TOKENS))
-        self.app.state.add(REPO, writers={MAINTAINER})
+        self.app.state = fresh_state()
 
     @property
     def state(self) -> State:
@@ -67,17 +88,7 @@ def serving() -> Iterator[FakeGitHub]:
     app = FakeGitHubApp(State())
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=DroppingProtocol,
-                ws="none",
-                lifespan="off",
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        server = uvicorn.Server(configuration(app))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
         thread.start()
         while not server.started:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = {
     service: ROOT / "deploy" / "requirements" / f"{service}.txt"
-    for service in ("dispatcher", "poller", "scorer", "exporter")
+    for service in ("dispatcher", "poller", "scorer", "exporter", "sandbox")
 } | {"dev": ROOT / "requirements.txt"}
 IN_IMAGES = {"python_version": "3.11", "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
 
@@ -73,7 +73,7 @@ def test_lock_pins_what_pyproject_asks_for(extra: str) -> None:
         assert all(map(requirement.specifier.contains, versions)), f"{requirement} is locked at {versions}"
 
 
-@pytest.mark.parametrize("extra", ["dispatcher", "poller", "scorer", "exporter"])
+@pytest.mark.parametrize("extra", ["dispatcher", "poller", "scorer", "exporter", "sandbox"])
 def test_lock_of_an_image_has_all_that_is_needed_and_nothing_else(extra: str) -> None:
     closure, found = set[tuple[str, str]](), set[tuple[str, str]]().union(*map(nodes, wanted(extra)))
     while found:
