@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from metriq_gym.access import ALL as ALL_RIGHTS
 from metriq_gym.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILE = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
 OURS = ("dispatcher", "poller", "scorer", "exporter")
-ALL = (*OURS, "mongo-init", "rabbitmq", "mongo")
+ONCE = ("rabbitmq-init", "mongo-init")
+STAND_INS = ("tyxonq-sandbox", "github-sandbox")
+SANDBOX = (*STAND_INS, *(f"sandbox-{name}" for name in OURS), "sandbox-demo")
+OBSERVABILITY = ("prometheus", "grafana", "otel-collector", "jaeger")
+WITHOUT_A_CHECK = ("otel-collector", "jaeger")
+"""Their images have nothing in them that could ask."""
+DEFAULT = (*OURS, *ONCE, "rabbitmq", "mongo")
+ALL = (*DEFAULT, *SANDBOX, *OBSERVABILITY)
 FIXED_BY_THE_IMAGE = {"METRIQ_DATA_DIR", "METRIQ_EXPORT_DIR", "METRIQ_HTTP_HOST", "METRIQ_HTTP_PORT"}
 
 
@@ -24,8 +35,13 @@ def service(name: str) -> dict[str, Any]:
     return found
 
 
-def test_compose_has_these_services_and_no_other() -> None:
-    assert set(COMPOSE["services"]) == set(ALL)
+def test_profiles_have_these_services_and_no_other() -> None:
+    profiles = {name: each.get("profiles", ["default"]) for name, each in COMPOSE["services"].items()}
+    assert profiles == {
+        name: [profile]
+        for profile, names in (("default", DEFAULT), ("sandbox", SANDBOX), ("observability", OBSERVABILITY))
+        for name in names
+    }
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -53,7 +69,7 @@ def test_image_can_be_replaced_by_a_variable(name: str) -> None:
     assert re.search(r"\$\{\w+:-[^}]+}", service(name)["image"])
 
 
-@pytest.mark.parametrize("name", [*OURS, "rabbitmq", "mongo"])
+@pytest.mark.parametrize("name", sorted({*ALL} - {*ONCE, *WITHOUT_A_CHECK, "sandbox-demo"}))
 def test_container_has_a_health_check_and_comes_back(name: str) -> None:
     assert service(name)["healthcheck"]["test"][0] == "CMD"
     assert service(name)["restart"] == "unless-stopped"
@@ -62,7 +78,7 @@ def test_container_has_a_health_check_and_comes_back(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_service_starts_when_its_servers_can_be_used(name: str) -> None:
     conditions = {server: wait["condition"] for server, wait in service(name)["depends_on"].items()}
-    assert conditions == {"rabbitmq": "service_healthy", "mongo-init": "service_completed_successfully"}
+    assert conditions == dict.fromkeys(ONCE, "service_completed_successfully")
 
 
 def test_every_setting_can_be_set() -> None:
@@ -70,12 +86,59 @@ def test_every_setting_can_be_set() -> None:
     assert passed_on | FIXED_BY_THE_IMAGE == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_container_is_told_the_secrets_it_needs_and_no_other(name: str) -> None:
+    told = set(re.findall(r"\$\{(\w+):-metriq}", json.dumps([service(name).get("environment", {})])))
+    user = name.removeprefix("sandbox-").upper()
+    match name:
+        case "rabbitmq":
+            wanted = {"RABBITMQ_ADMIN_PASSWORD"}
+        case "mongo":
+            wanted = {"MONGO_KEY"}
+        case "grafana":
+            wanted = {"GRAFANA_ADMIN_PASSWORD"}
+        case "sandbox-demo":
+            wanted = {"RABBITMQ_METRIQ_PASSWORD", "MONGO_METRIQ_PASSWORD"}
+        case "rabbitmq-init" | "mongo-init":
+            server = name.removesuffix("-init").upper()
+            wanted = {
+                f"{server}_{user}_PASSWORD" for user in ("ADMIN", *(rights.user.upper() for rights in ALL_RIGHTS))
+            }
+        case _ if user.lower() in OURS:
+            wanted = {f"RABBITMQ_{user}_PASSWORD", f"MONGO_{user}_PASSWORD"}
+        case _:
+            wanted = set()
+    assert told == wanted
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_service_is_at_the_servers_as_itself(name: str) -> None:
+    for each, host in ((name, ""), (f"sandbox-{name}", "sandbox")):
+        environment = service(each)["environment"]
+        rabbitmq, mongo = (
+            f"${{RABBITMQ_{name.upper()}_PASSWORD:-metriq}}",
+            f"${{MONGO_{name.upper()}_PASSWORD:-metriq}}",
+        )
+        assert environment["METRIQ_AMQP_URL"] == f"amqp://{name}:{rabbitmq}@rabbitmq/{host}"
+        assert environment["METRIQ_MONGO_URL"] == f"mongodb://{name}:{mongo}@mongo/?replicaSet=rs0"
+
+
+@pytest.mark.parametrize("name", ["sandbox-dispatcher", "sandbox-poller", "sandbox-scorer", "sandbox-exporter"])
+def test_sandbox_shares_neither_data_nor_tokens_with_what_is_real(name: str) -> None:
+    environment, real = service(name)["environment"], service(name.removeprefix("sandbox-"))
+    assert environment["METRIQ_MONGO_DATABASE"] == "sandbox"
+    for secret in ("METRIQ_TYXONQ_TOKEN", "METRIQ_GITHUB_TOKEN"):
+        assert (secret in environment) == (secret in real["environment"])
+        assert environment.get(secret, "fixed") is not None
+    assert not set(service(name).get("volumes", [])) & set(real.get("volumes", []))
+
+
 @pytest.mark.parametrize(
     ("secret", "services"),
     [("METRIQ_TYXONQ_TOKEN", {"dispatcher", "poller"}), ("METRIQ_GITHUB_TOKEN", {"exporter"})],
 )
 def test_token_reaches_only_the_services_that_use_it(secret: str, services: set[str]) -> None:
-    assert {name for name in OURS if secret in service(name)["environment"]} == services
+    assert {name for name in DEFAULT if secret in service(name).get("environment", {})} == services
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -91,6 +154,24 @@ def test_dependencies_are_installed_before_the_code_is_copied() -> None:
         assert DOCKERFILE.index(f"COPY --from={name}-dependencies") < DOCKERFILE.index(
             "COPY --from=code", DOCKERFILE.index(f"FROM runtime AS {name}")
         )
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_image_says_how_it_is_and_where_it_comes_from(name: str) -> None:
+    said = set(re.findall(r"org\.opencontainers\.image\.([\w.]+)=", DOCKERFILE))
+    assert said == {"vendor", "licenses", "base.name", "version", "revision", "title", "description"}
+    assert "HEALTHCHECK" in DOCKERFILE
+
+
+def test_nothing_is_run_in_an_image_of_a_service() -> None:
+    """So they need no shell, and layers that have not changed keep their digests."""
+    assert "RUN" not in DOCKERFILE[DOCKERFILE.index("AS runtime") :]
+
+
+def test_dockerfile_is_clean() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([hadolint, ROOT / "deploy" / "docker" / "Dockerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_base_image_can_be_replaced_and_no_dockerfile_frontend_is_downloaded() -> None:

@@ -25,6 +25,7 @@ from tests.servers.discovery import free_port
 from tests.servers.mongodb import IMAGE as MONGO_IMAGE
 
 ROOT = Path(__file__).parents[2]
+PASSWORDS = re.findall(r"\$\{(\w+_(?:PASSWORD|KEY)):-metriq}", (ROOT / "docker-compose.yml").read_text())
 SERVICES = ("dispatcher", "poller", "scorer", "exporter")
 WIT = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 8192}
 LONGER = {"benchmark_name": "Quantum Volume", "num_qubits": 8, "shots": 1000, "trials": 100, "confidence_level": 0.95}
@@ -109,14 +110,13 @@ class Observer:
 def deployment() -> Iterator[Deployment]:
     """The system, built and up."""
     ports = {name: str(free_port()) for name in ("RABBITMQ_PORT", "RABBITMQ_MANAGEMENT_PORT", "MONGO_PORT")}
-    password = secrets.token_hex(8)
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("METRIQ_")},
         **ports,
         "MONGO_IMAGE": MONGO_IMAGE,
         "METRIQ_IMAGE_TAG": "test",
         "METRIQ_WORKERS": "1",
-        "RABBITMQ_PASSWORD": password,
+        **dict.fromkeys(PASSWORDS, password := secrets.token_hex(8)),
         # A killed container's work is free again after three seconds, so that the tests need not wait for thirty.
         "METRIQ_LEASE_SECONDS": "3",
         "METRIQ_RECONCILE_SECONDS": "5",
@@ -162,7 +162,10 @@ async def test_data_outlive_the_containers(deployment: Deployment, tmp_path: Pat
     deployment.compose("down")
     deployment.up()
     assert "kept" in deployment.results(tmp_path)
-    count = "import pymongo; print(pymongo.MongoClient('mongo').metriq.jobs.count_documents({'_id': 'kept'}))"
+    count = (
+        "import os, pymongo; client = pymongo.MongoClient(os.environ['METRIQ_MONGO_URL']); "
+        "print(client.metriq.jobs.count_documents({'_id': 'kept'}))"
+    )
     assert deployment.python("exporter", count).strip() == "1"
 
 

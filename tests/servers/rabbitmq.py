@@ -50,7 +50,7 @@ class PrivateBroker(Broker, Protocol):
 class NativeBroker:
     """A rabbitmq-server of this machine, all of whose files are below `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, configuration: str = "") -> None:
         self._folder = folder
         self._port, self._dist_port, self._epmd_port, management_port = (free_port() for _ in range(4))
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}/"
@@ -60,7 +60,7 @@ class NativeBroker:
         cookie.write_text(secrets.token_hex(16))
         cookie.chmod(0o400)
         (folder / "rabbitmq.conf").write_text(
-            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n"
+            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n{configuration}"
         )
         (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         self._name = f"t{secrets.token_hex(6)}@localhost"

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 BROKER_URL = "amqp://metriq:metriq@localhost/"
 MANAGEMENT_URL = "http://localhost:15672"
-MONGO_URL = "mongodb://localhost/?directConnection=true"
+MONGO_URL = "mongodb://metriq:metriq@localhost/?directConnection=true"
 
 
 def blocks(language: str, page: Path = README) -> list[str]:

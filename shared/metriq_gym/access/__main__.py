@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     database.add_argument("host", metavar="HOST:PORT", help="by which all clients will reach the server")
     database.add_argument("databases", nargs="*", default=["metriq"], metavar="DATABASE")
     database.add_argument("--local", default="127.0.0.1:27017", help="where it listens on this machine")
+    database.add_argument("--options", default="", help="of its URL, such as tls=true&tlsCAFile=/ca.pem")
     given = parser.parse_args(arguments)
     if given.server == "rabbitmq":
         rabbitmq.give(
@@ -35,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in given.virtual_hosts:
             asyncio.run(_declare(rabbitmq.at_virtual_host(os.environ["RABBITMQ_ADMIN_URL"], name)))
     else:
-        url = users.make_administrator(given.host, "admin", os.environ["MONGO_ADMIN_PASSWORD"], given.local)
+        url = users.make_administrator(
+            given.host, "admin", os.environ["MONGO_ADMIN_PASSWORD"], given.local, given.options
+        )
         users.give(url, _passwords("MONGO"), given.databases)
 
 

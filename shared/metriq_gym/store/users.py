@@ -48,18 +48,20 @@ def _create_or_update(client: Any, database: str, kind: str, name: str, fields: 
         client[database].command(f"create{kind}", name, **fields)
 
 
-def make_administrator(host: str, user: str, password: str, local: str = "127.0.0.1:27017") -> str:
+def make_administrator(host: str, user: str, password: str, local: str, options: str = "") -> str:
     """Make a server on this machine the primary of a replica set, with an administrator, and return the latter's URL.
 
     A server that has no user yet lets a client on its own machine, at the address `local`, create one, and nobody else.
-    One that has been prepared stays as it is. `host` is the name by which all clients will reach the server. Raises
-    `MongodUnavailable`, also when the administrator has another password.
+    One that has been prepared stays as it is. `host` is the name by which all clients will reach the server; `options`
+    are further options of its URL, such as ``tls=true``. Raises `MongodUnavailable`, also when the administrator has
+    another password.
     """
     commands: list[dict[str, Any]] = [
         {"replSetInitiate": {"_id": "rs0", "members": [{"_id": 0, "host": host}]}},
         {"createUser": user, "pwd": password, "roles": ["root"]},
     ]
-    with MongoClient[dict[str, Any]](f"mongodb://{local}/?directConnection=true") as client:
+    query = f"directConnection=true{'&' if options else ''}{options}"
+    with MongoClient[dict[str, Any]](f"mongodb://{local}/?{query}") as client:
         for command in commands:
             try:
                 client.admin.command(command)
@@ -67,6 +69,6 @@ def make_administrator(host: str, user: str, password: str, local: str = "127.0.
                 if error.code not in (_UNAUTHORIZED, _ALREADY_INITIATED):
                     raise
             await_primary(client.admin)
-    url = f"mongodb://{quote_plus(user)}:{quote_plus(password)}@{host}/?directConnection=true"
+    url = f"mongodb://{quote_plus(user)}:{quote_plus(password)}@{host}/?{query}"
     make_primary(url, host)
     return url
