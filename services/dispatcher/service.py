@@ -109,6 +109,7 @@ class Dispatcher(Service):
         except NotFound:
             if await self.store.records.is_deleted(job_id):
                 log.info("job was deleted")  # and is not to run again because its request comes again
+                await self._clear(job_id)  # of what was stored after it was deleted
                 return None
             return await self._begin(job_id, delivery)
         if job.state is not JobState.DISPATCHING or job.held:

@@ -95,6 +95,24 @@ async def test_a_request_that_comes_again_after_its_job_was_deleted_runs_nothing
     assert await store.tasks.of_job("j") == []
 
 
+async def test_a_job_that_is_deleted_while_it_is_built_leaves_no_open_task(
+    dispatcher: Dispatcher, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_all = store.tasks.replace_all
+
+    async def deleted_meanwhile(*args: Any) -> None:
+        await dispatcher.handle(cancel("j"))
+        await store.records.delete("j")
+        await replace_all(*args)
+
+    monkeypatch.setattr(store.tasks, "replace_all", deleted_meanwhile)
+    with pytest.raises(NotFound):  # so it is delivered again
+        await dispatcher.handle(requested("j"))
+    await dispatcher.handle(requested("j"))
+    assert await store.tasks.states("j") == {"cancelled"}
+    assert all(not task.circuits for task in await store.tasks.of_job("j"))
+
+
 async def test_a_cancellation_of_what_never_was_is_not_tried_for_ever(dispatcher: Dispatcher) -> None:
     await dispatcher.handle(cancel("j", attempt=3))
 
