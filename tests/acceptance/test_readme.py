@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.readme import README, ROOT, blocks
+from tests.support.readme import BIN, README, ROOT, blocks
 
-BIN = Path(sys.executable).parent
 ELSEWHERE = {
     "make test": "what runs this",
-    "docker compose": "tests/docker",
-    "curl -O": "tests/integration/test_readme_clients.py",
-    "export METRIQ_AMQP_URL": "tests/integration/test_readme_clients.py",
+    "docker compose": "tests/docker/test_readme.py",
+    "curl -O": "tests/integration/test_readme_clients.py, tests/docker/test_readme.py",
+    "export METRIQ_AMQP_URL": "both of these",
 }
 """How a block begins that is not run here, and where it is."""
 
