@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 from qiskit.quantum_info import SuperOp
 
+from metriq_gym.configurations import examples, read_configuration
 from metriq_gym.providers.aer import twin
 from metriq_gym.providers.tyxonq.calibration import Calibration
 from metriq_gym.store import JobState
@@ -109,6 +110,52 @@ async def test_a_benchmark_on_the_device_agrees_with_its_twin(world: World, name
     assert on_device["circuit_metadata"] == on_twin["circuit_metadata"]
     tasks = world.submitted(f"{name}-device")
     assert len({task.remarks for task in tasks}) == len(tasks) >= 1
+
+
+IDEAL: dict[str, tuple[float, float]] = {
+    "bernstein_vazirani": (1, 1),
+    "bseq": (13, 13),
+    "clops": (1, 1e6),
+    "eplg": (0, 0.005),
+    "hidden_shift": (1, 1),
+    "lr_qaoa": (0.6, 0.7),
+    "mirror_circuits": (1, 1),
+    "phase_estimation": (1, 1),
+    "qat_ole": (0.97, 1.03),
+    "qml_kernel": (1, 1),
+    "quantum_fourier_transform": (1, 1),
+    "quantum_volume": (0.75, 0.95),
+    "wit": (0.985, 1),
+}
+"""What each published example scores on 13 qubits without noise, at least and at most."""
+
+
+@pytest.fixture
+def without_noise(world: World) -> Iterator[None]:
+    """The sandbox's device is perfect while inside."""
+    before = world.sandbox.switches
+    world.sandbox.switches = replace(before, results="ideal")
+    yield
+    world.sandbox.switches = before
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.usefixtures("without_noise")
+async def test_every_published_example_runs_on_the_device_and_scores_as_it_should(world: World) -> None:
+    names = [name.removesuffix(".example.json") for name in examples()]
+    assert set(names) == set(IDEAL)
+    configs = [read_configuration(f"{name}.example.json") for name in names]
+    # A device's time is dear, and so is a test's.
+    configs = [config | ({"trials": 10} if config["benchmark_name"] == "Quantum Volume" else {}) for config in configs]
+    records = await asyncio.gather(
+        *(world.result(f"example-{name}", DEVICE, config) for name, config in zip(names, configs, strict=True))
+    )
+    for name, record in zip(names, records, strict=True):
+        assert record.get("results"), (name, record)
+        score = record["results"].get("score", record["results"].get("eplg_10"))
+        value = score["value"] if isinstance(score, dict) else score
+        least, most = IDEAL[name]
+        assert least <= value <= most, name
 
 
 @pytest.mark.asyncio(loop_scope="module")
