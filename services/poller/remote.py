@@ -17,6 +17,8 @@ from metriq_gym.errors import LeaseLost, MetriqGymError, Transient
 from metriq_gym.pool import Pool, WorkerDied
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, RemoteProvider, Unclear, Waiting
 from metriq_gym.store import Store, Task
+from metriq_gym.store.documents import DueTask
+from metriq_gym.store.tasks import SPREAD
 from services.poller.decode import decode_all
 from services.poller.pacing import Breaker, Pace
 from services.poller.survey import WORTH_FROM, Survey
@@ -32,6 +34,8 @@ BATCH_SECONDS = 2.0
 CHECK_EVERY = 120
 """However long an overview shows a task waiting, so many polls apart it is asked about itself, from two hours on by
 default: a list that never shows the end must not cost the counts."""
+PASSED_OVER = 2000
+"""How many due tasks are held against an overview at once."""
 DECODED_AT_ONCE = 100
 ENDED_AT_ONCE = 20
 
@@ -92,13 +96,16 @@ class RemoteTasks:
         await self._look_over()
         if self._breaker.seconds_left:
             return False
-        size, started = self._pace.size, self._now()
-        tasks = await self._store.tasks.claim(
+        look = PASSED_OVER if self._survey.shows_any else SPREAD * self._pace.size
+        due = await self._store.tasks.due(self._provider.name, limit=look)
+        unknown = await self._pass_over(due)
+        started = self._now()
+        tasks = await self._store.tasks.claim_of(
             self._provider.name,
+            unknown,
             owner=self._owner,
-            limit=size,
+            limit=self._pace.size,
             lease_seconds=self._lease_seconds,
-            with_circuits=False,
         )
         if tasks:
             await self._ask(tasks)
@@ -106,7 +113,7 @@ class RemoteTasks:
                 self._pace.stumbled()
             else:
                 self._pace.took(len(tasks), self._now() - started)
-        return len(tasks) == size
+        return len(due) == look or len(unknown) > len(tasks)
 
     async def _look_over(self) -> None:
         """Bring the overview up to date if it is worth it; what has ended is due at once."""
@@ -125,15 +132,25 @@ class RemoteTasks:
         else:
             await self._store.tasks.make_due(name, ended)
 
+    async def _pass_over(self, due: Sequence[DueTask]) -> list[DueTask]:
+        """Postpone the tasks that the overview shows waiting, and return the others."""
+        shown, unknown = list[DueTask](), list[DueTask]()
+        for task in due:
+            passed = self._survey.shows_waiting(task.provider_job_id) and not _is_checked(task)
+            (shown if passed else unknown).append(task)
+        # The same overview would say the same of them again, and what it does not show the next one makes due.
+        await self._store.tasks.pass_over(
+            self._provider.name,
+            shown,
+            first_seconds=max(self._first_seconds, self._survey.serves_seconds),
+            growth=GROWTH,
+            max_seconds=self._max_seconds,
+        )
+        return unknown
+
     async def _ask(self, tasks: Sequence[Task]) -> None:
-        shown, asked = [], {}
-        for task in tasks:
-            assert task.provider_job_id is not None  # noqa: S101  (it was submitted)
-            if self._survey.shows_waiting(task.provider_job_id) and not _is_checked(task):
-                shown.append(task)
-            else:
-                asked[task.provider_job_id] = task
-        said = await self._progress(asked) if asked else {}
+        asked = {task.provider_job_id: task for task in tasks if task.provider_job_id is not None}
+        said = await self._progress(asked)
         answered = any(not isinstance(each, NotNow) for each in said.values())
         waiting, postponed, finished, doubted, ended = [], [], [], [], []
         for name, task in asked.items():
@@ -151,8 +168,6 @@ class RemoteTasks:
                     doubted.append((task, reason))
                 case NotNow() | None:
                     postponed.append(task)
-        # The same overview would say the same of them again, and what it does not show the next one makes due.
-        await self._later(shown, first_seconds=max(self._first_seconds, self._survey.serves_seconds))
         await self._later(waiting)
         await self._store.tasks.hand_back_all(postponed, self._breaker.seconds_left)
         await self._finish(finished)
@@ -175,10 +190,10 @@ class RemoteTasks:
             self._breaker.succeeded()
         return said
 
-    async def _later(self, tasks: Sequence[Task], *, unclear: int = 0, first_seconds: float | None = None) -> None:
+    async def _later(self, tasks: Sequence[Task], *, unclear: int = 0) -> None:
         await self._store.tasks.postpone(
             tasks,
-            first_seconds=first_seconds or self._first_seconds,
+            first_seconds=self._first_seconds,
             growth=GROWTH,
             max_seconds=self._max_seconds,
             unclear=unclear,
@@ -235,6 +250,6 @@ class RemoteTasks:
             log.info("task went to another poller or has ended", job_id=task.job_id, task=task.id)
 
 
-def _is_checked(task: Task) -> bool:
+def _is_checked(task: DueTask) -> bool:
     """Whether this poll of a task is one that no overview answers; not the same one for all tasks of a job."""
     return task.polls >= CHECK_EVERY and (task.polls + crc32(task.id.encode())) % CHECK_EVERY == 0

@@ -68,6 +68,11 @@ class Survey:
         """Let nothing be known of any task, until the next overview."""
         self._waiting = frozenset()
 
-    def shows_waiting(self, provider_job_id: str) -> bool:
+    @property
+    def shows_any(self) -> bool:
+        """Whether the overview shows any task waiting."""
+        return bool(self._waiting)
+
+    def shows_waiting(self, provider_job_id: str | None) -> bool:
         """Whether the overview shows a task waiting, so that it need not be asked about."""
         return provider_job_id in self._waiting

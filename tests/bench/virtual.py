@@ -10,6 +10,7 @@ from typing import Any
 
 from metriq_gym.providers.provider import Finished, Overview, Progress, Waiting
 from metriq_gym.store import Task, TaskState
+from metriq_gym.store.documents import DueTask
 from services.poller.remote import RemoteTasks
 
 LEASE_SECONDS = 30.0
@@ -77,13 +78,21 @@ class Tasks:
         for name in ids & self._tasks.keys():
             heapq.heappush(self._due, (self._world.seconds, name))
 
-    async def claim(self, provider: str, *, limit: int, **more: Any) -> list[Task]:
-        claimed: dict[str, Task] = {}
-        while self._due and self._due[0][0] <= self._world.seconds and len(claimed) < limit:
+    async def due(self, provider: str, *, limit: int) -> list[DueTask]:
+        found: dict[str, DueTask] = {}
+        while self._due and self._due[0][0] <= self._world.seconds and len(found) < limit:
             _, name = heapq.heappop(self._due)
             if name in self._tasks:
-                claimed[name] = self._tasks[name]
-        return list(claimed.values())
+                found[name] = DueTask(name, name, self._polls[name])
+        return list(found.values())
+
+    async def claim_of(self, provider: str, due: Sequence[DueTask], *, limit: int, **more: Any) -> list[Task]:
+        for task in due[limit:]:
+            heapq.heappush(self._due, (self._world.seconds, task.id))
+        return [self._tasks[task.id] for task in due[:limit]]
+
+    async def pass_over(self, provider: str, due: Sequence[DueTask], **how: Any) -> None:
+        await self.postpone([self._tasks[task.id] for task in due], **how)
 
     async def postpone(
         self, tasks: Sequence[Task], *, first_seconds: float, growth: float, max_seconds: float, unclear: int = 0

@@ -262,6 +262,30 @@ class TestTasks:
         rest = await claim(store, limit=60)
         assert len(ids) + len(rest) == 60
 
+    async def test_of_due_tasks_only_those_are_claimed_that_nobody_else_has(self, store: Store) -> None:
+        await released(store, *range(4))
+        due = await store.tasks.due("local", limit=10)
+        assert [each.id for each in due] == [f"j:{n}" for n in range(4)]
+        (other,) = await claim(store, limit=1)
+        ours = await store.tasks.claim_of("local", due, owner="you", limit=10, lease_seconds=60)
+        assert {each.id for each in ours} == {each.id for each in due} - {other.id}
+        assert {each.circuits for each in ours} == {b""}
+        await store.tasks.complete(other, b"counts", None)
+
+    async def test_tasks_that_are_passed_over_are_due_later_each_time_unless_somebody_has_them(
+        self, store: Store
+    ) -> None:
+        await released(store, 0, 1)
+        due = await store.tasks.due("local", limit=10)
+        (held,) = await claim(store, limit=1)
+        for polls in range(3):
+            await store.tasks.pass_over("local", due, first_seconds=0, growth=2, max_seconds=0)
+            (left,) = await store.tasks.due("local", limit=10)
+            assert (left.id != held.id, left.polls) == (True, polls + 1)
+        await store.tasks.renew(held, 60)  # the lease was not touched
+        await store.tasks.pass_over("local", due, first_seconds=60, growth=2, max_seconds=60)
+        assert await store.tasks.due("local", limit=10) == []
+
     async def test_claims_are_for_one_provider(self, store: Store) -> None:
         await store.tasks.insert([task(0), task(1, provider="tyxonq")])
         await store.tasks.release("j")

@@ -16,6 +16,7 @@ from metriq_gym.packing import pack_counts, unpack_counts
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq.errors import ProtocolError, RateLimited
 from metriq_gym.store import Store, Task, TaskState
+from metriq_gym.store.documents import DueTask
 from services.poller import remote
 from services.poller.remote import GROWTH, MAX_UNCLEAR, RemoteTasks
 from services.poller.survey import WORTH_FROM
@@ -368,14 +369,15 @@ async def test_an_overview_that_grows_old_in_the_middle_of_a_batch_still_serves(
     bench.provider.seen = overview(range(40))
     poller = bench.poller()
     await poller.poll()
-    claim = bench.store.tasks.claim
+    await bench.all_due()
+    due = bench.store.tasks.due
 
-    async def slowly(*args: Any, **options: Any) -> list[Task]:
+    async def slowly(*args: Any, **options: Any) -> list[DueTask]:
         bench.clock.seconds += 100
-        return await claim(*args, **options)
+        return await due(*args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench.store.tasks, "claim", slowly)
+        patch.setattr(bench.store.tasks, "due", slowly)
         await poller.poll()
     assert bench.provider.asked == []
 

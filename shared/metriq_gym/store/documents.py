@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -228,3 +228,11 @@ class Task(_Document):
     """Compressed counts of each circuit; see `metriq_gym.packing`."""
     execution_seconds: float | None = None
     error: str | None = None
+
+
+class DueTask(NamedTuple):
+    """What is looked at of a task before it is claimed."""
+
+    id: str
+    provider_job_id: str | None
+    polls: int

@@ -15,13 +15,14 @@ from pymongo import IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from metriq_gym.errors import LeaseLost
-from metriq_gym.store.documents import OPEN_TASKS, Lease, Task, TaskState
+from metriq_gym.store.documents import OPEN_TASKS, DueTask, Lease, Task, TaskState
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, translated
 
 _DUPLICATE_KEY = 11000
 _IDS_AT_ONCE = 10_000
-_SPREAD = 4  # pollers look at this many times what they want and pick at random, so that they seldom collide
+SPREAD = 4
+"""Pollers look at this many times what they want and pick at random, so that they seldom collide."""
 
 
 class Tasks:
@@ -157,27 +158,54 @@ class Tasks:
             )
 
     @translated
-    async def claim(
-        self, provider: str, *, owner: str, limit: int, lease_seconds: float, with_circuits: bool = True
-    ) -> list[Task]:
+    async def due(self, provider: str, *, limit: int) -> list[DueTask]:
+        """Return up to `limit` due tasks of `provider`, those that are due for longest."""
+        cursor = self._tasks.find(_due(provider), {"provider_job_id": 1, "polls": 1}).limit(limit)
+        return [DueTask(found["_id"], found.get("provider_job_id"), found.get("polls", 0)) async for found in cursor]
+
+    @translated
+    async def claim(self, provider: str, *, owner: str, limit: int, lease_seconds: float) -> list[Task]:
         """Lease up to `limit` due tasks of `provider` to `owner`."""
-        due = {
-            "provider": provider,
-            "next_poll_at": {"$gt": EPOCH},
-            "$expr": {"$lte": ["$next_poll_at", "$$NOW"]},
-        }
-        seen = [found["_id"] async for found in self._tasks.find(due, {"_id": 1}).limit(_SPREAD * limit)]
-        if not seen:
+        due = await self.due(provider, limit=SPREAD * limit)
+        return await self._claim(provider, _choose(due, limit), owner, lease_seconds, {"counts": 0})
+
+    @translated
+    async def claim_of(
+        self, provider: str, due: Sequence[DueTask], *, owner: str, limit: int, lease_seconds: float
+    ) -> list[Task]:
+        """Lease up to `limit` of these tasks to `owner`, as far as they are still due; return them without circuits.
+
+        They are chosen at random, so that pollers that look at the same time seldom collide.
+        """
+        left_out = {"counts": 0, "circuits": 0}
+        return await self._claim(provider, _choose(due, limit), owner, lease_seconds, left_out)
+
+    async def _claim(
+        self, provider: str, due: Sequence[DueTask], owner: str, lease_seconds: float, left_out: dict[str, int]
+    ) -> list[Task]:
+        if not due:
             return []
-        chosen = {"_id": {"$in": random.sample(seen, min(limit, len(seen)))}}
+        chosen = {"_id": {"$in": [task.id for task in due]}}
         claim = f"{owner}/{random.getrandbits(64):016x}"
         lease = {"owner": claim, "token": {"$add": [{"$ifNull": ["$lease.token", 0]}, 1]}}
         await self._tasks.update_many(
-            chosen | due, [{"$set": {"next_poll_at": from_now(lease_seconds), "lease": lease}}]
+            chosen | _due(provider), [{"$set": {"next_poll_at": from_now(lease_seconds), "lease": lease}}]
         )
-        left_out = {"counts": 0} if with_circuits else {"counts": 0, "circuits": 0}
         cursor = self._tasks.find(chosen | {"lease.owner": claim}, left_out)
         return [Task.model_validate(found) async for found in cursor]
+
+    @translated
+    async def pass_over(
+        self, provider: str, due: Sequence[DueTask], *, first_seconds: float, growth: float, max_seconds: float
+    ) -> None:
+        """Postpone tasks that are still due as `postpone` does, without claiming them.
+
+        For tasks that are known to wait: half the work, and nothing is written that a lease would have to guard.
+        """
+        if due:
+            chosen = {"_id": {"$in": [task.id for task in due]}}
+            changes = _postponed(first_seconds, growth, max_seconds, unclear=0)
+            await self._tasks.update_many(chosen | _due(provider), [{"$set": changes}])
 
     @translated
     async def renew(self, task: Task, lease_seconds: float) -> None:
@@ -205,12 +233,7 @@ class Tasks:
         quarter. `unclear` is how often in a row the provider was not understood. Tasks that went to another worker
         meanwhile stay as they are.
         """
-        polls = {"$ifNull": ["$polls", 0]}
-        # Past the point where the bound is reached the power does not matter, and must not overflow.
-        growing = {"$multiply": [first_seconds, {"$pow": [growth, {"$min": [polls, 100]}]}]}
-        jitter = {"$add": [0.75, {"$multiply": [0.5, {"$rand": {}}]}]}
-        due = _later({"$multiply": [{"$min": [growing, max_seconds]}, jitter]})
-        await self._give_up(tasks, {"next_poll_at": due, "polls": {"$add": [polls, 1]}, "unclear": unclear})
+        await self._give_up(tasks, _postponed(first_seconds, growth, max_seconds, unclear))
 
     @translated
     async def hand_back_all(self, tasks: Sequence[Task], seconds: float = 0) -> None:
@@ -295,6 +318,27 @@ class Tasks:
         """Return a job's tasks with their counts, in the order of their circuits."""
         tasks = [Task.model_validate(found) async for found in self._tasks.find({"job_id": job_id})]
         return sorted(tasks, key=lambda task: (task.run, task.first))
+
+
+def _due(provider: str) -> dict[str, Any]:
+    return {
+        "provider": provider,
+        "next_poll_at": {"$gt": EPOCH},
+        "$expr": {"$lte": ["$next_poll_at", "$$NOW"]},
+    }
+
+
+def _choose(due: Sequence[DueTask], limit: int) -> Sequence[DueTask]:
+    return random.sample(due, min(limit, len(due)))
+
+
+def _postponed(first_seconds: float, growth: float, max_seconds: float, unclear: int) -> Stage:
+    polls = {"$ifNull": ["$polls", 0]}
+    # Past the point where the bound is reached the power does not matter, and must not overflow.
+    growing = {"$multiply": [first_seconds, {"$pow": [growth, {"$min": [polls, 100]}]}]}
+    jitter = {"$add": [0.75, {"$multiply": [0.5, {"$rand": {}}]}]}
+    due = _later({"$multiply": [{"$min": [growing, max_seconds]}, jitter]})
+    return {"next_poll_at": due, "polls": {"$add": [polls, 1]}, "unclear": unclear}
 
 
 def _lease(task: Task) -> Lease:
