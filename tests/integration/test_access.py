@@ -25,6 +25,7 @@ from metriq_gym.access.__main__ import main as prepare
 from metriq_gym.access.rabbitmq import at_virtual_host
 from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
 from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.bus.rabbitmq.inspection import unbound
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Transient
 from metriq_gym.messages import MESSAGES
@@ -192,6 +193,11 @@ def test_publisher_may_do_so_by_the_management_interface_as_rabbitmqadmin_does(
     publish_raw(as_metriq, url, EVENTS, "suite.requested", b"{}", {})
     with pytest.raises(HTTPError):
         publish_raw(as_metriq, url, EVENTS, "job.scored", b"{}", {})
+
+
+async def test_publisher_may_see_that_every_queue_is_bound(amqp_broker: Broker, servers: Servers) -> None:
+    parts = urlsplit(amqp_broker.management_url)
+    assert await unbound(servers.amqp("metriq"), f"http://{parts.hostname}:{parts.port}") == []
 
 
 async def test_wrong_password_is_refused(servers: Servers) -> None:
