@@ -124,7 +124,7 @@ async def _mongodb(settings: Settings) -> AsyncIterator[Finding]:
         state = await inspect_mongodb(url)
     except (MetriqGymError, ValueError) as error:
         remedy = "start it, or correct METRIQ_MONGO_URL (mongodb://user:password@host/?replicaSet=…)"
-        yield Finding(Verdict.BAD, "MongoDB", f"{_where(url)}: {str(error).split(', Timeout:')[0]}", remedy)
+        yield Finding(Verdict.BAD, "MongoDB", f"{_where(url)}: {error}", remedy)
         return
     after = datetime.now(UTC)
     if state.replica_set is None:
@@ -249,4 +249,4 @@ def _login(settings: Settings) -> str:
 def _where(url: str) -> str:
     """The server in a URL, without its password."""
     parts = urlsplit(url)
-    return parts.netloc.rpartition("@")[2] or parts.scheme
+    return parts.netloc.rpartition("@")[2] or "no address"

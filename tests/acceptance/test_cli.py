@@ -271,7 +271,10 @@ class TestRefusals:
         away = {"METRIQ_AMQP_URL": "amqp://127.0.0.1:1", "METRIQ_MONGO_URL": "mongodb://127.0.0.1:1"}
         done = mgym(environment | away, "job", "list")
         assert done.returncode == 4
-        assert "mgym doctor" in done.stderr
+        assert done.stderr.splitlines() == [
+            "error: the store is away: 127.0.0.1:1: [Errno 111] Connection refused",
+            "try again later; `mgym doctor` says what is away",
+        ]
 
 
 class TestExports:

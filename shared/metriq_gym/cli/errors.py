@@ -33,7 +33,8 @@ def explain(error: Exception) -> tuple[str, int]:
         case Undecided():
             return str(error), HELD
         case Transient():
-            return f"{error}\ntry again later; `mgym doctor` says what is away", AWAY
+            hint = "" if "mgym doctor" in str(error) else "; `mgym doctor` says what is away"
+            return f"{error}\ntry again later{hint}", AWAY
         case MetriqGymError():
             return str(error), FAILED
         case OSError():

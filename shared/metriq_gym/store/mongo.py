@@ -57,7 +57,7 @@ def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         try:
             return await call(*args, **kwargs)
         except _PASSING as error:
-            raise Transient(f"the store is away: {error}") from error
+            raise Transient(f"the store is away: {_in_short(error)}") from error
         except PyMongoError as error:
             if isinstance(error, OperationFailure) and error.code in _REFUSALS:
                 raise Transient(f"the store refuses this user: {error}") from error
@@ -66,6 +66,11 @@ def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             raise
 
     return wrapper
+
+
+def _in_short(error: PyMongoError) -> str:
+    """What happened, without the driver's account of its time limits and of all it knows of the servers."""
+    return str(error).split(" (configured timeouts")[0].split(", Timeout:")[0]
 
 
 def literal(values: Mapping[str, Any]) -> dict[str, Any]:
