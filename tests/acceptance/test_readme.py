@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -52,7 +53,10 @@ def test_a_newcomer_gets_a_first_result_and_then_others(tmp_path: Path) -> None:
     assert "local/fake_jakarta" in done.stdout.splitlines()[-3]
 
 
-def test_the_pages_that_the_readme_links_to_are_there() -> None:
-    targets = [part.split(")")[0].split("#")[0] for part in README.read_text(encoding="utf-8").split("](")[1:]]
-    missing = [target for target in targets if target and "://" not in target and not (ROOT / target).exists()]
-    assert missing == []
+def test_what_the_readme_links_to_is_there() -> None:
+    text = README.read_text(encoding="utf-8")
+    sections = {f"#{title.lower().replace(' ', '-')}" for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+    links = [part.split(")")[0] for part in text.split("](")[1:]]
+    inside = [link for link in links if "://" not in link]
+    assert [link for link in inside if link.startswith("#") and link not in sections] == []
+    assert [link for link in inside if not (ROOT / link.split("#")[0]).exists()] == []
