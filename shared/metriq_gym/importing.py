@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from metriq_gym.configurations import NoConfiguration
 from metriq_gym.constants import JobType
-from metriq_gym.errors import IllegalTransition, MetriqGymError
+from metriq_gym.errors import IllegalTransition, MetriqGymError, Transient
 from metriq_gym.job_manager import MetriqGymJob, load, to_document
 from metriq_gym.messages import JobId
 from metriq_gym.store import Store
@@ -71,13 +71,15 @@ async def import_jobs(store: Store, path: Path) -> Report:
     """Store every job of the file; a line that is no job is reported, and the rest goes on.
 
     Doing it again changes nothing, but for jobs that got their result meanwhile. Raises `NoConfiguration` when the file
-    cannot be read.
+    cannot be read, and `Transient` when the store is away: then do it again.
     """
     done = Report()
     for number, text in _lines(path):
         try:
             job, notes = parse(text)
             await _keep(store, job, done)
+        except Transient:
+            raise  # nothing is wrong with the line
         except MetriqGymError as error:
             done.bad.append(Line(number, str(error)))
         else:

@@ -6,6 +6,7 @@ import io
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +19,9 @@ from metriq_gym import plots, report
 from metriq_gym.cli.errors import explain
 from metriq_gym.configurations import NoConfiguration, examples, read_configuration
 from metriq_gym.constants import JobType
-from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem, Transient, Unsupported
+from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem, Transient, Undecided, Unsupported
 from metriq_gym.follow import Estimate
-from metriq_gym.importing import BadLine, parse
+from metriq_gym.importing import BadLine, import_jobs, parse
 from metriq_gym.packing import pack_counts
 from metriq_gym.settings import Settings
 from metriq_gym.store import Task, TaskState
@@ -83,6 +84,8 @@ def test_a_failed_job_says_why_and_where() -> None:
         (NoConfiguration("cannot read x"), 2, ["cannot read x"]),
         (NotFound("there is no job x"), 3, ["there is no job x"]),
         (Transient("the store is away"), 4, ["away", "mgym doctor"]),
+        (Transient("no answer; `mgym doctor` knows"), 4, ["knows\ntry again later"]),
+        (Undecided("job x is held"), 6, ["job x is held"]),
         (ValueError("oops"), 70, ["ValueError: oops", "--debug"]),
     ],
 )
@@ -190,6 +193,17 @@ class TestJobFile:
             except BadLine:
                 continue
             json.loads(job.serialize())
+
+
+async def test_a_store_that_is_away_makes_no_line_a_bad_one(tmp_path: Path) -> None:
+    async def away(*_: object) -> None:
+        raise Transient("the store is away")
+
+    path = tmp_path / "jobs.jsonl"
+    path.write_text(json.dumps(LINE) + "\n")
+    store: Any = SimpleNamespace(records=SimpleNamespace(add=away))
+    with pytest.raises(Transient):
+        await import_jobs(store, path)
 
 
 def task(counts: list[dict[str, int]], first: int = 0) -> Task:
