@@ -288,6 +288,9 @@ class TestExports:
         assert json.loads(done.stdout)["results"]["score"]["value"] > 0.9
         (job,) = session.on_store(lambda store: store.catalogue.find({"state": "scored"}))
         assert f"mgym job upload {job.id} --to json" in done.stderr
+        assert f"mgym job upload {job.id} --to json" in mgym_here(environment, "status").stdout
+        (stuck,) = json.loads(mgym_here(environment, "status", "--json").stdout)["stuck"]
+        assert (stuck["job_id"], stuck["target"]) == (job.id, "json")
         (tmp_path / "results").unlink()
         again = mgym(nowhere, "job", "upload", job.id, "--to", "json", "--json")
         assert json.loads(again.stdout) == [

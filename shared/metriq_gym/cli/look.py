@@ -100,7 +100,7 @@ def schema(name: Annotated[str, typer.Argument(help="A benchmark's name.", autoc
 def status(json: AsJson = False) -> None:
     """Say how the work stands.
 
-    Jobs by state and age, tasks that are overdue, jobs that wait for an operator.
+    Jobs by state and age, overdue tasks, jobs that wait for an operator or could be exported nowhere.
     """
     from dataclasses import asdict
 
@@ -108,18 +108,20 @@ def status(json: AsJson = False) -> None:
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit
 
-    async def look() -> tuple[list[StateCount], list[DueTasks], list[Job]]:
+    async def look() -> tuple[list[StateCount], list[DueTasks], list[Job], list[Job]]:
         async with opening.store() as store:
             catalogue = store.catalogue
-            return await catalogue.by_state(), await catalogue.due(), await catalogue.held()
+            return await catalogue.by_state(), await catalogue.due(), await catalogue.held(), await catalogue.stuck()
 
-    states, due, held = opening.run(look())
+    states, due, held, stuck = opening.run(look())
+    unexported = [(job.id, target, export.error) for job in stuck for target, export in job.exports.items()]
     if json:
         emit(
             {
                 "jobs": [asdict(each) for each in states],
                 "due_tasks": [asdict(each) for each in due],
                 "held": [{"job_id": job.id, "reason": job.held} for job in held],
+                "stuck": [{"job_id": job, "target": target, "reason": error} for job, target, error in unexported],
             }
         )
         return
@@ -132,5 +134,8 @@ def status(json: AsJson = False) -> None:
         report.show_table(out, ("tasks due at", "tasks", "due since"), late)
     if waiting:
         report.show_table(out, ("held job", "because", "decide with"), waiting)
-    if not late and not waiting:
-        out.print("no task is overdue, no job is held")
+    if unexported:
+        failed = ([job, error, f"mgym job upload {job} --to {target}"] for job, target, error in unexported)
+        report.show_table(out, ("exported nowhere", "because", "once more with"), failed)
+    if not late and not waiting and not unexported:
+        out.print("no task is overdue, no job is held or stuck")

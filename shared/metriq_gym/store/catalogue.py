@@ -53,6 +53,14 @@ class Catalogue:
         return [Job.model_validate(found) async for found in self._jobs.find(query).sort(_NEWEST_FIRST)]
 
     @translated
+    async def stuck(self) -> list[Job]:
+        """Return the jobs whose result could be exported nowhere; without what is bulky."""
+        query = {"state": JobState.SCORED, "exports": {"$gt": {}}}
+        found = self._jobs.find(query, {"data": 0, "result": 0, "runs": 0}).sort(_NEWEST_FIRST)
+        jobs = [Job.model_validate(each) async for each in found]
+        return [job for job in jobs if job.is_stuck]
+
+    @translated
     async def job_ids(self, prefix: str, *, limit: int) -> list[str]:
         """Return the ids of jobs that begin with `prefix`, in order."""
         return [found["_id"] async for found in self._jobs.find(_begins("_id", prefix), {}).sort("_id").limit(limit)]
