@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,13 @@ from tests.servers.mongodb import IMAGE as MONGO_IMAGE
 
 ROOT = Path(__file__).parents[2]
 PASSWORDS = re.findall(r"\$\{(\w+_(?:PASSWORD|KEY)):-metriq}", (ROOT / "docker-compose.yml").read_text())
+PORTS = re.findall(r"127\.0\.0\.1:\$\{(\w+_PORT):-", (ROOT / "docker-compose.yml").read_text())
 SERVICES = ("dispatcher", "poller", "scorer", "exporter")
 WIT = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 8192}
 LONGER = {"benchmark_name": "Quantum Volume", "num_qubits": 8, "shots": 1000, "trials": 100, "confidence_level": 0.95}
-END_SECONDS = 120
+QUICK = {"benchmark_name": "Quantum Volume", "num_qubits": 6, "shots": 1000, "trials": 100, "confidence_level": 0.95}
+SANDBOX = ("sandbox-demo", *(f"sandbox-{name}" for name in SERVICES), "tyxonq-sandbox", "github-sandbox")
+END_SECONDS = 300
 
 
 def docker(*arguments: str, env: dict[str, str] | None = None) -> str:
@@ -80,6 +85,13 @@ class Deployment:
             async with queue.iterator(no_ack=True) as messages:
                 yield Observer(exchange, messages)
 
+    def started(self) -> dict[str, str]:
+        """The name and the image of each running container of our services."""
+        shown = docker(
+            "inspect", "--format", "{{.Name}} {{.Config.Image}}", *self.compose("ps", "-q", *SERVICES).split()
+        )
+        return dict(line.split() for line in shown.splitlines())
+
 
 @dataclass(frozen=True)
 class Observer:
@@ -92,10 +104,12 @@ class Observer:
         body = {"job_id": job_id, "provider": "local", "device": "aer_simulator", "config": config}
         await self.exchange.publish(aio_pika.Message(json.dumps(body).encode()), "job.requested")
 
-    async def exported(self, jobs: Sequence[str], *, at_least: int | None = None) -> set[str]:
+    async def exported(
+        self, jobs: Sequence[str], *, at_least: int | None = None, seconds: float = END_SECONDS
+    ) -> set[str]:
         """Return which of the jobs were exported, once `at_least` so many (all, by default) were; none may fail."""
         ended = set[str]()
-        async with asyncio.timeout(END_SECONDS):
+        async with asyncio.timeout(seconds):
             async for message in self.messages:
                 job = json.loads(message.body)["job_id"]
                 assert message.routing_key not in ("job.failed", "job.cancelled"), message.body
@@ -109,7 +123,7 @@ class Observer:
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Deployment]:
     """The system, built and up."""
-    ports = {name: str(free_port()) for name in ("RABBITMQ_PORT", "RABBITMQ_MANAGEMENT_PORT", "MONGO_PORT")}
+    ports = {name: str(free_port()) for name in PORTS}
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("METRIQ_")},
         **ports,
@@ -126,10 +140,12 @@ def deployment() -> Iterator[Deployment]:
     docker("version")
     deployment.compose("build")
     try:
+        began = time.monotonic()
         deployment.up()
+        print(f"\nup in {time.monotonic() - began:.0f} s, images being there")
         yield deployment
     finally:
-        deployment.compose("down", "--volumes", "--timeout", "10")
+        deployment.compose("--profile", "*", "down", "--volumes", "--timeout", "10")
 
 
 def jobs(name: str, count: int) -> list[str]:
@@ -199,6 +215,86 @@ async def test_killed_service_loses_nothing(deployment: Deployment, tmp_path: Pa
         await observer.exported([job for job in wanted if victim == "dispatcher" or job not in early])
     results = deployment.results(tmp_path)
     assert all(results[job]["results"]["confidence_pass"] for job in wanted)
+
+
+async def test_upgrade_with_jobs_in_flight_loses_nothing(deployment: Deployment, tmp_path: Path) -> None:
+    upgraded = replace(deployment, env={**deployment.env, "METRIQ_IMAGE_TAG": "test-next", "VERSION": "next"})
+    upgraded.compose("build")
+    wanted = jobs("upgraded", 30)
+    async with deployment.observer() as observer:
+        for job in wanted:
+            await observer.request(job, LONGER)
+        early = await observer.exported(wanted, at_least=1)
+        began = time.monotonic()
+        await asyncio.to_thread(upgraded.up, "--no-build")
+        print(f"\nupgraded in {time.monotonic() - began:.0f} s, with {len(wanted) - len(early)} of 30 jobs in flight")
+        await observer.exported([job for job in wanted if job not in early])
+    results = deployment.results(tmp_path)
+    assert all(results[job]["results"]["confidence_pass"] for job in wanted)
+    assert all(image.endswith(":test-next") for image in upgraded.started().values())
+    deployment.up()
+
+
+async def test_containers_killed_at_random_lose_none_of_200_jobs(deployment: Deployment, tmp_path: Path) -> None:
+    """Also the numbers of scaling from 1 to 4 pollers; each simulates one task at a time."""
+    throughput = {}
+    for pollers in (1, 4):
+        deployment.up("--scale", f"poller={pollers}")
+        wanted = jobs(f"by-{pollers}", 200)
+        async with deployment.observer() as observer:
+            began = time.monotonic()
+            for job in wanted:
+                await observer.request(job, QUICK)
+            await observer.exported(wanted, seconds=600)
+            throughput[pollers] = len(wanted) / (time.monotonic() - began)
+    print(f"\n{', '.join(f'{count} pollers: {rate:.1f} jobs/s' for count, rate in throughput.items())}")
+    wanted = jobs("killed", 200)
+    chance = random.Random(7)
+    async with deployment.observer() as observer:
+        for job in wanted:
+            await observer.request(job, QUICK)
+        killed = []
+        done = set[str]()
+        for _ in range(8):
+            done |= await observer.exported([job for job in wanted if job not in done], at_least=10, seconds=600)
+            victim = chance.choice(sorted(deployment.started()))
+            killed.append(victim.rsplit("-", 2)[1])
+            docker("kill", victim)
+            await asyncio.to_thread(deployment.up, "--scale", "poller=4")
+        if left := [job for job in wanted if job not in done]:
+            await observer.exported(left, seconds=600)
+    print(f"killed: {', '.join(killed)}")
+    assert set(wanted) <= set(deployment.results(tmp_path))
+    deployment.up("--scale", "poller=1")
+
+
+async def test_servers_killed_with_jobs_in_flight_lose_nothing(deployment: Deployment, tmp_path: Path) -> None:
+    wanted = jobs("outlived", 20)
+    async with deployment.observer() as observer:
+        for job in wanted:
+            await observer.request(job, LONGER)
+        await observer.exported(wanted, at_least=1)
+    deployment.compose("kill", "--signal", "SIGKILL", "rabbitmq", "mongo")
+    deployment.up()
+    async with asyncio.timeout(END_SECONDS):
+        while not set(wanted) <= set(deployment.results(tmp_path)):  # noqa: ASYNC110  (containers wake nobody)
+            await asyncio.sleep(2)
+
+
+def test_sandbox_runs_a_tyxonq_job_up_to_a_pull_request(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.compose("--profile", "sandbox", "up", "--detach", "--wait", "--build")
+    try:
+        assert "sandbox-demo: exported" in deployment.compose("--profile", "sandbox", "logs", "sandbox-demo")
+        pulls = (
+            "import os, urllib.request; print(urllib.request.urlopen(urllib.request.Request("
+            "'http://github-sandbox:8701/repos/metriq/data/pulls', "
+            "headers={'Authorization': 'Bearer ' + os.environ['METRIQ_GITHUB_TOKEN']})).read().decode())"
+        )
+        (pull,) = json.loads(deployment.python("sandbox-exporter", pulls))
+        assert pull["head"]["ref"] == "mgym/upload-sandbox-demo"
+        assert "sandbox-demo" not in deployment.results(tmp_path)
+    finally:
+        deployment.compose("--profile", "sandbox", "rm", "--force", "--stop", *SANDBOX)
 
 
 def test_containers_stop_by_themselves_when_told(deployment: Deployment) -> None:
