@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -225,6 +227,10 @@ def is_unauthorized(act: Callable[[], object]) -> bool:
             raise
         return True
     return False
+
+
+def test_every_collection_has_been_thought_of() -> None:
+    assert set(re.findall(r"_database\.(\w+)", inspect.getsource(Store.__init__))) == set(COLLECTIONS)
 
 
 @everybody
