@@ -156,6 +156,13 @@ def test_dependencies_are_installed_before_the_code_is_copied() -> None:
         )
 
 
+def test_image_is_built_by_one_service() -> None:
+    """Built by two it may be two, and `up` after `up --build` would make containers anew."""
+    built = [service(name)["image"] for name in ALL if "build" in service(name)]
+    assert len(built) == len(set(built))
+    assert {service(name)["image"] for name in ALL if "-sandbox:" in service(name)["image"]} <= set(built)
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_image_says_how_it_is_and_where_it_comes_from(name: str) -> None:
     said = set(re.findall(r"org\.opencontainers\.image\.([\w.]+)=", DOCKERFILE))

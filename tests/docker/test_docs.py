@@ -83,7 +83,7 @@ def test_without_passwords_of_ones_own(checkout: Checkout) -> None:
     (publish,) = [each for each in blocks("python") if "\nimport aio_pika\n" in each]
     address = f"amqp://metriq:metriq@localhost:{checkout.env['RABBITMQ_PORT']}/"
     (checkout.folder / "publish.py").write_text(publish.replace(BROKER_URL, address))
-    checkout.run(f"{BIN}/python publish.py")
+    checkout.run(".venv/bin/python publish.py")
     deadline = time.monotonic() + 120
     while "my-first-job" not in checkout.records():
         assert time.monotonic() < deadline
@@ -111,9 +111,9 @@ def test_results_appear_in_a_folder_and_mgym_is_a_client(checkout: Checkout) -> 
     # The page's URLs have the default ports.
     login = block(". ./.env").replace('@localhost/"', f'@localhost:{checkout.env["RABBITMQ_PORT"]}/"')
     login = login.replace("@localhost/?", f"@localhost:{checkout.env['MONGO_PORT']}/?")
-    checkout.run(f"{login}\n{BIN}/mgym run wit.example.json")
+    checkout.run(f"{login}\n.venv/bin/mgym run wit.example.json")
     deadline = time.monotonic() + 60
     while len(checkout.records()) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    assert "refuses" not in checkout.run(f"{login}\n{BIN}/mgym doctor")
+    assert "refuses" not in checkout.run(f"{login}\n.venv/bin/mgym doctor")
