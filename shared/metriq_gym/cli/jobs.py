@@ -236,14 +236,18 @@ def cancel(name: JobName = None) -> None:
     from metriq_gym.follow import Progress, follow
     from metriq_gym.store import JobState
 
+    def decided(job: Job) -> bool:
+        """Whether it is cancelled, or too late for that."""
+        return job.has_ended or job.state is JobState.SCORED
+
     async def stop() -> Job:
         async with opening.client() as client:
             job = await opening.job_called(client.store, name)
-            if job.has_ended or job.state is JobState.SCORED:
+            if decided(job):
                 return job
             with opening.way_back(f"mgym job view {job.id}"), Progress(f"cancelling {job.id}") as progress:
                 await client.cancel(job.id)
-                return await follow(client, job.id, progress, until=lambda job: job.has_ended)
+                return await follow(client, job.id, progress, decided)
 
     job = opening.run(stop())
     if job.state is not JobState.CANCELLED:
