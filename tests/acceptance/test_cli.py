@@ -175,7 +175,7 @@ class TestJobs:
         assert (none.returncode, "'beauty'" in none.stderr) == (1, True)
 
     def test_a_running_job_can_be_looked_at_left_and_cancelled_and_only_then_deleted(
-        self, environment: dict[str, str], tmp_path: Path
+        self, environment: dict[str, str], wit: str, tmp_path: Path
     ) -> None:
         dispatched = mgym(environment, "job", "dispatch", write(tmp_path / "slow.json", SLOW), "--id", "slow-one")
         assert dispatched.returncode == 0, dispatched.stderr
@@ -198,7 +198,7 @@ class TestJobs:
         too_soon = mgym_here(environment, "job", "delete", "slow-one", "--yes")
         assert (too_soon.returncode, "cancel it first" in too_soon.stderr) == (1, True)
         assert mgym(environment, "job", "cancel", "slow-one").returncode == 0
-        assert "too late" in mgym(environment, "job", "cancel", "wit-0").stderr
+        assert "too late" in mgym(environment, "job", "cancel", wit).stderr
         polled = mgym(environment, "job", "poll", "slow-one")
         assert (polled.returncode, "was cancelled" in polled.stderr) == (1, True)
         assert mgym_here(environment, "job", "delete", "slow-one", "--yes").returncode == 0
