@@ -149,7 +149,7 @@ class RemoteTasks:
         return unknown
 
     async def _ask(self, tasks: Sequence[Task]) -> None:
-        asked = {task.provider_job_id: task for task in tasks if task.provider_job_id is not None}
+        asked = {_name(task): task for task in tasks}
         said = await self._progress(asked)
         answered = any(not isinstance(each, NotNow) for each in said.values())
         waiting, postponed, finished, doubted, ended = [], [], [], [], []
@@ -248,6 +248,11 @@ class RemoteTasks:
             await self._give_up(task, error)
         except LeaseLost:
             log.info("task went to another poller or has ended", job_id=task.job_id, task=task.id)
+
+
+def _name(task: Task) -> str:
+    assert task.provider_job_id is not None  # noqa: S101  (it was submitted)
+    return task.provider_job_id
 
 
 def _is_checked(task: DueTask) -> bool:

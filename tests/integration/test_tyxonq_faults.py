@@ -165,6 +165,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "clocks that disagree": {"clock_skew_seconds": 40},
     "remarks in parameters": {"echo_remarks": "parameters"},
     "remarks in a field": {"echo_remarks": "field"},
+    "nothing undocumented accepted": {
+        "accept_missing_creg": False,
+        "accept_unlisted_gates": False,
+        "circuit_checked": "submit",
+    },
     "list of a few": {"list_limit": 2},
     "list in pages": {"list_limit": 2, "list_paged": True},
     "list that lags behind": {"list_delay_seconds": 0.5},
