@@ -16,7 +16,7 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml
 def mounted(name: str, path: str) -> Path:
     """The file of this repository that a container of a service sees at a path."""
     for volume in SERVICES[name]["volumes"]:
-        source, target, *_ = volume.split(":")
+        source, target, *_ = str(volume).split(":")
         if source.startswith("./") and path.startswith(f"{target}/"):
             return ROOT / source / path.removeprefix(f"{target}/")
     raise AssertionError(f"{name} has nothing mounted at {path}")

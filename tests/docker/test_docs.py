@@ -21,6 +21,7 @@ from tests.servers.discovery import free_port
 from tests.servers.mongodb import IMAGE as MONGO_IMAGE
 from tests.support.readme import BIN, ROOT, blocks
 
+UPGRADE = "METRIQ_IMAGE_TAG=next"
 PAGE = ROOT / "deploy" / "README.md"
 
 
@@ -71,12 +72,14 @@ def block(beginning: str) -> str:
 
 
 def test_every_block_of_the_page_is_run_here() -> None:
-    known = ("make up", "docker compose up", "docker compose --profile sandbox", "mkdir", ". ./.env")
+    known = ("make up", "docker compose up", "docker compose --profile sandbox", "mkdir", ". ./.env", UPGRADE)
     assert [each for each in blocks("sh", PAGE) if not each.startswith(known)] == []
 
 
 def test_without_passwords_of_ones_own(checkout: Checkout) -> None:
     checkout.run(block("docker compose up"))
+    checkout.run(block(UPGRADE))
+    assert "-poller:next" in checkout.run("docker compose ps --format '{{.Image}}'")
     checkout.run("docker compose down --volumes")
 
 

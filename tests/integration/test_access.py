@@ -294,22 +294,28 @@ async def test_whole_pipeline_works_with_these_users(restricted: System) -> None
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_forged_messages_move_no_job(restricted: System) -> None:
-    """RabbitMQ does not check routing keys in the header CC; but a message only names a job, and the store knows it."""
+    """RabbitMQ 3 does not check routing keys in the header CC; but a message only names a job that the store knows."""
     _, poller, scorer, exporter = restricted.services
     await poller.terminate()  # so that the job stays where it is
     await restricted.publish(request("waiting"))
     async with asyncio.timeout(60):
         async for _ in restricted.store.jobs.watch("waiting", until=lambda job: job.state is JobState.DISPATCHED):
             pass
-    exchange = await restricted.channel.get_exchange(EVENTS, ensure=False)
     body = b'{"job_id": "waiting", "outcome": "error", "reason": "forged"}'
     forged = {"job.completed": scorer, "job.scored": exporter, "job.failed": exporter, "job.cancelled": exporter}
-    for key in forged:
-        posing_as: dict[str, Any] = {"attempts": 0, "routing_key": key, "message_id": f"forged {key}"}
-        message = aio_pika.Message(body, correlation_id="waiting", headers={"CC": [key], "metriq-retry": posing_as})
-        await exchange.publish(message, "job.requested")
+
+    def forging(key: str) -> Any:
+        async def act(channel: aio_pika.abc.AbstractChannel) -> None:
+            posing_as: dict[str, Any] = {"attempts": 0, "routing_key": key, "message_id": f"forged {key}"}
+            message = aio_pika.Message(body, correlation_id="waiting", headers={"CC": [key], "metriq-retry": posing_as})
+            await (await channel.get_exchange(EVENTS, ensure=False)).publish(message, "job.requested")
+
+        return act
+
+    accepted = {key: service for key, service in forged.items() if not await refused(restricted.amqp_url, forging(key))}
+    assert accepted in ({}, forged)  # RabbitMQ 4 refuses them
     async with asyncio.timeout(60):
-        for key, service in forged.items():
+        for key, service in accepted.items():
             while not any(  # noqa: ASYNC110  (another process's log)
                 each["event"] == "delivery.handled" and each["delivery"] == f"forged {key}"
                 for each in service.records()
