@@ -92,7 +92,7 @@ def servers(amqp_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> It
         try:
             for _ in range(2):  # what is prepared already stays as it is
                 prepare(["rabbitmq", urlsplit(url).path.removeprefix("/")])
-                prepare(["mongo", server.address, "metriq", "--local", server.address])
+                prepare(["mongo", server.address, "metriq", "fresh", "--local", server.address])
             yield Servers(url, server.address)
         finally:
             server.kill()
@@ -323,6 +323,14 @@ async def test_forged_messages_move_no_job(restricted: System) -> None:
                 await asyncio.sleep(0.02)
     assert (await restricted.store.jobs.get("waiting")).state is JobState.DISPATCHED
     assert "waiting" not in restricted.exported()
+
+
+async def test_who_may_not_create_indexes_waits_for_them(servers: Servers) -> None:
+    with pytest.raises(Transient, match="the dispatcher creates it"):
+        await Store.at(servers.store("exporter"), "fresh").create_indexes()
+    await Store.at(servers.store("dispatcher"), "fresh").create_indexes()
+    for rights in SERVICES:
+        await Store.at(servers.store(rights.user), "fresh").create_indexes()
 
 
 async def test_store_refuses_what_a_user_may_not_in_words(servers: Servers) -> None:
