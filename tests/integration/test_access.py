@@ -93,6 +93,10 @@ def servers(amqp_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> It
             for _ in range(2):  # what is prepared already stays as it is
                 prepare(["rabbitmq", urlsplit(url).path.removeprefix("/")])
                 prepare(["mongo", server.address, "metriq", "fresh", "--local", server.address])
+                patch.setenv(
+                    "MONGO_ADMIN_URL", f"mongodb://admin:of-the-administrator@{server.address}/?directConnection=true"
+                )
+                prepare(["mongo-users", "metriq", "fresh"])
             yield Servers(url, server.address)
         finally:
             server.kill()

@@ -1,8 +1,10 @@
-"""Prepare servers: `python -m metriq_gym.access rabbitmq` or `mongo`, as often as you like.
+"""Prepare servers, as often as you like: `python -m metriq_gym.access rabbitmq`, `mongo` or `mongo-users`.
 
-Gives every user its rights, declares RabbitMQ's exchanges and queues, and makes MongoDB a replica set. The environment
-says where and with which passwords: ``RABBITMQ_ADMIN_URL`` (amqp), ``RABBITMQ_MANAGEMENT_URL`` (http) and
-``RABBITMQ_<USER>_PASSWORD``; ``MONGO_ADMIN_PASSWORD`` and ``MONGO_<USER>_PASSWORD``.
+``rabbitmq`` gives every user its rights and declares exchanges and queues. ``mongo``, on the machine of a server that
+was started with ``--replSet rs0``, makes it a replica set with an administrator and users; ``mongo-users`` gives a
+running one the users alone. The environment says where and with which passwords: ``RABBITMQ_ADMIN_URL`` (amqp),
+``RABBITMQ_MANAGEMENT_URL`` (http), ``MONGO_ADMIN_PASSWORD`` or ``MONGO_ADMIN_URL``, and ``RABBITMQ_<USER>_PASSWORD``,
+``MONGO_<USER>_PASSWORD``.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     database.add_argument("databases", nargs="*", default=["metriq"], metavar="DATABASE")
     database.add_argument("--local", default="127.0.0.1:27017", help="where it listens on this machine")
     database.add_argument("--options", default="", help="of its URL, such as tls=true&tlsCAFile=/ca.pem")
+    running = servers.add_parser("mongo-users")
+    running.add_argument("databases", nargs="*", default=["metriq"], metavar="DATABASE")
     given = parser.parse_args(arguments)
     if given.server == "rabbitmq":
         rabbitmq.give(
@@ -35,11 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         for name in given.virtual_hosts:
             asyncio.run(_declare(rabbitmq.at_virtual_host(os.environ["RABBITMQ_ADMIN_URL"], name)))
-    else:
-        url = users.make_administrator(
-            given.host, "admin", os.environ["MONGO_ADMIN_PASSWORD"], given.local, given.options
-        )
+    elif given.server == "mongo":
+        password = os.environ["MONGO_ADMIN_PASSWORD"]
+        url = users.make_administrator(given.host, "admin", password, given.local, given.options)
         users.give(url, _passwords("MONGO"), given.databases)
+    else:
+        users.give(os.environ["MONGO_ADMIN_URL"], _passwords("MONGO"), given.databases)
 
 
 def _passwords(prefix: str) -> dict[str, str]:
