@@ -15,6 +15,7 @@ from tests.support.readme import BIN, README, ROOT, blocks
 ELSEWHERE = {
     "make test": "what runs this",
     "docker compose": "tests/docker/test_readme.py",
+    "kubectl": "tests/acceptance/test_kubernetes.py, as far as it goes without a cluster",
     "curl -O": "tests/integration/test_readme_clients.py, tests/docker/test_readme.py",
     "export METRIQ_AMQP_URL": "both of these",
 }

@@ -1,0 +1,354 @@
+"""What is sent to a Kubernetes cluster: valid by its schemas, and by the rules that whoever runs one lives by."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from metriq_gym.bus.port import DISPATCHER, EXPORTER, POLLER, SCORER
+from metriq_gym.settings import PREFIX, Settings
+from metriq_gym.store import Store
+from tests.support.kustomize import render
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
+OVERLAYS = ("dev", "production")
+SERVICES = ("dispatcher", "poller", "scorer", "exporter")
+COMPONENTS = sorted(path.name for path in (FOLDER / "components").iterdir())
+API_VERSIONS = ("1.30", "1.37")
+
+REQUIRED = {
+    # https://keda.sh/docs/latest/reference/scaledobject-spec
+    "ScaledObject": ("spec.scaleTargetRef.name", "spec.triggers.*.type", "spec.triggers.*.metadata"),
+    # https://keda.sh/docs/latest/concepts/authentication
+    "TriggerAuthentication": (
+        "spec.secretTargetRef.*.parameter",
+        "spec.secretTargetRef.*.name",
+        "spec.secretTargetRef.*.key",
+    ),
+    # https://docs.cilium.io/en/stable/network/kubernetes/policy
+    "CiliumNetworkPolicy": ("spec.endpointSelector", "spec.egress"),
+    # https://external-secrets.io/latest/api/externalsecret
+    "ExternalSecret": ("spec.secretStoreRef.name", "spec.target.name", "spec.dataFrom.*.extract.key"),
+}
+"""Fields without which a custom resource means nothing; `*` stands for each element of a list."""
+
+SECRET = ("amqp_url", "mongo_url", "tyxonq_token", "github_token")
+OF_THE_IMAGE = ("http_host", "http_port", "export_dir", "data_dir")
+BY_SERVICE = ("workers",)
+
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def overlays() -> dict[str, list[Manifest]]:
+    return {name: render(FOLDER / "overlays" / name) for name in OVERLAYS}
+
+
+@pytest.fixture(scope="module")
+def components(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Manifest]]:
+    """Each component with the base."""
+    found = {}
+    for name in COMPONENTS:
+        folder = tmp_path_factory.mktemp(name)
+        names = {"resources": FOLDER / "base", "components": FOLDER / "components" / name}
+        above = "../" * (len(folder.parts) - 1)
+        text = {key: [above + str(path).removeprefix("/")] for key, path in names.items()}
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))
+        found[name] = render(folder)
+    return found
+
+
+@pytest.fixture
+def everything(overlays: dict[str, list[Manifest]], components: dict[str, list[Manifest]]) -> list[Manifest]:
+    return [each for manifests in (*overlays.values(), *components.values()) for each in manifests]
+
+
+def of(kind: str, manifests: list[Manifest]) -> dict[str, Manifest]:
+    return {each["metadata"]["name"]: each for each in manifests if each["kind"] == kind}
+
+
+def pods(manifests: list[Manifest]) -> Iterator[Manifest]:
+    for each in manifests:
+        if each["kind"] in ("Deployment", "Job"):
+            yield each["spec"]["template"]
+
+
+def containers(manifests: list[Manifest]) -> Iterator[Manifest]:
+    for pod in pods(manifests):
+        yield from pod["spec"]["containers"] + pod["spec"].get("initContainers", [])
+
+
+def selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    matching = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    among = (labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", []))
+    return matching and all(among)
+
+
+def values(at: Any, path: list[str]) -> Iterator[Any]:
+    if not path:
+        yield at
+    elif path[0] == "*":
+        for each in at:
+            yield from values(each, path[1:])
+    else:
+        yield from values(at[path[0]], path[1:])
+
+
+@pytest.mark.parametrize(("overlay", "version"), list(product(OVERLAYS, API_VERSIONS)))
+def test_an_overlay_is_valid_by_the_schemas_of_an_api_version(
+    overlays: dict[str, list[Manifest]], overlay: str, version: str
+) -> None:
+    for manifest in overlays[overlay]:
+        if manifest["kind"] not in REQUIRED:
+            kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_is_valid_by_the_schemas(components: dict[str, list[Manifest]], component: str) -> None:
+    for manifest in components[component]:
+        if manifest["kind"] not in REQUIRED:
+            kubernetes_validate.validate(manifest, API_VERSIONS[-1], strict=True)
+
+
+def test_custom_resources_have_what_their_definitions_require(everything: list[Manifest]) -> None:
+    seen = set()
+    for manifest in everything:
+        for path in REQUIRED.get(manifest["kind"], ()):
+            found = list(values(manifest, path.split(".")))
+            assert found, f"{manifest['kind']} {manifest['metadata']['name']}: {path}"
+            assert all(found)
+            seen.add(manifest["kind"])
+    assert seen == set(REQUIRED)
+
+
+def test_selectors_match_their_pods_and_nobody_elses(overlays: dict[str, list[Manifest]]) -> None:
+    for manifests in overlays.values():
+        deployments = of("Deployment", manifests)
+        assert set(deployments) == set(SERVICES)
+        labels = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in deployments.items()}
+        for name, deployment in deployments.items():
+            spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+            for selector in (deployment["spec"]["selector"], *(each["labelSelector"] for each in spread)):
+                assert [other for other in SERVICES if selects(selector, labels[other])] == [name]
+        budgets = of("PodDisruptionBudget", manifests)
+        for name, budget in budgets.items():
+            assert [other for other in SERVICES if selects(budget["spec"]["selector"], labels[other])] == [name]
+        assert set(budgets) == set(SERVICES)
+
+
+def test_every_container_is_restricted_and_bounded(everything: list[Manifest]) -> None:
+    for pod in pods(everything):
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert pod["spec"]["securityContext"]["runAsUser"] > 0
+        assert pod["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod["spec"])
+        assert not any("hostPath" in volume for volume in pod["spec"].get("volumes", []))
+    for container in containers(everything):
+        assert set(container["resources"]) == {"requests", "limits"}
+        for bounds in container["resources"].values():
+            assert set(bounds) == {"cpu", "memory"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_service_accounts_have_no_token(everything: list[Manifest]) -> None:
+    accounts = [each for each in everything if each["kind"] == "ServiceAccount"]
+    assert {each["metadata"]["name"] for each in accounts} == {*SERVICES, "prepare-servers"}
+    assert all(each["automountServiceAccountToken"] is False for each in accounts)
+    assert {pod["spec"]["serviceAccountName"] for pod in pods(everything)} == {*SERVICES, "prepare-servers"}
+
+
+def test_namespaces_enforce_restricted_pods(overlays: dict[str, list[Manifest]]) -> None:
+    for manifests in overlays.values():
+        (namespace,) = of("Namespace", manifests).values()
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+        others = (each for each in manifests if each["kind"] != "Namespace")
+        assert {each["metadata"]["namespace"] for each in others} == {namespace["metadata"]["name"]}
+
+
+def test_images_have_a_version_in_an_overlay(overlays: dict[str, list[Manifest]]) -> None:
+    images = [container["image"] for manifests in overlays.values() for container in containers(manifests)]
+    assert all(re.fullmatch(r"[a-z./-]+:[\w.-]+", image) for image in images)
+    assert not any(image.endswith(":latest") for image in images)
+
+
+def test_secrets_come_by_reference_and_only_to_whom_they_are_for(everything: list[Manifest]) -> None:
+    assert not of("Secret", everything)
+    for manifest in everything:
+        if manifest["kind"] == "ConfigMap":
+            assert not {f"{PREFIX}{name.upper()}" for name in SECRET} & set(manifest["data"])
+    for service in of("Deployment", everything).values():
+        (container,) = service["spec"]["template"]["spec"]["containers"]
+        referred = [each["secretRef"]["name"] for each in container["envFrom"] if "secretRef" in each]
+        assert referred == [f"metriq-{container['name']}"]
+        assert {each["name"] for each in container["env"]} == {"METRIQ_WORKERS"}
+
+
+def test_probes_ask_the_pages_that_services_serve(overlays: dict[str, list[Manifest]]) -> None:
+    for manifests in overlays.values():
+        for deployment in of("Deployment", manifests).values():
+            (container,) = deployment["spec"]["template"]["spec"]["containers"]
+            asked = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
+            assert {probe: each["path"] for probe, each in asked.items()} == {
+                "startup": "/livez",
+                "liveness": "/livez",
+                "readiness": "/readyz",
+            }
+            ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+            dockerfile = (FOLDER.parent / "docker" / "Dockerfile").read_text()
+            assert all(f"METRIQ_HTTP_PORT={ports[each['port']]}" in dockerfile for each in asked.values())
+
+
+def test_a_pod_is_given_longer_than_work_in_hand_takes_to_end(overlays: dict[str, list[Manifest]]) -> None:
+    for manifests in overlays.values():
+        (settings,) = [each["data"] for each in manifests if each["metadata"]["name"].startswith("metriq-settings-")]
+        for pod in (each["spec"]["template"]["spec"] for each in of("Deployment", manifests).values()):
+            assert pod["terminationGracePeriodSeconds"] >= float(settings["METRIQ_GRACE_SECONDS"]) + 15
+
+
+def test_every_setting_has_its_place(overlays: dict[str, list[Manifest]]) -> None:
+    """A line of one of the files, set or commented out, with the setting's own description above it."""
+    listed: dict[str, str] = {}
+    for path in sorted((FOLDER / "base").glob("*.env")):
+        for about, line in re.findall(r"^# (.*)\n#?(METRIQ_\w+)=", path.read_text(encoding="utf-8"), re.MULTILINE):
+            assert line not in listed
+            listed[line] = about
+    fields = Settings.model_fields.items()
+    placed = {name: field for name, field in fields if name not in (*SECRET, *OF_THE_IMAGE, *BY_SERVICE)}
+    assert listed == {f"{PREFIX}{name.upper()}": field.description for name, field in placed.items()}
+
+
+def test_what_is_set_are_valid_settings_with_the_defaults_but_for_the_grace_period(
+    overlays: dict[str, list[Manifest]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = Settings().model_dump()
+    for manifest in overlays["production"]:
+        if manifest["kind"] == "ConfigMap":
+            for name, value in manifest["data"].items():
+                monkeypatch.setenv(name, value)
+    differing = {name for name, value in Settings().model_dump().items() if value != defaults[name]}
+    assert differing == {"grace_seconds"}
+
+
+def reached(manifests: list[Manifest], service: str) -> set[tuple[str, int]]:
+    """Return the networks and ports that policies let a service reach, names aside."""
+    found = set()
+    labels = of("Deployment", manifests)[service]["spec"]["template"]["metadata"]["labels"]
+    for policy in of("NetworkPolicy", manifests).values():
+        if selects(policy["spec"]["podSelector"], labels):
+            for rule in policy["spec"].get("egress", []):
+                for to, port in product(rule["to"], rule["ports"]):
+                    if "ipBlock" in to:
+                        found.add((to["ipBlock"]["cidr"], port["port"]))
+    return found
+
+
+def test_only_who_has_to_reaches_the_internet(overlays: dict[str, list[Manifest]]) -> None:
+    for manifests in overlays.values():
+        policies = of("NetworkPolicy", manifests)
+        closed = policies["nothing"]["spec"]
+        assert closed["policyTypes"] == ["Ingress", "Egress"]
+        assert not {"ingress", "egress"} & set(closed)
+        labels = {
+            name: each["spec"]["template"]["metadata"]["labels"] for name, each in of("Deployment", manifests).items()
+        }
+        assert all(selects(closed["podSelector"], each) for each in labels.values())
+        private = set(product(("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), (5671, 5672, 27017)))
+        outside = {("0.0.0.0/0", 443)}
+        assert {name: reached(manifests, name) for name in SERVICES} == {
+            "dispatcher": private | outside,
+            "poller": private | outside,
+            "scorer": private,
+            "exporter": private | outside,
+        }
+        for name, who in (("tyxonq", ["dispatcher", "poller"]), ("github", ["exporter"])):
+            assert [each for each in SERVICES if selects(policies[name]["spec"]["podSelector"], labels[each])] == who
+
+
+def test_with_cilium_the_hosts_are_named_and_nothing_else_is_open(components: dict[str, list[Manifest]]) -> None:
+    manifests = components["cilium"]
+    assert not {"tyxonq", "github"} & set(of("NetworkPolicy", manifests))
+    assert all(network != "0.0.0.0/0" for name in SERVICES for network, _ in reached(manifests, name))
+    policies = of("CiliumNetworkPolicy", manifests)
+    hosts = {
+        name: [each["matchName"] for rule in policy["spec"]["egress"] for each in rule.get("toFQDNs", [])]
+        for name, policy in policies.items()
+    }
+    settings = Settings()
+    assert hosts["tyxonq"] == [re.sub(r"https://([^/]+)/.*", r"\1", settings.tyxonq_base_url)]
+    assert hosts["github"] == [settings.github_api_url.removeprefix("https://")]
+
+
+def test_services_scale_by_the_queues_they_consume(components: dict[str, list[Manifest]]) -> None:
+    scaled = of("ScaledObject", components["keda"])
+    assert set(scaled) == set(SERVICES)
+    queues = {DISPATCHER.name, SCORER.name, EXPORTER.name, POLLER.name}
+    by_queue = {
+        name: each["spec"]["triggers"][0]["metadata"]["queueName"] for name, each in scaled.items() if name != "poller"
+    }
+    assert by_queue == {name: f"metriq.{name}" for name in by_queue}
+    assert set(by_queue.values()) == queues - {POLLER.name}
+    for name, each in scaled.items():
+        assert each["spec"]["scaleTargetRef"]["name"] == name
+        assert "replicas" not in of("Deployment", components["keda"])[name]["spec"]
+
+
+async def test_pollers_scale_by_the_tasks_that_are_due(
+    components: dict[str, list[Manifest]], mongo_url: str, mongo_database: str
+) -> None:
+    from bson.json_util import JSONOptions, loads
+    from pymongo import MongoClient
+
+    (trigger,) = of("ScaledObject", components["keda"])["poller"]["spec"]["triggers"]
+    query = loads(trigger["metadata"]["query"], json_options=JSONOptions(tz_aware=True))
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert trigger["metadata"]["query"] in page
+    assert trigger["metadata"]["collection"] == "tasks"
+    assert trigger["metadata"]["dbName"] == Settings().mongo_database
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        tasks = client[mongo_database].tasks
+        at = {"past": "2020-01-01T00:00:00Z", "later": "2120-01-01T00:00:00Z"}
+        documents = [
+            {"_id": f"{when}:{n}", "provider": "local", "next_poll_at": {"$date": at[when]}}
+            for when, n in product(at, range(3))
+        ]
+        tasks.insert_many(loads(json.dumps([*documents, {"_id": "ended", "provider": "local"}])))
+        assert tasks.count_documents(query) == 3
+    from metriq_gym.store.mongo import connect
+
+    async with Store(connect(mongo_url), mongo_database) as store:
+        assert sum(each.count for each in await store.catalogue.due()) == 3
+
+
+def test_without_keda_those_that_compute_scale_by_processor_time(components: dict[str, list[Manifest]]) -> None:
+    manifests = components["hpa"]
+    scaled = {each["spec"]["scaleTargetRef"]["name"] for each in of("HorizontalPodAutoscaler", manifests).values()}
+    assert scaled == {"dispatcher", "poller", "scorer"}
+    assert {name for name, each in of("Deployment", manifests).items() if "replicas" not in each["spec"]} == scaled
+
+
+def test_external_secrets_are_those_that_are_referred_to(everything: list[Manifest]) -> None:
+    referred = {
+        each["secretRef"]["name"]
+        for container in containers(everything)
+        for each in container["envFrom"]
+        if "secretRef" in each
+    }
+    referred |= {
+        each["name"]
+        for one in of("TriggerAuthentication", everything).values()
+        for each in one["spec"]["secretTargetRef"]
+    }
+    assert {each["spec"]["target"]["name"] for each in of("ExternalSecret", everything).values()} == referred
