@@ -11,7 +11,8 @@ round.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aio_pika import ExchangeType
@@ -32,34 +33,73 @@ _SERVICE = {
 _DEAD = {**_QUORUM, "x-delivery-limit": 2**31 - 1}
 
 
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What an exchange sends to a queue."""
+
+    exchange: str
+    queue: str
+    routing_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Durable exchanges and queues, as data, for a broker or for Kubernetes."""
+
+    exchanges: Mapping[str, ExchangeType]
+    queues: Mapping[str, Mapping[str, Any]]
+    """Name → arguments."""
+    bindings: Sequence[Binding]
+
+
 def retry_exchange(pause: float) -> str:
     """Name of the exchange and of the queue where messages wait for at most `pause` seconds."""
     return f"metriq.later.{round(1000 * pause)}ms"
 
 
+def topology(queues: Sequence[Queue], pauses: Sequence[float]) -> Topology:
+    """Return all that these queues need, dead letters and retries after these pauses (seconds) included."""
+    retries = {retry_exchange(pause): round(1000 * pause) for pause in pauses}
+    return Topology(
+        exchanges={
+            EVENTS: ExchangeType.TOPIC,
+            DEAD_LETTERS: ExchangeType.FANOUT,
+            **dict.fromkeys(retries, ExchangeType.TOPIC),
+        },
+        queues={
+            DEAD_LETTERS: _DEAD,
+            **{queue.name: _SERVICE for queue in queues},
+            **{
+                # The default exchange routes to the queue that is named by the routing key.
+                name: {**_QUORUM, **_AT_LEAST_ONCE, "x-message-ttl": milliseconds, "x-dead-letter-exchange": ""}
+                for name, milliseconds in retries.items()
+            },
+        },
+        bindings=[
+            Binding(DEAD_LETTERS, DEAD_LETTERS, DEAD_LETTERS),
+            *(Binding(EVENTS, queue.name, key) for queue in queues for key in queue.routing_keys),
+            *(Binding(name, name, "#") for name in retries),
+        ],
+    )
+
+
 async def declare(channel: AbstractChannel, queues: Sequence[Queue], pauses: Sequence[float]) -> None:
     """Declare what is missing; what is there already stays as it is."""
-    events = await channel.declare_exchange(EVENTS, ExchangeType.TOPIC, durable=True)
-    dead = await channel.declare_exchange(DEAD_LETTERS, ExchangeType.FANOUT, durable=True)
-    dead_letters = await channel.declare_queue(DEAD_LETTERS, durable=True, arguments=_DEAD)
-    await dead_letters.bind(dead)
-    for queue in queues:
-        declared = await channel.declare_queue(queue.name, durable=True, arguments=_SERVICE)
-        for routing_key in queue.routing_keys:
-            await declared.bind(events, routing_key)
-    for pause in pauses:
-        name = retry_exchange(pause)
-        retry = await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True)
-        # The default exchange routes to the queue that is named by the routing key.
-        back: dict[str, Any] = {"x-message-ttl": round(1000 * pause), "x-dead-letter-exchange": ""}
-        waiting = await channel.declare_queue(name, durable=True, arguments={**_QUORUM, **_AT_LEAST_ONCE, **back})
-        await waiting.bind(retry, "#")
+    wanted = topology(queues, pauses)
+    for name, kind in wanted.exchanges.items():
+        await channel.declare_exchange(name, kind, durable=True)
+    declared = {
+        name: await channel.declare_queue(name, durable=True, arguments=dict(arguments))
+        for name, arguments in wanted.queues.items()
+    }
+    for binding in wanted.bindings:
+        await declared[binding.queue].bind(binding.exchange, binding.routing_key)
 
 
 async def check(channel: AbstractChannel, queues: Sequence[Queue], pauses: Sequence[float]) -> None:
     """Raise `ChannelClosed` when something is missing. Bindings cannot be seen."""
-    retries = [retry_exchange(pause) for pause in pauses]
-    for exchange in (EVENTS, DEAD_LETTERS, *retries):
-        await channel.get_exchange(exchange)
-    for queue in (DEAD_LETTERS, *(queue.name for queue in queues), *retries):
-        await channel.get_queue(queue)
+    wanted = topology(queues, pauses)
+    for name in wanted.exchanges:
+        await channel.get_exchange(name)
+    for name in wanted.queues:
+        await channel.get_queue(name)
