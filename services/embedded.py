@@ -16,7 +16,6 @@ from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.private_mongod import private_mongod
 from services.dispatcher import Dispatcher
-from services.dispatcher.reconciler import reconcile
 from services.exporter import Exporter
 from services.poller import Poller
 from services.scorer import Scorer
@@ -32,10 +31,10 @@ async def embedded(settings: Settings) -> AsyncIterator[Context]:
         store = await stack.enter_async_context(Store.at(url, settings.mongo_database))
         bus = await stack.enter_async_context(MemoryBus())
         context = Context(settings, bus, store, pool)
-        poller = Poller(context)
-        services = [Dispatcher(context), poller, Scorer(context), Exporter(context)]
+        dispatcher, poller = Dispatcher(context), Poller(context)
+        services = [dispatcher, poller, Scorer(context), Exporter(context)]
         await stack.enter_async_context(running(services, settings.grace_seconds))
-        await reconcile(store, bus, 0)
+        await dispatcher.reconciler.take_up()
         yield context
         # What is in hand, perhaps of another process's job, is seen through to its record, since messages in memory end
         # with us. An interruption does not wait for that.

@@ -1,28 +1,123 @@
-"""The reconciler: publishes again what a job needs to move on, so that emptying every queue loses nothing."""
+"""The reconciler: sees to it that every job moves on and ends, so that emptying every queue loses nothing.
+
+Of all dispatchers one at a time does it, by lease. It ends jobs whose deadline has passed, and publishes again the
+message of those that have not moved in their time, or have ended and are not recorded yet.
+"""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
 import structlog
 
 from metriq_gym.bus.port import Bus
-from metriq_gym.errors import Transient
+from metriq_gym.errors import IllegalTransition, LeaseLost, Transient
+from metriq_gym.lease import held
 from metriq_gym.republish import republish
-from metriq_gym.store import Store
+from metriq_gym.store import Failure, Job, JobState, Store, TaskState
 
 log = structlog.get_logger()
 
+LEASE = "reconciler"
+_STAGES: dict[JobState, Literal["dispatch", "poll", "score"]] = {
+    JobState.DISPATCHING: "dispatch",
+    JobState.DISPATCHED: "poll",
+    JobState.COMPLETED: "score",
+}
 
-async def reconcile(store: Store, bus: Bus, unmoved_seconds: float) -> int:
-    """Publish the message of every job that has not moved for so long; return how many there were."""
-    jobs = await store.jobs.unmoved(unmoved_seconds)
-    for job in jobs:
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """What a dispatcher calls again and again.
+
+    Parameters
+    ----------
+    owner:
+        Names this dispatcher in the lease.
+    unmoved_seconds:
+        How long a job may stand still; also about how often this is called.
+    lease_seconds:
+        How long after the time for its next call a reconciler is taken for gone.
+    """
+
+    store: Store
+    bus: Bus
+    owner: str
+    unmoved_seconds: float
+    lease_seconds: float
+    done: Counter[str] = field(default_factory=Counter)
+    """What this process has done so far, by the name of the deed: "published again", "expired", "recorded"."""
+
+    async def __call__(self) -> None:
+        """Look after all jobs, unless another dispatcher does it. Raises `Transient`."""
+        seconds = self.unmoved_seconds + self.lease_seconds
+        token = await self.store.leases.take(LEASE, owner=self.owner, lease_seconds=seconds)
+        if token is None:
+            return
+        before = self.done.copy()
+        renew = partial(self.store.leases.renew, LEASE, token, seconds)
         try:
-            await republish(store, bus, job)
-        except Transient:
-            raise
-        except Exception:
-            # One job that is not as it should be must not be the end of all that stand still.
-            log.exception("cannot be published again", job_id=job.id, state=job.state)
-        else:
-            log.info("published again", job_id=job.id, state=job.state)
-    return len(jobs)
+            await held(self._look_after_all(token), renew, self.lease_seconds)
+        except LeaseLost as error:
+            log.info("another dispatcher reconciles", reason=str(error))
+        finally:
+            if done := self.done - before:
+                log.info("reconciled", **done)
+
+    async def take_up(self) -> None:
+        """Publish again what any job needs, whoever has the lease: for a queue that was just made and holds nothing."""
+        await self._each("published again", await self.store.upkeep.unfinished(), self._republish)
+
+    async def release(self) -> None:
+        """Let another dispatcher take over at once."""
+        with suppress(Transient):  # then it has to wait for the lease to run out
+            await self.store.leases.take(LEASE, owner=self.owner, lease_seconds=0)
+
+    async def _look_after_all(self, token: int) -> None:
+        upkeep = self.store.upkeep
+        await self._each("expired", await upkeep.overdue(), partial(self._expire, token=token))
+        for deed, jobs in (
+            ("published again", await upkeep.unmoved(self.unmoved_seconds)),
+            ("recorded", await upkeep.unrecorded(self.unmoved_seconds)),
+        ):
+            looked_at: list[str] = []
+            try:
+                await self._each(deed, jobs, self._republish, looked_at)
+            finally:
+                await upkeep.checked(looked_at, token)
+
+    async def _each(
+        self, deed: str, jobs: Sequence[Job], do: Callable[[Job], Awaitable[None]], looked_at: list[str] | None = None
+    ) -> None:
+        for job in jobs:
+            try:
+                await do(job)
+            except (Transient, LeaseLost):
+                raise
+            except Exception:
+                # One job that is not as it should be must not be the end of all others.
+                log.exception("cannot be looked after", job_id=job.id, state=job.state)
+            else:
+                log.info(deed, job_id=job.id, state=job.state)
+                self.done[deed] += 1
+            if looked_at is not None:
+                looked_at.append(job.id)
+
+    async def _expire(self, job: Job, token: int) -> None:
+        tasks = await self.store.tasks.count(job.id, TaskState.COMPLETED)
+        reason = f"no result by its deadline: still {job.state}, {tasks} of {job.task_count} tasks done"
+        failure = Failure(outcome="error", reason=reason, source=_STAGES[job.state])
+        try:
+            ended = await self.store.upkeep.expire(job.id, failure, token)
+        except IllegalTransition:
+            return  # it has come to a result, or has been cancelled, just now
+        # After a crash here it is one that has ended and is not recorded.
+        await self._republish(ended)
+
+    async def _republish(self, job: Job) -> None:
+        await republish(self.store, self.bus, job)

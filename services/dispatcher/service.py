@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import structlog
@@ -31,11 +30,12 @@ from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched,
 from metriq_gym.problems import shorten
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Device, Provider
+from metriq_gym.republish import clear
 from metriq_gym.schema_validator import seed_of
 from metriq_gym.service import Context, Service
 from metriq_gym.store import Failure, Job, JobState
 from services.dispatcher.handover import HandOver
-from services.dispatcher.reconciler import reconcile
+from services.dispatcher.reconciler import Reconciler
 from services.dispatcher.request import Checked, check, identify, identify_suite, suite_of
 from services.dispatcher.submission import Submitter
 from services.dispatcher.suites import fan_out
@@ -59,25 +59,30 @@ class Dispatcher(Service):
         seconds = self.settings.reconcile_seconds
         submitter = Submitter(self.store, self.pool, self.settings.settle_seconds)
         self._hand_over = HandOver(self.store, self.pool, submitter, self.settings.lease_seconds)
-        self._reconciler = Loop("reconciler", partial(reconcile, self.store, self.bus, seconds), seconds)
+        self.reconciler = Reconciler(self.store, self.bus, self.instance, seconds, self.settings.lease_seconds)
+        self._reconciling = Loop("reconciler", self.reconciler, seconds)
 
     async def start(self) -> None:
         """Begin to consume, and to look after jobs that stand still."""
         await super().start()
-        self._reconciler.start()
+        self._reconciling.start()
 
     async def stop(self) -> None:
         """Drain."""
         try:
             async with asyncio.TaskGroup() as stopping:
-                stopping.create_task(self._reconciler.stop())
+                stopping.create_task(self._stop_reconciling())
                 stopping.create_task(super().stop())
         finally:
             await self._providers.aclose()
 
+    async def _stop_reconciling(self) -> None:
+        await self._reconciling.stop()
+        await self.reconciler.release()
+
     def loops(self) -> Sequence[Loop]:
         """Return what runs beside the handler."""
-        return (self._reconciler,)
+        return (self._reconciling,)
 
     async def handle(self, delivery: Delivery) -> None:
         """Dispatch or cancel one job, or request the jobs of a suite."""
@@ -109,7 +114,7 @@ class Dispatcher(Service):
         except NotFound:
             if await self.store.records.is_deleted(job_id):
                 log.info("job was deleted")  # and is not to run again because its request comes again
-                await self._clear(job_id)  # of what was stored after it was deleted
+                await clear(self.store, job_id)  # of what was stored after it was deleted
                 return None
             return await self._begin(job_id, delivery)
         if job.state is not JobState.DISPATCHING or job.held:
@@ -129,7 +134,13 @@ class Dispatcher(Service):
         """Take the job's lease, if it can be had, and hand the job over under it."""
         owner = f"{self.instance}/{secrets.token_hex(8)}"
         seconds = self.settings.lease_seconds
-        job = await self.store.jobs.accept(job_id, fields, owner=owner, lease_seconds=seconds)
+        job = await self.store.jobs.accept(
+            job_id,
+            fields,
+            owner=owner,
+            lease_seconds=seconds,
+            deadline_seconds=self.settings.job_deadline_seconds,
+        )
         if job.lease is None or job.lease.owner != owner:
             return job
         try:
@@ -176,10 +187,10 @@ class Dispatcher(Service):
             await self.store.tasks.release(job.id)
             await self.bus.publish(JobDispatched(job_id=job.id))
         elif job.failure is not None:
-            await self._clear(job.id)
+            await clear(self.store, job.id)
             await self.bus.publish(JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason))
         elif job.state is JobState.CANCELLED:
-            await self._clear(job.id)  # of what was stored after it was cancelled
+            await clear(self.store, job.id)  # of what was stored after it was cancelled
 
     async def _cancel(self, job_id: str, attempt: int) -> None:
         try:
@@ -193,13 +204,8 @@ class Dispatcher(Service):
             if (await self.store.jobs.get(job_id)).state is not JobState.CANCELLED:
                 log.info("too late to cancel", job_id=job_id, reason=str(error))
                 return
-        await self._clear(job_id)
+        await clear(self.store, job_id)
         await self.bus.publish(JobCancelled(job_id=job_id))
-
-    async def _clear(self, job_id: str) -> None:
-        """Drop what only an unfinished job needs."""
-        await self.store.tasks.cancel(job_id)
-        await self.store.listings.forget(job_id)
 
 
 def _accepted(checked: Checked, device: Device) -> dict[str, Any]:

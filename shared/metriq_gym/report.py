@@ -126,6 +126,7 @@ def show_job(console: Console, job: Job, provider_job_ids: Sequence[str] = ()) -
         "suite": f"{job.suite_name or ''} ({job.suite_id})" if job.suite_id else "",
         "requested": f"{_moment(job.created_at)} ({age(job.created_at)} ago)",
         "dispatched": _moment(job.dispatch_time) if job.dispatch_time else "",
+        "ends at the latest": _moment(job.deadline_at) if job.deadline_at else "",
         "tasks": job.task_count or "",
         "at the provider": number(list(provider_job_ids)) if provider_job_ids else "",
         "ran for": "" if job.runtime_seconds is None else f"{job.runtime_seconds:.3g} s",

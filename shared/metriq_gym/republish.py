@@ -1,21 +1,37 @@
-"""From a job's state to the message that moves it on, for whoever finds it standing still."""
+"""From a job's state to the message that moves it on, or has its end recorded, for whoever finds it standing still."""
 
 from __future__ import annotations
 
 from metriq_gym.bus.port import Bus
-from metriq_gym.messages import JobCompleted, JobDispatched, JobRequested, JobScored, Message
+from metriq_gym.messages import (
+    JobCancelled,
+    JobCompleted,
+    JobDispatched,
+    JobFailed,
+    JobRequested,
+    JobScored,
+    Message,
+)
 from metriq_gym.store import Job, JobState, Store
 
 
 async def republish(store: Store, bus: Bus, job: Job) -> None:
-    """Publish again what an unfinished job needs; handlers find work that is done, so once too often does no harm."""
+    """Do and publish again what a job needs; handlers find work that is done, so once too often does no harm."""
     if job.state is JobState.DISPATCHED:
         await store.tasks.release(job.id)
+    elif job.state in (JobState.FAILED, JobState.CANCELLED):
+        await clear(store, job.id)
     await bus.publish(message_for(job))
 
 
+async def clear(store: Store, job_id: str) -> None:
+    """Drop what only an unfinished job needs."""
+    await store.tasks.cancel(job_id)
+    await store.listings.forget(job_id)
+
+
 def message_for(job: Job) -> Message:
-    """Return the message that an unfinished job waits for; raises `ValueError` for one that has ended."""
+    """Return the message that a job waits for; raises `ValueError` for a rejected one: it waits for nothing."""
     match job.state:
         case JobState.DISPATCHING:
             return JobRequested(
@@ -34,7 +50,11 @@ def message_for(job: Job) -> Message:
             return JobDispatched(job_id=job.id)
         case JobState.COMPLETED:
             return JobCompleted(job_id=job.id)
-        case JobState.SCORED:
+        case JobState.SCORED | JobState.EXPORTED:
             return JobScored(job_id=job.id)
+        case JobState.FAILED if job.failure is not None:
+            return JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason)
+        case JobState.CANCELLED:
+            return JobCancelled(job_id=job.id)
         case _:
             raise ValueError(f"a {job.state} job has nowhere to go")

@@ -120,6 +120,11 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(
         default=30, gt=0, description="How long a job may stand still before its message is published again."
     )
+    job_deadline_seconds: float = Field(
+        default=7 * 86400,
+        gt=0,
+        description="How long after its acceptance a job without a result ends as failed; 7 days.",
+    )
     max_message_bytes: int = Field(default=2**20, ge=1, description="Largest request body that is accepted, in bytes.")
     grace_seconds: float = Field(default=30, ge=0, description="How long work in hand may go on after SIGTERM.")
 

@@ -177,25 +177,6 @@ class TestMove:
             await moved(store, "nobody", JobState.FAILED)
 
 
-class TestUnmoved:
-    async def test_only_jobs_that_should_have_moved_are_returned_and_not_again_at_once(self, store: Store) -> None:
-        await accepted(store, "held")
-        await accepted(store, "abandoned", lease_seconds=0)
-        await accepted(store, "waiting")
-        await moved(store, "waiting", JobState.DISPATCHED)
-        await accepted(store, "ended")
-        await moved(store, "ended", JobState.FAILED)
-        assert {job.id for job in await store.jobs.unmoved(0)} == {"abandoned", "waiting"}
-        assert await store.jobs.unmoved(60) == []
-
-    async def test_who_starts_anew_gets_them_all_again(self, store: Store) -> None:
-        await accepted(store, "abandoned", lease_seconds=0)
-        for _ in range(2):
-            await asyncio.sleep(0.01)  # so that it has an age, and a time to be looked at again
-            assert [job.id for job in await store.jobs.unmoved(0)] == ["abandoned"]
-        assert await store.jobs.unmoved(0.001) == []
-
-
 class TestWatch:
     async def test_every_change_is_seen_until_the_job_ends(self, store: Store) -> None:
         seen: list[JobState] = []
@@ -409,7 +390,9 @@ async def test_claiming_looks_at_due_tasks_only(store: Store, mongo_url: str, mo
     [
         lambda store: store.jobs.newest(limit=5),
         lambda store: store.jobs.suite("s"),
-        lambda store: store.jobs.unmoved(60),
+        lambda store: store.upkeep.unmoved(60),
+        lambda store: store.upkeep.unrecorded(60),
+        lambda store: store.upkeep.overdue(),
         lambda store: store.catalogue.find(limit=5),
         lambda store: store.catalogue.held(),
         lambda store: store.catalogue.job_ids("j", limit=5),

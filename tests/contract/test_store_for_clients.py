@@ -167,7 +167,7 @@ class TestRecords:
 
     async def test_a_record_is_no_work_for_the_reconciler(self, store: Store) -> None:
         await store.records.add(record("a"))
-        assert await store.jobs.unmoved(0) == []
+        assert await store.upkeep.unfinished() == []
 
 
 class TestChanges:

@@ -11,12 +11,10 @@ import pytest
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import EXPORTER, POLLER, Delivery
 from metriq_gym.errors import NotFound, Transient
-from metriq_gym.messages import Message
 from metriq_gym.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import JobState, Store
 from services.dispatcher import Dispatcher
-from services.dispatcher.reconciler import reconcile
 from services.scorer import Scorer
 from tests.support.inprocess import InlinePool
 
@@ -133,21 +131,6 @@ async def test_a_job_that_is_cancelled_while_it_is_built_leaves_no_open_task_and
     assert await store.tasks.states("j") == {"cancelled"}
     assert all(not task.circuits for task in await store.tasks.of_job("j"))
     assert await store.listings.get("j") is None
-
-
-async def test_one_job_that_cannot_be_published_again_does_not_hold_up_the_others(store: Store) -> None:
-    # Written by somebody else: dispatchers refuse such a name.
-    await abandoned(store, "a", config={**CONFIG, "x": {"$ref": "jobs", "$id": 1}})
-    await abandoned(store, "b")
-    published: list[str | None] = []
-
-    class Bus(MemoryBus):
-        async def publish(self, message: Message) -> None:
-            message.model_dump_json()
-            published.append(message.correlation_id)
-
-    assert await reconcile(store, Bus(), 0) == 2
-    assert published == ["b"]
 
 
 async def test_counts_of_a_job_that_was_deleted_meanwhile_are_nothing_to_score(store: Store) -> None:

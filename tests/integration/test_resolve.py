@@ -223,7 +223,7 @@ async def test_after_a_crash_at_any_step_the_same_decision_again_finishes_it(
         if let_go:
             # The reconciler sees a job that nobody holds and that stands still.
             await store.jobs.expire_lease(job_id, 1)
-            assert job_id in [job.id for job in await store.jobs.unmoved(0)], calls
+            assert job_id in [job.id for job in await store.upkeep.unfinished()], calls
         else:
             await resolve(store, queue, job_id, mine)  # type: ignore[arg-type]
             assert queue.published, calls

@@ -292,7 +292,7 @@ async def test_a_held_job_is_taken_up_by_no_dispatcher_until_it_is_released(stor
     assert held.held == "look"
     again = await store.jobs.accept("j", {}, owner="other", lease_seconds=60)
     assert again.lease == job.lease
-    assert await store.jobs.unmoved(0) == []
+    assert await store.upkeep.unfinished() == []
     await store.jobs.unhold("j")
     taken = await store.jobs.accept("j", {}, owner="other", lease_seconds=60)
     assert taken.lease is not None

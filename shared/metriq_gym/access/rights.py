@@ -108,6 +108,7 @@ SERVICES = (
             "tasks": (*FIND, "insert", "update", "remove", "createIndex"),
             "listings": (*FIND, "insert", "update", "remove"),
             "deleted": (*FIND, "createIndex"),
+            "leases": (*FIND, "insert", "update"),
         },
     ),
     _service(

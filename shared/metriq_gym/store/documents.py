@@ -150,6 +150,8 @@ class Job(_Document):
     """How many worker processes building it has killed."""
     planned: bool = False
     """Whether the tasks are stored and the fields below, up to the gate counts, are set."""
+    deadline_at: datetime | None = None
+    """When a job that has no result by then ends without one."""
     held: str | None = None
     """Why the job waits for an operator (`mgym job resolve`)."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import ReturnDocument
 
 from metriq_gym.errors import NotFound
-from metriq_gym.store.documents import Export, ExportState, Job, JobState, sources
+from metriq_gym.store.documents import TERMINAL, Export, ExportState, Job, JobState, sources
 from metriq_gym.store.mongo import Stage, from_now, translated
 from metriq_gym.store.transitions import moving
 
@@ -26,6 +26,10 @@ _MOVE_IF_EXPORTED: Stage = {
     "$replaceWith": {"$mergeObjects": ["$$ROOT", {"$cond": [_IS_EXPORTED, moving(JobState.EXPORTED, "exporter"), {}]}]}
 }
 """`Job.is_exported`, as the store sees it."""
+_FORGET_IF_RECORDED: Stage = {
+    "$set": {"record_due": {"$cond": [{"$in": [ExportState.PENDING, _STATES]}, "$record_due", "$$REMOVE"]}}
+}
+"""A job that has ended and is recorded, or is to be nowhere any more, is no work for the reconciler."""
 
 
 class Exports:
@@ -59,7 +63,12 @@ class Exports:
     @translated
     async def again(self, job_id: str, target: str) -> Job:
         """Let the job's export to `target` begin anew at once, unless it is done, and return it; raises `NotFound`."""
-        return await self._change(job_id, {"$set": {f"exports.{target}": _unless_done(target, _NEW)}})
+        is_done = {"$eq": [f"$exports.{target}.state", ExportState.DONE]}
+        is_work = {"$and": [{"$in": ["$state", list(TERMINAL)]}, {"$not": is_done}]}
+        due = {"$cond": [is_work, "$$NOW", "$record_due"]}
+        return await self._change(
+            job_id, {"$set": {f"exports.{target}": _unless_done(target, _NEW), "record_due": due}}
+        )
 
     @translated
     async def begin(self, job_id: str, target: str) -> bool:
@@ -95,7 +104,7 @@ class Exports:
             "not_before": from_now(retry_after) if state is ExportState.PENDING else None,
         }
         change = {"$set": {f"exports.{target}": _unless_done(target, ended)}}
-        await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, [change, _MOVE_IF_EXPORTED])
+        await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, [change, _MOVE_IF_EXPORTED, _FORGET_IF_RECORDED])
 
     async def _change(self, job_id: str, stage: Stage) -> Job:
         after = ReturnDocument.AFTER

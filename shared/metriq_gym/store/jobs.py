@@ -9,13 +9,18 @@ from pymongo import IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
-from metriq_gym.store.documents import TERMINAL, Job, JobState, sources
+from metriq_gym.store.documents import MOVES, Job, JobState, sources
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
 from metriq_gym.store.transitions import entry, moving
 
-MAX_UNCHECKED_SECONDS = 3600
-_BULKY = ("data", "runs", "input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts", "result", "history")
+_RECORDED_ENDS = (JobState.FAILED, JobState.CANCELLED)
+"""Ends that only a record tells of: until it is wherever it is wanted, the reconciler sees to it."""
+
+
+def not_checked_after(token: int) -> dict[str, Any]:
+    """Return the query for jobs to which no reconciler with a later `token` has written."""
+    return {"checked_by": {"$not": {"$gt": token}}}
 
 
 def _has_ended(job: Job) -> bool:
@@ -38,14 +43,25 @@ class Jobs:
                 IndexModel([("state", 1), ("updated_at", 1)]),
                 IndexModel([("created_at", -1), ("_id", -1)]),
                 of_suites,
+                _where_set("deadline_at"),
+                _where_set("record_due"),
             ],
         )
         await ensure(self._deleted, [of_suites])
 
     @translated
-    async def accept(self, job_id: str, fields: Mapping[str, Any], *, owner: str, lease_seconds: float) -> Job:
+    async def accept(
+        self,
+        job_id: str,
+        fields: Mapping[str, Any],
+        *,
+        owner: str,
+        lease_seconds: float,
+        deadline_seconds: float | None = None,
+    ) -> Job:
         """Create the job as `dispatching` with its lease held by `owner`, or take over an expired lease.
 
+        A job that is created has `deadline_seconds` to come to a result.
         Whatever else exists under that id stays as it is: the caller holds the job if and only if the returned
         document's ``lease.owner`` is `owner`.
         """
@@ -57,6 +73,8 @@ class Jobs:
             "lease": lease | {"token": 1},
             "history": [entry(JobState.DISPATCHING, "dispatcher", "requested")],
         }
+        if deadline_seconds is not None:
+            created["deadline_at"] = from_now(deadline_seconds)
         taken_over = {
             "updated_at": "$$NOW",
             "lease": lease | {"token": {"$add": ["$lease.token", 1]}},
@@ -142,25 +160,35 @@ class Jobs:
         service: str,
         cause: str = "",
         token: int | None = None,
+        reconciler_token: int | None = None,
         fields: Mapping[str, Any] | None = None,
         now_fields: Sequence[str] = (),
     ) -> Job:
         """Move a job to `target` and set `fields`; the fields named in `now_fields` are set to the server's time.
 
         Raises `IllegalTransition` when the job is in a state that does not lead to `target`, `LeaseLost` when
-        `token` is no longer the lease's, `NotFound` when there is no such job.
+        `token` is no longer the dispatcher's lease's or another reconciler has come after the one with
+        `reconciler_token`, `NotFound` when there is no such job.
         """
         query: dict[str, Any] = {"_id": job_id, "state": {"$in": sources(target)}}
         if token is not None:
             query["lease.token"] = token
         changes = moving(target, service, cause) | dict.fromkeys(now_fields, "$$NOW") | literal(fields or {})
-        pipeline = [{"$set": changes}, {"$unset": ["lease", "check_at", "held"]}]
+        if reconciler_token is not None:
+            query |= not_checked_after(reconciler_token)
+            changes["checked_by"] = reconciler_token
+        if target in _RECORDED_ENDS:
+            changes["record_due"] = "$$NOW"
+        over = ["lease", "check_at", "held"]
+        if JobState.FAILED not in MOVES[target]:
+            over.append("deadline_at")
+        pipeline = [{"$set": changes}, {"$unset": over}]
         found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
         if found is not None:
             return Job.model_validate(found)
         job = await self.get(job_id)
         if job.state in sources(target):
-            raise LeaseLost(f"job {job_id} is dispatched by another dispatcher")
+            raise LeaseLost(f"job {job_id} is in other hands")
         raise IllegalTransition(f"job {job_id} cannot move from {job.state} to {target}")
 
     @translated
@@ -194,31 +222,6 @@ class Jobs:
             ]
         return sorted(jobs, key=lambda job: job.id)
 
-    @translated
-    async def unmoved(self, seconds: float, *, limit: int = 1000) -> list[Job]:
-        """Return jobs that should have moved on: unchanged for `seconds`, and in no dispatcher's hands.
-
-        A job is returned again only after it has stood still for as long again as it has so far, or for an hour, so
-        that jobs that wait for days at a provider cost little. With 0 `seconds` all are returned, whenever they were
-        last. What happened at dispatch and is not needed to move on is left out.
-        """
-        leading_on = [state for state in JobState if state not in TERMINAL]
-        due = [
-            {"$lte": ["$updated_at", from_now(-seconds)]},
-            {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}},
-        ]
-        if seconds:
-            due.append({"$not": {"$gt": ["$check_at", "$$NOW"]}})
-        query = {"state": {"$in": leading_on}, "held": None, "$expr": {"$and": due}}
-        found = self._jobs.find(query, dict.fromkeys(_BULKY, 0)).limit(limit)
-        jobs = [Job.model_validate(each) async for each in found]
-        age_so_far = {"$min": [{"$subtract": ["$$NOW", "$updated_at"]}, 1000 * MAX_UNCHECKED_SECONDS]}
-        await self._jobs.update_many(
-            {"_id": {"$in": [job.id for job in jobs]}} | query,
-            [{"$set": {"check_at": {"$add": ["$$NOW", age_so_far]}}}],
-        )
-        return jobs
-
     async def watch(self, job_id: str, *, until: Callable[[Job], bool] = _has_ended) -> AsyncIterator[Job]:
         """Yield the job, once it exists, whenever it changes, until it is as wanted: has ended, unless told else."""
         only_this = [{"$match": {"documentKey._id": job_id}}]
@@ -235,3 +238,8 @@ class Jobs:
                     if until(job):
                         return
                 document = (await stream.next()).get("fullDocument")
+
+
+def _where_set(field: str) -> IndexModel:
+    """Return an index over those few documents that have a field."""
+    return IndexModel([(field, 1)], partialFilterExpression={field: {"$exists": True}})

@@ -9,10 +9,12 @@ from metriq_gym.store.catalogue import Catalogue
 from metriq_gym.store.changes import Changes
 from metriq_gym.store.exports import Exports
 from metriq_gym.store.jobs import Jobs
+from metriq_gym.store.leases import Leases
 from metriq_gym.store.listings import Listings
 from metriq_gym.store.mongo import connect, translated
 from metriq_gym.store.records import Records
 from metriq_gym.store.tasks import Tasks
+from metriq_gym.store.upkeep import Upkeep
 
 
 class Store:
@@ -35,6 +37,8 @@ class Store:
         self.listings = Listings(self._database.listings)
         self.catalogue = Catalogue(self._database.jobs, self._database.tasks)
         self.changes = Changes(self._database, self.jobs, self.tasks)
+        self.leases = Leases(self._database.leases)
+        self.upkeep = Upkeep(self._database.jobs, self.jobs)
         self.records = Records(self._database.jobs, self._database.tasks, self._database.deleted)
 
     @classmethod

@@ -1,0 +1,45 @@
+"""What one process does at a time: a lease by name, with a fencing token that grows with every new holder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from metriq_gym.errors import LeaseLost
+from metriq_gym.store.mongo import Stage, from_now, literal, translated
+
+
+class Leases:
+    """The ``leases`` collection. Whose lease has run out is for the server's clock to say."""
+
+    def __init__(self, collection: Any) -> None:
+        self._leases = collection
+
+    @translated
+    async def take(self, name: str, *, owner: str, lease_seconds: float) -> int | None:
+        """Take or extend the lease for `owner` and return its token; None while somebody else has it.
+
+        Taken for 0 seconds it is let go of.
+        """
+        runs = {"$gt": ["$expires_at", "$$NOW"]}
+        is_ours = {"$and": [{"$eq": ["$owner", {"$literal": owner}]}, runs]}
+        token = {"$add": [{"$ifNull": ["$token", 0]}, {"$cond": [is_ours, 0, 1]}]}
+        ours: Stage = literal({"owner": owner}) | {"token": token, "expires_at": from_now(lease_seconds)}
+        taken = {"$cond": [{"$or": [is_ours, {"$not": runs}]}, ours, {}]}
+        change = [{"$replaceWith": {"$mergeObjects": ["$$ROOT", taken]}}]
+        after = ReturnDocument.AFTER
+        try:
+            found = await self._leases.find_one_and_update({"_id": name}, change, upsert=True, return_document=after)
+        except DuplicateKeyError:
+            # Somebody else inserted between our search and our insert.
+            found = await self._leases.find_one_and_update({"_id": name}, change, return_document=after)
+        return int(found["token"]) if found["owner"] == owner else None
+
+    @translated
+    async def renew(self, name: str, token: int, lease_seconds: float) -> None:
+        """Extend the lease; raises `LeaseLost` when somebody else has taken it."""
+        extended = [{"$set": {"expires_at": from_now(lease_seconds)}}]
+        if not (await self._leases.update_one({"_id": name, "token": token}, extended)).matched_count:
+            raise LeaseLost(f"{name} is in other hands")

@@ -1,0 +1,84 @@
+"""What the reconciler asks and writes: jobs that stand still, are overdue, or whose end was never recorded.
+
+Its writes carry the token of its lease; one that is older than what another reconciler has left in the job is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from metriq_gym.store.documents import TERMINAL, Failure, Job, JobState
+from metriq_gym.store.jobs import Jobs, not_checked_after
+from metriq_gym.store.mongo import EPOCH, Stage, from_now, translated
+
+MAX_UNCHECKED_SECONDS = 3600
+_BULKY = ("data", "runs", "input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts", "result", "history")
+_NOT_IN_HANDS: Stage = {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}}
+_TO_BE_CHECKED: Stage = {"$not": {"$gt": ["$check_at", "$$NOW"]}}
+
+
+class Upkeep:
+    """Reads the ``jobs`` collection without what happened at dispatch and is not needed to move on."""
+
+    def __init__(self, collection: Any, jobs: Jobs) -> None:
+        self._collection = collection
+        self._jobs = jobs
+
+    async def unfinished(self) -> list[Job]:
+        """Return all jobs that have somewhere to go and are in no dispatcher's hands, then those to be recorded."""
+        return await self._standing(0, [_NOT_IN_HANDS], 0) + await self._unrecorded(0, [], 0)
+
+    async def unmoved(self, seconds: float, *, limit: int = 1000) -> list[Job]:
+        """Return jobs that should have moved on: unchanged for `seconds`, and in no dispatcher's hands.
+
+        A job is returned again only after it has stood still for as long again as it had when it was `checked`, or for
+        an hour, so that jobs that wait for days at a provider cost little.
+        """
+        return await self._standing(seconds, [_NOT_IN_HANDS, _TO_BE_CHECKED], limit)
+
+    async def unrecorded(self, seconds: float, *, limit: int = 1000) -> list[Job]:
+        """Return jobs that ended `seconds` ago or earlier and are not recorded everywhere yet; again as `unmoved`."""
+        return await self._unrecorded(seconds, [_TO_BE_CHECKED], limit)
+
+    async def overdue(self, *, limit: int = 1000) -> list[Job]:
+        """Return jobs that have no result and whose deadline has passed."""
+        # The comparison, true of every time, says which index serves.
+        query = {"deadline_at": {"$gt": EPOCH}, "$expr": {"$lte": ["$deadline_at", "$$NOW"]}}
+        return await self._found(query, limit)
+
+    @translated
+    async def checked(self, job_ids: Collection[str], token: int) -> None:
+        """Leave jobs alone for as long again as they have stood still, or for an hour."""
+        age_so_far = {"$min": [{"$subtract": ["$$NOW", "$updated_at"]}, 1000 * MAX_UNCHECKED_SECONDS]}
+        change = {"check_at": {"$add": ["$$NOW", age_so_far]}, "checked_by": token}
+        await self._collection.update_many(
+            {"_id": {"$in": list(job_ids)}} | not_checked_after(token), [{"$set": change}]
+        )
+
+    async def expire(self, job_id: str, failure: Failure, token: int) -> Job:
+        """End a job without a result; raises `IllegalTransition` when it has one or has ended, and `LeaseLost`."""
+        return await self._jobs.move(
+            job_id,
+            JobState.FAILED,
+            service="reconciler",
+            cause=failure.reason,
+            reconciler_token=token,
+            fields={"failure": failure.model_dump()},
+        )
+
+    async def _standing(self, seconds: float, conditions: list[Stage], limit: int) -> list[Job]:
+        leading_on = [state for state in JobState if state not in TERMINAL]
+        since = {"$lte": ["$updated_at", from_now(-seconds)]}
+        query = {"state": {"$in": leading_on}, "held": None, "$expr": {"$and": [since, *conditions]}}
+        return await self._found(query, limit)
+
+    async def _unrecorded(self, seconds: float, conditions: list[Stage], limit: int) -> list[Job]:
+        since = {"$lte": ["$record_due", from_now(-seconds)]}
+        query = {"record_due": {"$gt": EPOCH}, "$expr": {"$and": [since, *conditions]}}
+        return await self._found(query, limit)
+
+    @translated
+    async def _found(self, query: Stage, limit: int) -> list[Job]:
+        found = self._collection.find(query, dict.fromkeys(_BULKY, 0)).limit(limit)
+        return [Job.model_validate(each) async for each in found]

@@ -1,0 +1,143 @@
+"""What the reconciler may rely on from the store, on motor and on PyMongo's own asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from metriq_gym.errors import IllegalTransition, LeaseLost
+from metriq_gym.store import ExportState, Failure, JobState, Store
+from metriq_gym.store.mongo import OPTIONS, connect
+
+LATE = Failure(outcome="error", reason="late", source="poll")
+
+
+@pytest.fixture(params=["motor", "pymongo"])
+async def store(request: pytest.FixtureRequest, mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
+    client: Any = connect(mongo_url) if request.param == "motor" else AsyncMongoClient(mongo_url, **OPTIONS)
+    async with Store(client, mongo_database) as store:
+        yield store
+
+
+async def accepted(
+    store: Store, job_id: str, *states: JobState, lease: float = 0, deadline: float | None = None
+) -> None:
+    fields = {"provider": "local", "device": "aer_simulator", "config": {}}
+    await store.jobs.accept(job_id, fields, owner="me", lease_seconds=lease, deadline_seconds=deadline)
+    for state in states:
+        await store.jobs.move(job_id, state, service="test")
+
+
+async def ids(jobs: Any) -> set[str]:
+    return {job.id for job in await jobs}
+
+
+class TestUnmoved:
+    async def test_jobs_that_should_have_moved_are_returned_and_not_again_at_once(self, store: Store) -> None:
+        await accepted(store, "held", lease=60)
+        await accepted(store, "abandoned")
+        await accepted(store, "waiting", JobState.DISPATCHED)
+        await accepted(store, "ended", JobState.FAILED)
+        await asyncio.sleep(0.01)  # so that they have an age
+        assert await store.upkeep.unmoved(60) == []
+        assert await ids(store.upkeep.unmoved(0)) == {"abandoned", "waiting"}
+        await store.upkeep.checked(["abandoned"], 1)
+        assert await ids(store.upkeep.unmoved(0)) == {"waiting"}
+
+    async def test_who_begins_with_an_empty_queue_gets_all_there_is_to_do(self, store: Store) -> None:
+        await accepted(store, "abandoned")
+        await accepted(store, "failed", JobState.FAILED)
+        await asyncio.sleep(0.01)
+        await store.upkeep.checked(["abandoned", "failed"], 1)
+        assert await ids(store.upkeep.unfinished()) == {"abandoned", "failed"}
+
+
+class TestUnrecorded:
+    async def test_an_end_is_to_be_recorded_until_every_export_has_ended(self, store: Store) -> None:
+        await accepted(store, "j", JobState.CANCELLED)
+        await store.exports.take_up("j", ["json", "github"], ["json", "github"])
+        await store.exports.settle(["j"], "json", ExportState.DONE)
+        assert await ids(store.upkeep.unrecorded(0)) == {"j"}
+        assert await store.upkeep.unrecorded(60) == []
+        await store.exports.settle(["j"], "github", ExportState.FAILED)
+        assert await store.upkeep.unrecorded(0) == []
+
+    async def test_a_result_and_a_rejection_are_not_ends_of_that_kind(self, store: Store) -> None:
+        await accepted(store, "j", JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED)
+        await store.jobs.reject("r", {"failure": {"outcome": "rejected", "reason": "bad", "source": "dispatch"}})
+        assert await store.upkeep.unrecorded(0) == []
+
+    async def test_an_export_that_is_begun_anew_is_to_be_recorded_unless_it_is_done(self, store: Store) -> None:
+        await accepted(store, "j", JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED)
+        await store.exports.take_up("j", ["json"], ["json"])
+        await store.exports.settle(["j"], "json", ExportState.DONE)
+        await store.exports.again("j", "json")
+        assert await store.upkeep.unrecorded(0) == []
+        await store.exports.again("j", "github")
+        assert await ids(store.upkeep.unrecorded(0)) == {"j"}
+        await store.exports.settle(["j"], "github", ExportState.DONE)
+        assert await store.upkeep.unrecorded(0) == []
+
+
+class TestOverdue:
+    @pytest.mark.parametrize("states", [(), (JobState.DISPATCHED,), (JobState.DISPATCHED, JobState.COMPLETED)])
+    async def test_a_job_without_a_result_is_overdue_and_can_be_ended(
+        self, store: Store, states: tuple[JobState, ...]
+    ) -> None:
+        await accepted(store, "j", *states, deadline=0, lease=60)
+        assert await ids(store.upkeep.overdue()) == {"j"}
+        job = await store.upkeep.expire("j", LATE, 1)
+        assert (job.state, job.failure, job.history[-1].service) == (JobState.FAILED, LATE, "reconciler")
+        assert await store.upkeep.overdue() == []
+
+    async def test_a_held_job_is_overdue_too(self, store: Store) -> None:
+        await accepted(store, "j", deadline=0, lease=60)
+        await store.jobs.hold("j", 1, "look")
+        assert await ids(store.upkeep.overdue()) == {"j"}
+        assert (await store.upkeep.expire("j", LATE, 1)).held is None
+
+    async def test_a_job_with_time_left_or_with_a_result_is_not(self, store: Store) -> None:
+        await accepted(store, "early", deadline=60)
+        await accepted(store, "scored", JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED, deadline=0)
+        assert await store.upkeep.overdue() == []
+        with pytest.raises(IllegalTransition):
+            await store.upkeep.expire("scored", LATE, 1)
+
+    async def test_a_dispatcher_that_takes_a_job_over_does_not_put_its_deadline_off(self, store: Store) -> None:
+        await accepted(store, "j", deadline=0)
+        await accepted(store, "j", deadline=60)
+        assert await ids(store.upkeep.overdue()) == {"j"}
+
+
+class TestLease:
+    async def test_one_of_twenty_gets_it_and_keeps_it(self, store: Store) -> None:
+        tokens = await asyncio.gather(
+            *(store.leases.take("r", owner=f"d{number}", lease_seconds=60) for number in range(20))
+        )
+        assert [token for token in tokens if token is not None] == [1]
+        (holder,) = [f"d{number}" for number, token in enumerate(tokens) if token]
+        assert await store.leases.take("r", owner=holder, lease_seconds=60) == 1
+        await store.leases.renew("r", 1, 60)
+
+    async def test_one_that_ran_out_or_was_let_go_of_goes_to_the_next_with_a_higher_token(self, store: Store) -> None:
+        for token, owner in enumerate(("a", "b", "b", "a"), start=1):
+            assert await store.leases.take("r", owner=owner, lease_seconds=0) == token
+        assert await store.leases.take("r", owner="c", lease_seconds=60) == 5
+        with pytest.raises(LeaseLost):
+            await store.leases.renew("r", 4, 60)
+
+    async def test_a_reconciler_that_another_has_come_after_writes_nothing(self, store: Store) -> None:
+        await accepted(store, "j", deadline=0)
+        await asyncio.sleep(0.01)
+        await store.upkeep.checked(["j"], 2)
+        before = await store.jobs.get("j")
+        with pytest.raises(LeaseLost):
+            await store.upkeep.expire("j", LATE, 1)
+        await asyncio.sleep(0.03)  # it may be looked at again, if only the one before does not put that off
+        await store.upkeep.checked(["j"], 1)
+        assert await ids(store.upkeep.unmoved(0)) == {"j"}
+        assert await store.jobs.get("j") == before
