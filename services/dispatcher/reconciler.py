@@ -1,7 +1,8 @@
 """The reconciler: sees to it that every job moves on and ends, so that emptying every queue loses nothing.
 
 Of all dispatchers one at a time does it, by lease. It ends jobs whose deadline has passed, and publishes again the
-message of those that have not moved in their time, or have ended and are not recorded yet.
+message of those that have not moved in their time, or have ended and are not recorded yet. It requests jobs of suites
+that nobody has taken up.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import structlog
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import IllegalTransition, LeaseLost, Transient
 from metriq_gym.lease import held
+from metriq_gym.messages import JobFailed, JobRequested
 from metriq_gym.republish import republish
 from metriq_gym.store import Failure, Job, JobState, Store, TaskState
+from metriq_gym.store.suites import SuitePlan
 
 log = structlog.get_logger()
 
@@ -51,7 +54,7 @@ class Reconciler:
     unmoved_seconds: float
     lease_seconds: float
     done: Counter[str] = field(default_factory=Counter)
-    """What this process has done so far, by the name of the deed: "published again", "expired", "recorded"."""
+    """What this process has done so far, to how many jobs: "expired", "published again", "recorded", "requested"."""
 
     async def __call__(self) -> None:
         """Look after all jobs, unless another dispatcher does it. Raises `Transient`."""
@@ -72,6 +75,8 @@ class Reconciler:
     async def take_up(self) -> None:
         """Publish again what any job needs, whoever has the lease: for a queue that was just made and holds nothing."""
         await self._each("published again", await self.store.upkeep.unfinished(), self._republish)
+        for plan in await self.store.suites.unfinished():
+            await self._request(plan)
 
     async def release(self) -> None:
         """Let another dispatcher take over at once."""
@@ -90,6 +95,31 @@ class Reconciler:
                 await self._each(deed, jobs, self._republish, looked_at)
             finally:
                 await upkeep.checked(looked_at, token)
+        for plan in await self.store.suites.unmoved(self.unmoved_seconds):
+            if await self._request(plan):
+                await self.store.suites.checked(plan.id, token)
+            else:
+                await self.store.suites.finish(plan.id, token)
+
+    async def _request(self, plan: SuitePlan) -> bool:
+        """See to jobs of a suite that no dispatcher has seen; return whether there were any."""
+        unseen = await self.store.jobs.unseen([str(each.job_id) for each in plan.requests])
+        for request in plan.requests:
+            if request.job_id in unseen:
+                await (self._refuse(request) if plan.overdue else self.bus.publish(request))
+                self.done["requested"] += 1
+        if unseen:
+            log.info("jobs of a suite requested again", suite_id=plan.id, jobs=len(unseen), overdue=plan.overdue)
+        return bool(unseen)
+
+    async def _refuse(self, request: JobRequested) -> None:
+        """Let a job end that never began, so that its suite does."""
+        reason = "no dispatcher could take it up by its deadline"
+        failure = Failure(outcome="error", reason=reason, source="dispatch")
+        fields = {"failure": failure.model_dump(), "suite_id": request.suite_id, "suite_name": request.suite_name}
+        job = await self.store.jobs.reject(str(request.job_id), fields | {"suite_size": request.suite_size})
+        if job.failure is not None:
+            await self.bus.publish(JobFailed(job_id=job.id, outcome="error", reason=reason))
 
     async def _each(
         self, deed: str, jobs: Sequence[Job], do: Callable[[Job], Awaitable[None]], looked_at: list[str] | None = None

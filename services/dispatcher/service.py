@@ -96,7 +96,10 @@ class Dispatcher(Service):
                     await self._announce(job)
 
     async def _fan_out(self, delivery: Delivery) -> None:
-        """Publish a suite's job requests; delivered again, the same ones, which name the same jobs."""
+        """Publish a suite's job requests; delivered again, the same ones, which name the same jobs.
+
+        Once they are stored the suite is accepted: if they get lost, the reconciler publishes them again.
+        """
         suite_id = identify_suite(delivery)
         try:
             requests = fan_out(suite_id, delivery, self.settings.max_message_bytes)
@@ -104,6 +107,7 @@ class Dispatcher(Service):
         except InvalidRequest as error:
             await self._announce(await self._reject(suite_id, error, delivery, suite_id))
             return
+        await self.store.suites.keep(suite_id, requests, self.settings.job_deadline_seconds)
         await asyncio.gather(*map(self.bus.publish, requests))
 
     async def _dispatch(self, delivery: Delivery) -> Job | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import pymongo
 import pytest
 from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import IllegalTransition, LeaseLost
+from metriq_gym.messages import JobRequested
 from metriq_gym.store import ExportState, Failure, JobState, Store
 from metriq_gym.store.mongo import OPTIONS, connect
 
@@ -32,26 +34,40 @@ async def accepted(
         await store.jobs.move(job_id, state, service="test")
 
 
+@pytest.fixture
+def database(mongo_url: str, mongo_database: str) -> Iterator[Any]:
+    with pymongo.MongoClient[dict[str, Any]](mongo_url) as client:
+        yield client[mongo_database]
+
+
+def make_older(database: Any) -> None:
+    """Let everything have stood still for a minute."""
+    for collection in (database.jobs, database.suites):
+        collection.update_many({}, [{"$set": {"updated_at": {"$subtract": ["$updated_at", 60_000]}}}])
+
+
 async def ids(jobs: Any) -> set[str]:
     return {job.id for job in await jobs}
 
 
 class TestUnmoved:
-    async def test_jobs_that_should_have_moved_are_returned_and_not_again_at_once(self, store: Store) -> None:
+    async def test_jobs_that_should_have_moved_are_returned_and_not_again_at_once(
+        self, store: Store, database: Any
+    ) -> None:
         await accepted(store, "held", lease=60)
         await accepted(store, "abandoned")
         await accepted(store, "waiting", JobState.DISPATCHED)
         await accepted(store, "ended", JobState.FAILED)
-        await asyncio.sleep(0.01)  # so that they have an age
         assert await store.upkeep.unmoved(60) == []
-        assert await ids(store.upkeep.unmoved(0)) == {"abandoned", "waiting"}
+        make_older(database)
+        assert await ids(store.upkeep.unmoved(60)) == {"abandoned", "waiting"}
         await store.upkeep.checked(["abandoned"], 1)
-        assert await ids(store.upkeep.unmoved(0)) == {"waiting"}
+        assert await ids(store.upkeep.unmoved(60)) == {"waiting"}
 
-    async def test_who_begins_with_an_empty_queue_gets_all_there_is_to_do(self, store: Store) -> None:
+    async def test_who_begins_with_an_empty_queue_gets_all_there_is_to_do(self, store: Store, database: Any) -> None:
         await accepted(store, "abandoned")
         await accepted(store, "failed", JobState.FAILED)
-        await asyncio.sleep(0.01)
+        make_older(database)
         await store.upkeep.checked(["abandoned", "failed"], 1)
         assert await ids(store.upkeep.unfinished()) == {"abandoned", "failed"}
 
@@ -130,14 +146,50 @@ class TestLease:
         with pytest.raises(LeaseLost):
             await store.leases.renew("r", 4, 60)
 
-    async def test_a_reconciler_that_another_has_come_after_writes_nothing(self, store: Store) -> None:
+    async def test_a_reconciler_that_another_has_come_after_writes_nothing(self, store: Store, database: Any) -> None:
         await accepted(store, "j", deadline=0)
-        await asyncio.sleep(0.01)
         await store.upkeep.checked(["j"], 2)
-        before = await store.jobs.get("j")
+        before = database.jobs.find_one()
         with pytest.raises(LeaseLost):
             await store.upkeep.expire("j", LATE, 1)
-        await asyncio.sleep(0.03)  # it may be looked at again, if only the one before does not put that off
         await store.upkeep.checked(["j"], 1)
-        assert await ids(store.upkeep.unmoved(0)) == {"j"}
-        assert await store.jobs.get("j") == before
+        assert database.jobs.find_one() == before
+
+
+class TestSuites:
+    def requests(self, suite_id: str = "s") -> list[JobRequested]:
+        config = {"benchmark_name": "WIT", "$set": {"a.b": "$x"}}
+        names = [f"{suite_id}.001-a", f"{suite_id}.002-b"]
+        return [
+            JobRequested(job_id=name, suite_id=suite_id, provider="local", device="d", config=config) for name in names
+        ]
+
+    async def test_a_plan_is_returned_as_it_was_first_kept_until_it_is_finished(self, store: Store) -> None:
+        await store.suites.keep("s", self.requests(), 60)
+        await store.suites.keep("s", self.requests()[:1], 0)
+        (plan,) = await store.suites.unfinished()
+        assert (plan.id, list(plan.requests), plan.overdue) == ("s", self.requests(), False)
+        await store.suites.finish("s", 1)
+        assert await store.suites.unfinished() == []
+
+    async def test_a_plan_that_was_looked_at_is_left_alone_for_a_while(self, store: Store, database: Any) -> None:
+        await store.suites.keep("s", self.requests(), 0)
+        assert await store.suites.unmoved(60) == []
+        make_older(database)
+        (plan,) = await store.suites.unmoved(60)
+        assert plan.overdue
+        await store.suites.checked("s", 1)
+        assert await store.suites.unmoved(60) == []
+        assert len(await store.suites.unfinished()) == 1
+
+    async def test_a_reconciler_that_another_has_come_after_finishes_nothing(self, store: Store) -> None:
+        await store.suites.keep("s", self.requests(), 60)
+        await store.suites.checked("s", 2)
+        await store.suites.finish("s", 1)
+        assert len(await store.suites.unfinished()) == 1
+
+    async def test_jobs_that_exist_or_were_deleted_have_been_seen(self, store: Store) -> None:
+        for name in ("a", "b"):
+            await accepted(store, name, JobState.FAILED)
+        await store.records.delete("b")
+        assert await store.jobs.unseen(["a", "b", "c"]) == ["c"]

@@ -48,11 +48,11 @@ MAY_PUBLISH = {
     "operator": KEYS,
     "monitor": set[str](),
 }
-COLLECTIONS = ("jobs", "tasks", "listings", "deleted", "leases")
+COLLECTIONS = ("jobs", "tasks", "listings", "deleted", "suites", "leases")
 MAY_WRITE = {
     "dispatcher": {("jobs", "insert"), ("jobs", "update"), ("listings", "insert"), ("listings", "update")}
     | {("tasks", "insert"), ("tasks", "update"), ("tasks", "remove"), ("listings", "remove")}
-    | {("leases", "insert"), ("leases", "update")},
+    | {("suites", "insert"), ("suites", "update"), ("suites", "remove"), ("leases", "insert"), ("leases", "update")},
     "poller": {("jobs", "update"), ("tasks", "update")},
     "scorer": {("jobs", "update")},
     "exporter": {("jobs", "update")},

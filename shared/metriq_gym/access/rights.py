@@ -108,6 +108,7 @@ SERVICES = (
             "tasks": (*FIND, "insert", "update", "remove", "createIndex"),
             "listings": (*FIND, "insert", "update", "remove"),
             "deleted": (*FIND, "createIndex"),
+            "suites": (*FIND, "insert", "update", "remove"),
             "leases": (*FIND, "insert", "update"),
         },
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument
@@ -12,15 +12,10 @@ from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
 from metriq_gym.store.documents import MOVES, Job, JobState, sources
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
-from metriq_gym.store.transitions import entry, moving
+from metriq_gym.store.transitions import entry, moving, not_checked_after
 
 _RECORDED_ENDS = (JobState.FAILED, JobState.CANCELLED)
 """Ends that only a record tells of: until it is wherever it is wanted, the reconciler sees to it."""
-
-
-def not_checked_after(token: int) -> dict[str, Any]:
-    """Return the query for jobs to which no reconciler with a later `token` has written."""
-    return {"checked_by": {"$not": {"$gt": token}}}
 
 
 def _has_ended(job: Job) -> bool:
@@ -221,6 +216,13 @@ class Jobs:
                 each.model_copy(update={"suite_size": each.suite_size and each.suite_size - deleted}) for each in jobs
             ]
         return sorted(jobs, key=lambda job: job.id)
+
+    @translated
+    async def unseen(self, job_ids: Collection[str]) -> list[str]:
+        """Return those ids under which there is no job and never was one."""
+        query = {"_id": {"$in": list(job_ids)}}
+        seen = {found["_id"] for each in (self._jobs, self._deleted) async for found in each.find(query, {"_id": 1})}
+        return [job_id for job_id in job_ids if job_id not in seen]
 
     async def watch(self, job_id: str, *, until: Callable[[Job], bool] = _has_ended) -> AsyncIterator[Job]:
         """Yield the job, once it exists, whenever it changes, until it is as wanted: has ended, unless told else."""

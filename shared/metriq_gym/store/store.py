@@ -13,6 +13,7 @@ from metriq_gym.store.leases import Leases
 from metriq_gym.store.listings import Listings
 from metriq_gym.store.mongo import connect, translated
 from metriq_gym.store.records import Records
+from metriq_gym.store.suites import Suites
 from metriq_gym.store.tasks import Tasks
 from metriq_gym.store.upkeep import Upkeep
 
@@ -37,6 +38,7 @@ class Store:
         self.listings = Listings(self._database.listings)
         self.catalogue = Catalogue(self._database.jobs, self._database.tasks)
         self.changes = Changes(self._database, self.jobs, self.tasks)
+        self.suites = Suites(self._database.suites)
         self.leases = Leases(self._database.leases)
         self.upkeep = Upkeep(self._database.jobs, self.jobs)
         self.records = Records(self._database.jobs, self._database.tasks, self._database.deleted)

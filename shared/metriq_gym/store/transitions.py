@@ -18,3 +18,8 @@ def moving(target: JobState, service: str, cause: str = "") -> dict[str, Any]:
     """Return the fields that a move to `target` sets, for an update pipeline."""
     history = {"$concatArrays": ["$history", [entry(target, service, cause)]]}
     return {"state": target, "updated_at": "$$NOW", "history": history}
+
+
+def not_checked_after(token: int) -> dict[str, Any]:
+    """Return the query for documents to which no reconciler with a later `token` has written."""
+    return {"checked_by": {"$not": {"$gt": token}}}

@@ -9,13 +9,14 @@ from collections.abc import Collection
 from typing import Any
 
 from metriq_gym.store.documents import TERMINAL, Failure, Job, JobState
-from metriq_gym.store.jobs import Jobs, not_checked_after
+from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, translated
+from metriq_gym.store.transitions import not_checked_after
 
 MAX_UNCHECKED_SECONDS = 3600
 _BULKY = ("data", "runs", "input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts", "result", "history")
 _NOT_IN_HANDS: Stage = {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}}
-_TO_BE_CHECKED: Stage = {"$not": {"$gt": ["$check_at", "$$NOW"]}}
+TO_BE_CHECKED: Stage = {"$not": {"$gt": ["$check_at", "$$NOW"]}}
 
 
 class Upkeep:
@@ -35,11 +36,11 @@ class Upkeep:
         A job is returned again only after it has stood still for as long again as it had when it was `checked`, or for
         an hour, so that jobs that wait for days at a provider cost little.
         """
-        return await self._standing(seconds, [_NOT_IN_HANDS, _TO_BE_CHECKED], limit)
+        return await self._standing(seconds, [_NOT_IN_HANDS, TO_BE_CHECKED], limit)
 
     async def unrecorded(self, seconds: float, *, limit: int = 1000) -> list[Job]:
         """Return jobs that ended `seconds` ago or earlier and are not recorded everywhere yet; again as `unmoved`."""
-        return await self._unrecorded(seconds, [_TO_BE_CHECKED], limit)
+        return await self._unrecorded(seconds, [TO_BE_CHECKED], limit)
 
     async def overdue(self, *, limit: int = 1000) -> list[Job]:
         """Return jobs that have no result and whose deadline has passed."""
@@ -50,8 +51,7 @@ class Upkeep:
     @translated
     async def checked(self, job_ids: Collection[str], token: int) -> None:
         """Leave jobs alone for as long again as they have stood still, or for an hour."""
-        age_so_far = {"$min": [{"$subtract": ["$$NOW", "$updated_at"]}, 1000 * MAX_UNCHECKED_SECONDS]}
-        change = {"check_at": {"$add": ["$$NOW", age_so_far]}, "checked_by": token}
+        change = {"check_at": later_by_age(), "checked_by": token}
         await self._collection.update_many(
             {"_id": {"$in": list(job_ids)}} | not_checked_after(token), [{"$set": change}]
         )
@@ -82,3 +82,9 @@ class Upkeep:
     async def _found(self, query: Stage, limit: int) -> list[Job]:
         found = self._collection.find(query, dict.fromkeys(_BULKY, 0)).limit(limit)
         return [Job.model_validate(each) async for each in found]
+
+
+def later_by_age() -> Stage:
+    """Return the expression for a time as far from now as the document's last change, at most an hour."""
+    age = {"$min": [{"$subtract": ["$$NOW", "$updated_at"]}, 1000 * MAX_UNCHECKED_SECONDS]}
+    return {"$add": ["$$NOW", age]}
