@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from metriq_gym import __version__
+from metriq_gym import __version__, metrics
 from metriq_gym.bus.port import DISPATCHER, Delivery
 from metriq_gym.errors import (
     IllegalTransition,
@@ -25,6 +25,7 @@ from metriq_gym.errors import (
     Problem,
     Transient,
 )
+from metriq_gym.health import Measure
 from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, SuiteRequested
 from metriq_gym.problems import shorten
@@ -37,6 +38,7 @@ from metriq_gym.store import Failure, Job, JobState
 from services.dispatcher.handover import HandOver
 from services.dispatcher.reconciler import Reconciler
 from services.dispatcher.request import Checked, check, identify, identify_suite, suite_of
+from services.dispatcher.standing import Standing
 from services.dispatcher.submission import Submitter
 from services.dispatcher.suites import fan_out
 
@@ -59,6 +61,7 @@ class Dispatcher(Service):
         seconds = self.settings.reconcile_seconds
         submitter = Submitter(self.store, self.pool, self.settings.settle_seconds)
         self._hand_over = HandOver(self.store, self.pool, submitter, self.settings.lease_seconds)
+        self._standing = Standing(self.store, self.bus)
         self.reconciler = Reconciler(self.store, self.bus, self.instance, seconds, self.settings.lease_seconds)
         self._reconciling = Loop("reconciler", self.reconciler, seconds)
 
@@ -83,6 +86,10 @@ class Dispatcher(Service):
     def loops(self) -> Sequence[Loop]:
         """Return what runs beside the handler."""
         return (self._reconciling,)
+
+    def measures(self) -> Sequence[Measure]:
+        """Return what counts jobs, due tasks and messages."""
+        return (self._standing.measure,)
 
     async def handle(self, delivery: Delivery) -> None:
         """Dispatch or cancel one job, or request the jobs of a suite."""
@@ -158,6 +165,7 @@ class Dispatcher(Service):
         except IllegalTransition:
             return await self.store.jobs.get(job_id)  # cancelled meanwhile
         except LeaseLost as error:
+            metrics.LEASE_LOSSES.labels("job").inc()
             raise Transient(str(error)) from error
         except BaseException:
             await self.store.jobs.expire_lease(job_id, job.lease.token)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from metriq_gym import metrics
 from metriq_gym.bus.port import EXPORTER, Delivery
 from metriq_gym.errors import NotFound, Permanent, Transient
 from metriq_gym.exporters.suites import whole_suite
@@ -21,6 +22,7 @@ from metriq_gym.exporters.targets import Target, is_in_suite, open_target
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored
 from metriq_gym.service import Context, Service
 from metriq_gym.store import ExportState, Job, JobState
+from metriq_gym.store.transitions import measured
 
 log = structlog.get_logger()
 
@@ -83,7 +85,7 @@ class Exporter(Service):
                 except Transient as error:
                     # Other targets do not wait for this one; the delivery comes again for what is pending.
                     postponed.append(f"{name}: {error}")
-        await self._finish(job.id)
+        await self._finish(job)
         if postponed:
             raise Transient("; ".join(postponed))
 
@@ -114,18 +116,25 @@ class Exporter(Service):
             location = await asyncio.to_thread(target.export, jobs)
         except Permanent as error:
             log.error("export failed", job_id=job.id, target=name, reason=str(error))
+            metrics.EXPORTS.labels(name, "failed").inc()
             await self._settle(jobs, name, ExportState.FAILED, error=str(error))
         except Transient as error:
             attempts = (await self.store.jobs.get(job.id)).exports[name].attempts
             if attempts >= MAX_ATTEMPTS:
                 log.error("export given up", job_id=job.id, target=name, reason=str(error))
+                metrics.EXPORTS.labels(name, "failed").inc()
                 reason = f"given up after {attempts} attempts: {error}"
                 await self._settle(jobs, name, ExportState.FAILED, error=reason)
                 return
-            pause = max(getattr(error, "retry_after", None) or 0, min(2.0 ** (attempts - 1), _LONGEST_PAUSE))
+            metrics.EXPORTS.labels(name, "postponed").inc()
+            asked = getattr(error, "retry_after", None) or 0
+            if asked:
+                metrics.RATE_LIMIT_WAIT.labels(name, "theirs").observe(asked)
+            pause = max(asked, min(2.0 ** (attempts - 1), _LONGEST_PAUSE))
             await self.store.exports.settle([job.id], name, ExportState.PENDING, error=str(error), retry_after=pause)
             raise
         else:
+            metrics.EXPORTS.labels(name, "done").inc()
             await self._settle(jobs, name, ExportState.DONE, location=location)
 
     async def _settle(
@@ -138,21 +147,24 @@ class Exporter(Service):
         error: str | None = None,
     ) -> None:
         """Write down how the export of all these jobs ended; the last one's after the others have moved on."""
-        *others, own = [job.id for job in jobs]
-        for job_id in others:
+        *others, own = jobs
+        for job in others:
             # One whose own message is still to come must not pass for exported everywhere.
             with suppress(NotFound):  # deleted meanwhile
-                await self.store.exports.want(job_id, self.settings.export_targets)
-        await self.store.exports.settle(others, name, state, location=location, error=error)
-        for job_id in others:
-            await self._finish(job_id)
-        await self.store.exports.settle([own], name, state, location=location, error=error)
+                await self.store.exports.want(job.id, self.settings.export_targets)
+        await self.store.exports.settle([job.id for job in others], name, state, location=location, error=error)
+        for job in others:
+            await self._finish(job)
+        await self.store.exports.settle([own.id], name, state, location=location, error=error)
 
-    async def _finish(self, job_id: str) -> None:
-        """Say that a job is exported, if it is; said twice it does no harm."""
+    async def _finish(self, before: Job) -> None:
+        """Say that a job is exported, if it is now; said twice it does no harm."""
         with suppress(NotFound):  # deleted meanwhile
-            if (await self.store.jobs.get(job_id)).state is JobState.EXPORTED:
-                await self.bus.publish(JobExported(job_id=job_id))
+            job = await self.store.jobs.get(before.id)
+            if job.state is JobState.EXPORTED:
+                if before.state is not JobState.EXPORTED:
+                    measured(job)
+                await self.bus.publish(JobExported(job_id=job.id))
 
     def _open(self, name: str) -> _Open:
         if name not in self._opened:

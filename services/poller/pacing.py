@@ -20,6 +20,11 @@ class Breaker:
         """For how long to keep away."""
         return max(0.0, self._open_until - self._now())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the last contact was a failure."""
+        return self._failures > 0
+
     def failed(self, retry_after: float | None) -> None:
         """Keep away for as long as the provider asked for, or for longer than the last time."""
         pause = min(self._max, self._first * 2**self._failures)

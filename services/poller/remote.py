@@ -13,6 +13,7 @@ from zlib import crc32
 
 import structlog
 
+from metriq_gym import metrics
 from metriq_gym.errors import LeaseLost, MetriqGymError, Transient
 from metriq_gym.pool import Pool, WorkerDied
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, RemoteProvider, Unclear, Waiting
@@ -86,6 +87,7 @@ class RemoteTasks:
         self._max_seconds = max_seconds
         self._now = now
         self._breaker = Breaker(now, first_seconds=first_seconds, max_seconds=max_seconds)
+        metrics.BREAKER_OPEN.labels(provider.name).set_function(lambda: self._breaker.is_open)
         self._pace = Pace(min(BATCH_SECONDS, lease_seconds / 6))
         self._survey = Survey(provider, now, 5 * first_seconds, max_seconds)
 
@@ -220,6 +222,7 @@ class RemoteTasks:
                     doubted.append((task, counts))
             lost = len(good) - await self._store.tasks.complete_all(good)
             if lost:
+                metrics.LEASE_LOSSES.labels("task").inc(lost)
                 log.info("tasks went to another poller or have ended", tasks=lost)
         for job_id in dict.fromkeys(task.job_id for task, _ in finished):
             await self._job_moves_on(job_id)
@@ -247,6 +250,7 @@ class RemoteTasks:
         try:
             await self._give_up(task, error)
         except LeaseLost:
+            metrics.LEASE_LOSSES.labels("task").inc()
             log.info("task went to another poller or has ended", job_id=task.job_id, task=task.id)
 
 

@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from metriq_gym import metrics
 from metriq_gym.bus.port import POLLER, Delivery
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
 from metriq_gym.lease import held
@@ -132,6 +133,7 @@ class Poller(Service):
         try:
             await self._simulate(task)
         except LeaseLost:
+            metrics.LEASE_LOSSES.labels("task").inc()
             bound.info("task went to another poller or has ended")
         except Transient as error:
             bound.warning("task will run again", error=str(error))
@@ -142,9 +144,11 @@ class Poller(Service):
             bound.exception("task will run again when its lease ends")
 
     async def _simulate(self, task: Task) -> None:
+        calls = partial(metrics.PROVIDER_CALLS.labels, task.provider, "simulate")
         try:
             counts, spent = await self._counts(task)
         except WorkerDied as error:
+            calls("died").inc()
             deaths = task.deaths + 1
             if deaths < _MAX_RUNS:
                 await self.store.tasks.hand_back(task, died=True)
@@ -155,8 +159,10 @@ class Poller(Service):
         except Exception as error:
             # Simulating is a pure function: what it raised once it would raise each time.
             log.exception("simulation failed", job_id=task.job_id, task=task.id)
+            calls("failed").inc()
             await self._give_up(task, f"{type(error).__name__}: {error}")
         else:
+            calls("answered").inc()
             await self.store.tasks.complete(task, counts, spent)
             await self._settle(task.job_id)
 
@@ -165,7 +171,8 @@ class Poller(Service):
         work = self.pool.run(simulate, provider.simulation, task.device, task.circuits, task.shots, task.seed)
         seconds = self.settings.lease_seconds
         try:
-            return await held(work, partial(self.store.tasks.renew, task, seconds), seconds)
+            with metrics.PROVIDER_SECONDS.labels(provider.name, "simulate").time():
+                return await held(work, partial(self.store.tasks.renew, task, seconds), seconds)
         finally:
             # The worker need not wait for these counts to be stored.
             self._simulating.discard(task.id)

@@ -1,24 +1,33 @@
-"""Liveness and readiness over HTTP: ``/livez`` says restart me, ``/readyz`` says send me no work yet."""
+"""What a service says of itself over HTTP.
+
+``/livez`` says restart me, ``/readyz`` send me no work yet, ``/metrics`` how it is going, for Prometheus.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from metriq_gym.metrics import REGISTRY
 
 Check = Callable[[], Awaitable[bool]]
 """Whether one thing a service needs is as it should be."""
+Measure = Callable[[], Awaitable[None]]
+"""Brings up to date what is measured only when somebody asks; raises nothing."""
 
 
 @asynccontextmanager
 async def serve_health(
-    host: str, port: int, live: Mapping[str, Check], ready: Mapping[str, Check]
+    host: str, port: int, live: Mapping[str, Check], ready: Mapping[str, Check], measures: Sequence[Measure] = ()
 ) -> AsyncIterator[int]:
-    """Serve both pages while inside, and yield the port.
+    """Serve the pages while inside, and yield the port.
 
-    Each answers 200 when all of its checks hold and 503 otherwise, with every check's outcome as a JSON object.
-    A service that is not live is not ready. Checks may be added while it runs.
+    The first two answer 200 when all of their checks hold and 503 otherwise, with every check's outcome as a JSON
+    object. A service that is not live is not ready. Before metrics are shown, each of `measures` is awaited. Checks and
+    measures may be added while it runs.
     """
 
     def page(*groups: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -28,9 +37,16 @@ async def serve_health(
 
         return handle
 
+    async def metrics(request: web.Request) -> web.Response:
+        for measure in measures:
+            await measure()
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
+
     app = web.Application()
     app.router.add_get("/livez", page(live))
     app.router.add_get("/readyz", page(live, ready))
+    app.router.add_get("/metrics", metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -21,7 +21,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from metriq_gym import logs
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
 from metriq_gym.errors import MetriqGymError, Transient
-from metriq_gym.health import Check, serve_health
+from metriq_gym.health import Check, Measure, serve_health
+from metriq_gym.lag import lag_measured
 from metriq_gym.loop import Loop
 from metriq_gym.pool import Pool
 from metriq_gym.settings import Settings
@@ -87,6 +88,10 @@ class Service(ABC):
         loops: dict[str, Check] = {f"{loop.name} comes round": loop.alive for loop in self.loops()}
         return {f"{self.name} consumes": self._consumes} | loops
 
+    def measures(self) -> Sequence[Measure]:
+        """Return what brings those metrics up to date that are looked up only when somebody asks for them."""
+        return ()
+
     async def _consumes(self) -> bool:
         return self._subscription is not None and self._subscription.healthy
 
@@ -144,8 +149,12 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
     name, port = (kinds[0].name, kinds[0].default_port) if len(kinds) == 1 else ("all", 8080)
     live: dict[str, Check] = {}
     ready: dict[str, Check] = {"started": _no}
+    measures: list[Measure] = []
     try:
-        async with serve_health(settings.http_host, settings.http_port or port, live, ready) as bound:
+        async with (
+            lag_measured(),
+            serve_health(settings.http_host, settings.http_port or port, live, ready, measures) as bound,
+        ):
             log.info("starting", port=bound)
             async with connected(settings, name) as context:
                 services = [kind(context) for kind in kinds]
@@ -153,6 +162,7 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
                     ready |= {"started": _yes, "store answers": context.store.answers, "bus": context.bus_connected}
                     for service in services:
                         live |= service.live_checks()
+                        measures += service.measures()
                     log.info("started")
                     await until_broken(services)
     except asyncio.CancelledError:

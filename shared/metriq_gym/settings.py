@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(default=2**20, ge=1, description="Largest request body that is accepted, in bytes.")
     grace_seconds: float = Field(default=30, ge=0, description="How long work in hand may go on after SIGTERM.")
 
-    http_host: str = Field(default="127.0.0.1", description="Address that serves /livez and /readyz.")
+    http_host: str = Field(default="127.0.0.1", description="Address that serves /livez, /readyz and /metrics.")
     http_port: int | None = Field(
         default=None,
         ge=0,

@@ -478,3 +478,17 @@ async def test_each_end_of_a_delivery_is_logged_with_job_delivery_attempt_and_du
     assert all(line["duration_ms"] >= 0 for line in lines)
     assert lines[0]["exc_info"] is True
     assert lines[1]["reason"] == "not now"
+
+
+async def test_what_waits_in_each_queue_is_counted_and_dead_letters_too(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(60,))
+    assert set((await bus.waiting()).values()) == {0}
+    for job_id in ("a", "b"):
+        await bus.publish(JobDispatched(job_id=job_id))
+    await bus.publish(JobScored(job_id="c"))
+    await bus.consume(EXPORTER, Recorder(fail), prefetch=1)
+
+    async with asyncio.timeout(PATIENCE):
+        while not (waiting := await bus.waiting())[DEAD_LETTERS]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (waiting[POLLER.name], waiting[EXPORTER.name], waiting[DEAD_LETTERS]) == (2, 0, 1)

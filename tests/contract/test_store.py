@@ -398,6 +398,7 @@ async def test_claiming_looks_at_due_tasks_only(store: Store, mongo_url: str, mo
         lambda store: store.catalogue.job_ids("j", limit=5),
         lambda store: store.catalogue.suite_ids("s", limit=5),
         lambda store: store.catalogue.due(),
+        lambda store: store.catalogue.undecided_counts(),
         lambda store: store.tasks.ours_among("local", ["a"]),
         lambda store: store.tasks.to_submit("j"),
     ],
@@ -414,3 +415,17 @@ async def test_no_query_looks_at_every_document(
         explained = await client[mongo_database].command("explain", sent, verbosity="queryPlanner")
     assert "COLLSCAN" not in str(explained)
     assert "'stage': 'SORT'" not in str(explained) or "held" in str(sent)
+
+
+async def test_counting_jobs_by_state_reads_an_index_and_no_job(
+    store: Store, mongo_url: str, mongo_database: str
+) -> None:
+    for n in range(3):
+        await store.jobs.accept(f"j{n}", FIELDS, owner="me", lease_seconds=60)
+    finds = _Finds()
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
+        await Store(client, mongo_database).catalogue.state_counts()
+        explained = await client[mongo_database].command("explain", finds.sent[0], verbosity="executionStats")
+    assert "'totalDocsExamined': 0" in str(explained)
+    assert "'totalKeysExamined': 3" in str(explained)

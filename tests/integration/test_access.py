@@ -291,6 +291,8 @@ async def test_whole_pipeline_works_with_these_users(restricted: System) -> None
     assert (await restricted.ended("bad")).state is JobState.REJECTED
     assert (await restricted.ended("late")).state in (JobState.CANCELLED, JobState.EXPORTED)
     assert "good" in restricted.exported()
+    told = await restricted.services[0].metrics()
+    assert {"metriq_jobs", "metriq_due_tasks", "metriq_queue_messages"} <= {each.name for each in told}
     refusals = [
         record for service in restricted.services for record in service.records() if "refuse" in str(record).lower()
     ]

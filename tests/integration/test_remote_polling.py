@@ -12,6 +12,7 @@ import pymongo
 import pytest
 
 from metriq_gym.errors import MetriqGymError
+from metriq_gym.metrics import REGISTRY
 from metriq_gym.packing import pack_counts, unpack_counts
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq.errors import ProtocolError, RateLimited
@@ -304,6 +305,24 @@ async def test_a_provider_in_trouble_is_left_alone_and_its_tasks_come_back(bench
     assert set(await bench.states()) == {TaskState.COMPLETED}
 
 
+async def test_the_metrics_show_a_provider_in_trouble_until_it_answers(bench: Bench) -> None:
+    def shown() -> float | None:
+        return REGISTRY.get_sample_value("metriq_provider_breaker_open", {"provider": "cloud"})
+
+    await bench.add(5)
+    poller = bench.poller()
+    assert shown() == 0
+    bench.provider.default = NotNow("connection refused")
+    await bench.exhaust(poller)
+    assert shown() == 1
+    bench.clock.seconds += 60  # it may be asked again, which proves nothing
+    assert shown() == 1
+    bench.provider.default = Waiting()
+    await bench.all_due()
+    await bench.exhaust(poller)
+    assert shown() == 0
+
+
 async def test_a_pause_that_the_provider_asks_for_is_kept(bench: Bench) -> None:
     await bench.add(5)
     bench.provider.says = {"j.0": Waiting()}
@@ -475,8 +494,13 @@ async def test_a_poller_that_loses_its_lease_writes_nothing(bench: Bench) -> Non
         bench.provider.meanwhile = None
         assert len(await bench.store.tasks.claim("cloud", owner="other", limit=10, lease_seconds=300)) == 5
 
+    def losses() -> float:
+        return REGISTRY.get_sample_value("metriq_lease_losses_total", {"of": "task"}) or 0
+
     bench.provider.meanwhile = another_takes_over
+    before = losses()
     await bench.poller(lease_seconds=0).poll()
+    assert losses() == before + 2  # a result and a failure; the others had nothing to lose
     tasks = await bench.tasks()
     assert {task.state for task in tasks} == {TaskState.SUBMITTED}
     assert {task.lease.owner.split("/")[0] for task in tasks if task.lease} == {"other"}

@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aio_pika
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from metriq_gym.store import TERMINAL, Job, Store
 from tests.servers.discovery import free_port
@@ -23,6 +24,18 @@ from tests.servers.discovery import free_port
 SERVICES = ("dispatcher", "poller", "scorer", "exporter")
 START_SECONDS = 60
 END_SECONDS = 120
+
+
+class Sample(NamedTuple):
+    """What names a time series."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+
+
+def sample(name: str, **labels: str) -> Sample:
+    """The name of a time series."""
+    return Sample(name, tuple(sorted(labels.items())))
 
 
 @dataclass
@@ -67,6 +80,17 @@ class ServiceProcess:
         assert self.process is not None
         self.process.terminate()
         return await asyncio.to_thread(self.process.wait, 60)
+
+    async def metrics(self) -> dict[Sample, float]:
+        """What it tells Prometheus, under its own names."""
+        async with httpx.AsyncClient() as client:
+            page = (await client.get(f"http://127.0.0.1:{self.port}/metrics")).raise_for_status().text
+        samples = [each for family in text_string_to_metric_families(page) for each in family.samples]
+        return {
+            Sample(each.name, tuple(sorted(each.labels.items()))): each.value
+            for each in samples
+            if each.name.startswith("metriq_")
+        }
 
     def records(self) -> list[dict[str, Any]]:
         """What it has logged."""

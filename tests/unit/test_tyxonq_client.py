@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
+from metriq_gym.metrics import REGISTRY
 from metriq_gym.providers.tyxonq import client as client_module
 from metriq_gym.providers.tyxonq import transport
 from metriq_gym.providers.tyxonq.client import TyxonQClient
@@ -370,6 +371,45 @@ async def test_submission_turned_away_by_the_rate_limit_is_certainly_not_accepte
         await service.client().submit(BELL)
     assert caught.value.retry_after == 3
     assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (ok(ACCEPTED), "answered"),
+        (ok({"success": False, "error": "no credit"}), "refused"),
+        (httpx.Response(400, json={"detail": "bad"}), "refused"),
+        (httpx.Response(401), "unauthorized"),
+        (httpx.Response(429, headers={"retry-after": "3"}), "rate limited"),
+        (httpx.Response(503), "unavailable"),
+        (httpx.Response(408), "unavailable"),
+        (httpx.Response(200, text="<html>"), "not understood"),
+        (httpx.Response(302), "not understood"),
+        (httpx.ReadTimeout("slow"), "no answer"),
+        (httpx.ConnectError("refused"), "not sent"),
+    ],
+)
+async def test_calls_are_counted_by_what_came_of_them(answer: Answer, outcome: str) -> None:
+    def counted() -> float:
+        labels = {"provider": "tyxonq", "operation": "submit", "outcome": outcome}
+        return REGISTRY.get_sample_value("metriq_provider_calls_total", labels) or 0
+
+    before = counted()
+    with suppress(MetriqGymError):
+        await Service(answer).client().submit(BELL)
+    assert counted() == before + 1
+
+
+async def test_pauses_that_the_service_asks_for_are_measured() -> None:
+    def waited() -> float:
+        return (
+            REGISTRY.get_sample_value("metriq_rate_limit_wait_seconds_sum", {"peer": "tyxonq", "limit": "theirs"}) or 0
+        )
+
+    before = waited()
+    with suppress(MetriqGymError):
+        await Service(httpx.Response(429, headers={"retry-after": "3"})).client().submit(BELL)
+    assert waited() == before + 3
 
 
 # Hostile answers

@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 import structlog
 
-from metriq_gym import traceparent
+from metriq_gym import metrics, traceparent
 from metriq_gym.bus.port import Delivery, Handler
 from metriq_gym.errors import Transient
 
@@ -28,8 +28,18 @@ class Outcome(Enum):
     """Deliver it again now; this try counts."""
 
 
-async def handle(handler: Handler, delivery: Delivery) -> Outcome:
-    """Run `handler` and turn its end into an `Outcome`. Raises only if our own task is cancelled."""
+_COUNTED_AS = {Outcome.DONE: "handled", Outcome.LATER: "postponed", Outcome.AGAIN: "returned"}
+
+
+async def handle(handler: Handler, delivery: Delivery, queue: str) -> Outcome:
+    """Run `handler` on a delivery of `queue` and name its `Outcome`. Raises only if our own task is cancelled."""
+    with metrics.DELIVERY_SECONDS.labels(queue).time():
+        outcome = await _handle(handler, delivery)
+    metrics.DELIVERIES.labels(queue, _COUNTED_AS[outcome]).inc()
+    return outcome
+
+
+async def _handle(handler: Handler, delivery: Delivery) -> Outcome:
     started = time.perf_counter()
 
     def circumstances() -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Self
 
 from metriq_gym import traceparent
 from metriq_gym.bus.handling import Outcome, ended, handle, jittered, retry_pause
-from metriq_gym.bus.port import DELIVERY_LIMIT, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
+from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
 from metriq_gym.errors import Transient, Unroutable
 from metriq_gym.messages import Message
 
@@ -103,6 +103,10 @@ class MemoryBus:
         self._subscriptions.append(subscription)
         return subscription
 
+    async def waiting(self) -> dict[str, int]:
+        waiting = {name: queue.ready.qsize() for name, queue in self._queues.items()}
+        return {**waiting, DEAD_LETTERS: len(self.dead_letters)}
+
     def _bound(self, routing_key: str) -> Iterator[str]:
         words = routing_key.split(".")
         for name, patterns in self._bindings.items():
@@ -169,7 +173,7 @@ class MemorySubscription:
     async def _handle(self, entry: _Entry) -> None:
         outcome = Outcome.AGAIN
         try:
-            outcome = await handle(self._handler, entry.delivery)
+            outcome = await handle(self._handler, entry.delivery, self._name)
         finally:
             self._bus._settle(self._name, entry, outcome)
 

@@ -92,5 +92,8 @@ class Bus(Protocol):
         the confirmation did not come: it may or may not have been taken, so publish again.
         """
 
+    async def waiting(self) -> Mapping[str, int]:
+        """Return how many messages wait in each queue; those that are being handled do not. Raises `Transient`."""
+
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> Subscription:
         """Call `handler` for each delivery of `queue`, at most `prefetch` at once."""

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metriq_gym.store.documents import TERMINAL, Job, JobState, Task
+from metriq_gym.store.documents import TERMINAL, ExportState, Job, JobState, Task
 from metriq_gym.store.mongo import EPOCH, translated
 
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
+_HELD = {"state": JobState.DISPATCHING, "held": {"$type": "string"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,7 @@ class Catalogue:
     @translated
     async def held(self) -> list[Job]:
         """Return the jobs that wait for an operator."""
-        query = {"state": JobState.DISPATCHING, "held": {"$type": "string"}}
-        return [Job.model_validate(found) async for found in self._jobs.find(query).sort(_NEWEST_FIRST)]
+        return [Job.model_validate(found) async for found in self._jobs.find(_HELD).sort(_NEWEST_FIRST)]
 
     @translated
     async def stuck(self) -> list[Job]:
@@ -104,6 +104,26 @@ class Catalogue:
         return [
             StateCount(state, rows[state]["count"], rows[state]["age"] / 1000) for state in JobState if state in rows
         ]
+
+    @translated
+    async def state_counts(self) -> dict[JobState, int]:
+        """Return how many jobs are in each state: told by an index alone, without a look at any job."""
+        stages: list[dict[str, Any]] = [
+            {"$match": {"state": {"$gte": ""}}},
+            {"$group": {"_id": "$state", "count": {"$sum": 1}}},
+        ]
+        found = {each["_id"]: each["count"] async for each in _rows(self._jobs, stages)}
+        return {state: found.get(state, 0) for state in JobState}
+
+    @translated
+    async def undecided_counts(self) -> tuple[int, int]:
+        """Return how many jobs are held for an operator, and how many have a result that could be exported nowhere."""
+        states = {"$map": {"input": {"$objectToArray": {"$ifNull": ["$exports", {}]}}, "in": "$$this.v.state"}}
+        failed = {"$expr": {"$setEquals": [states, [ExportState.FAILED]]}}
+        return (
+            await self._jobs.count_documents(_HELD),
+            await self._jobs.count_documents({"state": JobState.SCORED} | failed),
+        )
 
     @translated
     async def due(self) -> list[DueTasks]:

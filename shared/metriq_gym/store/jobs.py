@@ -12,7 +12,7 @@ from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
 from metriq_gym.store.documents import MOVES, Job, JobState, sources
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
-from metriq_gym.store.transitions import entry, moving, not_checked_after
+from metriq_gym.store.transitions import entry, measured, moving, not_checked_after
 
 _RECORDED_ENDS = (JobState.FAILED, JobState.CANCELLED)
 """Ends that only a record tells of: until it is wherever it is wanted, the reconciler sees to it."""
@@ -180,7 +180,7 @@ class Jobs:
         pipeline = [{"$set": changes}, {"$unset": over}]
         found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
         if found is not None:
-            return Job.model_validate(found)
+            return measured(Job.model_validate(found))
         job = await self.get(job_id)
         if job.state in sources(target):
             raise LeaseLost(f"job {job_id} is in other hands")

@@ -1,11 +1,12 @@
-"""How a move of a job is written: the new state, the server's time, and a line in the job's history."""
+"""How a move of a job is written: the new state, the server's time, and a line in the job's history; and measured."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from metriq_gym.metrics import STAGE_SECONDS
 from metriq_gym.problems import shorten
-from metriq_gym.store.documents import JobState
+from metriq_gym.store.documents import Job, JobState
 from metriq_gym.store.mongo import Stage
 
 
@@ -23,3 +24,10 @@ def moving(target: JobState, service: str, cause: str = "") -> dict[str, Any]:
 def not_checked_after(token: int) -> dict[str, Any]:
     """Return the query for documents to which no reconciler with a later `token` has written."""
     return {"checked_by": {"$not": {"$gt": token}}}
+
+
+def measured(job: Job) -> Job:
+    """Record how long a job that has just moved was in the state that it left, and return the job."""
+    left, entered = job.history[-2:]
+    STAGE_SECONDS.labels(left.state, entered.state).observe((entered.at - left.at).total_seconds())
+    return job

@@ -69,6 +69,9 @@ class RabbitMQBus:
         )
         await self._publisher.publish(EVENTS, message.routing_key, amqp, mandatory=message.has_consumer)
 
+    async def waiting(self) -> dict[str, int]:
+        return await self._publisher.waiting()
+
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> RabbitMQSubscription:
         subscription = RabbitMQSubscription(self._settings, self._publisher, queue, handler, prefetch)
         try:

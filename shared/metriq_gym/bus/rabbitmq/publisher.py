@@ -64,6 +64,19 @@ class Publisher:
                 await topology.declare(channel, self._settings.queues, self._settings.retry_pauses)
                 raise Unroutable(f"No queue is bound to receive {routing_key} from {exchange}.") from error
 
+    async def waiting(self) -> dict[str, int]:
+        """Return how many messages wait in each queue; raises `Transient`."""
+        with broker_errors():
+            async with asyncio.timeout(self._settings.patience):
+                publishing = await (await self._open_channel()).get_underlay_channel()
+                # A channel of its own: the broker closes one that asks for a queue which is not there.
+                channel = await publishing.connection.channel()
+                waiting = {}
+                for name in topology.topology(self._settings.queues, self._settings.retry_pauses).queues:
+                    waiting[name] = (await channel.queue_declare(name, passive=True)).message_count or 0
+                await channel.close()
+        return waiting
+
     async def _open_channel(self) -> AbstractChannel:
         while self._channel is None or self._channel.is_closed:
             self._opened.clear()

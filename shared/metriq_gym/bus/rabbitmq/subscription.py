@@ -89,7 +89,7 @@ class RabbitMQSubscription:
             delivery = _delivery(message)
             # Handing back counts as a try, so what is here already is handled even while stopping, if it can be now.
             hand_back = self._stopping and not started_at_once
-            outcome = Outcome.AGAIN if hand_back else await handle(self._handler, delivery)
+            outcome = Outcome.AGAIN if hand_back else await handle(self._handler, delivery, self._queue.name)
             try:
                 with broker_errors():
                     await self._settle(message, delivery, outcome)

@@ -16,6 +16,7 @@ from aiolimiter import AsyncLimiter
 from pydantic import BaseModel, SecretStr, ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from metriq_gym import metrics
 from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
 from metriq_gym.providers.tyxonq.errors import (
     AuthenticationFailed,
@@ -44,6 +45,9 @@ DEVICES = "api/v1/devices/list"
 SUBMIT = "api/v1/tasks/submit_task"
 DETAIL = "api/v1/tasks/detail"
 TASKS = "api/v1/tasks/api_key/list"
+_OPERATIONS = {DEVICES: "devices", SUBMIT: "submit", DETAIL: "detail", TASKS: "list"}
+_NAME = "tyxonq"
+"""In metrics."""
 
 SUBMIT_SECONDS = 30.0
 READ_SECONDS = 15.0
@@ -208,15 +212,22 @@ class TyxonQClient:
         self, path: str, body: Mapping[str, Any], seconds: float, patience: float | None = None
     ) -> Reply | NoReply | NotSent:
         """Wait for a turn, for as long as `patience` has it, then for the answer, up to `seconds`."""
+        operation = _OPERATIONS[path]
         async with AsyncExitStack() as turn:
             try:
-                async with asyncio.timeout(patience):
-                    await turn.enter_async_context(self._slots)
-                    if self._bucket is not None:
-                        await self._bucket.acquire()
+                with metrics.RATE_LIMIT_WAIT.labels(_NAME, "ours").time():
+                    async with asyncio.timeout(patience):
+                        await turn.enter_async_context(self._slots)
+                        if self._bucket is not None:
+                            await self._bucket.acquire()
             except TimeoutError:
                 return NotSent(f"too many other requests of ours: it was not its turn within {patience:g} s")
-            return await post(self._http, path, body, seconds=seconds, now=self._now, secret=self._token)
+            with metrics.PROVIDER_SECONDS.labels(_NAME, operation).time():
+                reply = await post(self._http, path, body, seconds=seconds, now=self._now, secret=self._token)
+        metrics.PROVIDER_CALLS.labels(_NAME, operation, _outcome(reply)).inc()
+        if isinstance(reply, Reply) and reply.retry_after:
+            metrics.RATE_LIMIT_WAIT.labels(_NAME, "theirs").observe(reply.retry_after)
+        return reply
 
     def _unreachable(self, failure: NotSent | NoReply) -> Unavailable:
         return Unavailable(f"TyxonQ cannot be reached: {failure.reason}")
@@ -262,6 +273,26 @@ def _complaint(document: Mapping[str, Any]) -> str:
 def _complains(document: Mapping[str, Any]) -> bool:
     """Whether an answer to a submission says that it was refused: an error, and no id beside it."""
     return bool(_complaint(document)) and not document.get("id")
+
+
+def _outcome(reply: Reply | NoReply | NotSent) -> str:
+    """Return what came of a request, for the metrics."""
+    match reply:
+        case NotSent():
+            return "not sent"
+        case NoReply():
+            return "no answer"
+        case Reply(status=401 | 403):
+            return "unauthorized"
+        case Reply(status=429):
+            return "rate limited"
+        case Reply(status=status) if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:
+            return "unavailable"
+        case Reply(status=status, document=document) if status < 300 and document is not None:
+            return "refused" if _complaint(document) else "answered"
+        case Reply(status=status) if status >= 400:
+            return "refused"
+    return "not understood"
 
 
 def _summary(reply: Reply) -> str:
