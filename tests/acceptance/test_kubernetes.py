@@ -4,66 +4,48 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
-import yaml
 
 from metriq_gym.bus.port import DISPATCHER, EXPORTER, POLLER, SCORER
 from metriq_gym.settings import PREFIX, Settings
 from metriq_gym.store import Store
-from tests.support.kustomize import render
+from tests.support.custom_resources import DEFINITIONS
+from tests.support.manifests import (
+    COMPONENTS,
+    FOLDER,
+    OVERLAYS,
+    SERVICES,
+    Manifest,
+    containers,
+    labels,
+    of,
+    overlay,
+    pods,
+    selects,
+    with_component,
+)
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
-OVERLAYS = ("dev", "production")
-SERVICES = ("dispatcher", "poller", "scorer", "exporter")
-COMPONENTS = sorted(path.name for path in (FOLDER / "components").iterdir())
 API_VERSIONS = ("1.30", "1.37")
-
-REQUIRED = {
-    # https://keda.sh/docs/latest/reference/scaledobject-spec
-    "ScaledObject": ("spec.scaleTargetRef.name", "spec.triggers.*.type", "spec.triggers.*.metadata"),
-    # https://keda.sh/docs/latest/concepts/authentication
-    "TriggerAuthentication": (
-        "spec.secretTargetRef.*.parameter",
-        "spec.secretTargetRef.*.name",
-        "spec.secretTargetRef.*.key",
-    ),
-    # https://docs.cilium.io/en/stable/network/kubernetes/policy
-    "CiliumNetworkPolicy": ("spec.endpointSelector", "spec.egress"),
-    # https://external-secrets.io/latest/api/externalsecret
-    "ExternalSecret": ("spec.secretStoreRef.name", "spec.target.name", "spec.dataFrom.*.extract.key"),
-}
-"""Fields without which a custom resource means nothing; `*` stands for each element of a list."""
 
 SECRET = ("amqp_url", "mongo_url", "tyxonq_token", "github_token")
 OF_THE_IMAGE = ("http_host", "http_port", "export_dir", "data_dir")
 BY_SERVICE = ("workers",)
 
-Manifest = dict[str, Any]
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def overlays() -> dict[str, list[Manifest]]:
-    return {name: render(FOLDER / "overlays" / name) for name in OVERLAYS}
+    return {name: overlay(name) for name in OVERLAYS}
 
 
-@pytest.fixture(scope="module")
-def components(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Manifest]]:
+@pytest.fixture
+def components() -> dict[str, list[Manifest]]:
     """Each component with the base."""
-    found = {}
-    for name in COMPONENTS:
-        folder = tmp_path_factory.mktemp(name)
-        names = {"resources": FOLDER / "base", "components": FOLDER / "components" / name}
-        above = "../" * (len(folder.parts) - 1)
-        text = {key: [above + str(path).removeprefix("/")] for key, path in names.items()}
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))
-        found[name] = render(folder)
-    return found
+    return {name: with_component(name) for name in COMPONENTS}
 
 
 @pytest.fixture
@@ -71,77 +53,42 @@ def everything(overlays: dict[str, list[Manifest]], components: dict[str, list[M
     return [each for manifests in (*overlays.values(), *components.values()) for each in manifests]
 
 
-def of(kind: str, manifests: list[Manifest]) -> dict[str, Manifest]:
-    return {each["metadata"]["name"]: each for each in manifests if each["kind"] == kind}
-
-
-def pods(manifests: list[Manifest]) -> Iterator[Manifest]:
-    for each in manifests:
-        if each["kind"] in ("Deployment", "Job"):
-            yield each["spec"]["template"]
-
-
-def containers(manifests: list[Manifest]) -> Iterator[Manifest]:
-    for pod in pods(manifests):
-        yield from pod["spec"]["containers"] + pod["spec"].get("initContainers", [])
-
-
-def selects(selector: Manifest, labels: dict[str, str]) -> bool:
-    matching = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
-    among = (labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", []))
-    return matching and all(among)
-
-
-def values(at: Any, path: list[str]) -> Iterator[Any]:
-    if not path:
-        yield at
-    elif path[0] == "*":
-        for each in at:
-            yield from values(each, path[1:])
-    else:
-        yield from values(at[path[0]], path[1:])
-
-
-@pytest.mark.parametrize(("overlay", "version"), list(product(OVERLAYS, API_VERSIONS)))
-def test_an_overlay_is_valid_by_the_schemas_of_an_api_version(
-    overlays: dict[str, list[Manifest]], overlay: str, version: str
-) -> None:
-    for manifest in overlays[overlay]:
-        if manifest["kind"] not in REQUIRED:
+@pytest.mark.parametrize(("name", "version"), list(product(OVERLAYS, API_VERSIONS)))
+def test_an_overlay_is_valid_by_the_schemas_of_an_api_version(name: str, version: str) -> None:
+    for manifest in overlay(name):
+        if manifest["kind"] not in DEFINITIONS:
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_component_is_valid_by_the_schemas(components: dict[str, list[Manifest]], component: str) -> None:
-    for manifest in components[component]:
-        if manifest["kind"] not in REQUIRED:
+def test_a_component_is_valid_by_the_schemas(component: str) -> None:
+    for manifest in with_component(component):
+        if manifest["kind"] not in DEFINITIONS:
             kubernetes_validate.validate(manifest, API_VERSIONS[-1], strict=True)
 
 
-def test_custom_resources_have_what_their_definitions_require(everything: list[Manifest]) -> None:
+def test_custom_resources_have_what_their_definitions_require_and_nothing_else(everything: list[Manifest]) -> None:
     seen = set()
     for manifest in everything:
-        for path in REQUIRED.get(manifest["kind"], ()):
-            found = list(values(manifest, path.split(".")))
-            assert found, f"{manifest['kind']} {manifest['metadata']['name']}: {path}"
-            assert all(found)
+        if manifest["kind"] in DEFINITIONS:
+            jsonschema.validate(manifest, DEFINITIONS[manifest["kind"]])
             seen.add(manifest["kind"])
-    assert seen == set(REQUIRED)
+    assert seen == set(DEFINITIONS)
 
 
 def test_selectors_match_their_pods_and_nobody_elses(overlays: dict[str, list[Manifest]]) -> None:
     for manifests in overlays.values():
+        labelled = labels(manifests)
         deployments = of("Deployment", manifests)
         assert set(deployments) == set(SERVICES)
-        labels = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in deployments.items()}
         for name, deployment in deployments.items():
             spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
             for selector in (deployment["spec"]["selector"], *(each["labelSelector"] for each in spread)):
-                assert [other for other in SERVICES if selects(selector, labels[other])] == [name]
+                assert [other for other in labelled if selects(selector, labelled[other])] == [name]
         budgets = of("PodDisruptionBudget", manifests)
         for name, budget in budgets.items():
-            assert [other for other in SERVICES if selects(budget["spec"]["selector"], labels[other])] == [name]
-        assert set(budgets) == set(SERVICES)
+            assert [other for other in labelled if selects(budget["spec"]["selector"], labelled[other])] == [name]
+        assert set(budgets) == set(labelled)
 
 
 def test_every_container_is_restricted_and_bounded(everything: list[Manifest]) -> None:
@@ -164,10 +111,11 @@ def test_every_container_is_restricted_and_bounded(everything: list[Manifest]) -
 
 
 def test_service_accounts_have_no_token(everything: list[Manifest]) -> None:
-    accounts = [each for each in everything if each["kind"] == "ServiceAccount"]
-    assert {each["metadata"]["name"] for each in accounts} == {*SERVICES, "prepare-servers"}
-    assert all(each["automountServiceAccountToken"] is False for each in accounts)
-    assert {pod["spec"]["serviceAccountName"] for pod in pods(everything)} == {*SERVICES, "prepare-servers"}
+    accounts = of("ServiceAccount", everything)
+    ours = {*SERVICES, "prepare-servers"}
+    assert set(accounts) == {*ours, "mongodb-kubernetes-appdb"}
+    assert all(accounts[name]["automountServiceAccountToken"] is False for name in ours)
+    assert {pod["spec"]["serviceAccountName"] for pod in pods(everything)} == ours
 
 
 def test_namespaces_enforce_restricted_pods(overlays: dict[str, list[Manifest]]) -> None:
@@ -179,9 +127,16 @@ def test_namespaces_enforce_restricted_pods(overlays: dict[str, list[Manifest]])
 
 
 def test_images_have_a_version_in_an_overlay(overlays: dict[str, list[Manifest]]) -> None:
-    images = [container["image"] for manifests in overlays.values() for container in containers(manifests)]
-    assert all(re.fullmatch(r"[a-z./-]+:[\w.-]+", image) for image in images)
-    assert not any(image.endswith(":latest") for image in images)
+    for manifests in overlays.values():
+        images = [container["image"] for container in containers(manifests)]
+        images += [each["spec"]["image"] for each in of("RabbitmqCluster", manifests).values()]
+        images += [f"mongodb:{each['spec']['version']}" for each in of("MongoDBCommunity", manifests).values()]
+        assert all(re.fullmatch(r"[a-z./-]+:[\w.-]+", image) for image in images)
+        assert not any(image.endswith(":latest") for image in images)
+
+
+def secret_variable(variable: str, secret: str, key: str) -> Manifest:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def test_secrets_come_by_reference_and_only_to_whom_they_are_for(everything: list[Manifest]) -> None:
@@ -191,9 +146,19 @@ def test_secrets_come_by_reference_and_only_to_whom_they_are_for(everything: lis
             assert not {f"{PREFIX}{name.upper()}" for name in SECRET} & set(manifest["data"])
     for service in of("Deployment", everything).values():
         (container,) = service["spec"]["template"]["spec"]["containers"]
-        referred = [each["secretRef"]["name"] for each in container["envFrom"] if "secretRef" in each]
-        assert referred == [f"metriq-{container['name']}"]
-        assert {each["name"] for each in container["env"]} == {"METRIQ_WORKERS"}
+        name = container["name"]
+        referred = {each["secretRef"]["name"] for each in container["envFrom"] if "secretRef" in each}
+        assert referred <= {f"metriq-{name}"}
+        for variable in container["env"]:
+            assert variable in (
+                {"name": "METRIQ_WORKERS", "value": variable.get("value")},
+                secret_variable("RABBITMQ_PASSWORD", f"rabbitmq-{name}", "password"),
+                secret_variable("METRIQ_MONGO_URL", f"mongodb-{name}-url", "connectionString.standard"),
+                {
+                    "name": "METRIQ_AMQP_URL",
+                    "value": f"amqps://{name}:$(RABBITMQ_PASSWORD)@rabbitmq/?cafile=/etc/rabbitmq/ca.crt",
+                },
+            )
 
 
 def test_probes_ask_the_pages_that_services_serve(overlays: dict[str, list[Manifest]]) -> None:
@@ -245,9 +210,9 @@ def test_what_is_set_are_valid_settings_with_the_defaults_but_for_the_grace_peri
 def reached(manifests: list[Manifest], service: str) -> set[tuple[str, int]]:
     """Return the networks and ports that policies let a service reach, names aside."""
     found = set()
-    labels = of("Deployment", manifests)[service]["spec"]["template"]["metadata"]["labels"]
+    pod = labels(manifests)[service]
     for policy in of("NetworkPolicy", manifests).values():
-        if selects(policy["spec"]["podSelector"], labels):
+        if selects(policy["spec"]["podSelector"], pod):
             for rule in policy["spec"].get("egress", []):
                 for to, port in product(rule["to"], rule["ports"]):
                     if "ipBlock" in to:
@@ -261,11 +226,11 @@ def test_only_who_has_to_reaches_the_internet(overlays: dict[str, list[Manifest]
         closed = policies["nothing"]["spec"]
         assert closed["policyTypes"] == ["Ingress", "Egress"]
         assert not {"ingress", "egress"} & set(closed)
-        labels = {
-            name: each["spec"]["template"]["metadata"]["labels"] for name, each in of("Deployment", manifests).items()
-        }
-        assert all(selects(closed["podSelector"], each) for each in labels.values())
+        labelled = labels(manifests)
+        assert all(selects(closed["podSelector"], each) for each in labelled.values())
         private = set(product(("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), (5671, 5672, 27017)))
+        if of("RabbitmqCluster", manifests):  # in the same namespace, where pods are named by their labels
+            private = set()
         outside = {("0.0.0.0/0", 443)}
         assert {name: reached(manifests, name) for name in SERVICES} == {
             "dispatcher": private | outside,
@@ -274,7 +239,7 @@ def test_only_who_has_to_reaches_the_internet(overlays: dict[str, list[Manifest]
             "exporter": private | outside,
         }
         for name, who in (("tyxonq", ["dispatcher", "poller"]), ("github", ["exporter"])):
-            assert [each for each in SERVICES if selects(policies[name]["spec"]["podSelector"], labels[each])] == who
+            assert [each for each in SERVICES if selects(policies[name]["spec"]["podSelector"], labelled[each])] == who
 
 
 def test_with_cilium_the_hosts_are_named_and_nothing_else_is_open(components: dict[str, list[Manifest]]) -> None:
@@ -339,16 +304,18 @@ def test_without_keda_those_that_compute_scale_by_processor_time(components: dic
     assert {name for name, each in of("Deployment", manifests).items() if "replicas" not in each["spec"]} == scaled
 
 
-def test_external_secrets_are_those_that_are_referred_to(everything: list[Manifest]) -> None:
+def test_external_secrets_are_those_that_are_referred_to() -> None:
+    production = overlay("production")
     referred = {
         each["secretRef"]["name"]
-        for container in containers(everything)
+        for container in containers(production)
         for each in container["envFrom"]
         if "secretRef" in each
     }
     referred |= {
         each["name"]
-        for one in of("TriggerAuthentication", everything).values()
+        for one in of("TriggerAuthentication", production).values()
         for each in one["spec"]["secretTargetRef"]
     }
-    assert {each["spec"]["target"]["name"] for each in of("ExternalSecret", everything).values()} == referred
+    external = of("ExternalSecret", with_component("external-secrets"))
+    assert {each["spec"]["target"]["name"] for each in external.values()} == referred

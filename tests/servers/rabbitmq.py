@@ -206,14 +206,14 @@ def publish_raw(
         "payload_encoding": "base64",
     }
     name = urlsplit(url).path.removeprefix("/")
-    answer = _call(broker, "POST", f"/api/exchanges/{name}/{exchange}/publish", json.dumps(message).encode())
+    answer = call(broker, "POST", f"/api/exchanges/{name}/{exchange}/publish", json.dumps(message).encode())
     assert json.loads(answer)["routed"], answer
 
 
 def _manage(broker: Broker, method: str, path: str, body: bytes | None = None) -> bool:
     """Call the management API; False while nothing listens there."""
     try:
-        _call(broker, method, path, body)
+        call(broker, method, path, body)
     except ConnectionError:
         return False
     except URLError as error:
@@ -223,7 +223,8 @@ def _manage(broker: Broker, method: str, path: str, body: bytes | None = None) -
     return True
 
 
-def _call(broker: Broker, method: str, path: str, body: bytes | None = None) -> bytes:
+def call(broker: Broker, method: str, path: str, body: bytes | None = None) -> bytes:
+    """Return what the management API answers."""
     parts = urlsplit(broker.management_url)
     credentials = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     request = Request(

@@ -17,6 +17,14 @@ _SECONDS = 30
 WATCHED_AT_MOST = 10_000
 """Messages that wait for a watcher who is slow, or who has gone: then the oldest go."""
 
+POLICY: dict[str, Any] = {
+    "name": "watchers",
+    "pattern": f"^{WATCHERS}$",
+    "apply-to": "queues",
+    "priority": 0,
+    "definition": {"max-length": WATCHED_AT_MOST, "overflow": "drop-head", "expires": 3_600_000},
+}
+
 
 def definitions(passwords: Mapping[str, str], virtual_hosts: Sequence[str] = ("/",)) -> dict[str, Any]:
     """Return what RabbitMQ imports: users with the given passwords, and what each may do in the virtual hosts."""
@@ -48,17 +56,7 @@ def definitions(passwords: Mapping[str, str], virtual_hosts: Sequence[str] = ("/
             for each in rights.topics
             for name in virtual_hosts
         ],
-        "policies": [
-            {
-                "vhost": name,
-                "name": "watchers",
-                "pattern": f"^{WATCHERS}$",
-                "apply-to": "queues",
-                "priority": 0,
-                "definition": {"max-length": WATCHED_AT_MOST, "overflow": "drop-head", "expires": 3_600_000},
-            }
-            for name in virtual_hosts
-        ],
+        "policies": [{"vhost": name, **POLICY} for name in virtual_hosts],
     }
 
 
