@@ -17,7 +17,7 @@ from metriq_gym import metrics
 from metriq_gym.bus.port import POLLER, Delivery
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
 from metriq_gym.lease import held
-from metriq_gym.loop import Loop
+from metriq_gym.loop import PATIENCE, Loop
 from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
 from metriq_gym.pool import Pool, WorkerDied
 from metriq_gym.providers import Providers
@@ -111,7 +111,8 @@ class Poller(Service):
             if await tasks.poll():
                 loop.wake()
 
-        loop = Loop(provider.name, poll, self.settings.poll_seconds)
+        # A batch may take most of a lease.
+        loop = Loop(provider.name, poll, self.settings.poll_seconds, PATIENCE + self.settings.lease_seconds)
         return loop
 
     async def _claim(self) -> None:

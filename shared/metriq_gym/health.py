@@ -28,6 +28,9 @@ async def serve_health(
     The first two answer 200 when all of their checks hold and 503 otherwise, with every check's outcome as a JSON
     object. A service that is not live is not ready. Before metrics are shown, each of `measures` is awaited. Checks and
     measures may be added while it runs.
+
+    One whose event loop is blocked does not answer: whoever asks takes a time-out for a no (`metriq_gym.watchdog` logs
+    what blocks it).
     """
 
     def page(*groups: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -11,21 +11,28 @@ from metriq_gym.errors import Transient
 
 log = structlog.get_logger()
 
-_LATE = 60
-"""A loop that has not come round for this many seconds more than its pause is stuck."""
+PATIENCE = 60.0
+"""Seconds: longer than a call that ends because store or broker are away."""
 
 
 class Loop:
     """Calls `body` every `pause_seconds`, and at once when woken.
 
     A `Transient` error is logged and the loop goes on. Any other ends it, and `alive` says so: better restarted
-    than half working.
+    than half working. One that has not come round for `patience` seconds more than its pause is stuck.
     """
 
-    def __init__(self, name: str, body: Callable[[], Awaitable[object]], pause_seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        body: Callable[[], Awaitable[object]],
+        pause_seconds: float,
+        patience: float = PATIENCE,
+    ) -> None:
         self.name = name
         self._body = body
         self._pause = pause_seconds
+        self._patience = patience
         self._wake = asyncio.Event()
         self._stopping = False
         self.task: asyncio.Task[None] | None = None
@@ -56,7 +63,7 @@ class Loop:
         """Whether the loop comes round as it should."""
         if self.task is None or self.task.done():
             return False
-        return asyncio.get_running_loop().time() - self._came_round < self._pause + _LATE
+        return asyncio.get_running_loop().time() - self._came_round < self._pause + self._patience
 
     async def _run(self) -> None:
         while not self._stopping:

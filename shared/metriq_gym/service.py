@@ -27,6 +27,7 @@ from metriq_gym.loop import Loop
 from metriq_gym.pool import Pool
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
+from metriq_gym.watchdog import watched
 
 log = structlog.get_logger()
 
@@ -84,9 +85,19 @@ class Service(ABC):
         return ()
 
     def live_checks(self) -> dict[str, Check]:
-        """Return what must hold for this service to be alive."""
+        """Return what must hold for this service to be alive; without it only a restart helps.
+
+        A server that is away is no reason to restart.
+        """
         loops: dict[str, Check] = {f"{loop.name} comes round": loop.alive for loop in self.loops()}
-        return {f"{self.name} consumes": self._consumes} | loops
+        return {f"{self.name} has its consumer": self._has_consumer} | loops
+
+    def ready_checks(self) -> dict[str, Check]:
+        """Return what must hold for this service to get work."""
+        return {f"{self.name} consumes": self._consumes}
+
+    async def _has_consumer(self) -> bool:
+        return self._subscription is not None and not self._subscription.gone
 
     def measures(self) -> Sequence[Measure]:
         """Return what brings those metrics up to date that are looked up only when somebody asks for them."""
@@ -146,15 +157,18 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
     assert this is not None  # noqa: S101  (a coroutine always runs in a task)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    name, port = (kinds[0].name, kinds[0].default_port) if len(kinds) == 1 else ("all", 8080)
-    live: dict[str, Check] = {}
+    name, usual_port = (kinds[0].name, kinds[0].default_port) if len(kinds) == 1 else ("all", 8080)
+    host, port = settings.http_host, settings.http_port or usual_port
+    live = dict[str, Check]()
     ready: dict[str, Check] = {"started": _no}
     measures: list[Measure] = []
     try:
         async with (
             lag_measured(),
-            serve_health(settings.http_host, settings.http_port or port, live, ready, measures) as bound,
+            watched() as watchdog,
+            serve_health(host, port, live, ready, measures) as bound,
         ):
+            live["event loop turns"] = watchdog.alive
             log.info("starting", port=bound)
             async with connected(settings, name) as context:
                 services = [kind(context) for kind in kinds]
@@ -163,8 +177,14 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
                     for service in services:
                         live |= service.live_checks()
                         measures += service.measures()
+                        ready |= service.ready_checks()
                     log.info("started")
-                    await until_broken(services)
+                    try:
+                        await until_broken(services)
+                    finally:
+                        # What drains is not stuck, and is not to be restarted for it; but it takes nothing new.
+                        live.clear()
+                        ready["started"] = _no
     except asyncio.CancelledError:
         log.info("stopped")
 

@@ -50,6 +50,23 @@ async def test_a_passing_failure_does_not_end_a_loop_and_any_other_does() -> Non
     assert not await loop.alive()
 
 
+async def test_a_loop_that_does_not_come_round_is_not_alive() -> None:
+    go_on = asyncio.Event()
+
+    async def body() -> None:
+        await go_on.wait()
+
+    loop = Loop("test", body, pause_seconds=LONG, patience=0.2 - LONG)
+    loop.start()
+    async with asyncio.timeout(5):
+        await asyncio.sleep(0)
+        assert await loop.alive()
+        while await loop.alive():  # noqa: ASYNC110  (time has to pass)
+            await asyncio.sleep(0.01)
+        go_on.set()
+        await loop.stop()
+
+
 async def test_a_lease_is_renewed_as_long_as_the_work_takes() -> None:
     renewed = asyncio.Semaphore(0)
 

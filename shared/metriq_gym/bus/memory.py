@@ -150,7 +150,11 @@ class MemorySubscription:
 
     @property
     def healthy(self) -> bool:
-        return not self._taking.done()
+        return not self.gone
+
+    @property
+    def gone(self) -> bool:
+        return self._taking.done()
 
     async def stop(self) -> None:
         self._taking.cancel()

@@ -65,6 +65,10 @@ class Subscription(Protocol):
     def healthy(self) -> bool:
         """Whether deliveries are arriving, or would if there were any."""
 
+    @property
+    def gone(self) -> bool:
+        """Whether it will not come back by itself, as it does when it was only the queue that was away."""
+
     async def stop(self) -> None:
         """Take no more deliveries and return once those in hand are settled.
 

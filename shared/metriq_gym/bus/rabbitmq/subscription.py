@@ -45,6 +45,10 @@ class RabbitMQSubscription:
     def healthy(self) -> bool:
         return self._consuming.is_set()
 
+    @property
+    def gone(self) -> bool:
+        return self._connection is None or self._connection.done()
+
     async def start(self) -> None:
         """Begin to consume. Raises `Transient` if that takes longer than `patience`."""
         self._connection = asyncio.create_task(stay_connected(self._settings, f"consume {self._queue.name}", self._use))
