@@ -1,4 +1,4 @@
-"""What the health pages say: servers that are away make a service unready, and only what a restart would mend not live."""
+"""What the health pages say: servers that are away make a service unready, and only what a restart mends not live."""
 
 from __future__ import annotations
 
