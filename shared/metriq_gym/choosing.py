@@ -21,7 +21,7 @@ async def choose_job(store: Store, name: str) -> Job:
             raise NotFound("there are no jobs yet: mgym job dispatch wit.example.json")
         return found[0]
     ids = await store.catalogue.job_ids(name, limit=_SHOWN + 1)
-    return await store.jobs.get(_only("job", name, ids))
+    return await store.jobs.get(only("job", name, ids))
 
 
 async def choose_suite(store: Store, name: str) -> str:
@@ -31,14 +31,18 @@ async def choose_suite(store: Store, name: str) -> str:
         if not found:
             raise NotFound("there are no suites yet: mgym suite dispatch lr_qaoa")
         return found[0]
-    return _only("suite", name, await store.catalogue.suite_ids(name, limit=_SHOWN + 1))
+    return only("suite", name, await store.catalogue.suite_ids(name, limit=_SHOWN + 1))
 
 
-def _only(kind: str, name: str, ids: list[str]) -> str:
+def only(kind: str, name: str, ids: list[str], command: str | None = None) -> str:
+    """Return the one of `ids`, which begin with `name`, that is meant; raises as `choose_job`.
+
+    `command` is the one that lists them, if it is not called as their `kind`.
+    """
     if name in ids:
         return name
     if not ids or not name:
-        raise NotFound(f"there is no {kind} {name}; `mgym {kind} list` shows those there are")
+        raise NotFound(f"there is no {kind} {name}; `mgym {command or kind} list` shows those there are")
     if len(ids) > 1:
         more = ", …" if len(ids) > _SHOWN else ""
         raise Unclear(f"{name!r} could be any of several {kind}s: {', '.join(ids[:_SHOWN])}{more}")

@@ -71,7 +71,7 @@ DELIVERIES = _new(
     Counter,
     "metriq_deliveries",
     "Deliveries by what became of them: `handled`; `postponed` and `returned` are tried again, after a fault that "
-    "passes and after any other.",
+    "passes and after any other; `given_up` is a dead letter.",
     ["queue", "outcome"],
 )
 DELIVERY_SECONDS = _new(

@@ -8,26 +8,28 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-import aio_pika
 import pytest
 from structlog.testing import capture_logs
 
+from metriq_gym.bus.dead_letters import TRACEBACK_BYTES, DeadLetter
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, DISPATCHER, EXPORTER, POLLER, SCORER, Bus, Delivery, Queue
 from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.bus.rabbitmq.dead_letters import held_letters
 from metriq_gym.errors import Transient, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobFailed, JobRequested, JobScored
 from tests.support.handlers import PATIENCE, Holder, Recorder
 
-DeadLetters = Callable[[Bus], Awaitable[list[tuple[str, bytes]]]]
+DeadLetters = Callable[[Bus], Awaitable[list[DeadLetter]]]
 
 
 @dataclass
 class Buses:
-    """Opens buses of one kind; `dead_letters` waits for some and returns routing key and body of each."""
+    """Opens buses of one kind; `dead_letters` waits for some and returns them."""
 
     open: Callable[..., Awaitable[Bus]]
     dead_letters: DeadLetters
@@ -44,34 +46,23 @@ async def buses(request: pytest.FixtureRequest) -> AsyncIterator[Buses]:
         async def on_rabbitmq(**options: Any) -> Bus:
             return await stack.enter_async_context(RabbitMQBus(url, app_id="tests", **options))
 
-        async def dead_in_memory(bus: Bus) -> list[tuple[str, bytes]]:
+        async def dead_in_memory(bus: Bus) -> list[DeadLetter]:
             assert isinstance(bus, MemoryBus)
             while not bus.dead_letters:  # noqa: ASYNC110
-                await asyncio.sleep(0)
-            return [(letter.delivery.routing_key, letter.delivery.body) for letter in bus.dead_letters]
+                await asyncio.sleep(0.001)
+            return bus.dead_letters
 
-        async def dead_on_rabbitmq(_: Bus) -> list[tuple[str, bytes]]:
-            async with await aio_pika.connect(url) as connection:
-                channel = await connection.channel()
-                queue = await channel.get_queue(DEAD_LETTERS)
-                found = []
-                async with queue.iterator(timeout=PATIENCE) as letters:
-                    async for letter in letters:
-                        await letter.ack()
-                        found.append((letter.routing_key or "", letter.body))
-                        if not await _waiting(channel, DEAD_LETTERS):
-                            return found
-                raise AssertionError
+        async def dead_on_rabbitmq(_: Bus) -> list[DeadLetter]:
+            while True:
+                async with held_letters(url) as held:
+                    if held:
+                        return [each.letter for each in held]
+                await asyncio.sleep(0.05)
 
         if request.param == "memory":
             yield Buses(in_memory, dead_in_memory)
         else:
             yield Buses(on_rabbitmq, dead_on_rabbitmq)
-
-
-async def _waiting(channel: aio_pika.abc.AbstractChannel, name: str) -> int:
-    queue = await channel.declare_queue(name, passive=True)
-    return queue.declaration_result.message_count or 0
 
 
 def fail(_: Delivery) -> None:
@@ -223,7 +214,7 @@ async def test_failed_delivery_comes_again_as_the_next_attempt(buses: Buses) -> 
 
 
 async def test_poison_is_dead_lettered_after_the_limit_and_its_neighbours_are_handled(buses: Buses) -> None:
-    bus = await buses.open()
+    bus = await buses.open(retry_pauses=(0.01,))
     recorder = Recorder(lambda delivery: fail(delivery) if delivery.correlation_id == "poison" else None)
     await bus.consume(POLLER, recorder, prefetch=2)
 
@@ -231,9 +222,9 @@ async def test_poison_is_dead_lettered_after_the_limit_and_its_neighbours_are_ha
         await bus.publish(JobDispatched(job_id=job))
 
     async with asyncio.timeout(PATIENCE):
-        [(routing_key, body)] = await buses.dead_letters(bus)
-    assert routing_key == "job.dispatched"
-    assert json.loads(body)["job_id"] == "poison"
+        [letter] = await buses.dead_letters(bus)
+    assert letter.routing_key == "job.dispatched"
+    assert json.loads(letter.body)["job_id"] == "poison"
     await recorder.received(DELIVERY_LIMIT + 2)
     assert sorted(map(str, recorder.jobs)) == ["after", "before", *["poison"] * DELIVERY_LIMIT]
     assert [d.attempt for d in recorder.deliveries if d.correlation_id == "poison"] == [*range(1, DELIVERY_LIMIT + 1)]
@@ -312,9 +303,35 @@ async def test_poison_is_dead_lettered_also_after_transient_failures(buses: Buse
     await bus.publish(JobDispatched(job_id="a"))
 
     async with asyncio.timeout(PATIENCE):
-        [(_, body)] = await buses.dead_letters(bus)
-    assert json.loads(body)["job_id"] == "a"
+        [letter] = await buses.dead_letters(bus)
+    assert json.loads(letter.body)["job_id"] == "a"
+    assert letter.deliveries == 2 + DELIVERY_LIMIT
     assert len(recorder.deliveries) == 2 + DELIVERY_LIMIT
+
+
+async def test_dead_letter_says_what_happened_to_it(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(0.01,))
+    before = datetime.now(UTC).replace(microsecond=0)
+
+    def stumble(_: Delivery) -> None:
+        raise ValueError("two\nlines " + "x" * 1000) from KeyError("y" * 2 * TRACEBACK_BYTES)
+
+    await bus.consume(POLLER, Recorder(stumble), prefetch=1)
+
+    await bus.publish(JobDispatched(job_id="a"))
+
+    async with asyncio.timeout(PATIENCE):
+        [letter] = await buses.dead_letters(bus)
+    assert (letter.service, letter.routing_key, letter.type) == ("poller", "job.dispatched", "job.dispatched")
+    assert (letter.message_id, letter.id, letter.job_id) == ("a/job.dispatched", "a/job.dispatched", "a")
+    assert letter.reason.startswith("ValueError: two lines xxx")
+    assert len(letter.reason) < 400
+    assert "in stumble" in letter.traceback
+    assert "ValueError: two\nlines" in letter.traceback
+    assert len(letter.traceback.encode()) <= TRACEBACK_BYTES
+    assert letter.first is not None
+    assert letter.last is not None
+    assert before <= letter.first < letter.last <= datetime.now(UTC)
 
 
 async def test_handlers_run_at_once_up_to_the_prefetch(buses: Buses) -> None:
@@ -481,7 +498,7 @@ async def test_each_end_of_a_delivery_is_logged_with_job_delivery_attempt_and_du
 
 
 async def test_what_waits_in_each_queue_is_counted_and_dead_letters_too(buses: Buses) -> None:
-    bus = await buses.open(retry_pauses=(60,))
+    bus = await buses.open(retry_pauses=(0.01,))
     assert set((await bus.waiting()).values()) == {0}
     for job_id in ("a", "b"):
         await bus.publish(JobDispatched(job_id=job_id))

@@ -27,6 +27,7 @@ from metriq_gym.access.__main__ import main as prepare
 from metriq_gym.access.rabbitmq import at_virtual_host
 from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
 from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.bus.rabbitmq.dead_letters import NotRead, held_letters
 from metriq_gym.bus.rabbitmq.inspection import unbound
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Transient
@@ -187,6 +188,25 @@ async def test_only_publishers_and_operators_watch(servers: Servers, rights: Rig
 async def test_publisher_takes_nothing_from_a_queue_of_ours(servers: Servers) -> None:
     for queue in (*(queue.name for queue in QUEUES), DEAD_LETTERS):
         assert await refused(servers.amqp("metriq"), consuming(queue))
+
+
+async def test_only_the_operator_looks_after_dead_letters(servers: Servers) -> None:
+    for rights in ALL:
+        if rights is not OPERATOR:
+            with pytest.raises(NotRead, match="operator"):
+                async with held_letters(servers.amqp(rights.user)):
+                    raise AssertionError
+    url = servers.amqp("operator")
+    letter = aio_pika.Message(b"{}", message_id="of-a-test", headers={"metriq-dead": {"queue": "metriq.scorer"}})
+    async with await aio_pika.connect(servers.amqp("exporter")) as connection:
+        dead = await (await connection.channel()).get_exchange(DEAD_LETTERS, ensure=False)
+        await dead.publish(letter, "job.completed")
+    async with held_letters(url) as held:
+        [ours] = [each for each in held if each.letter.id == "of-a-test"]
+        await ours.replay()
+    async with await aio_pika.connect(url) as connection:
+        scorer = await (await connection.channel()).get_queue("metriq.scorer", ensure=False)
+        await (await scorer.get()).ack()
 
 
 def test_publisher_may_do_so_by_the_management_interface_as_rabbitmqadmin_does(

@@ -15,7 +15,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, EVENTS, POLLER
+from metriq_gym.bus.port import EVENTS, POLLER
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Transient, Unroutable
@@ -119,20 +119,20 @@ async def test_junk_properties_do_not_disturb_the_consumer(
         assert subscription.healthy
 
 
-async def test_message_that_cannot_even_be_decoded_is_dead_lettered(amqp_broker: Broker, amqp_url: str) -> None:
+async def test_message_that_cannot_be_decoded_does_not_end_the_connection(amqp_broker: Broker, amqp_url: str) -> None:
     recorder = Recorder()
-    async with RabbitMQBus(amqp_url, app_id="poller") as bus, outsider(amqp_url) as channel:
-        subscription = await bus.consume(POLLER, recorder, prefetch=10)
-        nanoseconds = {"timestamp": time.time_ns()}  # beyond the year 9999 for whoever expects seconds
-
-        await asyncio.to_thread(publish_raw, amqp_broker, amqp_url, EVENTS, "job.dispatched", b"", nanoseconds)
+    async with proxied(amqp_url) as (proxy, url), RabbitMQBus(url, app_id="poller") as bus:
+        await bus.consume(POLLER, recorder, prefetch=1)
+        nanoseconds = {"message_id": "m", "timestamp": time.time_ns()}  # beyond the year 9999 for who expects seconds
+        await asyncio.to_thread(publish_raw, amqp_broker, amqp_url, EVENTS, "job.dispatched", b"{}", nanoseconds)
+        await recorder.received(1)
         await bus.publish(JobDispatched(job_id="a"))
 
-        await recorder.until(lambda: "a" in recorder.jobs)
-        async with asyncio.timeout(3 * PATIENCE):
-            while not await count(channel, DEAD_LETTERS):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-        await until_false(lambda: not subscription.healthy)
+        first, second = await recorder.received(2)
+
+        assert (first.body, first.message_id, first.attempt) == (b"{}", "m", 1)
+        assert (second.correlation_id, second.attempt) == ("a", 1)
+        assert proxy.connections == 2
 
 
 async def test_publishing_and_consuming_use_separate_connections(amqp_url: str) -> None:
@@ -298,27 +298,6 @@ async def test_deleted_exchange_is_declared_again(amqp_url: str) -> None:
         await bus.publish(JobDispatched(job_id="a"))
         await bus.consume(POLLER, recorder, prefetch=10)
         await recorder.received(1)
-
-
-async def test_dead_letters_keep_what_the_outsider_sent(amqp_url: str) -> None:
-    def fail(_: object) -> None:
-        raise ValueError("poison")
-
-    async with RabbitMQBus(amqp_url, app_id="poller") as bus, outsider(amqp_url) as channel:
-        recorder = Recorder(fail)
-        await bus.consume(POLLER, recorder, prefetch=1)
-
-        await inject(channel, b"poison", message_id="m", headers={"note": "keep me"})
-
-        await recorder.received(DELIVERY_LIMIT)
-        dead = await channel.get_queue(DEAD_LETTERS)
-        async with dead.iterator(timeout=PATIENCE) as letters:
-            letter = await anext(letters)
-            await letter.ack()
-        assert (letter.body, letter.message_id, letter.routing_key) == (b"poison", "m", "job.dispatched")
-        assert letter.headers["note"] == "keep me"
-        assert letter.headers["x-first-death-queue"] == POLLER.name
-        assert letter.headers["x-first-death-reason"] == "delivery_limit"
 
 
 async def test_two_processes_with_the_same_topology_start_at_once(amqp_url: str) -> None:

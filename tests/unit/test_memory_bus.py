@@ -46,15 +46,14 @@ async def test_dead_letter_frees_its_place_and_says_where_it_was() -> None:
     def fail(_: object) -> None:
         raise ValueError("poison")
 
-    async with MemoryBus(capacity=1) as bus:
+    async with MemoryBus(capacity=1, retry_pauses=(0.001,)) as bus:
         subscription = await bus.consume(POLLER, Recorder(fail), prefetch=1)
         await bus.publish(JobDispatched(job_id="a"))
         await bus.publish(JobDispatched(job_id="b"))
-        await asyncio.sleep(0)
 
         [letter, *_] = bus.dead_letters
-        assert (letter.queue, letter.delivery.correlation_id) == ("metriq.poller", "a")
-        assert letter.delivery.attempt == DELIVERY_LIMIT
+        assert (letter.queue, letter.job_id) == ("metriq.poller", "a")
+        assert letter.deliveries == DELIVERY_LIMIT
         await subscription.stop()
 
 

@@ -6,40 +6,63 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from enum import Enum, auto
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 
 from metriq_gym import metrics, traceparent
-from metriq_gym.bus.port import Delivery, Handler
+from metriq_gym.bus.port import DELIVERY_LIMIT, Delivery, Handler
 from metriq_gym.errors import Transient
 
 logger = structlog.get_logger()
 
 
-class Outcome(Enum):
-    """What the queue is to do with the delivery."""
-
-    DONE = auto()
-    """Forget it."""
-    LATER = auto()
-    """Deliver it again after a pause; this try does not count against the limit."""
-    AGAIN = auto()
-    """Deliver it again now; this try counts."""
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Forget the delivery."""
 
 
-_COUNTED_AS = {Outcome.DONE: "handled", Outcome.LATER: "postponed", Outcome.AGAIN: "returned"}
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Deliver it again after `pause` seconds, jittered, with what the next attempt is to know."""
+
+    pause: float
+    failures: int
+    failing_since: datetime | None
 
 
-async def handle(handler: Handler, delivery: Delivery, queue: str) -> Outcome:
-    """Run `handler` on a delivery of `queue` and name its `Outcome`. Raises only if our own task is cancelled."""
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Give it up."""
+
+    error: BaseException
+    at: datetime
+
+
+Outcome = Done | Again | Dead
+"""What the queue is to do with the delivery."""
+
+
+async def handle(handler: Handler, delivery: Delivery, queue: str, pauses: Sequence[float]) -> Outcome:
+    """Run `handler` on a delivery of `queue` and say what follows. Raises only if our own task is cancelled."""
     with metrics.DELIVERY_SECONDS.labels(queue).time():
-        outcome = await _handle(handler, delivery)
-    metrics.DELIVERIES.labels(queue, _COUNTED_AS[outcome]).inc()
+        outcome = await _handle(handler, delivery, pauses)
+    metrics.DELIVERIES.labels(queue, _counted_as(outcome, delivery)).inc()
     return outcome
 
 
-async def _handle(handler: Handler, delivery: Delivery) -> Outcome:
+def _counted_as(outcome: Outcome, delivery: Delivery) -> str:
+    match outcome:
+        case Done():
+            return "handled"
+        case Again(failures=failures):
+            return "postponed" if failures == delivery.failures else "returned"
+        case Dead():
+            return "given_up"
+
+
+async def _handle(handler: Handler, delivery: Delivery, pauses: Sequence[float]) -> Outcome:
     started = time.perf_counter()
 
     def circumstances() -> dict[str, object]:
@@ -57,14 +80,22 @@ async def _handle(handler: Handler, delivery: Delivery) -> Outcome:
             await handler(delivery)
         except Transient as error:
             logger.warning("delivery.postponed", reason=str(error), **circumstances())
-            return Outcome.LATER
+            return Again(retry_pause(pauses, delivery.attempt), delivery.failures, delivery.failing_since)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _cancelled():
                 raise
             logger.exception("delivery.failed", **circumstances())
-            return Outcome.AGAIN
+            return _failed(delivery, error, pauses)
         logger.info("delivery.handled", **circumstances())
-        return Outcome.DONE
+        return Done()
+
+
+def _failed(delivery: Delivery, error: BaseException, pauses: Sequence[float]) -> Outcome:
+    now = datetime.now(UTC)
+    failures = delivery.failures + 1
+    if failures >= DELIVERY_LIMIT:
+        return Dead(error, now)
+    return Again(pauses[0], failures, delivery.failing_since or now)
 
 
 async def ended(handlers: set[asyncio.Task[None]]) -> None:

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from metriq_gym import traceparent
-from metriq_gym.bus.handling import Outcome, ended, handle, jittered, retry_pause
-from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
+from metriq_gym.bus.dead_letters import DeadLetter, given_up
+from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle, jittered
+from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
 from metriq_gym.errors import Transient, Unroutable
 from metriq_gym.messages import Message
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A delivery that failed too often, and the name of the queue it was in."""
-
-    queue: str
-    delivery: Delivery
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    delivery: Delivery
-    failed: int = 0
 
 
 class _Queue:
@@ -33,11 +20,11 @@ class _Queue:
 
     def __init__(self, capacity: int) -> None:
         self.places = asyncio.Semaphore(capacity)
-        self.ready: asyncio.Queue[_Entry] = asyncio.Queue()
+        self.ready: asyncio.Queue[Delivery] = asyncio.Queue()
 
 
 class MemoryBus:
-    """A `Bus` in memory. `dead_letters` holds what failed too often."""
+    """A `Bus` in memory. `dead_letters` holds what was given up."""
 
     def __init__(
         self,
@@ -89,7 +76,7 @@ class MemoryBus:
                 await asyncio.wait_for(queue.places.acquire(), self._patience)
             except TimeoutError as error:
                 raise Transient(f"{name} has been full for {self._patience:g} s.") from error
-            self._put(queue, _Entry(delivery))
+            self._put(queue, delivery)
 
     async def idle(self) -> None:
         """Return when everything that was published has been handled, and what its handlers published as well.
@@ -113,25 +100,26 @@ class MemoryBus:
             if any(_matches(pattern.split("."), words) for pattern in patterns):
                 yield name
 
-    def _put(self, queue: _Queue, entry: _Entry) -> None:
+    def _put(self, queue: _Queue, delivery: Delivery) -> None:
         self._pending += 1
         self._none_pending.clear()
-        queue.ready.put_nowait(entry)
+        queue.ready.put_nowait(delivery)
 
-    def _settle(self, name: str, entry: _Entry, outcome: Outcome) -> None:
+    def _settle(self, name: str, delivery: Delivery, outcome: Outcome | None) -> None:
+        """Carry out an outcome; None stands for a handler that was cut short."""
         queue = self._queues[name]
-        again = replace(entry.delivery, attempt=entry.delivery.attempt + 1)
+        again = replace(delivery, attempt=delivery.attempt + 1)
         match outcome:
-            case Outcome.LATER:
-                pause = jittered(retry_pause(self._retry_pauses, entry.delivery.attempt))
-                asyncio.get_running_loop().call_later(pause, self._put, queue, _Entry(again))
-            case Outcome.AGAIN if entry.failed + 1 < DELIVERY_LIMIT:
-                self._put(queue, _Entry(again, entry.failed + 1))
-            case Outcome.AGAIN:
-                self.dead_letters.append(DeadLetter(name, entry.delivery))
+            case Again(pause, failures, failing_since):
+                again = replace(again, failures=failures, failing_since=failing_since)
+                asyncio.get_running_loop().call_later(jittered(pause), self._put, queue, again)
+            case Dead(error, at):
+                self.dead_letters.append(given_up(name, delivery, error, at, delivery.routing_key))
                 queue.places.release()
-            case Outcome.DONE:
+            case Done():
                 queue.places.release()
+            case None:
+                self._put(queue, again)
         self._pending -= 1
         if not self._pending:
             self._none_pending.set()
@@ -174,12 +162,12 @@ class MemorySubscription:
         self._in_hand.discard(task)
         self._slots.release()
 
-    async def _handle(self, entry: _Entry) -> None:
-        outcome = Outcome.AGAIN
+    async def _handle(self, delivery: Delivery) -> None:
+        outcome = None
         try:
-            outcome = await handle(self._handler, entry.delivery, self._name)
+            outcome = await handle(self._handler, delivery, self._name, self._bus._retry_pauses)
         finally:
-            self._bus._settle(self._name, entry, outcome)
+            self._bus._settle(self._name, delivery, outcome)
 
 
 def _matches(pattern: Sequence[str], words: Sequence[str]) -> bool:

@@ -5,14 +5,16 @@ A handler's end decides what becomes of its delivery:
 - it returns: acknowledged;
 - it raises `Transient`: delivered again after a pause (`RETRY_PAUSES`), as often as it takes, and other
   deliveries take its place meanwhile;
-- it raises anything else, or its process dies: delivered again at once until it was tried `DELIVERY_LIMIT`
-  times, then moved to the dead-letter queue.
+- it raises anything else: delivered again after the first of these pauses, until that has happened `DELIVERY_LIMIT`
+  times; then it becomes a dead letter, which says why;
+- its process dies: delivered again at once, which counts as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from metriq_gym.messages import Message
@@ -52,6 +54,10 @@ class Delivery:
     correlation_id: str | None = None
     attempt: int = 1
     """1 on the first delivery, as far as the queue can tell; every retry of either kind adds one."""
+    failures: int = 0
+    """How many of the attempts before this one count against `DELIVERY_LIMIT`."""
+    failing_since: datetime | None = None
+    """When the first attempt failed in an unexpected way."""
     headers: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from metriq_gym.cli import care, jobs, look, running, services, suites, tyxonq
+from metriq_gym.cli import care, dead, jobs, look, running, services, suites, tyxonq
 
 app = typer.Typer(
     name="mgym",
@@ -50,6 +50,7 @@ app.add_typer(jobs.app, name="job")
 app.add_typer(suites.app, name="suite")
 look.add_to(app)
 care.add_to(app)
+app.add_typer(dead.app, name="dead")
 app.add_typer(services.app, name="service")
 app.add_typer(tyxonq.app, name="tyxonq")
 

@@ -100,7 +100,7 @@ def schema(name: Annotated[str, typer.Argument(help="A benchmark's name.", autoc
 def status(json: AsJson = False) -> None:
     """Say how the work stands.
 
-    Jobs by state and age, overdue tasks, jobs that wait for an operator or could be exported nowhere.
+    Jobs by state and age, overdue tasks, dead letters, jobs that wait for an operator or could be exported nowhere.
     """
     from dataclasses import asdict
 
@@ -114,6 +114,7 @@ def status(json: AsJson = False) -> None:
             return await catalogue.by_state(), await catalogue.due(), await catalogue.held(), await catalogue.stuck()
 
     states, due, held, stuck = opening.run(look())
+    dead = opening.run(_dead_letters())
     unexported = [(job.id, target, export.error) for job in stuck for target, export in job.exports.items()]
     if json:
         emit(
@@ -122,6 +123,7 @@ def status(json: AsJson = False) -> None:
                 "due_tasks": [asdict(each) for each in due],
                 "held": [{"job_id": job.id, "reason": job.held} for job in held],
                 "stuck": [{"job_id": job, "target": target, "reason": error} for job, target, error in unexported],
+                "dead_letters": dead,
             }
         )
         return
@@ -137,5 +139,26 @@ def status(json: AsJson = False) -> None:
     if unexported:
         failed = ([job, error, f"mgym job upload {job} --to {target}"] for job, target, error in unexported)
         report.show_table(out, ("exported nowhere", "because", "once more with"), failed)
-    if not late and not waiting and not unexported:
+    if dead:
+        report.show_table(out, ("dead letters", "look at them with"), [[dead, "mgym dead list"]])
+    if not late and not waiting and not unexported and not dead:
         out.print("no task is overdue, no job is held or stuck")
+
+
+async def _dead_letters() -> int | None:
+    """Count them; None where none are kept, or the broker does not say."""
+    from metriq_gym.bus.port import DEAD_LETTERS
+    from metriq_gym.bus.rabbitmq.inspection import inspect
+    from metriq_gym.cli.output import say
+    from metriq_gym.errors import Transient
+    from metriq_gym.settings import Settings
+
+    settings = Settings()
+    if settings.amqp_url is None:
+        return None
+    try:
+        state = await inspect(settings.amqp_url.get_secret_value())
+    except Transient as error:
+        say(f"dead letters are not counted: {error}")
+        return None
+    return next(queue.messages for queue in state.queues if queue.name == DEAD_LETTERS)

@@ -11,10 +11,13 @@ from aio_pika import Message as AMQPMessage
 
 from metriq_gym import traceparent
 from metriq_gym.bus.port import EVENTS, QUEUES, RETRY_PAUSES, Handler, Queue
+from metriq_gym.bus.rabbitmq import decoding
 from metriq_gym.bus.rabbitmq.connection import Settings
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.bus.rabbitmq.subscription import RabbitMQSubscription
 from metriq_gym.messages import Message
+
+decoding.tolerate()
 
 
 class RabbitMQBus:

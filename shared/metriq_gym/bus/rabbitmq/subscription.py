@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import structlog
-from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from metriq_gym.bus.handling import Outcome, ended, handle, jittered, retry_pause
-from metriq_gym.bus.port import Delivery, Handler, Queue
-from metriq_gym.bus.rabbitmq import topology
+from metriq_gym.bus.dead_letters import given_up
+from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle, jittered
+from metriq_gym.bus.port import DEAD_LETTERS, Delivery, Handler, Queue
+from metriq_gym.bus.rabbitmq import envelope, topology
 from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.errors import Transient
 
 logger = structlog.get_logger()
-
-RETRY = "metriq-retry"
-"""Header of a message that went the way round through a retry queue: what it was and how often it was tried."""
 
 
 class RabbitMQSubscription:
@@ -90,89 +86,44 @@ class RabbitMQSubscription:
     async def _handle(self, message: AbstractIncomingMessage) -> None:
         started_at_once = not self._slots.locked()
         async with self._slots:
-            delivery = _delivery(message)
-            # Handing back counts as a try, so what is here already is handled even while stopping, if it can be now.
-            hand_back = self._stopping and not started_at_once
-            outcome = Outcome.AGAIN if hand_back else await handle(self._handler, delivery, self._queue.name)
+            delivery = envelope.read(message)
             try:
                 with broker_errors():
-                    await self._settle(message, delivery, outcome)
+                    # Handing back counts as a try, so what is here already is handled even while stopping, if it can
+                    # be now.
+                    if self._stopping and not started_at_once:
+                        await message.reject(requeue=True)
+                    else:
+                        outcome = await handle(self._handler, delivery, self._queue.name, self._settings.retry_pauses)
+                        await self._settle(message, delivery, outcome)
             except Transient as error:
                 # Not settled, so the broker will deliver it again.
                 logger.warning("delivery.unsettled", delivery=delivery.message_id, reason=str(error))
 
     async def _settle(self, message: AbstractIncomingMessage, delivery: Delivery, outcome: Outcome) -> None:
+        try:
+            await self._send_on(message, delivery, outcome)
+        except Transient as error:
+            # The broker counts this as well, and makes a dead letter in its own words where it is one too many.
+            logger.warning("delivery.not_sent_on", delivery=delivery.message_id, reason=str(error))
+            await message.reject(requeue=True)
+        else:
+            await message.ack()
+
+    async def _send_on(self, message: AbstractIncomingMessage, delivery: Delivery, outcome: Outcome) -> None:
+        """Publish the copy of a message that an outcome calls for; after that the message itself has served."""
         match outcome:
-            case Outcome.DONE:
-                await message.ack()
-            case Outcome.AGAIN:
-                await message.reject(requeue=True)
-            case Outcome.LATER:
-                try:
-                    await self._postpone(message, delivery)
-                except Transient as error:
-                    logger.warning("delivery.not_postponed", delivery=delivery.message_id, reason=str(error))
-                    await message.reject(requeue=True)
-                else:
-                    await message.ack()
-
-    async def _postpone(self, message: AbstractIncomingMessage, delivery: Delivery) -> None:
-        pause = retry_pause(self._settings.retry_pauses, delivery.attempt)
-        retry: dict[str, Any] = {
-            "attempts": delivery.attempt,
-            "routing_key": delivery.routing_key,
-            "message_id": delivery.message_id,  # the client library makes one up where there is none
-        }
-        copy = Message(
-            message.body,
-            headers=_plain(delivery.headers) | {RETRY: retry},
-            content_type=message.content_type,
-            content_encoding=message.content_encoding,
-            correlation_id=message.correlation_id,
-            message_id=message.message_id,
-            timestamp=message.timestamp,
-            type=message.type,
-            app_id=message.app_id,
-            delivery_mode=DeliveryMode.PERSISTENT,
-            expiration=jittered(pause),
-        )
-        await self._publisher.publish(topology.retry_exchange(pause), self._queue.name, copy)
-
-
-def _delivery(message: AbstractIncomingMessage) -> Delivery:
-    headers: dict[str, Any] = dict(message.headers)
-    returned = _count(headers.get("x-delivery-count"))
-    match headers.pop(RETRY, None):
-        case {
-            "attempts": int(attempts),
-            "routing_key": str(routing_key),
-            "message_id": str() | None as message_id,
-        }:
-            pass
-        case _:
-            attempts, routing_key, message_id = 0, message.routing_key or "", message.message_id
-    return Delivery(
-        routing_key=routing_key,
-        body=message.body,
-        message_id=message_id,
-        correlation_id=message.correlation_id,
-        attempt=1 + _count(attempts) + returned,
-        headers=headers,
-    )
-
-
-def _plain(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Those headers that are sure to survive being sent again; the broker sets the ones with ``x-`` itself."""
-    return {
-        name: value
-        for name, value in headers.items()
-        if isinstance(value, str | int | float) and not name.startswith("x-")
-    }
-
-
-def _count(header: object) -> int:
-    """A number from a header that anyone may have set to anything."""
-    return header if isinstance(header, int) and 0 <= header < 2**31 - 1 else 0
+            case Again():
+                copy = envelope.to_retry(message, delivery, outcome)
+                copy.expiration = jittered(outcome.pause)
+                await self._publisher.publish(topology.retry_exchange(outcome.pause), self._queue.name, copy)
+            case Dead(error, at):
+                letter = given_up(self._queue.name, delivery, error, at, message.type)
+                logger.error("delivery.given_up", delivery=letter.id, job_id=letter.job_id, reason=letter.reason)
+                copy = envelope.to_bury(message, letter)
+                await self._publisher.publish(DEAD_LETTERS, envelope.fitting(letter.routing_key), copy)
+            case Done():
+                pass
 
 
 async def _first(*awaitables: Any) -> None:

@@ -1,0 +1,234 @@
+"""``mgym dead …``: messages that were given up, which an operator looks at, hands back to their service, or drops."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metriq_gym.cli.options import AsJson, Yes
+
+if TYPE_CHECKING:
+    from metriq_gym.bus.dead_letters import DeadLetter
+    from metriq_gym.bus.rabbitmq.dead_letters import Held
+
+app = typer.Typer(help="Look after messages that were given up.", no_args_is_help=True)
+
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Letters' ids, or the beginnings of them.", show_default=False),
+]
+OfJob = Annotated[
+    str | None, typer.Option("--job", metavar="JOB", help="Only about this job; its id may be shortened.")
+]
+Because = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Only if the reason has this in it.")]
+OfService = Annotated[str | None, typer.Option("--service", metavar="NAME", help="Only what this service gave up.")]
+All = Annotated[bool, typer.Option("--all", help="All there are.")]
+
+
+@app.command("list")
+def list_(job: OfJob = None, reason: Because = None, service: OfService = None, json: AsJson = False) -> None:
+    """List dead letters, those that have lain there for longest first."""
+    from metriq_gym import report
+    from metriq_gym.cli import opening
+    from metriq_gym.cli.output import console, emit
+
+    async def look() -> list[DeadLetter]:
+        async with _held() as held:
+            return [each.letter for each in held if _fits(each.letter, job, reason, service)]
+
+    letters = opening.run(look())
+    if json:
+        emit([_facts(each) for each in letters])
+    elif letters:
+        columns = ("letter", "service", "message", "deliveries", "given up", "reason")
+        report.show_table(console(), columns, map(_row, letters))
+    else:
+        console().print("no dead letters")
+
+
+@app.command()
+def show(ids: Ids = None, json: AsJson = False) -> None:
+    """Print letters with their traceback and body."""
+    from metriq_gym import report
+    from metriq_gym.cli import opening
+    from metriq_gym.cli.output import console, emit
+
+    async def look() -> list[DeadLetter]:
+        async with _held() as held:
+            return [each.letter for each in _chosen(held, _named(ids))]
+
+    letters = opening.run(look())
+    if json:
+        emit([_facts(each) | {"traceback": each.traceback, "body": _body(each)} for each in letters])
+        return
+    for letter in letters:
+        facts = [(name, value) for name, value in _facts(letter).items() if value is not None]
+        report.show_table(console(), ("letter", letter.id), facts)
+        for text in (letter.traceback, _body(letter)):
+            if text:
+                console().print(f"\n{_printable(text)}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def replay(
+    ids: Ids = None,
+    job: OfJob = None,
+    reason: Because = None,
+    service: OfService = None,
+    everything: All = False,
+    yes: Yes = False,
+) -> None:
+    """Hand letters back to the service that gave them up.
+
+    Handlers find work that is done, so once too often does no harm.
+    """
+    from metriq_gym.cli import opening
+    from metriq_gym.cli.output import say
+
+    _check(ids, job, reason, service, everything)
+
+    async def work() -> int:
+        async with _held() as held:
+            chosen = _chosen(held, ids) if ids else _matching(held, job, reason, service)
+            if not ids:
+                _confirm("replay", chosen, yes)
+            for each in chosen:
+                await each.replay()
+                say(f"{each.letter.id} is in {each.letter.queue} again")
+            return len(chosen)
+
+    if not opening.run(work()):
+        say("no dead letters")
+
+
+@app.command()
+def drop(
+    ids: Ids = None,
+    job: OfJob = None,
+    reason: Because = None,
+    service: OfService = None,
+    everything: All = False,
+    yes: Yes = False,
+) -> None:
+    """Delete letters for good.
+
+    A job that one was about stays as it is; if it has not ended, the reconciler publishes its message again.
+    """
+    from metriq_gym.cli import opening
+    from metriq_gym.cli.output import say
+
+    _check(ids, job, reason, service, everything)
+
+    async def work() -> int:
+        async with _held() as held:
+            chosen = _chosen(held, ids) if ids else _matching(held, job, reason, service)
+            _confirm("delete", chosen, yes)
+            for each in chosen:
+                await each.drop()
+                say(f"dropped {each.letter.id}")
+            return len(chosen)
+
+    if not opening.run(work()):
+        say("no dead letters")
+
+
+@asynccontextmanager
+async def _held() -> AsyncIterator[Sequence[Held]]:
+    """Take hold of the dead letters."""
+    from metriq_gym.bus.rabbitmq.dead_letters import MOST, held_letters
+    from metriq_gym.cli.errors import Usage
+    from metriq_gym.cli.output import say
+    from metriq_gym.session import quiet
+    from metriq_gym.settings import Settings
+
+    quiet()
+    settings = Settings()
+    if settings.amqp_url is None:
+        raise Usage(
+            "no dead letters are kept without METRIQ_AMQP_URL: the embedded runtime's messages end with its process, "
+            "and the next one takes up every unfinished job again (`mgym status` counts them)"
+        )
+    async with held_letters(settings.amqp_url.get_secret_value()) as held:
+        if len(held) == MOST:
+            say(f"these are the first {MOST:,}; there may be more behind them")
+        yield held
+
+
+def _named(ids: list[str] | None) -> list[str]:
+    from metriq_gym.cli.errors import Usage
+
+    if not ids:
+        raise Usage("say which letters: their ids, or the beginnings of them (`mgym dead list` shows them)")
+    return ids
+
+
+def _check(ids: list[str] | None, job: str | None, reason: str | None, service: str | None, everything: bool) -> None:
+    from metriq_gym.cli.errors import Usage
+
+    filtered = any(each is not None for each in (job, reason, service))
+    if not ids and not filtered and not everything:
+        raise Usage("say which letters: ids, --job, --reason, --service, or --all (`mgym dead list` shows them)")
+    if (ids and (filtered or everything)) or (filtered and everything):
+        raise Usage("choose letters by their ids, or by --job, --reason and --service, or take --all")
+
+
+def _fits(letter: DeadLetter, job: str | None, reason: str | None, service: str | None) -> bool:
+    return (
+        (job is None or (letter.job_id or "").startswith(job))
+        and (reason is None or reason.casefold() in letter.reason.casefold())
+        and (service is None or letter.service == service)
+    )
+
+
+def _matching(held: Sequence[Held], job: str | None, reason: str | None, service: str | None) -> list[Held]:
+    return [each for each in held if _fits(each.letter, job, reason, service)]
+
+
+def _chosen(held: Sequence[Held], names: Sequence[str]) -> list[Held]:
+    """Return the letters of these ids, all copies of each; raises `NotFound` and `Unclear`."""
+    from metriq_gym.choosing import only
+
+    ids = [each.letter.id for each in held]
+    wanted = {only("letter", name, sorted({each for each in ids if each.startswith(name)}), "dead") for name in names}
+    return [each for each in held if each.letter.id in wanted]
+
+
+def _confirm(what: str, chosen: Sequence[Held], yes: bool) -> None:
+    if chosen and not yes:
+        letters = chosen[0].letter.id if len(chosen) == 1 else f"{len(chosen)} letters"
+        typer.confirm(f"{what} {letters}?", abort=True, err=True)
+
+
+def _row(letter: DeadLetter) -> list[object]:
+    from metriq_gym import report
+
+    given_up = "" if letter.last is None else f"{report.age(letter.last)} ago"
+    reason = _printable(letter.reason)
+    return [_printable(letter.id), letter.service, letter.routing_key, letter.deliveries, given_up, reason]
+
+
+def _facts(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "service": letter.service,
+        "reason": letter.reason,
+        "job_id": letter.job_id,
+        "routing_key": letter.routing_key,
+        "message_id": letter.message_id,
+        "type": letter.type,
+        "deliveries": letter.deliveries,
+        "first": None if letter.first is None else letter.first.isoformat(),
+        "last": None if letter.last is None else letter.last.isoformat(),
+    }
+
+
+def _body(letter: DeadLetter) -> str:
+    return letter.body.decode(errors="backslashreplace")
+
+
+def _printable(text: str) -> str:
+    """Keep what a stranger wrote from steering the terminal."""
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
