@@ -90,6 +90,7 @@ class HandOver:
             job.id,
             JobState.DISPATCHED,
             service=SERVICE,
+            cause=f"tasks with {job.provider}: {fields.get('task_count', job.task_count)}",
             token=lease.token,
             fields=fields,
             now_fields=["dispatch_time"],

@@ -16,6 +16,7 @@ from typing import Literal
 
 import structlog
 
+from metriq_gym import metrics
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import IllegalTransition, LeaseLost, Transient
 from metriq_gym.lease import held
@@ -54,7 +55,7 @@ class Reconciler:
     unmoved_seconds: float
     lease_seconds: float
     done: Counter[str] = field(default_factory=Counter)
-    """What this process has done so far, to how many jobs: "expired", "published again", "recorded", "requested"."""
+    """What this process has done so far, to how many jobs, as `metrics.RECONCILED` calls it."""
 
     async def __call__(self) -> None:
         """Look after all jobs, unless another dispatcher does it. Raises `Transient`."""
@@ -71,10 +72,12 @@ class Reconciler:
         finally:
             if done := self.done - before:
                 log.info("reconciled", **done)
+                for deed, count in done.items():
+                    metrics.RECONCILED.labels(deed).inc(count)
 
     async def take_up(self) -> None:
         """Publish again what any job needs, whoever has the lease: for a queue that was just made and holds nothing."""
-        await self._each("published again", await self.store.upkeep.unfinished(), self._republish)
+        await self._each("republished", await self.store.upkeep.unfinished(), self._republish)
         for plan in await self.store.suites.unfinished():
             await self._request(plan)
 
@@ -85,9 +88,9 @@ class Reconciler:
 
     async def _look_after_all(self, token: int) -> None:
         upkeep = self.store.upkeep
-        await self._each("expired", await upkeep.overdue(), partial(self._expire, token=token))
+        await self._each("expire", await upkeep.overdue(), partial(self._expire, token=token))
         for deed, jobs in (
-            ("published again", await upkeep.unmoved(self.unmoved_seconds)),
+            ("republished", await upkeep.unmoved(self.unmoved_seconds)),
             ("recorded", await upkeep.unrecorded(self.unmoved_seconds)),
         ):
             looked_at: list[str] = []
@@ -133,7 +136,7 @@ class Reconciler:
                 # One job that is not as it should be must not be the end of all others.
                 log.exception("cannot be looked after", job_id=job.id, state=job.state)
             else:
-                log.info(deed, job_id=job.id, state=job.state)
+                log.info("looked after", deed=deed, job_id=job.id, state=job.state)
                 self.done[deed] += 1
             if looked_at is not None:
                 looked_at.append(job.id)

@@ -199,7 +199,7 @@ class Poller(Service):
             if TaskState.FAILED in states:
                 job = await self._fail(job, await self.store.tasks.first_error(job.id) or "a task failed")
             elif completed == job.task_count:
-                job = await self._move(job, JobState.COMPLETED)
+                job = await self._move(job, JobState.COMPLETED, f"tasks with counts: {completed}")
             else:  # should not be; but nothing would ever move it on
                 job = await self._fail(job, f"of {job.task_count} tasks {completed} are there")
         if job.state is JobState.COMPLETED:
@@ -212,7 +212,7 @@ class Poller(Service):
         failure = Failure(outcome="error", reason=reason, source="poll")
         return await self._move(job, JobState.FAILED, reason, failure=failure.model_dump())
 
-    async def _move(self, job: Job, target: JobState, cause: str = "", **fields: object) -> Job:
+    async def _move(self, job: Job, target: JobState, cause: str, **fields: object) -> Job:
         try:
             return await self.store.jobs.move(job.id, target, service=self.name, cause=cause, fields=fields)
         except IllegalTransition:

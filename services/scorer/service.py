@@ -61,7 +61,8 @@ class Scorer(Service):
             log.exception("scoring failed", job_id=job.id)
             return await self._fail(job, f"{type(error).__name__}: {error}")
         runtime = sum(spent) if spent else None
-        return await self._move(job, JobState.SCORED, "", result=result, runtime_seconds=runtime)
+        cause = f"tasks scored: {len(tasks)}"
+        return await self._move(job, JobState.SCORED, cause, result=result, runtime_seconds=runtime)
 
     async def _fail(self, job: Job, reason: str) -> Job:
         failure = Failure(outcome="error", reason=reason, source="score")

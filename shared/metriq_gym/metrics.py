@@ -84,6 +84,13 @@ STAGE_SECONDS = _new(
     ["stage", "next"],
     buckets=_LONG,
 )
+RECONCILED = _new(
+    Counter,
+    "metriq_reconciled",
+    "Jobs the reconciler did something for: `republished` the message of one that had not moved, asked for one that "
+    "ended to be `recorded`, `requested` one of a suite again, or let one `expire` at its deadline.",
+    ["deed"],
+)
 LEASE_LOSSES = _new(
     Counter,
     "metriq_lease_losses",

@@ -193,3 +193,57 @@ class TestSuites:
             await accepted(store, name, JobState.FAILED)
         await store.records.delete("b")
         assert await store.jobs.unseen(["a", "b", "c"]) == ["c"]
+
+
+class TestStanding:
+    async def test_jobs_of_a_state_are_told_apart_by_the_time_they_have_been_in_it(
+        self, store: Store, database: Any
+    ) -> None:
+        for job_id, minutes in (("now", 0), ("minutes", 5), ("hours", 300), ("days", 3000), ("more", 9000)):
+            await accepted(store, job_id)
+            at = {"$subtract": ["$updated_at", 60_000 * minutes]}
+            history = [{"state": "dispatching", "at": at, "service": "test"}]
+            database.jobs.update_one({"_id": job_id}, [{"$set": {"updated_at": at, "history": history}}])
+        (counted,) = await store.catalogue.by_state()
+        assert (counted.count, counted.ages) == (5, [1, 1, 1, 2])
+        assert 9000 * 60 <= counted.oldest_seconds < 9001 * 60
+
+    async def test_only_jobs_that_wait_for_nothing_stand_still(self, store: Store, database: Any) -> None:
+        scored = (JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED)
+        await accepted(store, "abandoned")
+        await accepted(store, "in hands", lease=1000)
+        await accepted(store, "held")
+        await store.jobs.hold("held", 1, "look")
+        for job_id in ("running", "forgotten"):
+            await accepted(store, job_id, JobState.DISPATCHED)
+            fields = {"job_id": job_id, "provider": "p", "device": "d", "run": 0, "first": 0, "circuit_count": 1}
+            state = "submitted" if job_id == "running" else "completed"
+            database.tasks.insert_one({"_id": f"{job_id}:0", "state": state, "shots": 1, "seed": 1, **fields})
+        await accepted(store, "not scored", JobState.DISPATCHED, JobState.COMPLETED)
+        await accepted(store, "not exported", *scored)
+        await accepted(store, "waits for its suite", *scored)
+        database.jobs.update_one({"_id": "waits for its suite"}, {"$set": {"suite_id": "s"}})
+        await accepted(store, "stuck", *scored)
+        await store.exports.take_up("stuck", ["json"], ["json"])
+        await store.exports.settle(["stuck"], "json", ExportState.FAILED)
+        await accepted(store, "ended", JobState.FAILED)
+        assert await store.catalogue.standing_still(60) == []
+        make_older(database)
+        assert await ids(store.catalogue.standing_still(60)) == {
+            "abandoned",
+            "forgotten",
+            "not scored",
+            "not exported",
+        }
+
+    async def test_that_a_job_was_held_and_let_go_of_is_in_its_history_once(self, store: Store) -> None:
+        await accepted(store, "j")
+        await store.jobs.hold("j", 1, "look")
+        for _ in range(2):
+            await store.jobs.unhold("j")
+        lines = [(each.state, each.service, each.cause) for each in (await store.jobs.get("j")).history]
+        assert lines == [
+            (JobState.DISPATCHING, "dispatcher", "requested"),
+            (JobState.DISPATCHING, "dispatcher", "held: look"),
+            (JobState.DISPATCHING, "operator", "no longer held"),
+        ]

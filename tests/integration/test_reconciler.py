@@ -81,7 +81,7 @@ async def test_what_each_stage_and_each_end_waits_for_is_published_again(store: 
         ("job.requested", "requested"),
         ("job.scored", "scored"),
     ]
-    assert before.done == {"published again": 4, "recorded": 1}
+    assert before.done == {"republished": 4, "recorded": 1}
 
 
 @pytest.mark.parametrize(

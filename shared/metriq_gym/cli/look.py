@@ -11,8 +11,7 @@ from metriq_gym.cli.options import AsJson
 
 if TYPE_CHECKING:
     from metriq_gym.providers.provider import Device
-    from metriq_gym.store import Job
-    from metriq_gym.store.catalogue import DueTasks, StateCount
+    from metriq_gym.standing import Standing
 
 
 def add_to(app: typer.Typer) -> None:
@@ -100,65 +99,62 @@ def schema(name: Annotated[str, typer.Argument(help="A benchmark's name.", autoc
 def status(json: AsJson = False) -> None:
     """Say how the work stands.
 
-    Jobs by state and age, overdue tasks, dead letters, jobs that wait for an operator or could be exported nowhere.
+    Jobs by state and age, overdue tasks, queues, dead letters, jobs that stand still, wait for an operator or could not
+    be exported.
     """
     from dataclasses import asdict
 
     from metriq_gym import report
     from metriq_gym.cli import opening
-    from metriq_gym.cli.output import console, emit
+    from metriq_gym.cli.output import console, emit, say
+    from metriq_gym.settings import Settings
+    from metriq_gym.standing import STILL_SECONDS, look
+    from metriq_gym.store.catalogue import AGES
 
-    async def look() -> tuple[list[StateCount], list[DueTasks], list[Job], list[Job]]:
+    async def ask() -> Standing:
         async with opening.store() as store:
-            catalogue = store.catalogue
-            return await catalogue.by_state(), await catalogue.due(), await catalogue.held(), await catalogue.stuck()
+            return await look(store, Settings())
 
-    states, due, held, stuck = opening.run(look())
-    dead = opening.run(_dead_letters())
-    unexported = [(job.id, target, export.error) for job in stuck for target, export in job.exports.items()]
+    standing = opening.run(ask())
+    unexported = [(job.id, target, export.error) for job in standing.stuck for target, export in job.exports.items()]
     if json:
+        names = [*(f"under_{report.duration(age).replace(' ', '_')}" for age in AGES), "older"]
         emit(
             {
-                "jobs": [asdict(each) for each in states],
-                "due_tasks": [asdict(each) for each in due],
-                "held": [{"job_id": job.id, "reason": job.held} for job in held],
+                "jobs": [asdict(each) | {"ages": dict(zip(names, each.ages, strict=True))} for each in standing.states],
+                "due_tasks": [asdict(each) for each in standing.due],
+                "queues": None if standing.queues is None else [asdict(each) for each in standing.queues],
+                "standing_still": [{"job_id": job.id, "state": str(job.state)} for job in standing.still],
+                "held": [{"job_id": job.id, "reason": job.held} for job in standing.held],
                 "stuck": [{"job_id": job, "target": target, "reason": error} for job, target, error in unexported],
-                "dead_letters": dead,
+                "dead_letters": standing.dead_letters,
             }
         )
         return
     out = console()
-    rows = [[each.state, each.count, report.duration(each.oldest_seconds)] for each in states]
-    late = [[each.provider, each.count, report.duration(each.lag_seconds)] for each in due]
-    waiting = [[job.id, job.held, f"mgym job resolve {job.id}"] for job in held]
-    report.show_table(out, ("state", "jobs", "oldest, for"), rows)
+    younger = [f"< {report.duration(age)}" for age in AGES]
+    rows = [[each.state, each.count, *each.ages, report.duration(each.oldest_seconds)] for each in standing.states]
+    report.show_table(out, ("state", "jobs", *younger, "older", "oldest, for"), rows)
+    late = [[each.provider, each.count, report.duration(each.lag_seconds)] for each in standing.due]
     if late:
         report.show_table(out, ("tasks due at", "tasks", "due since"), late)
+    if standing.queues is not None:
+        queues = ([each.name, each.messages, each.consumers] for each in standing.queues)
+        report.show_table(out, ("queue", "messages", "consumers"), queues)
+    still = [[job.id, job.state, report.age(job.updated_at)] for job in standing.still]
+    if still:
+        report.show_table(out, ("standing still", "state", "for"), still)
+        say("`mgym doctor` says what is away")
+    waiting = [[job.id, job.held, f"mgym job resolve {job.id}"] for job in standing.held]
     if waiting:
         report.show_table(out, ("held job", "because", "decide with"), waiting)
     if unexported:
         failed = ([job, error, f"mgym job upload {job} --to {target}"] for job, target, error in unexported)
         report.show_table(out, ("exported nowhere", "because", "once more with"), failed)
-    if dead:
-        report.show_table(out, ("dead letters", "look at them with"), [[dead, "mgym dead list"]])
-    if not late and not waiting and not unexported and not dead:
-        out.print("no task is overdue, no job is held or stuck")
-
-
-async def _dead_letters() -> int | None:
-    """Count them; None where none are kept, or the broker does not say."""
-    from metriq_gym.bus.port import DEAD_LETTERS
-    from metriq_gym.bus.rabbitmq.inspection import inspect
-    from metriq_gym.cli.output import say
-    from metriq_gym.errors import Transient
-    from metriq_gym.settings import Settings
-
-    settings = Settings()
-    if settings.amqp_url is None:
-        return None
-    try:
-        state = await inspect(settings.amqp_url.get_secret_value())
-    except Transient as error:
-        say(f"dead letters are not counted: {error}")
-        return None
-    return next(queue.messages for queue in state.queues if queue.name == DEAD_LETTERS)
+    if standing.dead_letters:
+        report.show_table(out, ("dead letters", "look at them with"), [[standing.dead_letters, "mgym dead list"]])
+    if not (late or still or waiting or unexported or standing.dead_letters):
+        minutes = report.duration(STILL_SECONDS)
+        out.print(f"no task is overdue, no job is held, stuck, or has stood still for {minutes}", highlight=False)
+    if standing.queue_error is not None:
+        say(f"no queues: {standing.queue_error}")

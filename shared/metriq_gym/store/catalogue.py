@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from metriq_gym.store.documents import TERMINAL, ExportState, Job, JobState, Task
-from metriq_gym.store.mongo import EPOCH, translated
+from metriq_gym.store.documents import OPEN_TASKS, TERMINAL, ExportState, Job, JobState, Task
+from metriq_gym.store.mongo import EPOCH, from_now, translated
 
+_BULKY = ("data", "result", "runs")
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
+AGES = (60, 3600, 86400)
+"""Seconds by which the time that jobs have been in a state is told apart."""
 _HELD = {"state": JobState.DISPATCHING, "held": {"$type": "string"}}
 
 
@@ -22,6 +26,8 @@ class StateCount:
     count: int
     oldest_seconds: float
     """For how long the one that has been in it for longest has."""
+    ages: Sequence[int] = ()
+    """How many of them have been in it for less than each of `AGES`, and than no shorter one; the rest come last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class Catalogue:
     async def stuck(self) -> list[Job]:
         """Return the jobs whose result could be exported nowhere; without what is bulky."""
         query = {"state": JobState.SCORED, "exports": {"$gt": {}}}
-        found = self._jobs.find(query, {"data": 0, "result": 0, "runs": 0}).sort(_NEWEST_FIRST)
+        found = self._jobs.find(query, dict.fromkeys(_BULKY, 0)).sort(_NEWEST_FIRST)
         jobs = [Job.model_validate(each) async for each in found]
         return [job for job in jobs if job.is_stuck]
 
@@ -96,14 +102,41 @@ class Catalogue:
     async def by_state(self) -> list[StateCount]:
         """Return how many jobs are in each state, in the order a job goes through them."""
         since = {"$max": ["$updated_at", {"$ifNull": [{"$last": "$history.at"}, "$updated_at"]}]}
+        younger = {f"y{age}": {"$sum": {"$cond": [{"$lt": ["$age", 1000 * age]}, 1, 0]}} for age in AGES}
         stages: list[dict[str, Any]] = [
-            {"$group": {"_id": "$state", "count": {"$sum": 1}, "oldest": {"$min": since}}},
-            {"$set": {"age": {"$subtract": ["$$NOW", "$oldest"]}}},
+            {"$project": {"state": 1, "age": {"$subtract": ["$$NOW", since]}}},
+            {"$group": {"_id": "$state", "count": {"$sum": 1}, "oldest": {"$max": "$age"}} | younger},
         ]
         rows = {found["_id"]: found async for found in _rows(self._jobs, stages)}
-        return [
-            StateCount(state, rows[state]["count"], rows[state]["age"] / 1000) for state in JobState if state in rows
+        return [_state_count(state, rows[state]) for state in JobState if state in rows]
+
+    @translated
+    async def standing_still(self, seconds: float, *, limit: int = 100) -> list[Job]:
+        """Return jobs that have not moved for so long though nothing is being waited for; without what is bulky.
+
+        That is: in no dispatcher's hands and not held, not scored, with a result that is not exported and waits for no
+        suite, or with a provider that has nothing left to do for them.
+        """
+        open_tasks = {
+            "from": self._tasks.name,
+            "localField": "_id",
+            "foreignField": "job_id",
+            "pipeline": [{"$match": {"state": {"$in": list(OPEN_TASKS)}}}, {"$limit": 1}, {"$project": {"_id": 1}}],
+            "as": "open_tasks",
+        }
+        old = {"$lte": ["$updated_at", from_now(-seconds)]}
+        not_in_hands = {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}}
+        states = [JobState.DISPATCHING, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED]
+        stages: list[dict[str, Any]] = [
+            {"$match": {"state": {"$in": states}, "held": None, "$expr": {"$and": [old, not_in_hands]}}},
+            {"$match": {"$or": [{"state": {"$ne": JobState.SCORED}}, {"suite_id": None}]}},
+            {"$unset": list(_BULKY)},
+            {"$lookup": open_tasks},
+            {"$match": {"$or": [{"state": {"$ne": JobState.DISPATCHED}}, {"open_tasks": []}]}},
+            {"$limit": limit},
         ]
+        jobs = [Job.model_validate(each) async for each in _rows(self._jobs, stages)]
+        return [job for job in jobs if not job.is_stuck]
 
     @translated
     async def state_counts(self) -> dict[JobState, int]:
@@ -155,3 +188,9 @@ async def _rows(collection: Any, stages: list[dict[str, Any]]) -> AsyncIterator[
 
 def _begins(field: str, prefix: str) -> dict[str, Any]:
     return {field: {"$type": "string", "$regex": f"^{re.escape(prefix)}"}}
+
+
+def _state_count(state: JobState, row: Mapping[str, Any]) -> StateCount:
+    bounds = [0, *(row[f"y{age}"] for age in AGES), row["count"]]
+    ages = [upper - lower for lower, upper in pairwise(bounds)]
+    return StateCount(state, row["count"], row["oldest"] / 1000, ages)

@@ -23,7 +23,12 @@ _IS_EXPORTED: Stage = {
     ]
 }
 _MOVE_IF_EXPORTED: Stage = {
-    "$replaceWith": {"$mergeObjects": ["$$ROOT", {"$cond": [_IS_EXPORTED, moving(JobState.EXPORTED, "exporter"), {}]}]}
+    "$replaceWith": {
+        "$mergeObjects": [
+            "$$ROOT",
+            {"$cond": [_IS_EXPORTED, moving(JobState.EXPORTED, "exporter", "every export has ended"), {}]},
+        ]
+    }
 }
 """`Job.is_exported`, as the store sees it."""
 _FORGET_IF_RECORDED: Stage = {

@@ -12,7 +12,7 @@ from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
 from metriq_gym.store.documents import MOVES, Job, JobState, sources
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
-from metriq_gym.store.transitions import entry, measured, moving, not_checked_after
+from metriq_gym.store.transitions import entry, measured, moving, not_checked_after, noted
 
 _RECORDED_ENDS = (JobState.FAILED, JobState.CANCELLED)
 """Ends that only a record tells of: until it is wherever it is wanted, the reconciler sees to it."""
@@ -131,7 +131,11 @@ class Jobs:
     @translated
     async def hold(self, job_id: str, token: int, reason: str) -> Job:
         """Leave a job to an operator: no dispatcher takes it up until `unhold`; raises `LeaseLost`."""
-        return await self._by_holder(job_id, token, literal({"held": reason}) | {"lease.expires_at": "$$NOW"})
+        changes = literal({"held": reason}) | {
+            "lease.expires_at": "$$NOW",
+            "history": noted(JobState.DISPATCHING, "dispatcher", f"held: {reason}"),
+        }
+        return await self._by_holder(job_id, token, changes)
 
     async def _by_holder(self, job_id: str, token: int, changes: Mapping[str, Any]) -> Job:
         query = {"_id": job_id, "state": JobState.DISPATCHING, "lease.token": token}
@@ -144,7 +148,10 @@ class Jobs:
     @translated
     async def unhold(self, job_id: str) -> None:
         """Let dispatchers take the job up again."""
-        await self._jobs.update_one({"_id": job_id}, [{"$unset": "held"}])
+        let_go = {"history": noted(JobState.DISPATCHING, "operator", "no longer held")}
+        await self._jobs.update_one(
+            {"_id": job_id, "held": {"$type": "string"}}, [{"$set": let_go}, {"$unset": "held"}]
+        )
 
     @translated
     async def move(

@@ -17,8 +17,12 @@ def entry(state: JobState, service: str, cause: str) -> Stage:
 
 def moving(target: JobState, service: str, cause: str = "") -> dict[str, Any]:
     """Return the fields that a move to `target` sets, for an update pipeline."""
-    history = {"$concatArrays": ["$history", [entry(target, service, cause)]]}
-    return {"state": target, "updated_at": "$$NOW", "history": history}
+    return {"state": target, "updated_at": "$$NOW", "history": noted(target, service, cause)}
+
+
+def noted(state: JobState, service: str, cause: str) -> Stage:
+    """Return the history with one more line."""
+    return {"$concatArrays": ["$history", [entry(state, service, cause)]]}
 
 
 def not_checked_after(token: int) -> dict[str, Any]:
@@ -28,6 +32,8 @@ def not_checked_after(token: int) -> dict[str, Any]:
 
 def measured(job: Job) -> Job:
     """Record how long a job that has just moved was in the state that it left, and return the job."""
-    left, entered = job.history[-2:]
-    STAGE_SECONDS.labels(left.state, entered.state).observe((entered.at - left.at).total_seconds())
+    before, entered = job.history[-2:]
+    # A state may have several lines: a job is held, and let go.
+    since = next(each.at for each in job.history if each.state is before.state)
+    STAGE_SECONDS.labels(before.state, entered.state).observe((entered.at - since).total_seconds())
     return job
