@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from tests.support.kustomize import render
+from tests.support.readme import blocks
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("dev", "production", "operators")
@@ -22,23 +24,29 @@ Manifest = dict[str, Any]
 
 @cache
 def overlay(name: str) -> list[Manifest]:
-    """Return an overlay's manifests."""
+    """Return an overlay's manifests; `mine` is the one that the page shows."""
+    if name == "mine":
+        (text,) = blocks("yaml", FOLDER / "README.md")
+        return composed(yaml.safe_load(text), FOLDER / "overlays" / "mine")
     return render(FOLDER / "overlays" / name)
 
 
 @cache
 def with_component(name: str) -> list[Manifest]:
     """Return the base's manifests with one component."""
-    return composed({"resources": ["base"], "components": [f"components/{name}"]})
+    return composed({"resources": ["base"], "components": [f"components/{name}"]}, FOLDER)
 
 
-def composed(kustomization: Manifest) -> list[Manifest]:
-    """Return the manifests of a user's own overlay, which names ours from `FOLDER`."""
+def composed(kustomization: Manifest, at: Path) -> list[Manifest]:
+    """Return the manifests of a user's own overlay, as if it were in the folder `at`."""
     with TemporaryDirectory() as folder:
-        above = Path(*[".."] * (len(Path(folder).resolve().parts) - 1)) / FOLDER.relative_to("/")
-        ours = {key: [str(above / each) for each in kustomization.get(key, [])] for key in ("resources", "components")}
-        (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump({**kustomization, **ours}))
-        return render(Path(folder))
+        here = Path(folder).resolve()
+        ours = {
+            key: [os.path.relpath(os.path.normpath(at / each), here) for each in kustomization.get(key, [])]
+            for key in ("resources", "components")
+        }
+        (here / "kustomization.yaml").write_text(yaml.safe_dump({**kustomization, **ours}))
+        return render(here)
 
 
 def of(kind: str, manifests: list[Manifest]) -> dict[str, Manifest]:
