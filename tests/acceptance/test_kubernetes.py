@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
 
 from metriq_gym.bus.port import DISPATCHER, EXPORTER, POLLER, SCORER
 from metriq_gym.settings import PREFIX, Settings
@@ -302,6 +303,23 @@ def test_without_keda_those_that_compute_scale_by_processor_time(components: dic
     scaled = {each["spec"]["scaleTargetRef"]["name"] for each in of("HorizontalPodAutoscaler", manifests).values()}
     assert scaled == {"dispatcher", "poller", "scorer"}
     assert {name for name, each in of("Deployment", manifests).items() if "replicas" not in each["spec"]} == scaled
+
+
+def test_prometheus_asks_all_services_and_labels_what_they_say_as_compose_does() -> None:
+    manifests = with_component("monitoring")
+    (monitor,) = of("PodMonitor", manifests).values()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    for name, deployment in of("Deployment", manifests).items():
+        assert selects(monitor["spec"]["selector"], labels(manifests)[name])
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert endpoint["port"] in {port["name"] for port in container["ports"]}
+    job, service = endpoint["relabelings"]
+    compose = yaml.safe_load((FOLDER.parent / "prometheus" / "prometheus.yml").read_text())
+    scrape = compose["scrape_configs"][0]
+    assert job == {"targetLabel": "job", "replacement": scrape["job_name"]}
+    assert [each["target_label"] for each in scrape["relabel_configs"]] == [service["targetLabel"]]
+    assert service["sourceLabels"] == ["__meta_kubernetes_pod_label_app_kubernetes_io_component"]
+    assert set(scrape["dns_sd_configs"][0]["names"]) == set(SERVICES)
 
 
 def test_external_secrets_are_those_that_are_referred_to() -> None:

@@ -1,8 +1,8 @@
 """What the definitions of custom resources require and know, of what we use.
 
 From those that are published with the operators: rabbitmq/cluster-operator and messaging-topology-operator,
-mongodb/mongodb-kubernetes, cert-manager, KEDA, Cilium and the External Secrets Operator. An API server drops a field
-that it does not know, without a word; here it is an error.
+mongodb/mongodb-kubernetes, cert-manager, KEDA, Cilium, the External Secrets Operator and the Prometheus Operator. An
+API server drops a field that it does not know, without a word; here it is an error.
 """
 
 from __future__ import annotations
@@ -166,6 +166,16 @@ DEFINITIONS = {
         secretStoreRef=fields(optional="name kind"),
         target=fields(optional="name creationPolicy"),
         dataFrom=each(fields(optional="extract", extract=fields("key"))),
+    ),
+    "PodMonitor": resource(
+        "monitoring.coreos.com/v1",
+        "selector podMetricsEndpoints",
+        podMetricsEndpoints=each(
+            fields(
+                optional="port path interval relabelings",
+                relabelings=each(fields(optional="sourceLabels targetLabel replacement regex action separator")),
+            )
+        ),
     ),
 }
 """Kind → JSON Schema."""
