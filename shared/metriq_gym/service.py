@@ -6,11 +6,13 @@ A service is a queue and a handler; `main` runs one or several in this process u
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import socket
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -30,6 +32,9 @@ from metriq_gym.store import Store
 from metriq_gym.watchdog import watched
 
 log = structlog.get_logger()
+
+LAST_SECONDS = 5.0
+"""What is left, after the grace period or a second signal, to hand back what is in hand and to close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +160,7 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
     """Run services on the configured servers until SIGTERM or SIGINT; a second signal cuts the drain short."""
     this = asyncio.current_task()
     assert this is not None  # noqa: S101  (a coroutine always runs in a task)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+    _stop_on_signals(this.cancel, settings.grace_seconds)
     name, usual_port = (kinds[0].name, kinds[0].default_port) if len(kinds) == 1 else ("all", 8080)
     host, port = settings.http_host, settings.http_port or usual_port
     live = dict[str, Check]()
@@ -187,6 +191,29 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
                         ready["started"] = _no
     except asyncio.CancelledError:
         log.info("stopped")
+
+
+def _stop_on_signals(stop: Callable[[], object], grace_seconds: float) -> None:
+    """Call `stop` for each SIGTERM and SIGINT, and end the process in time even if something hangs.
+
+    A call in a thread, say, cannot be cancelled. Nothing is lost by that, as nothing is by a crash.
+    """
+    grace = [grace_seconds]
+
+    def stop_in_time(number: int) -> None:
+        seconds = (grace.pop() if grace else 0) + LAST_SECONDS
+        timer = threading.Timer(seconds, _leave, [128 + number])
+        timer.daemon = True
+        timer.start()
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop_in_time, number)
+
+
+def _leave(code: int) -> None:
+    log.warning("left without waiting for what did not end in time")
+    os._exit(code)
 
 
 async def until_broken(services: Sequence[Service]) -> None:

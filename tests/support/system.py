@@ -47,12 +47,14 @@ class ServiceProcess:
     log: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    module: Sequence[str] = ()
+    """What Python runs in place of the service itself, and its arguments."""
 
     def start(self) -> None:
         """Start it; `ready` says when it consumes."""
         environment = {**os.environ, **self.environment, "METRIQ_HTTP_PORT": str(self.port)}
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", f"services.{self.name}"]
+            command = [sys.executable, "-m", *(self.module or [f"services.{self.name}"])]
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
     async def ready(self) -> None:
