@@ -77,6 +77,14 @@ def test_custom_resources_have_what_their_definitions_require_and_nothing_else(e
     assert seen == set(DEFINITIONS)
 
 
+def test_names_are_such_as_an_api_server_takes_and_no_two_the_same(everything: list[Manifest]) -> None:
+    part = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+    assert all(re.fullmatch(rf"{part}(\.{part})*", each["metadata"]["name"]) for each in everything)
+    for manifests in map(overlay, OVERLAYS):
+        names = [(each["kind"], each["metadata"]["name"]) for each in manifests]
+        assert len(names) == len(set(names))
+
+
 def test_selectors_match_their_pods_and_nobody_elses(overlays: dict[str, list[Manifest]]) -> None:
     for manifests in overlays.values():
         labelled = labels(manifests)

@@ -15,30 +15,20 @@ import pytest
 from pymongo import MongoClient
 
 from metriq_gym.access import ALL
-from metriq_gym.access.kubernetes import as_yaml
 from metriq_gym.access.rabbitmq import definitions
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.settings import Settings
 from metriq_gym.store.users import give, make_administrator
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import Broker, call, virtual_host
-from tests.support.manifests import FOLDER, SERVICES, Manifest, labels, of, overlay, selects
+from tests.support.manifests import SERVICES, Manifest, labels, of, overlay, selects
 
-COMPONENTS = FOLDER / "components"
 SERVERS = ("rabbitmq", "mongodb")
 
 
 @pytest.fixture
 def manifests() -> list[Manifest]:
     return overlay("operators")
-
-
-@pytest.mark.parametrize(("server", "file"), [("rabbitmq", "topology.yaml"), ("mongodb", "rights.yaml")])
-def test_what_operators_are_told_is_fresh(server: str, file: str) -> None:
-    path = (COMPONENTS / server / file).relative_to(FOLDER.parents[1])
-    assert (COMPONENTS / server / file).read_text() == as_yaml(server), (
-        f"python -m metriq_gym.access.kubernetes {server} > {path}"
-    )
 
 
 def specs(kind: str, manifests: list[Manifest]) -> list[Manifest]:

@@ -1,4 +1,5 @@
-"""The users and their rights, as data, which are rendered for a broker, a database and Kubernetes.
+"""The users and their rights, as data, which are rendered for a broker, a database and Kubernetes (write the copies of
+the last anew after a change: `metriq_gym.access.kubernetes`).
 
 RabbitMQ's permissions are regular expressions on names of exchanges and queues, and its topic permissions on routing
 keys (https://www.rabbitmq.com/docs/access-control). MongoDB's are actions on collections
