@@ -10,6 +10,8 @@ SOURCES := services shared tests examples deploy
 IMAGES := dispatcher poller scorer exporter sandbox
 PROFILES ?=
 SBOM ?= dist/sbom
+# With the profile come traces, unless .env says where they go.
+TRACES := $(if $(filter observability,$(PROFILES)),$(if $(shell grep -s '^METRIQ_OTLP_ENDPOINT=' .env),,METRIQ_OTLP_ENDPOINT=http://otel-collector:4318))
 COMPOSE := docker compose $(addprefix --profile ,$(PROFILES))
 LOCK := $(BIN)/uv pip compile --quiet --no-config --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
@@ -35,7 +37,7 @@ run: $(READY)  ## run the published WIT example with embedded servers and print 
 
 up:  ## start everything in containers, with random passwords; PROFILES="sandbox observability" for more
 	@$(PYTHON) deploy/passwords.py
-	$(COMPOSE) up --detach --wait --build
+	$(TRACES) $(COMPOSE) up --detach --wait --build
 
 down:  ## stop the containers; data stay
 	docker compose --profile '*' down

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
+from metriq_gym import tracing
 from metriq_gym.errors import MetriqGymError, Permanent, Transient, Unsupported
 from metriq_gym.lease import held
 from metriq_gym.plan import Plan, make_plan
@@ -68,7 +69,8 @@ class HandOver:
         """Store the job's tasks and return the fields that it gains with them."""
         circuits = provider.max_circuits_per_task
         try:
-            plan = await self.pool.run(make_plan, job.config, job.seed, device, provider.compiler, circuits)
+            with tracing.span("build circuits"):
+                plan = await self.pool.run(make_plan, job.config, job.seed, device, provider.compiler, circuits)
         except MetriqGymError:
             raise
         except Exception as error:
@@ -119,6 +121,7 @@ def _tasks(job: Job, plan: Plan, token: int) -> list[Task]:
             shots=task.shots,
             seed=task.seed,
             plan=token,
+            traceparent=job.traceparent,
             circuits=task.circuits,
         )
         for number, task in enumerate(plan.tasks)

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from metriq_gym import __version__, metrics
+from metriq_gym import __version__, metrics, tracing
 from metriq_gym.bus.port import DISPATCHER, Delivery
 from metriq_gym.errors import (
     IllegalTransition,
@@ -120,6 +120,7 @@ class Dispatcher(Service):
     async def _dispatch(self, delivery: Delivery) -> Job | None:
         job_id = identify(delivery)
         structlog.contextvars.bind_contextvars(job_id=job_id)
+        tracing.annotate({"metriq.job.id": job_id})
         try:
             job = await self.store.jobs.get(job_id)
         except NotFound:
@@ -239,4 +240,5 @@ def _accepted(checked: Checked, device: Device) -> dict[str, Any]:
         "suite_size": message.suite_size,
         "seed": secrets.randbits(32) if seed is None else seed,
         "app_version": __version__,
+        "traceparent": tracing.current(),
     }

@@ -15,6 +15,7 @@ from datetime import timedelta
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from metriq_gym import tracing
 from metriq_gym.errors import MetriqGymError, SubmissionAmbiguous, Transient
 from metriq_gym.pool import Pool
 from metriq_gym.providers.provider import Adopted, NotAccepted, RemoteProvider, Submission
@@ -72,7 +73,8 @@ class Submitter:
         if time.monotonic() - began > self.send_seconds:
             raise Transient(f"task {task.id} was not sent in time")
         try:
-            provider_job_id = await provider.submit(_submission(job, task, source))
+            with tracing.span(f"submit {provider.name}", "client", {"metriq.task.id": task.id}):
+                provider_job_id = await provider.submit(_submission(job, task, source))
         except SubmissionAmbiguous as error:
             log.warning("answer lost, looking for the task later", task=task.id, error=str(error))
             raise Transient(f"task {task.id}: {error}") from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from metriq_gym import metrics
+from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import EXPORTER, Delivery
 from metriq_gym.errors import NotFound, Permanent, Transient
 from metriq_gym.exporters.suites import whole_suite
@@ -113,7 +113,8 @@ class Exporter(Service):
         # This delivery's own job comes last: until it is settled, another delivery goes over all of them again.
         jobs = [*(each for each in jobs if each.id != job.id), job]
         try:
-            location = await asyncio.to_thread(target.export, jobs)
+            with tracing.span(f"export {name}", "client", {"metriq.job.id": job.id}):
+                location = await asyncio.to_thread(target.export, jobs)
         except Permanent as error:
             log.error("export failed", job_id=job.id, target=name, reason=str(error))
             metrics.EXPORTS.labels(name, "failed").inc()

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import structlog
 
-from metriq_gym import metrics
+from metriq_gym import metrics, tracing
 from metriq_gym.errors import LeaseLost, MetriqGymError, Transient
 from metriq_gym.pool import Pool, WorkerDied
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, RemoteProvider, Unclear, Waiting
@@ -172,7 +172,14 @@ class RemoteTasks:
                     postponed.append(task)
         await self._later(waiting)
         await self._store.tasks.hand_back_all(postponed, self._breaker.seconds_left)
-        await self._finish(finished)
+        if finished:
+            jobs = {task.job_id: task.traceparent for task, _ in finished}
+            with tracing.span(
+                f"poll {self._provider.name}",
+                attributes={"metriq.tasks.finished": len(finished)},
+                links=[each for each in jobs.values() if each is not None],
+            ):
+                await self._finish(finished)
         await self._doubt(doubted)
         await self._end(ended)
 

@@ -8,12 +8,12 @@ publishes ``job.completed``, or ``job.failed`` when one failed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 import structlog
 
-from metriq_gym import metrics
+from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import POLLER, Delivery
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
 from metriq_gym.lease import held
@@ -131,8 +131,10 @@ class Poller(Service):
     async def _run(self, task: Task) -> None:
         """Run one claimed task. Whatever goes wrong, its lease ends and another poller can claim it."""
         bound = log.bind(job_id=task.job_id, task=task.id)
+        about = {"metriq.job.id": task.job_id, "metriq.task.id": task.id}
         try:
-            await self._simulate(task)
+            with tracing.continued(task.traceparent), tracing.span(f"run {task.provider}", attributes=about):
+                await self._simulate(task)
         except LeaseLost:
             metrics.LEASE_LOSSES.labels("task").inc()
             bound.info("task went to another poller or has ended")
@@ -182,7 +184,8 @@ class Poller(Service):
     async def _give_up(self, task: Task, error: str) -> None:
         await self.store.tasks.fail(task, error)
         # Failing the job is left to the handler of this message, which is delivered again if we crash.
-        await self.bus.publish(JobDispatched(job_id=task.job_id))
+        with tracing.continued(task.traceparent):
+            await self.bus.publish(JobDispatched(job_id=task.job_id))
 
     async def _settle(self, job_id: str) -> None:
         """Move a job on if its tasks allow it, and say so."""
@@ -194,19 +197,29 @@ class Poller(Service):
         except NotFound:
             log.info("job was deleted", job_id=job_id)
             return
-        if job.state is JobState.DISPATCHED:
-            completed = await self.store.tasks.count(job_id, TaskState.COMPLETED)
-            if TaskState.FAILED in states:
-                job = await self._fail(job, await self.store.tasks.first_error(job.id) or "a task failed")
-            elif completed == job.task_count:
-                job = await self._move(job, JobState.COMPLETED, f"tasks with counts: {completed}")
-            else:  # should not be; but nothing would ever move it on
-                job = await self._fail(job, f"of {job.task_count} tasks {completed} are there")
+        found_by = tracing.current()
+        with tracing.continued(job.traceparent):
+            if job.state is JobState.DISPATCHED:
+                about: tracing.Attributes = {"metriq.job.id": job_id, "metriq.task.count": job.task_count}
+                with tracing.span(f"wait {job.provider}", attributes=about, links=[found_by], began=job.dispatch_time):
+                    job = await self._conclude(job, states)
+            await self._announce(job)
+
+    async def _conclude(self, job: Job, states: Collection[TaskState]) -> Job:
+        completed = await self.store.tasks.count(job.id, TaskState.COMPLETED)
+        if TaskState.FAILED in states:
+            return await self._fail(job, await self.store.tasks.first_error(job.id) or "a task failed")
+        if completed == job.task_count:
+            return await self._move(job, JobState.COMPLETED, f"tasks with counts: {completed}")
+        # Should not be; but nothing would ever move it on.
+        return await self._fail(job, f"of {job.task_count} tasks {completed} are there")
+
+    async def _announce(self, job: Job) -> None:
         if job.state is JobState.COMPLETED:
-            await self.bus.publish(JobCompleted(job_id=job_id))
+            await self.bus.publish(JobCompleted(job_id=job.id))
         elif job.state is JobState.FAILED and job.failure is not None:
-            await self.store.tasks.cancel(job_id)
-            await self.bus.publish(JobFailed(job_id=job_id, outcome="error", reason=job.failure.reason))
+            await self.store.tasks.cancel(job.id)
+            await self.bus.publish(JobFailed(job_id=job.id, outcome="error", reason=job.failure.reason))
 
     async def _fail(self, job: Job, reason: str) -> Job:
         failure = Failure(outcome="error", reason=reason, source="poll")

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from metriq_gym import tracing
 from metriq_gym.bus.port import SCORER, Delivery
 from metriq_gym.errors import IllegalTransition, NotFound
 from metriq_gym.messages import JobCompleted, JobFailed, JobScored
@@ -51,7 +52,8 @@ class Scorer(Service):
         shares = [Share(task.run, task.first, task.counts, task.execution_seconds) for task in tasks]
         spent = [task.execution_seconds for task in tasks if task.execution_seconds is not None]
         try:
-            result = await self.pool.run(score, job.config, job.seed, job.data, job.runs, shares)
+            with tracing.span("score", attributes={"metriq.job.id": job.id}):
+                result = await self.pool.run(score, job.config, job.seed, job.data, job.runs, shares)
         except WorkerDied as error:
             if not last_try:
                 raise  # this delivery comes again, and is counted

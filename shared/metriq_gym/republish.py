@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metriq_gym import tracing
 from metriq_gym.bus.port import Bus
 from metriq_gym.messages import (
     JobCancelled,
@@ -17,6 +18,11 @@ from metriq_gym.store import Job, JobState, Store
 
 async def republish(store: Store, bus: Bus, job: Job) -> None:
     """Do and publish again what a job needs; handlers find work that is done, so once too often does no harm."""
+    with tracing.continued(job.traceparent), tracing.span("publish again", attributes={"metriq.job.id": job.id}):
+        await _republish(store, bus, job)
+
+
+async def _republish(store: Store, bus: Bus, job: Job) -> None:
     if job.state is JobState.DISPATCHED:
         await store.tasks.release(job.id)
     elif job.state in (JobState.FAILED, JobState.CANCELLED):

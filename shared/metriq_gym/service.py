@@ -20,7 +20,7 @@ from typing import ClassVar
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from metriq_gym import logs
+from metriq_gym import logs, tracing
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
 from metriq_gym.errors import MetriqGymError, Transient
 from metriq_gym.health import Check, Measure, serve_health
@@ -235,9 +235,11 @@ def main(*kinds: type[Service]) -> None:
     import uvloop
 
     settings = Settings()
-    logs.configure(kinds[0].name if len(kinds) == 1 else "all", settings.log_level)
+    name = kinds[0].name if len(kinds) == 1 else "all"
+    logs.configure(name, settings.log_level)
     try:
-        uvloop.run(serve(kinds, settings))
+        with tracing.exported(settings.otlp_endpoint, name):
+            uvloop.run(serve(kinds, settings))
     except MetriqGymError as error:
         log.error("cannot run", error=str(error))
         raise SystemExit(1) from error

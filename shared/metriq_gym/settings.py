@@ -135,6 +135,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port for the same; unset: 8081 dispatcher, 8082 poller, 8083 scorer, 8084 exporter, 8080 all.",
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        description="Where traces are sent, by OTLP over HTTP: http://host:4318. Unset: nowhere.",
+    )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
 
     @property

@@ -1,4 +1,4 @@
-"""W3C trace context (https://www.w3.org/TR/trace-context/): one trace id from the request to the export."""
+"""W3C trace context (https://www.w3.org/TR/trace-context/) without spans: one trace id from request to export."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def continued(traceparent: object) -> Iterator[None]:
 def current() -> str:
     """Return a traceparent header value for a message published now."""
     return f"00-{_trace_id.get() or secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def ids() -> dict[str, str]:
+    """Return the id of the trace that is continued, as ``trace_id``; nothing outside one."""
+    trace_id = _trace_id.get()
+    return {} if trace_id is None else {"trace_id": trace_id}

@@ -115,11 +115,14 @@ class System:
         """The processes of one service."""
         return [service for service in self.services if service.name == name]
 
-    async def publish(self, body: Any, *, message_id: str | None = None, key: str = "job.requested") -> None:
+    async def publish(
+        self, body: Any, *, message_id: str | None = None, key: str = "job.requested", **headers: str
+    ) -> None:
         """Publish as any AMQP client would."""
         encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
         exchange = await self.channel.get_exchange("metriq.events", ensure=False)
-        message = aio_pika.Message(encoded, message_id=message_id, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        persistent = aio_pika.DeliveryMode.PERSISTENT
+        message = aio_pika.Message(encoded, message_id=message_id, delivery_mode=persistent, headers=dict(headers))
         await exchange.publish(message, key, mandatory=True)
 
     async def ended(self, job_id: str) -> Job:

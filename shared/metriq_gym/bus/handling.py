@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 import structlog
 
-from metriq_gym import metrics, traceparent
+from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import DELIVERY_LIMIT, Delivery, Handler
+from metriq_gym.bus.spans import processing
 from metriq_gym.errors import Transient
 
 logger = structlog.get_logger()
@@ -46,9 +47,12 @@ Outcome = Done | Again | Dead
 
 async def handle(handler: Handler, delivery: Delivery, queue: str, pauses: Sequence[float]) -> Outcome:
     """Run `handler` on a delivery of `queue` and say what follows. Raises only if our own task is cancelled."""
-    with metrics.DELIVERY_SECONDS.labels(queue).time():
+    with processing(delivery, queue), metrics.DELIVERY_SECONDS.labels(queue).time():
         outcome = await _handle(handler, delivery, pauses)
-    metrics.DELIVERIES.labels(queue, _counted_as(outcome, delivery)).inc()
+        what_became = _counted_as(outcome, delivery)
+        if not isinstance(outcome, Done):
+            tracing.failed(what_became)
+    metrics.DELIVERIES.labels(queue, what_became).inc()
     return outcome
 
 
@@ -75,19 +79,18 @@ async def _handle(handler: Handler, delivery: Delivery, pauses: Sequence[float])
             "duration_ms": round(1000 * (time.perf_counter() - started), 3),
         }
 
-    with traceparent.continued(delivery.headers.get("traceparent")):
-        try:
-            await handler(delivery)
-        except Transient as error:
-            logger.warning("delivery.postponed", reason=str(error), **circumstances())
-            return Again(retry_pause(pauses, delivery.attempt), delivery.failures, delivery.failing_since)
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _cancelled():
-                raise
-            logger.exception("delivery.failed", **circumstances())
-            return _failed(delivery, error, pauses)
-        logger.info("delivery.handled", **circumstances())
-        return Done()
+    try:
+        await handler(delivery)
+    except Transient as error:
+        logger.warning("delivery.postponed", reason=str(error), **circumstances())
+        return Again(retry_pause(pauses, delivery.attempt), delivery.failures, delivery.failing_since)
+    except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and _cancelled():
+            raise
+        logger.exception("delivery.failed", **circumstances())
+        return _failed(delivery, error, pauses)
+    logger.info("delivery.handled", **circumstances())
+    return Done()
 
 
 def _failed(delivery: Delivery, error: BaseException, pauses: Sequence[float]) -> Outcome:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 
-from metriq_gym import traceparent
 from metriq_gym.bus.dead_letters import DeadLetter, given_up
 from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle, jittered
 from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
+from metriq_gym.bus.spans import sending
 from metriq_gym.errors import Transient, Unroutable
 from metriq_gym.messages import Message
 
@@ -60,12 +60,16 @@ class MemoryBus:
         return self._connected
 
     async def publish(self, message: Message) -> None:
+        with sending(message) as traceparent:
+            await self._publish(message, traceparent)
+
+    async def _publish(self, message: Message, traceparent: str) -> None:
         delivery = Delivery(
             routing_key=message.routing_key,
             body=message.model_dump_json().encode(),
             message_id=message.message_id,
             correlation_id=message.correlation_id,
-            headers={"traceparent": traceparent.current()},
+            headers={"traceparent": traceparent},
         )
         bound = list(self._bound(message.routing_key))
         if message.has_consumer and not bound:

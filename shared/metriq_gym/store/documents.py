@@ -141,6 +141,8 @@ class Job(_Document):
     suite_size: int | None = None
     """How many jobs were requested with the suite."""
     seed: int = 0
+    traceparent: str | None = None
+    """Trace context of its dispatch, for whoever goes on with it later."""
     app_version: str = ""
     created_at: datetime
     updated_at: datetime
@@ -214,6 +216,8 @@ class Task(_Document):
     seed: int
     plan: int = 0
     """Fencing token of the dispatcher that stored it."""
+    traceparent: str | None = None
+    """The job's."""
     lease: Lease | None = None
     deaths: int = 0
     """How many worker processes running it has killed."""

@@ -9,12 +9,12 @@ from typing import Self
 from aio_pika import DeliveryMode
 from aio_pika import Message as AMQPMessage
 
-from metriq_gym import traceparent
 from metriq_gym.bus.port import EVENTS, QUEUES, RETRY_PAUSES, Handler, Queue
 from metriq_gym.bus.rabbitmq import decoding
 from metriq_gym.bus.rabbitmq.connection import Settings
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.bus.rabbitmq.subscription import RabbitMQSubscription
+from metriq_gym.bus.spans import sending
 from metriq_gym.messages import Message
 
 decoding.tolerate()
@@ -59,6 +59,10 @@ class RabbitMQBus:
         return self._publisher.connected
 
     async def publish(self, message: Message) -> None:
+        with sending(message) as traceparent:
+            await self._publish(message, traceparent)
+
+    async def _publish(self, message: Message, traceparent: str) -> None:
         amqp = AMQPMessage(
             message.model_dump_json().encode(),
             content_type="application/json",
@@ -68,7 +72,7 @@ class RabbitMQBus:
             type=message.routing_key,
             app_id=self._app_id,
             timestamp=datetime.now(UTC),
-            headers={"traceparent": traceparent.current()},
+            headers={"traceparent": traceparent},
         )
         await self._publisher.publish(EVENTS, message.routing_key, amqp, mandatory=message.has_consumer)
 
