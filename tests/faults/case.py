@@ -1,0 +1,231 @@
+"""One flow through four services in this process, one of which dies at a point and is started anew."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymongo
+
+import metriq_gym.providers
+from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.service import Context, Service, running
+from metriq_gym.settings import Settings
+from metriq_gym.store import Job, JobState, Store
+from metriq_gym.store.documents import is_settled
+from metriq_gym.store.mongo import connect
+from services.dispatcher import Dispatcher
+from services.exporter import Exporter
+from services.poller import Poller
+from services.scorer import Scorer
+from tests.faults.audit import Verdict, judge
+from tests.faults.evidence import Witness
+from tests.faults.flows import Flow
+from tests.faults.points import Crashed, Fuse, Point, SurroundedBus, surround, surround_store
+from tests.sandbox.fixture import SandboxControl
+
+PATIENCE = 120.0
+KINDS: dict[str, type[Service]] = {kind.name: kind for kind in (Dispatcher, Poller, Scorer, Exporter)}
+IMPATIENT: dict[str, Any] = {
+    "poll_seconds": 0.1,
+    "poll_max_seconds": 0.3,
+    "lease_seconds": 1.5,
+    "settle_seconds": 1.5,
+    "reconcile_seconds": 0.5,
+    "grace_seconds": 10,
+}
+_fuse: ContextVar[Fuse] = ContextVar("fuse")
+
+
+@contextmanager
+def surrounded_providers() -> Iterator[None]:
+    """Let every provider that a process opens have that process's fuse."""
+    shipped: Any = metriq_gym.providers.SHIPPED
+    before = dict(shipped)
+
+    def opening(name: str) -> Any:
+        def opened(settings: Settings) -> Any:
+            provider = before[name](settings)
+            surround(provider, "provider", _fuse.get().around)
+            return provider
+
+        return opened
+
+    shipped.update({name: opening(name) for name in before})
+    try:
+        yield
+    finally:
+        shipped.update(before)
+
+
+@dataclass
+class Outcome:
+    """How a case ended."""
+
+    verdict: Verdict
+    passed: dict[str, list[Point]]
+    """Service → the points that its first process passed."""
+    crashed: bool
+    recovery: float = 0.0
+    """Seconds from the crash until all had ended."""
+
+
+@dataclass
+class _World:
+    """What outlives the processes."""
+
+    client: Any
+    database: str
+    bus: MemoryBus
+    settings: Settings
+    flow: Flow
+
+    def store(self) -> Store:
+        return Store(self.client, self.database)
+
+
+@asynccontextmanager
+async def _process(world: _World, kind: type[Service], fuse: Fuse) -> AsyncIterator[None]:
+    """Run one service until the block is left: as a process that stops, or as one that was killed if its fuse blew."""
+    started, leave = asyncio.Event(), asyncio.Event()
+
+    async def life() -> None:
+        _fuse.set(fuse)
+        store = world.store()
+        surround_store(store, fuse.around)
+        pool = world.flow.pool()
+        context = Context(world.settings, SurroundedBus(world.bus, fuse.around), store, pool)
+        service = Poller(context, pool) if kind is Poller else kind(context)
+        async with running([service], world.settings.grace_seconds):
+            started.set()
+            await leave.wait()
+
+    living = asyncio.create_task(life(), name=kind.name)
+    try:
+        await started.wait()
+        yield
+    finally:
+        leave.set()
+        if fuse.blown.is_set():
+            # First it takes nothing new, then what it was doing is unwound: so no delivery comes back to the dead.
+            await asyncio.sleep(0.02)
+            living.cancel()
+            await asyncio.sleep(0)
+            fuse.buried.set()
+            with suppress(asyncio.CancelledError, Crashed, BaseExceptionGroup):
+                await living
+        else:
+            await living
+
+
+async def run_case(
+    mongo_url: str, folder: Path, flow: Flow, victim: str | None = None, point: Point | None = None
+) -> Outcome:
+    """Take a flow to its end, with the victim's first process dying at the point, and hold an audit."""
+    from tests.sandbox.app import TOKEN, Sandbox
+    from tests.sandbox.server import serving
+
+    asyncio.get_running_loop().set_exception_handler(_quiet_about_the_dead)
+    database = f"test_{secrets.token_hex(6)}"
+    records = folder / database
+    client = connect(mongo_url)
+    with ExitStack() as stack:
+        values: dict[str, Any] = {**IMPATIENT, "export_dir": records}
+        sandbox = None
+        if flow.prepare is not None:
+            sandbox = SandboxControl(stack.enter_context(serving(Sandbox(seed=secrets.randbits(32)))), TOKEN)
+            sandbox.set(pending_seconds=0, running_seconds=0, results="ideal")
+            flow.prepare(sandbox)
+            values |= {"tyxonq_token": TOKEN, "tyxonq_base_url": sandbox.url}
+        witness = stack.enter_context(Witness(mongo_url, database))
+        stack.callback(_drop, mongo_url, database)
+        stack.callback(client.close)
+        async with flow.bus(retry_pauses=(0.05, 0.1, 0.2)) as bus:
+            world = _World(client, database, bus, Settings(**values), flow)
+            await world.store().create_indexes()
+            try:
+                outcome = await _run(world, sandbox, victim, point)
+            except TimeoutError:
+                outcome = Outcome(Verdict(), {}, crashed=True)
+            queued = {"dead": len(bus.dead_letters)}
+        held = [name for name, state in flow.ends.items() if state is JobState.DISPATCHING]
+        evidence = witness.evidence(flow.ends, records=records, queued=queued, sandbox=sandbox, in_flight=held)
+        outcome.verdict = judge(evidence)
+        outcome.verdict.wrong += [
+            f"{job.id}: ended {job.state}, not {flow.ends[job.id]}: {job.failure}"
+            for job in evidence.jobs
+            if job.id in flow.ends and job.state is not flow.ends[job.id]
+        ]
+        return outcome
+
+
+async def _run(world: _World, sandbox: SandboxControl | None, victim: str | None, point: Point | None) -> Outcome:
+    fuses = {name: Fuse(point if name == victim else None) for name in KINDS}
+    done = asyncio.create_task(_publish_and_await(world, sandbox))
+    crashed_at = None
+    try:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as others:
+            over = asyncio.Event()
+            for name, kind in KINDS.items():
+                if name != victim:
+                    others.create_task(_until(over, world, kind, fuses[name]))
+            if victim is None:
+                await done
+            else:
+                async with _process(world, KINDS[victim], fuses[victim]):
+                    blown = asyncio.create_task(fuses[victim].blown.wait())
+                    await asyncio.wait({done, blown}, return_when=asyncio.FIRST_COMPLETED)
+                    # What comes after the end, such as the last ack or the next look for work.
+                    await asyncio.wait({blown}, timeout=0.5)
+                    blown.cancel()
+                    crashed_at = time.monotonic() if fuses[victim].blown.is_set() else None
+                async with _process(world, KINDS[victim], Fuse()):
+                    await done
+                    await world.bus.idle()
+            await world.bus.idle()
+            over.set()
+    finally:
+        done.cancel()
+    passed = {name: fuse.passed for name, fuse in fuses.items()}
+    recovery = time.monotonic() - crashed_at if crashed_at else 0.0
+    return Outcome(Verdict(), passed, crashed_at is not None, recovery)
+
+
+async def _until(over: asyncio.Event, world: _World, kind: type[Service], fuse: Fuse) -> None:
+    async with _process(world, kind, fuse):
+        await over.wait()
+
+
+def _quiet_about_the_dead(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if not isinstance(context.get("exception"), Crashed):
+        loop.default_exception_handler(context)
+
+
+async def _publish_and_await(world: _World, sandbox: SandboxControl | None) -> None:
+    """Publish the flow's request and what follows, and return when every job is where it should end."""
+    flow, store = world.flow, world.store()
+    await world.bus.publish(flow.request)
+    if flow.once_dispatched is not None:
+        (job_id,) = flow.ends
+        await _reached(store, job_id, lambda job: job.state is not JobState.DISPATCHING)
+        assert sandbox is not None
+        await flow.once_dispatched(sandbox, world.bus)
+    for job_id in flow.ends:
+        await _reached(store, job_id, is_settled)
+    await world.bus.idle()
+
+
+async def _reached(store: Store, job_id: str, reached: Any) -> Job:
+    return [job async for job in store.jobs.watch(job_id, until=reached)][-1]
+
+
+def _drop(mongo_url: str, database: str) -> None:
+    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
+        client.drop_database(database)

@@ -1,0 +1,101 @@
+"""Collecting what the audit judges: every write since a moment, the documents, the records, what is in the queues."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import aio_pika
+import pymongo
+from bson import Timestamp
+
+from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, RETRY_PAUSES
+from metriq_gym.bus.rabbitmq.topology import retry_exchange
+from metriq_gym.store import Job, Task
+from tests.faults.audit import Change, Evidence
+from tests.sandbox.fixture import SandboxControl
+
+DRAIN_SECONDS = 120
+"""How long what is queued may take to be worked off once all jobs have ended."""
+ALL_QUEUES = (*(queue.name for queue in QUEUES), DEAD_LETTERS, *map(retry_exchange, RETRY_PAUSES))
+_END = "end_of_scenario"
+
+
+class Witness:
+    """Reads a database from the side, and all that was ever written to it from a moment on."""
+
+    def __init__(self, mongo_url: str, database: str) -> None:
+        self._client = pymongo.MongoClient[dict[str, Any]](mongo_url, tz_aware=True)
+        self._database = self._client[database]
+        self._since: Timestamp = self._client.admin.command("ping")["operationTime"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def changes(self) -> list[Change]:
+        """Return every write to jobs and tasks so far, in order."""
+        mark = self._database[_END].insert_one({}).inserted_id
+        wanted = {"$match": {"ns.coll": {"$in": ["jobs", "tasks", _END]}}}
+        found = []
+        with self._database.watch([wanted], start_at_operation_time=self._since) as stream:
+            for event in stream:
+                key = event["documentKey"]["_id"]
+                if key == mark:
+                    break
+                found.append(Change(event["ns"]["coll"], key, _fields(event)))
+        return found
+
+    def evidence(
+        self,
+        accepted: Collection[str],
+        *,
+        records: Path,
+        queued: Mapping[str, int],
+        sandbox: SandboxControl | None = None,
+        in_flight: Collection[str] = (),
+    ) -> Evidence:
+        """Return what there is now."""
+        return Evidence(
+            accepted=accepted,
+            jobs=[Job.model_validate(each) for each in self._database.jobs.find()],
+            tasks=[Task.model_validate(each) for each in self._database.tasks.find({}, {"circuits": 0, "counts": 0})],
+            changes=self.changes(),
+            listings=[each["_id"] for each in self._database.listings.find({}, {"_id": 1})],
+            submissions=sandbox.submissions()["by_remarks"] if sandbox else {},
+            records={path.stem: json.loads(path.read_text()) for path in records.glob("*.json")},
+            queued=queued,
+            in_flight=in_flight,
+        )
+
+
+def _fields(event: Mapping[str, Any]) -> dict[str, Any]:
+    match event["operationType"]:
+        case "insert" | "replace":
+            return dict(event["fullDocument"])
+        case "update":
+            change = event["updateDescription"]
+            return {**change["updatedFields"], **dict.fromkeys(change["removedFields"])}
+    return {"state": event["operationType"]}
+
+
+async def drained(amqp_url: str) -> dict[str, int]:
+    """Return how many messages each queue holds, once there are none or the time is up."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
+        while True:
+            counts = {name: await _ready(channel, name) for name in ALL_QUEUES}
+            if not any(counts.values()) or asyncio.get_running_loop().time() > deadline:
+                return counts
+            await asyncio.sleep(0.2)
+
+
+async def _ready(channel: aio_pika.abc.AbstractChannel, name: str) -> int:
+    queue = await channel.declare_queue(name, passive=True)
+    return queue.declaration_result.message_count or 0

@@ -1,0 +1,142 @@
+"""What a service may be in the middle of when it dies: small flows that together make it do everything it can."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.messages import JobCancelRequested, JobRequested, Message, SuiteRequested
+from metriq_gym.pool import WorkerDied
+from metriq_gym.store import JobState
+from tests.sandbox.fixture import SandboxControl
+from tests.support.inprocess import InlinePool
+from tests.support.system import WIT
+
+TRIVIAL = {"benchmark_name": "Bernstein-Vazirani", "min_qubits": 3, "max_qubits": 3, "max_circuits": 1, "shots": 10}
+MANY = 12
+"""Enough tasks for the poller to ask for the provider's list."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Some requests and what must become of them, whatever happens on the way."""
+
+    request: Message
+    ends: Mapping[str, JobState]
+    """Job → the state it ends in; `dispatching` stands for being held for an operator."""
+    prepare: Callable[[SandboxControl], object] | None = None
+    """Makes the provider behave as the flow wants; without it no provider is needed."""
+    once_dispatched: Callable[[SandboxControl, MemoryBus], Awaitable[None]] | None = None
+    pool: Callable[[], InlinePool] = InlinePool
+    bus: type[MemoryBus] = MemoryBus
+
+
+class LossyBus(MemoryBus):
+    """Confirms everything and keeps all but the first message of each kind that leads a job on: an emptied queue."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._lost = {"job.dispatched", "job.completed", "job.scored"}
+
+    async def publish(self, message: Message) -> None:
+        if message.routing_key in self._lost:
+            self._lost.discard(message.routing_key)
+        else:
+            await super().publish(message)
+
+
+class SlowPool(InlinePool):
+    """Takes longer than a lease goes without being renewed."""
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(0.8)
+        return await super().run(function, *args, **kwargs)
+
+
+class DyingPool(InlinePool):
+    """Its worker dies the first time that it is asked for anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls = Counter[str]()
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._calls[function.__name__] += 1
+        if self._calls[function.__name__] == 1:
+            raise WorkerDied
+        return await super().run(function, *args, **kwargs)
+
+
+def local(job_id: str = "j", **config: Any) -> JobRequested:
+    return JobRequested(job_id=job_id, provider="local", device="aer_simulator", config={**TRIVIAL, **config})
+
+
+def remote(circuits: int, **config: Any) -> JobRequested:
+    several = {**TRIVIAL, "max_circuits": circuits, "min_qubits": 5, "max_qubits": 5, **config}
+    return JobRequested(job_id="j", provider="tyxonq", device="homebrew_s2?o=3", config=several)
+
+
+def _stand_still(sandbox: SandboxControl) -> None:
+    sandbox.set(running_seconds=1.5)
+    sandbox.freeze()
+
+
+async def _go_on(sandbox: SandboxControl, _: MemoryBus) -> None:
+    asked = sandbox.calls()["list"]
+    while sandbox.calls()["list"] < asked + 2:  # noqa: ASYNC110  (by a poller, which finds that all of them wait)
+        await asyncio.sleep(0.05)
+    sandbox.freeze(False)
+
+
+async def _cancel(_: SandboxControl, bus: MemoryBus) -> None:
+    await bus.publish(JobCancelRequested(job_id="j"))
+
+
+def _trouble(sandbox: SandboxControl) -> None:
+    sandbox.set(pending_seconds=0.3, running_seconds=0.3)
+    sandbox.add_fault("rate_limited", "submit", after=1, times=1)
+    sandbox.add_fault("lost_response", "submit", after=4, times=1)
+    sandbox.add_fault("server_error", "detail", after=2, times=1)
+
+
+def _incomplete_list(sandbox: SandboxControl) -> None:
+    elsewhere = "OPENQASM 2.0; qreg q[1]; creg c[1]; h q[0]; measure q[0] -> c[0];"
+    sandbox.add_tasks(3, device="homebrew_s2", source=elsewhere)
+    sandbox.set(list_limit=3, list_paged=True)
+    sandbox.add_fault("lost_response", "submit", times=1)
+
+
+SUITE = {
+    "name": "Two",
+    "benchmarks": [{"name": "one", "config": TRIVIAL}, {"name": "two", "config": {**WIT, "shots": 10}}],
+}
+
+FLOWS: dict[str, Flow] = {
+    "local": Flow(local(), {"j": JobState.EXPORTED}),
+    "slow": Flow(local(), {"j": JobState.EXPORTED}, pool=SlowPool),
+    "worker dies": Flow(local(), {"j": JobState.EXPORTED}, pool=DyingPool),
+    "remote": Flow(remote(2), {"j": JobState.EXPORTED}, lambda sandbox: sandbox.set(pending_seconds=0.1)),
+    "many at the provider": Flow(remote(MANY), {"j": JobState.EXPORTED}, _stand_still, _go_on),
+    "remote in trouble": Flow(remote(MANY), {"j": JobState.EXPORTED}, _trouble),
+    "in doubt": Flow(remote(2), {"j": JobState.DISPATCHING}, _incomplete_list),
+    "task fails": Flow(
+        remote(2), {"j": JobState.FAILED}, lambda sandbox: sandbox.add_fault("task_fails", "submit", times=1)
+    ),
+    "too wide": Flow(remote(1, min_qubits=14, max_qubits=14), {"j": JobState.FAILED}, lambda _: None),
+    "cancelled": Flow(
+        remote(2),
+        {"j": JobState.CANCELLED},
+        lambda sandbox: sandbox.set(running_seconds=600),
+        _cancel,
+    ),
+    "rejected": Flow(local(shots=0), {"j": JobState.REJECTED}),
+    "messages lost": Flow(local(), {"j": JobState.EXPORTED}, bus=LossyBus),
+    "suite": Flow(
+        SuiteRequested(suite_id="s", provider="local", device="aer_simulator", suite=SUITE),
+        {"s.001-one": JobState.EXPORTED, "s.002-two": JobState.EXPORTED},
+    ),
+}

@@ -1,0 +1,131 @@
+"""The points at which a process can die: before and after every call to the store, the provider and the queue.
+
+Which calls there are is found by reflection, so that a new one has its points from the day it is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
+from typing import Any, Literal, NamedTuple
+
+from metriq_gym.bus.port import Bus, Delivery, Handler, Queue, Subscription
+from metriq_gym.messages import Message
+from metriq_gym.store import Store
+
+Call = Callable[[], Awaitable[Any]]
+Around = Callable[[str, Call], Awaitable[Any]]
+
+
+class Point(NamedTuple):
+    """The `number`-th call of that name in a process, and the side of it."""
+
+    call: str
+    number: int
+    side: Literal["before", "after"]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.call} {self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> Point:
+        side, *words, number = text.split(" ")
+        return cls(" ".join(words), int(number), "before" if side == "before" else "after")
+
+
+def methods(port: object) -> list[str]:
+    """Return the names of the public asynchronous methods of a port, but for closing it."""
+    found = inspect.getmembers(port, inspect.iscoroutinefunction)
+    return [name for name, _ in found if not name.startswith("_") and name != "aclose"]
+
+
+def surround(port: object, name: str, around: Around) -> None:
+    """Let `around` carry out every call of a port's methods."""
+    for method in methods(port):
+        setattr(port, method, _surrounded(getattr(port, method), f"{name}.{method}", around))
+
+
+def _surrounded(call: Callable[..., Awaitable[Any]], name: str, around: Around) -> Callable[..., Awaitable[Any]]:
+    @wraps(call)
+    async def surrounded(*args: Any, **kwargs: Any) -> Any:
+        return await around(name, partial(call, *args, **kwargs))
+
+    return surrounded
+
+
+def surround_store(store: Store, around: Around) -> None:
+    """Let `around` carry out every call of the store's ports."""
+    for name, port in ports(store).items():
+        surround(port, f"store.{name}", around)
+
+
+def ports(store: Store) -> dict[str, object]:
+    """Return the store's ports by name."""
+    return {name: port for name, port in vars(store).items() if not name.startswith("_")}
+
+
+class SurroundedBus:
+    """A bus whose publishing and handling `around` carries out; a handler's end is the moment before its ack."""
+
+    def __init__(self, bus: Bus, around: Around) -> None:
+        self._bus = bus
+        self._around = around
+
+    async def __aenter__(self) -> SurroundedBus:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """The bus outlives the process."""
+
+    @property
+    def connected(self) -> bool:
+        return self._bus.connected
+
+    async def publish(self, message: Message) -> None:
+        await self._around(f"publish {message.routing_key}", partial(self._bus.publish, message))
+
+    async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> Subscription:
+        async def surrounded(delivery: Delivery) -> None:
+            await self._around(f"handle {delivery.routing_key}", partial(handler, delivery))
+
+        return await self._bus.consume(queue, surrounded, prefetch=prefetch)
+
+
+class Crashed(BaseException):
+    """What follows in this process never happened."""
+
+
+class Fuse:
+    """Notes every point that a process passes, and stops it dead at one of them.
+
+    From then on nothing the process does reaches the outside: its calls hang until it is buried, as those of a killed
+    process do, and only then are its tasks unwound.
+    """
+
+    def __init__(self, at: Point | None = None) -> None:
+        self._at = at
+        self._calls = Counter[str]()
+        self.passed: list[Point] = []
+        self.blown = asyncio.Event()
+        self.buried = asyncio.Event()
+
+    async def around(self, name: str, call: Call) -> Any:
+        self._calls[name] += 1
+        number = self._calls[name]
+        await self._pass(Point(name, number, "before"))
+        try:
+            return await call()
+        finally:
+            await self._pass(Point(name, number, "after"))
+
+    async def _pass(self, point: Point) -> None:
+        if not self.blown.is_set():
+            self.passed.append(point)
+            if point == self._at:
+                self.blown.set()
+        if self.blown.is_set():
+            await self.buried.wait()
+            raise Crashed

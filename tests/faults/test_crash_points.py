@@ -1,0 +1,160 @@
+"""A process that dies between any two things it does loses nothing and repeats nothing.
+
+The points are those that clean runs pass: before and after every call to the store, the provider and the queue, and
+before every ack.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from metriq_gym.providers.provider import RemoteProvider
+from metriq_gym.store import Store
+from metriq_gym.store.mongo import connect
+from tests.faults.case import KINDS, Outcome, run_case, surrounded_providers
+from tests.faults.flows import FLOWS
+from tests.faults.points import Point, methods, ports
+from tests.faults.report import LONG, Report
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("silent")]
+
+SERVICES = Path(__file__).parents[2] / "services"
+AT_ONCE = 8
+Case = tuple[str, str, Point]
+"""A flow, the service that dies, and where."""
+SAME = 3
+"""How many calls of one name are crashed at in the long form."""
+
+
+Outcomes = dict[str, dict[str, Outcome]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def clean(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Outcome]]:
+    """Every flow without any fault: what it takes, in order."""
+    folder = tmp_path_factory.mktemp("clean")
+    with surrounded_providers():
+        await run_case(mongo_url, folder, FLOWS["local"])  # which imports all that takes its time
+        yield dict(zip(FLOWS, await _run_all([(name, None, None) for name in FLOWS], mongo_url, folder), strict=True))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def crashed(clean: dict[str, Outcome], mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """Every flow with a crash at one point, and then at another: flow → point → outcome."""
+    folder = tmp_path_factory.mktemp("crashed")
+    outcomes: Outcomes = {name: {} for name in FLOWS}
+    waiting = [iter(cases) for cases in _candidates(clean)]
+    while tries := [(case, others) for others in waiting if (case := next(others, None))]:
+        done = await _run_all([case for case, _ in tries], mongo_url, folder)
+        waiting = []
+        for ((name, service, point), others), outcome in zip(tries, done, strict=True):
+            outcomes[name][f"{service} {point}"] = outcome
+            # A point that a flow comes by only when the machine is slow: perhaps another flow does.
+            if not outcome.crashed:
+                waiting.append(others)
+    return outcomes
+
+
+async def _run_all(
+    cases: Sequence[tuple[str, str | None, Point | None]], mongo_url: str, folder: Path
+) -> list[Outcome]:
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def run(name: str, service: str | None, point: Point | None) -> Outcome:
+        async with slots:
+            return await run_case(mongo_url, folder, FLOWS[name], service, point)
+
+    return await asyncio.gather(*(run(*case) for case in cases))
+
+
+async def test_without_a_crash_every_flow_passes_the_audit(clean: dict[str, Outcome]) -> None:
+    assert {name: outcome.verdict.all for name, outcome in clean.items()} == {name: [] for name in FLOWS}
+
+
+async def test_the_flows_make_every_call_that_the_services_can_make(clean: dict[str, Outcome], mongo_url: str) -> None:
+    """A call that is new in the services has to be part of a flow, and is then crashed at."""
+    passed = {point.call for outcome in clean.values() for points in outcome.passed.values() for point in points}
+    client = connect(mongo_url)
+    store_calls = {f"store.{name}.{method}" for name, port in ports(Store(client)).items() for method in methods(port)}
+    client.close()
+    named = {f"store.{port}.{method}" for port, method in _named_in(SERVICES.rglob("*.py"))}
+    assert named & store_calls - passed - REACHED_ELSEWHERE == set()
+    provider_calls = {f"provider.{name}" for name in methods(RemoteProvider)}
+    assert provider_calls - passed == {"provider.devices"}  # which only the command line asks for
+    handled = {call for call in passed if call.startswith("handle ")}
+    assert handled == {f"handle {key}" for kind in KINDS.values() for key in kind.queue.routing_keys}
+
+
+REACHED_ELSEWHERE = {"store.exports.want", "store.exports.begin"}
+"""By exports that are tried again and by whole suites: tests/integration/test_exporter_service.py crashes there."""
+
+
+def _named_in(files: Iterable[Path]) -> set[tuple[str, str]]:
+    """Return the last two names of every dotted name in the files, as in ``self.store.tasks.claim``."""
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
+    return {
+        (node.value.attr, node.attr)
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)
+    }
+
+
+@pytest.mark.parametrize("name", FLOWS)
+async def test_a_crash_at_any_point_loses_and_repeats_nothing(name: str, crashed: Outcomes, report: Report) -> None:
+    outcomes = crashed[name]
+    assert {where: outcome.verdict.all for where, outcome in outcomes.items() if outcome.verdict.all} == {}
+    for outcome in outcomes.values():
+        report.add(
+            "crash points, injected",
+            jobs=len(FLOWS[name].ends),
+            faults=int(outcome.crashed),
+            verdict=outcome.verdict,
+            recoveries=[outcome.recovery] if outcome.crashed else [],
+        )
+
+
+async def test_every_call_was_crashed_at(clean: dict[str, Outcome], crashed: Outcomes) -> None:
+    """In each service that makes it."""
+    passed = {
+        f"{service} {point.call}"
+        for outcome in clean.values()
+        for service, points in outcome.passed.items()
+        for point in points
+    }
+    struck = {
+        f"{service} {Point.parse(point).call}"
+        for outcomes in crashed.values()
+        for service, _, point, outcome in ((*where.partition(" "), outcome) for where, outcome in outcomes.items())
+        if outcome.crashed
+    }
+    assert passed - struck - BY_CHANCE == set()
+
+
+BY_CHANCE = {"dispatcher publish job.requested", "exporter store.exports.begin"}
+"""Only on a slow machine, where the reconciler takes a job that is being worked on for one that stands still."""
+
+
+def _candidates(clean: Mapping[str, Outcome]) -> list[list[Case]]:
+    """Return where to crash. In the short form that is each call once, in the first flow where it can be done."""
+    found: defaultdict[object, list[Case]] = defaultdict(list)
+    for name, outcome in clean.items():
+        for service, points in outcome.passed.items():
+            for point in points:
+                case = (name, service, point)
+                if LONG and point.number <= SAME:
+                    found[case].append(case)
+                elif not LONG and point.number == 1 and _tells(point):
+                    found[service, point].append(case)
+    return list(found.values())
+
+
+def _tells(point: Point) -> bool:
+    """Whether a point is crashed at in the short form: after one call is, for most, as good as before the next."""
+    return point.side == "after" or point.call.startswith(("publish", "provider", "handle"))
