@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help run up down images sbom test test-docker check lint audit format bench lock clean
+.PHONY: help run up down images sbom test test-docker faults check lint audit format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -58,6 +58,9 @@ test: $(READY)  ## run the whole suite against a real RabbitMQ and a real MongoD
 
 test-docker: $(READY)  ## run the tests that need a Docker engine: images and compose
 	$(BIN)/pytest tests/docker
+
+faults: $(READY)  ## the fault suite's long form, about an hour, with its table of results
+	METRIQ_TEST_FAULTS=long METRIQ_TEST_SEED=42 $(BIN)/pytest tests/faults
 
 lint: $(READY)  ## check format, style, types and the walls between packages
 	$(BIN)/ruff format --check $(SOURCES)

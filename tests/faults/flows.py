@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from metriq_gym.bus.memory import MemoryBus
@@ -33,6 +33,7 @@ class Flow:
     once_dispatched: Callable[[SandboxControl, MemoryBus], Awaitable[None]] | None = None
     pool: Callable[[], InlinePool] = InlinePool
     bus: type[MemoryBus] = MemoryBus
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class LossyBus(MemoryBus):
@@ -40,7 +41,7 @@ class LossyBus(MemoryBus):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._lost = {"job.dispatched", "job.completed", "job.scored"}
+        self._lost = {"job.requested", "job.dispatched", "job.completed", "job.scored"}
 
     async def publish(self, message: Message) -> None:
         if message.routing_key in self._lost:
@@ -110,10 +111,16 @@ def _incomplete_list(sandbox: SandboxControl) -> None:
     sandbox.add_fault("lost_response", "submit", times=1)
 
 
-SUITE = {
-    "name": "Two",
-    "benchmarks": [{"name": "one", "config": TRIVIAL}, {"name": "two", "config": {**WIT, "shots": 10}}],
-}
+SUITE = SuiteRequested(
+    suite_id="s",
+    provider="local",
+    device="aer_simulator",
+    suite={
+        "name": "Two",
+        "benchmarks": [{"name": "one", "config": TRIVIAL}, {"name": "two", "config": {**WIT, "shots": 10}}],
+    },
+)
+SUITES_JOBS = {"s.001-one": JobState.EXPORTED, "s.002-two": JobState.EXPORTED}
 
 FLOWS: dict[str, Flow] = {
     "local": Flow(local(), {"j": JobState.EXPORTED}),
@@ -134,9 +141,12 @@ FLOWS: dict[str, Flow] = {
         _cancel,
     ),
     "rejected": Flow(local(shots=0), {"j": JobState.REJECTED}),
-    "messages lost": Flow(local(), {"j": JobState.EXPORTED}, bus=LossyBus),
-    "suite": Flow(
-        SuiteRequested(suite_id="s", provider="local", device="aer_simulator", suite=SUITE),
-        {"s.001-one": JobState.EXPORTED, "s.002-two": JobState.EXPORTED},
+    "overdue": Flow(
+        remote(2),
+        {"j": JobState.FAILED},
+        lambda sandbox: sandbox.set(running_seconds=600),
+        settings={"job_deadline_seconds": 5},
     ),
+    "suite": Flow(SUITE, SUITES_JOBS),
+    "suite, messages lost": Flow(SUITE, SUITES_JOBS, bus=LossyBus),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial, wraps
 from typing import Any, Literal, NamedTuple
 
@@ -86,6 +86,9 @@ class SurroundedBus:
 
     async def publish(self, message: Message) -> None:
         await self._around(f"publish {message.routing_key}", partial(self._bus.publish, message))
+
+    async def waiting(self) -> Mapping[str, int]:
+        return await self._bus.waiting()
 
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> Subscription:
         async def surrounded(delivery: Delivery) -> None:

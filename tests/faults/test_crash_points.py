@@ -92,8 +92,14 @@ async def test_the_flows_make_every_call_that_the_services_can_make(clean: dict[
     assert handled == {f"handle {key}" for kind in KINDS.values() for key in kind.queue.routing_keys}
 
 
-REACHED_ELSEWHERE = {"store.exports.want", "store.exports.begin"}
-"""By exports that are tried again and by whole suites: tests/integration/test_exporter_service.py crashes there."""
+REACHED_ELSEWHERE = {
+    # By exports that are tried again and by whole suites: tests/integration/test_exporter_service.py crashes there.
+    "store.exports.want",
+    "store.exports.begin",
+    # By the embedded runtime when it starts, before it does anything.
+    "store.upkeep.unfinished",
+    "store.suites.unfinished",
+}
 
 
 def _named_in(files: Iterable[Path]) -> set[tuple[str, str]]:
@@ -134,11 +140,11 @@ async def test_every_call_was_crashed_at(clean: dict[str, Outcome], crashed: Out
         for service, _, point, outcome in ((*where.partition(" "), outcome) for where, outcome in outcomes.items())
         if outcome.crashed
     }
-    assert passed - struck - BY_CHANCE == set()
+    assert passed - struck <= BY_CHANCE
 
 
-BY_CHANCE = {"dispatcher publish job.requested", "exporter store.exports.begin"}
-"""Only on a slow machine, where the reconciler takes a job that is being worked on for one that stands still."""
+BY_CHANCE = {"dispatcher store.leases.renew", "exporter store.exports.begin"}
+"""Only on a slow machine, where looking after all jobs takes long, or one that is worked on seems to stand still."""
 
 
 def _candidates(clean: Mapping[str, Outcome]) -> list[list[Case]]:
@@ -148,6 +154,8 @@ def _candidates(clean: Mapping[str, Outcome]) -> list[list[Case]]:
         for service, points in outcome.passed.items():
             for point in points:
                 case = (name, service, point)
+                if f"{service} {point.call}" in BY_CHANCE:
+                    continue
                 if LONG and point.number <= SAME:
                     found[case].append(case)
                 elif not LONG and point.number == 1 and _tells(point):
