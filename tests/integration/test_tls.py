@@ -76,3 +76,11 @@ async def test_servers_that_another_authority_vouches_for_are_not_trusted(secure
 async def test_store_that_wants_tls_takes_nothing_else(secured: Secured) -> None:
     assert await Store.at(secured.mongo_url(secured.authority)).answers()
     assert not await Store.at(secured.mongo).answers()
+
+
+async def test_store_takes_a_url_as_an_operator_of_mongodb_writes_it(secured: Secured) -> None:
+    """The Secrets that deploy/kubernetes hands to the services when an operator runs MongoDB."""
+    server = secured.mongo.rpartition("/")[0]
+    written = f"{server}/admin?replicaSet=rs0&ssl=true"
+    assert await Store.at(f"{written}&tlsCAFile={secured.authority}").answers()
+    assert not await Store.at(f"{written}&tlsCAFile={secured.another}").answers()
