@@ -53,8 +53,9 @@ class Submitter:
 
         Raises `Transient` when the rest has to wait, and `Permanent` when the provider refuses a task.
         """
+        assert job.lease is not None  # noqa: S101  (whoever calls this holds it)
         doubts = []
-        for stored in await self.store.tasks.to_submit(job.id):
+        for stored in await self.store.tasks.take_up(job.id, job.lease.token):
             task = await self._look_for(job, stored, provider) if stored.state is TaskState.SUBMITTING else stored
             if task.state is TaskState.STORED:
                 await self._send(job, task, provider)

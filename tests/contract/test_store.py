@@ -400,7 +400,7 @@ async def test_claiming_looks_at_due_tasks_only(store: Store, mongo_url: str, mo
         lambda store: store.catalogue.due(),
         lambda store: store.catalogue.undecided_counts(),
         lambda store: store.tasks.ours_among("local", ["a"]),
-        lambda store: store.tasks.to_submit("j"),
+        lambda store: store.tasks.take_up("j", 1),
     ],
 )
 async def test_no_query_looks_at_every_document(

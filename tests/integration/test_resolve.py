@@ -85,7 +85,7 @@ async def held(store: Store, job_id: str = "j", doubtful: tuple[int, ...] = (1,)
     await store.jobs.accept(job_id, fields, owner="me", lease_seconds=60)
     await store.tasks.replace_all(job_id, [task(job_id, n) for n in range(3)])
     await store.jobs.plan(job_id, 1, {"task_count": 3})
-    for stored in await store.tasks.to_submit(job_id):
+    for stored in await store.tasks.take_up(job_id, 1):
         intended = await store.tasks.intend(stored)
         if stored.first in doubtful:
             await store.tasks.doubt(intended, REASON)
@@ -111,13 +111,13 @@ async def test_an_adopted_submission_is_polled_and_the_job_dispatched_again(stor
     taken = await store.jobs.accept("j", {}, owner="dispatcher", lease_seconds=60)
     assert taken.lease is not None
     assert taken.lease.owner == "dispatcher"
-    assert await store.tasks.to_submit("j") == []
+    assert await store.tasks.take_up("j", taken.lease.token) == []
 
 
 async def test_a_submission_that_was_not_accepted_is_sent_once_more_and_no_other_is(store: Store) -> None:
     await held(store)
     await resolve(store, Queue(), "j", Resubmit())  # type: ignore[arg-type]
-    (waiting,) = await store.tasks.to_submit("j")
+    (waiting,) = await store.tasks.take_up("j", 1)
     assert (waiting.id, waiting.state, waiting.intended_at) == ("j:1", TaskState.STORED, None)
     sent = []
 

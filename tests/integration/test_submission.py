@@ -250,7 +250,7 @@ async def test_a_refusal_leaves_the_task_to_be_sent_again_or_ends_the_job(store:
     with pytest.raises(Permanent, match="no such gate"):
         await until_submitted(store, job, cloud)
     assert cloud.accepted == {"j:0": 1, "j:1": 1}
-    assert {task.state for task in await store.tasks.to_submit("j")} == {TaskState.STORED}
+    assert {task.state for task in await store.tasks.take_up("j", 1)} == {TaskState.STORED}
 
 
 async def test_two_dispatchers_at_once_submit_each_task_once(store: Store) -> None:

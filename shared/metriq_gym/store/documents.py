@@ -218,6 +218,8 @@ class Task(_Document):
     """Fencing token of the dispatcher that stored it."""
     traceparent: str | None = None
     """The job's."""
+    dispatcher: int | None = None
+    """Fencing token of the dispatcher that last saw to its submission."""
     lease: Lease | None = None
     deaths: int = 0
     """How many worker processes running it has killed."""

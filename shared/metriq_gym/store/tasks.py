@@ -78,29 +78,33 @@ class Tasks:
         )
 
     @translated
-    async def to_submit(self, job_id: str) -> list[Task]:
-        """Return a job's tasks of which it is not certain that the provider has them, in order."""
-        states = [TaskState.STORED, TaskState.SUBMITTING, TaskState.UNKNOWN]
-        found = self._tasks.find({"job_id": job_id, "state": {"$in": states}})
+    async def take_up(self, job_id: str, token: int) -> list[Task]:
+        """Return a job's tasks of which it is not certain that the provider has them, in order.
+
+        From then on no dispatcher with an earlier `token` does anything about them; one that is late gets none.
+        """
+        query = {"job_id": job_id, "state": {"$in": [TaskState.STORED, TaskState.SUBMITTING, TaskState.UNKNOWN]}}
+        await self._tasks.update_many(query | {"dispatcher": {"$not": {"$gt": token}}}, {"$set": {"dispatcher": token}})
+        found = self._tasks.find(query | {"dispatcher": token})
         return sorted([Task.model_validate(each) async for each in found], key=lambda task: (task.run, task.first))
 
     @translated
     async def intend(self, task: Task) -> Task:
         """Write down that a stored task is about to be submitted; raises `LeaseLost` if it is not `stored` any more."""
-        return await self._step(
-            task, TaskState.STORED, {"$set": {"state": TaskState.SUBMITTING, "intended_at": "$$NOW"}}
-        )
+        intended = {"$set": {"state": TaskState.SUBMITTING, "intended_at": "$$NOW"}}
+        return await self._step(task, TaskState.STORED, intended, dispatcher=task.dispatcher)
 
     @translated
     async def retract(self, task: Task) -> Task:
         """Write down that an intended submission was certainly not accepted."""
-        return await self._step(task, TaskState.SUBMITTING, {"$set": {"state": TaskState.STORED, "intended_at": None}})
+        stored = {"$set": {"state": TaskState.STORED, "intended_at": None}}
+        return await self._step(task, TaskState.SUBMITTING, stored, dispatcher=task.dispatcher)
 
     @translated
     async def doubt(self, task: Task, reason: str) -> Task:
         """Write down that it cannot be told whether an intended submission was accepted, and why."""
         unknown = {"state": TaskState.UNKNOWN} | literal({"error": reason})
-        return await self._step(task, TaskState.SUBMITTING, {"$set": unknown})
+        return await self._step(task, TaskState.SUBMITTING, {"$set": unknown}, dispatcher=task.dispatcher)
 
     @translated
     async def send_again(self, task: Task) -> Task:
@@ -110,7 +114,11 @@ class Tasks:
 
     @translated
     async def submitted(self, task: Task, provider_job_id: str) -> Task:
-        """Write down that the provider has the task, which is due from now on. Said again it changes nothing."""
+        """Write down that the provider has the task, which is due from now on. Said again it changes nothing.
+
+        Whoever sent it may say so even after another dispatcher has taken the job up: it is true until the task is
+        submitted anew, which makes its `intended_at` another. Raises `LeaseLost` then.
+        """
         found = await self._tasks.find_one(
             {"_id": task.id, "state": TaskState.SUBMITTED, "provider_job_id": provider_job_id}
         )
@@ -120,8 +128,8 @@ class Tasks:
         due = {"state": TaskState.SUBMITTED, "next_poll_at": "$$NOW"}
         return await self._step(task, task.state, {"$set": fields | due})
 
-    async def _step(self, task: Task, state: TaskState, change: Stage) -> Task:
-        query = {"_id": task.id, "state": state, "intended_at": task.intended_at}
+    async def _step(self, task: Task, state: TaskState, change: Stage, **more: object) -> Task:
+        query = {"_id": task.id, "state": state, "intended_at": task.intended_at, **more}
         found = await self._tasks.find_one_and_update(query, [change], return_document=ReturnDocument.AFTER)
         if found is None:
             raise LeaseLost(f"task {task.id} is not {state} any more")
