@@ -287,6 +287,76 @@ async def test_consumer_that_could_not_start_does_not_start_later(declared_url: 
         assert not recorder.deliveries
 
 
+async def test_connection_that_comes_back_while_stopping_brings_nothing_more(declared_url: str) -> None:
+    async with (
+        proxied(declared_url) as (proxy, url),
+        RabbitMQBus(url, app_id="poller") as bus,
+        RabbitMQBus(declared_url, app_id="another") as another,
+        outsider(declared_url) as channel,
+        released() as holder,
+    ):
+        subscription = await bus.consume(POLLER, holder, prefetch=10)
+        await another.publish(JobDispatched(job_id="in-hand"))
+        await holder.received(1)
+        before = proxy.accepted
+        proxy.cut()
+        await until_false(lambda: subscription.healthy)
+        stopping = asyncio.create_task(subscription.stop())
+        await until_false(lambda: proxy.accepted < before + 2)  # those for publishing and for consuming are back
+        await another.publish(JobDispatched(job_id="for-others"))
+        await asyncio.sleep(0.5)  # nothing is to happen, which cannot be awaited
+        assert holder.jobs == ["in-hand"]
+        assert not subscription.healthy
+        holder.release.set()
+        await stopping
+        assert await count(channel, POLLER.name) == 2
+
+
+async def test_consumer_that_starts_while_stopping_is_stopped(
+    declared_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consume, asked, go_on = aio_pika.Queue.consume, asyncio.Event(), asyncio.Event()
+
+    async def slowly(self: Any, *args: Any, **options: Any) -> Any:
+        asked.set()
+        await go_on.wait()
+        return await consume(self, *args, **options)
+
+    async with (
+        proxied(declared_url) as (proxy, url),
+        RabbitMQBus(url, app_id="poller") as bus,
+        outsider(declared_url) as channel,
+        released() as holder,
+    ):
+        subscription = await bus.consume(POLLER, holder, prefetch=10)
+        await bus.publish(JobDispatched(job_id="a"))
+        await holder.received(1)
+        monkeypatch.setattr(aio_pika.Queue, "consume", slowly)
+        proxy.cut()
+        await asked.wait()
+        stopping = asyncio.create_task(subscription.stop())
+        await asyncio.sleep(0)
+        go_on.set()
+        await holder.received(2)  # so the new consumer was there
+        await asyncio.sleep(0.5)  # it is stopped without a word
+        await bus.publish(JobDispatched(job_id="for-others"))
+        assert await count(channel, POLLER.name) == 1
+        assert not subscription.healthy
+        assert not stopping.done()
+        holder.release.set()
+        await stopping
+
+
+@asynccontextmanager
+async def released() -> AsyncIterator[Holder]:
+    """A holder that lets go in the end, also where a test fails: else stopping would wait for it."""
+    holder = Holder()
+    try:
+        yield holder
+    finally:
+        holder.release.set()
+
+
 async def test_deleted_exchange_is_declared_again(amqp_url: str) -> None:
     recorder = Recorder()
     async with RabbitMQBus(amqp_url, app_id="poller") as bus, outsider(amqp_url) as channel:

@@ -54,24 +54,34 @@ class RabbitMQSubscription:
 
     async def stop(self) -> None:
         self._stopping = True
-        if self._consumer is not None:
-            queue, tag = self._consumer
-            with suppress(Transient), broker_errors():
-                await queue.cancel(tag, timeout=self._settings.patience)
+        await self._stop_consuming()
         await ended(self._in_hand)
         if self._connection is not None:
             self._connection.cancel()
             await asyncio.wait([self._connection])
 
+    async def _stop_consuming(self) -> None:
+        if self._consumer is not None:
+            queue, tag = self._consumer
+            with suppress(Transient), broker_errors():
+                await queue.cancel(tag, timeout=self._settings.patience)
+
     async def _use(self, channel: AbstractChannel) -> None:
+        if self._stopping:
+            # What is in hand came by a channel that is lost; by this one nothing more is to come.
+            await channel.closed()
+            return
         await channel.set_qos(prefetch_count=self._prefetch)
         cancelled = asyncio.Event()
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: cancelled.set())
         queue = await channel.get_queue(self._queue.name, ensure=False)
         self._consumer = queue, await queue.consume(self._received)
-        self._consuming.set()
         try:
+            if self._stopping:  # since just now, when there was no consumer yet that could have been stopped
+                await self._stop_consuming()
+            else:
+                self._consuming.set()
             await _first(channel.closed(), cancelled.wait())
         finally:
             self._consuming.clear()
