@@ -228,7 +228,7 @@ async def _publish_and_await(world: _World, sandbox: SandboxControl | None, audi
         await _reached(store, job_id, is_settled)
     await world.bus.idle()
     # An end that was not recorded or cleared up after is for the reconciler.
-    while (found := audit()).all and not found.duplicated:  # noqa: ASYNC110
+    while ((found := audit()).all and not found.duplicated) or await store.suites.unfinished():  # noqa: ASYNC110
         await asyncio.sleep(IMPATIENT["reconcile_seconds"])
 
 
