@@ -44,8 +44,9 @@ from services.dispatcher.suites import fan_out
 
 log = structlog.get_logger()
 
-_CANCEL_ATTEMPTS = 3
-"""How often to look for a job that is to be cancelled: the message may have overtaken the job's request."""
+CANCEL_ATTEMPTS = 100
+"""How often, for more than half an hour, to look for a job that is to be cancelled: the message may have overtaken the
+job's request, which waits perhaps until its provider can be asked for the device."""
 
 
 class Dispatcher(Service):
@@ -209,7 +210,7 @@ class Dispatcher(Service):
         try:
             await self.store.jobs.move(job_id, JobState.CANCELLED, service=self.name, cause="requested")
         except NotFound as error:
-            if attempt < _CANCEL_ATTEMPTS:
+            if attempt < CANCEL_ATTEMPTS:
                 raise Transient(f"{error}; its request may still come") from error
             log.warning("asked to cancel a job that does not exist", job_id=job_id)
             return

@@ -15,6 +15,7 @@ from metriq_gym.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import JobState, Store
 from services.dispatcher import Dispatcher
+from services.dispatcher.service import CANCEL_ATTEMPTS
 from services.scorer import Scorer
 from tests.support.inprocess import InlinePool
 
@@ -112,7 +113,7 @@ async def test_a_job_that_is_deleted_while_it_is_built_leaves_no_open_task(
 
 
 async def test_a_cancellation_of_what_never_was_is_not_tried_for_ever(dispatcher: Dispatcher) -> None:
-    await dispatcher.handle(cancel("j", attempt=3))
+    await dispatcher.handle(cancel("j", attempt=CANCEL_ATTEMPTS))
 
 
 async def test_a_job_that_is_cancelled_while_it_is_built_leaves_no_open_task_and_no_listing(
