@@ -330,6 +330,15 @@ def test_prometheus_asks_all_services_and_labels_what_they_say_as_compose_does()
     assert set(scrape["dns_sd_configs"][0]["names"]) == set(SERVICES)
 
 
+def test_prometheus_alerts_as_compose_does() -> None:
+    (rule,) = of("PrometheusRule", with_component("monitoring")).values()
+    alerts = yaml.safe_load((FOLDER.parent / "prometheus" / "alerts.yml").read_text())
+    assert rule["spec"] == alerts, (
+        "{ sed '/^spec:/q' RULES; sed -n '/^groups:/,$p' deploy/prometheus/alerts.yml | sed 's/^./  &/'; }, "
+        "where RULES is deploy/kubernetes/components/monitoring/rules.yaml"
+    )
+
+
 def test_external_secrets_are_those_that_are_referred_to() -> None:
     production = overlay("production")
     referred = {

@@ -177,5 +177,12 @@ DEFINITIONS = {
             )
         ),
     ),
+    "PrometheusRule": resource(
+        "monitoring.coreos.com/v1",
+        "groups",
+        groups=each(
+            fields("name rules", "interval", rules=each(fields("expr", "alert record for labels annotations")))
+        ),
+    ),
 }
 """Kind → JSON Schema."""
