@@ -6,13 +6,17 @@ import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "METRIQ_"
+LEAST_SETTLE_SECONDS = 60.0
+"""A submission may be on its way for so long: 15 s from its intention, 10 for its turn and 30 for the answer."""
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 def _from_json(value: Any) -> Any:
@@ -38,7 +42,7 @@ Repos = Annotated[tuple[Repo, ...], NoDecode, BeforeValidator(_split), Field(min
 class Settings(BaseSettings):
     """The settings table; the README lists it."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     amqp_url: SecretStr | None = Field(
         default=None, description="RabbitMQ to use, amqp://user:password@host/vhost. Unset: embedded, in memory."
@@ -115,7 +119,7 @@ class Settings(BaseSettings):
         default=90,
         gt=0,
         description="How long after a submission whose answer was lost the provider's list is sure to show it; "
-        "less than 60 s may submit twice.",
+        f"at least {LEAST_SETTLE_SECONDS:g}, unless METRIQ_TYXONQ_BASE_URL is a sandbox on this machine.",
     )
     reconcile_seconds: float = Field(
         default=30, gt=0, description="How long a job may stand still before its message is published again."
@@ -141,6 +145,18 @@ class Settings(BaseSettings):
         description="Where traces are sent, by OTLP over HTTP: http://host:4318. Unset: nowhere.",
     )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
+
+    @field_validator("settle_seconds")
+    @classmethod
+    def _settles_or_plays(cls, seconds: float, others: ValidationInfo) -> float:
+        host = urlsplit(others.data.get("tyxonq_base_url", "")).hostname
+        plays = others.data.get("tyxonq_token") is None or host in _THIS_MACHINE
+        if seconds < LEAST_SETTLE_SECONDS and not plays:
+            raise ValueError(
+                f"must be at least {LEAST_SETTLE_SECONDS:g}: "
+                "what the provider's list does not show yet would be submitted, and paid for, again"
+            )
+        return seconds
 
     @property
     def export_root(self) -> Path:

@@ -37,10 +37,43 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
 
 
+def test_a_refused_setting_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRIQ_GITHUB_REPOS", "hunter2")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_a_value_out_of_bounds_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRIQ_PREFETCH", "0")
     with pytest.raises(ValidationError, match="prefetch"):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "seconds", "accepted"),
+    [
+        (None, "60", True),
+        (None, "59", False),
+        ("https://127.0.0.1.example.com/", "1", False),
+        ("http://tyxonq-sandbox:8700/", "1", False),
+        ("http://127.0.0.1:8700/", "1", True),
+        ("http://localhost:8700/", "1", True),
+        ("http://[::1]:8700/", "1", True),
+    ],
+)
+def test_lost_submissions_are_waited_for_long_enough_but_for_a_sandbox_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch, url: str | None, seconds: str, accepted: bool
+) -> None:
+    monkeypatch.setenv("METRIQ_TYXONQ_TOKEN", "token")
+    monkeypatch.setenv("METRIQ_SETTLE_SECONDS", seconds)
+    if url is not None:
+        monkeypatch.setenv("METRIQ_TYXONQ_BASE_URL", url)
+    if accepted:
+        assert Settings().settle_seconds == float(seconds)
+    else:
+        with pytest.raises(ValidationError, match="settle_seconds\n.*must be at least 60"):
+            Settings()
 
 
 def test_a_list_is_words_between_commas_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
