@@ -72,7 +72,7 @@ def test_lost_submissions_are_waited_for_long_enough_but_for_a_sandbox_on_this_m
     if accepted:
         assert Settings().settle_seconds == float(seconds)
     else:
-        with pytest.raises(ValidationError, match="settle_seconds\n.*must be at least 60"):
+        with pytest.raises(ValidationError, match="must be at least 60"):
             Settings()
 
 
