@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from metriq_gym.access import ALL as ALL_RIGHTS
+from metriq_gym.service import LAST_SECONDS
 from metriq_gym.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,12 @@ def test_container_can_change_nothing_but_its_data(name: str) -> None:
 def test_ports_are_published_on_this_machine_only_and_can_be_moved(name: str) -> None:
     for port in service(name).get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\$\{\w+:-\d+}:\d+", port)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_service_is_waited_for_longer_than_it_takes_to_stop(name: str) -> None:
+    waited = float(service(name)["stop_grace_period"].removesuffix("s"))
+    assert waited > Settings.model_fields["grace_seconds"].default + LAST_SECONDS
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from metriq_gym.bus.port import DISPATCHER, EXPORTER, POLLER, SCORER
+from metriq_gym.service import LAST_SECONDS
 from metriq_gym.settings import PREFIX, Settings
 from metriq_gym.store import Store
 from tests.support.custom_resources import DEFINITIONS
@@ -189,7 +190,7 @@ def test_a_pod_is_given_longer_than_work_in_hand_takes_to_end(overlays: dict[str
     for manifests in overlays.values():
         (settings,) = [each["data"] for each in manifests if each["metadata"]["name"].startswith("metriq-settings-")]
         for pod in (each["spec"]["template"]["spec"] for each in of("Deployment", manifests).values()):
-            assert pod["terminationGracePeriodSeconds"] >= float(settings["METRIQ_GRACE_SECONDS"]) + 15
+            assert pod["terminationGracePeriodSeconds"] > float(settings["METRIQ_GRACE_SECONDS"]) + LAST_SECONDS
 
 
 def test_every_setting_has_its_place(overlays: dict[str, list[Manifest]]) -> None:

@@ -168,3 +168,9 @@ def test_resources_that_are_named_are_those_of_the_overlay(operators: Notes) -> 
     assert named == {"certificate/rabbitmq-tls", "deployment/exporter", "service/rabbitmq", "pod/mongodb-0"}
     # Operators make the last two.
     assert named - known == {"service/rabbitmq", "pod/mongodb-0"}
+
+
+def test_what_the_page_links_to_is_there() -> None:
+    links = re.findall(r"\]\((?!https:)([^)#]+)", PAGE.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (FOLDER / link).exists()] == []
