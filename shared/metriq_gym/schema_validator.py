@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from metriq_gym.errors import InvalidRequest, NotFound, Problem
 from metriq_gym.problems import did_you_mean, first, shorten
 
 NAME_KEY = "benchmark_name"
+MAX_ITEMS = 1000
+"""So many entries may a list have whose schema, perhaps a third party's, sets no bound."""
 
 
 def load_schema(benchmark_name: str) -> dict[str, Any]:
@@ -39,9 +41,12 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
         schema = benchmarks.schema(name)
     except NotFound as error:
         raise InvalidRequest([Problem(f"{path}.{NAME_KEY}", str(error))]) from None
+    if problems := first(Problem(path + each.path, each.message) for each in _too_long(config, schema)):
+        raise InvalidRequest(problems)
     properties = schema["properties"]
-    complete = {key: prop["default"] for key, prop in properties.items() if "default" in prop} | dict(config)
-    complete = {key: _whole(value, properties.get(key, {})) for key, value in complete.items()}
+    defaults = {key: _part(properties, key)["default"] for key in properties if "default" in _part(properties, key)}
+    complete = defaults | dict(config)
+    complete = {key: _whole(value, _part(properties, key)) for key, value in complete.items()}
     errors = (
         Problem(path + error.json_path.removeprefix("$"), shorten(error.message))
         for error in Draft202012Validator(schema).iter_errors(complete)
@@ -73,6 +78,24 @@ def load_and_validate(file_path: str | Path) -> dict[str, Any]:
     return validate(json.loads(Path(file_path).read_text(encoding="utf-8")))[0]
 
 
+def _too_long(value: Any, schema: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield lists too long to be looked at closely, by paths that begin at `value`.
+
+    Some checks take time that grows with the square, and they are made where everything else waits.
+    """
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            found = _too_long(each, _part(schema.get("properties", {}), key))
+            yield from (Problem(f".{shorten(key)}{problem.path}", problem.message) for problem in found)
+    elif isinstance(value, list):
+        if "maxItems" not in schema and len(value) > MAX_ITEMS:
+            yield Problem("", f"has {len(value):,} entries; at most {MAX_ITEMS:,} are accepted")
+            return
+        for index, each in enumerate(value[: schema.get("maxItems")]):
+            found = _too_long(each, _part(schema, "items"))
+            yield from (Problem(f"[{index}]{problem.path}", problem.message) for problem in found)
+
+
 def _whole(value: Any, schema: Mapping[str, Any]) -> Any:
     """Turn 3.0 into 3 where an integer is due: to JSON Schema they are the same, to Python they are not.
 
@@ -80,7 +103,13 @@ def _whole(value: Any, schema: Mapping[str, Any]) -> Any:
     """
     if isinstance(value, list):
         enough = value[: schema.get("maxItems", len(value)) + 1]
-        return [_whole(item, schema.get("items", {})) for item in enough]
+        return [_whole(item, _part(schema, "items")) for item in enough]
     if schema.get("type") == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+def _part(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return a schema in a schema; one that is missing, or only says yes or no, says nothing of what is in a value."""
+    part = schema.get(key)
+    return part if isinstance(part, Mapping) else {}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from metriq_gym import benchmarks
 from metriq_gym.constants import SCHEMA_MAPPING, JobType
 from metriq_gym.errors import InvalidRequest, Unsupported
-from metriq_gym.schema_validator import load_and_validate, seed_of, validate
+from metriq_gym.schema_validator import MAX_ITEMS, load_and_validate, seed_of, validate
 from tests.support.devices import RecordingDevice, uniform_counts
 from tests.support.digest import digest
 
@@ -266,3 +266,17 @@ def test_only_a_seed_that_the_schema_knows_decides_the_circuits(seed: Any) -> No
     assert seed_of(validate({"benchmark_name": "WIT", "seed": 5})[0]) is None
     assert seed_of(validate({"benchmark_name": "Mirror Circuits", "seed": 5})[0]) == 5
     assert seed_of(validate({"benchmark_name": "Mirror Circuits"})[0]) is None
+
+
+def test_a_list_that_a_third_partys_schema_does_not_bound_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Telling whether the entries of a list are unique may take time that grows with the square of their number."""
+    pairs = {"type": "array", "uniqueItems": True}
+    bounded = pairs | {"maxItems": 3000}
+    schema = {"properties": {"a": pairs, "b": bounded, "c": {"items": pairs}, "d": True, "e": {"items": True}}}
+    monkeypatch.setattr(benchmarks, "schema", lambda _: schema)
+    many: list[Any] = [{"x": n} for n in range(MAX_ITEMS + 1)]
+    said = "has 1,001 entries; at most 1,000 are accepted"
+    config = {"benchmark_name": "theirs", "a": many, "b": many, "c": [[], many], "unknown": {"deep": many}}
+    assert problems(config) == {"$.a": said, "$.c[1]": said, "$.unknown.deep": said}
+    fitting = {"benchmark_name": "theirs", "a": many[:-1], "b": many, "d": 1, "e": [1.0]}
+    assert validate(fitting)[0] == fitting
