@@ -130,21 +130,29 @@ class Poller(Service):
 
     async def _run(self, task: Task) -> None:
         """Run one claimed task. Whatever goes wrong, its lease ends and another poller can claim it."""
-        bound = log.bind(job_id=task.job_id, task=task.id)
         about = {"metriq.job.id": task.job_id, "metriq.task.id": task.id}
+        with (
+            structlog.contextvars.bound_contextvars(job_id=task.job_id, task=task.id),
+            tracing.continued(task.traceparent),
+            tracing.span(f"run {task.provider}", attributes=about),
+        ):
+            await self._see_through(task)
+
+    async def _see_through(self, task: Task) -> None:
         try:
-            with tracing.continued(task.traceparent), tracing.span(f"run {task.provider}", attributes=about):
-                await self._simulate(task)
+            await self._simulate(task)
         except LeaseLost:
             metrics.LEASE_LOSSES.labels("task").inc()
-            bound.info("task went to another poller or has ended")
+            log.info("task went to another poller or has ended")
         except Transient as error:
-            bound.warning("task will run again", error=str(error))
+            tracing.failed(type(error).__name__)
+            log.warning("task will run again", error=str(error))
         except asyncio.CancelledError:
             await self.store.tasks.hand_back(task)
             raise
-        except Exception:
-            bound.exception("task will run again when its lease ends")
+        except Exception as error:
+            tracing.failed(type(error).__name__)
+            log.exception("task will run again when its lease ends")
 
     async def _simulate(self, task: Task) -> None:
         calls = partial(metrics.PROVIDER_CALLS.labels, task.provider, "simulate")

@@ -236,7 +236,7 @@ def main(*kinds: type[Service]) -> None:
 
     settings = Settings()
     name = kinds[0].name if len(kinds) == 1 else "all"
-    logs.configure(name, settings.log_level)
+    logs.configure(name, settings.log_level, secrets=logs.secrets_of(settings))
     try:
         with tracing.exported(settings.otlp_endpoint, name):
             uvloop.run(serve(kinds, settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -196,14 +197,15 @@ async def test_each_service_drains_and_exits_with_0_on_sigterm(running: System) 
     assert {job.state for job in await running.all_ended(ids)} == {JobState.EXPORTED}
 
 
-async def test_logs_are_json_lines_with_job_delivery_and_duration(running: System) -> None:
-    await running.publish(request("logged"))
+async def test_logs_are_json_lines_with_job_trace_delivery_and_duration(running: System) -> None:
+    trace_id = secrets.token_hex(16)
+    await running.publish(request("logged"), traceparent=f"00-{trace_id}-{secrets.token_hex(8)}-01")
     await running.ended("logged")
     for service in running.services:
         await service.terminate()
         lines = [line for line in service.records() if line.get("job_id") == "logged"]
         assert lines
-        assert all(line["service"] == service.name for line in lines)
+        assert all((line["service"], line["trace_id"]) == (service.name, trace_id) for line in lines)
         assert any(line.get("delivery") and line.get("duration_ms", -1) >= 0 for line in lines)
         service.start()
 

@@ -15,6 +15,7 @@ from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import DELIVERY_LIMIT, Delivery, Handler
 from metriq_gym.bus.spans import processing
 from metriq_gym.errors import Transient
+from metriq_gym.messages import SuiteRequested
 
 logger = structlog.get_logger()
 
@@ -47,13 +48,25 @@ Outcome = Done | Again | Dead
 
 async def handle(handler: Handler, delivery: Delivery, queue: str, pauses: Sequence[float]) -> Outcome:
     """Run `handler` on a delivery of `queue` and say what follows. Raises only if our own task is cancelled."""
-    with processing(delivery, queue), metrics.DELIVERY_SECONDS.labels(queue).time():
+    with (
+        structlog.contextvars.bound_contextvars(**_subject(delivery)),
+        processing(delivery, queue),
+        metrics.DELIVERY_SECONDS.labels(queue).time(),
+    ):
         outcome = await _handle(handler, delivery, pauses)
         what_became = _counted_as(outcome, delivery)
         if not isinstance(outcome, Done):
             tracing.failed(what_became)
     metrics.DELIVERIES.labels(queue, what_became).inc()
     return outcome
+
+
+def _subject(delivery: Delivery) -> dict[str, str]:
+    """Return the id of what a delivery is about, for logs. A request need not say: then its handler does."""
+    if not delivery.correlation_id:
+        return {}
+    name = "suite_id" if delivery.routing_key == SuiteRequested.routing_key else "job_id"
+    return {name: delivery.correlation_id}
 
 
 def _counted_as(outcome: Outcome, delivery: Delivery) -> str:
@@ -70,9 +83,7 @@ async def _handle(handler: Handler, delivery: Delivery, pauses: Sequence[float])
     started = time.perf_counter()
 
     def circumstances() -> dict[str, object]:
-        # A request need not say which job it is about: then the handler finds out and binds it to the context.
-        about = {"job_id": delivery.correlation_id} if delivery.correlation_id else {}
-        return about | {
+        return _subject(delivery) | {
             "delivery": delivery.message_id,
             "routing_key": delivery.routing_key,
             "attempt": delivery.attempt,
