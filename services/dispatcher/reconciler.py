@@ -16,7 +16,7 @@ from typing import Literal
 
 import structlog
 
-from metriq_gym import metrics
+from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import IllegalTransition, LeaseLost, Transient
 from metriq_gym.lease import held
@@ -128,16 +128,17 @@ class Reconciler:
         self, deed: str, jobs: Sequence[Job], do: Callable[[Job], Awaitable[None]], looked_at: list[str] | None = None
     ) -> None:
         for job in jobs:
-            try:
-                await do(job)
-            except (Transient, LeaseLost):
-                raise
-            except Exception:
-                # One job that is not as it should be must not be the end of all others.
-                log.exception("cannot be looked after", job_id=job.id, state=job.state)
-            else:
-                log.info("looked after", deed=deed, job_id=job.id, state=job.state)
-                self.done[deed] += 1
+            with tracing.continued(job.traceparent):
+                try:
+                    await do(job)
+                except (Transient, LeaseLost):
+                    raise
+                except Exception:
+                    # One job that is not as it should be must not be the end of all others.
+                    log.exception("cannot be looked after", job_id=job.id, state=job.state)
+                else:
+                    log.info("looked after", deed=deed, job_id=job.id, state=job.state)
+                    self.done[deed] += 1
             if looked_at is not None:
                 looked_at.append(job.id)
 
