@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pymongo
 
-import metriq_gym.providers
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.service import Context, Service, running
 from metriq_gym.settings import Settings
@@ -27,11 +25,12 @@ from services.poller import Poller
 from services.scorer import Scorer
 from tests.faults.audit import Verdict, judge
 from tests.faults.evidence import Witness
-from tests.faults.flows import Flow
-from tests.faults.points import Crashed, Fuse, Point, SurroundedBus, surround, surround_store
+from tests.faults.flows import FLOWS, Flow
+from tests.faults.points import Crashed, Fuse, Point, SurroundedBus, surround_store, surrounded_providers, surrounding
 from tests.sandbox.fixture import SandboxControl
 
 PATIENCE = 120.0
+AT_ONCE = 8
 KINDS: dict[str, type[Service]] = {kind.name: kind for kind in (Dispatcher, Poller, Scorer, Exporter)}
 IMPATIENT: dict[str, Any] = {
     "poll_seconds": 0.1,
@@ -41,28 +40,6 @@ IMPATIENT: dict[str, Any] = {
     "reconcile_seconds": 0.5,
     "grace_seconds": 10,
 }
-_fuse: ContextVar[Fuse] = ContextVar("fuse")
-
-
-@contextmanager
-def surrounded_providers() -> Iterator[None]:
-    """Let every provider that a process opens have that process's fuse."""
-    shipped: Any = metriq_gym.providers.SHIPPED
-    before = dict(shipped)
-
-    def opening(name: str) -> Any:
-        def opened(settings: Settings) -> Any:
-            provider = before[name](settings)
-            surround(provider, "provider", _fuse.get().around)
-            return provider
-
-        return opened
-
-    shipped.update({name: opening(name) for name in before})
-    try:
-        yield
-    finally:
-        shipped.update(before)
 
 
 @dataclass
@@ -97,7 +74,7 @@ async def _process(world: _World, kind: type[Service], fuse: Fuse) -> AsyncItera
     started, leave = asyncio.Event(), asyncio.Event()
 
     async def life() -> None:
-        _fuse.set(fuse)
+        surrounding.set(fuse.around)
         store = world.store()
         surround_store(store, fuse.around)
         pool = world.flow.pool()
@@ -123,6 +100,20 @@ async def _process(world: _World, kind: type[Service], fuse: Fuse) -> AsyncItera
                 await living
         else:
             await living
+
+
+async def run_cases(
+    cases: Sequence[tuple[str, str | None, Point | None]], mongo_url: str, folder: Path
+) -> list[Outcome]:
+    """Run flows, by name, each with a victim that dies at a point or without, several at once."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def run(name: str, service: str | None, point: Point | None) -> Outcome:
+        async with slots:
+            return await run_case(mongo_url, folder, FLOWS[name], service, point)
+
+    with surrounded_providers():
+        return await asyncio.gather(*(run(*case) for case in cases))
 
 
 async def run_case(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+import pytest_asyncio
 import structlog
 
+from tests.faults.case import Outcome, run_cases
+from tests.faults.flows import FLOWS
 from tests.faults.report import LONG, SEED, Report
 
 _report = Report()
@@ -18,12 +22,27 @@ def report() -> Report:
     return _report
 
 
-@pytest.fixture
-def silent() -> Iterator[None]:
-    """Thousands of faults are logged with thousands of tracebacks, which nobody reads and which take their time."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def clean(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """Every flow without any fault: what it takes, in order."""
+    folder = tmp_path_factory.mktemp("clean")
+    with silence():
+        await run_cases([("local", None, None)], mongo_url, folder)  # which imports all that takes its time
+        return dict(zip(FLOWS, await run_cases([(name, None, None) for name in FLOWS], mongo_url, folder), strict=True))
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Log nothing: thousands of faults have thousands of tracebacks, which nobody reads and which take their time."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def silent() -> Iterator[None]:
+    with silence():
+        yield
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

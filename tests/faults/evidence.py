@@ -14,7 +14,7 @@ from bson import Timestamp
 
 from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, RETRY_PAUSES
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
-from metriq_gym.store import Job, Task
+from metriq_gym.store import TERMINAL, Job, JobState, Task
 from tests.faults.audit import Change, Evidence
 from tests.sandbox.fixture import SandboxControl
 
@@ -51,6 +51,18 @@ class Witness:
                 found.append(Change(event["ns"]["coll"], key, _fields(event)))
         return found
 
+    def states(self) -> dict[str, JobState]:
+        """Return the state of every job."""
+        return {each["_id"]: JobState(each["state"]) for each in self._database.jobs.find({}, {"state": 1})}
+
+    def ended(self) -> int:
+        """Return how many jobs have ended."""
+        return self._database.jobs.count_documents({"state": {"$in": list(TERMINAL)}})
+
+    def held(self) -> set[str]:
+        """Return the jobs that wait for an operator."""
+        return {each["_id"] for each in self._database.jobs.find({"held": {"$type": "string"}}, {"_id": 1})}
+
     def evidence(
         self,
         accepted: Collection[str],
@@ -84,13 +96,17 @@ def _fields(event: Mapping[str, Any]) -> dict[str, Any]:
     return {"state": event["operationType"]}
 
 
-async def drained(amqp_url: str) -> dict[str, int]:
-    """Return how many messages each queue holds, once there are none or the time is up."""
+async def drained(amqp_url: str, dead: int = 0) -> dict[str, int]:
+    """Return how many messages too many each queue holds, once there are none or the time is up.
+
+    `dead` are to be among the dead letters.
+    """
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
         while True:
             counts = {name: await _ready(channel, name) for name in ALL_QUEUES}
+            counts[DEAD_LETTERS] -= dead
             if not any(counts.values()) or asyncio.get_running_loop().time() > deadline:
                 return counts
             await asyncio.sleep(0.2)

@@ -8,16 +8,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, Literal, NamedTuple
 
+import metriq_gym.providers
 from metriq_gym.bus.port import Bus, Delivery, Handler, Queue, Subscription
 from metriq_gym.messages import Message
+from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 
 Call = Callable[[], Awaitable[Any]]
 Around = Callable[[str, Call], Awaitable[Any]]
+surrounding: ContextVar[Around] = ContextVar("surrounding")
+"""What carries out the calls of the process that runs here."""
 
 
 class Point(NamedTuple):
@@ -65,6 +71,27 @@ def surround_store(store: Store, around: Around) -> None:
 def ports(store: Store) -> dict[str, object]:
     """Return the store's ports by name."""
     return {name: port for name, port in vars(store).items() if not name.startswith("_")}
+
+
+@contextmanager
+def surrounded_providers() -> Iterator[None]:
+    """Let every provider that is opened be surrounded by what `surrounding` says then."""
+    shipped: Any = metriq_gym.providers.SHIPPED
+    before = dict(shipped)
+
+    def opening(name: str) -> Any:
+        def opened(settings: Settings) -> Any:
+            provider = before[name](settings)
+            surround(provider, "provider", surrounding.get())
+            return provider
+
+        return opened
+
+    shipped.update({name: opening(name) for name in before})
+    try:
+        yield
+    finally:
+        shipped.update(before)
 
 
 class SurroundedBus:

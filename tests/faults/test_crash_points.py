@@ -7,9 +7,8 @@ before every ack.
 from __future__ import annotations
 
 import ast
-import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ import pytest_asyncio
 from metriq_gym.providers.provider import RemoteProvider
 from metriq_gym.store import Store
 from metriq_gym.store.mongo import connect
-from tests.faults.case import KINDS, Outcome, run_case, surrounded_providers
+from tests.faults.case import KINDS, Outcome, run_cases
 from tests.faults.flows import FLOWS
 from tests.faults.points import Point, methods, ports
 from tests.faults.report import LONG, Report
@@ -26,7 +25,6 @@ from tests.faults.report import LONG, Report
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("silent")]
 
 SERVICES = Path(__file__).parents[2] / "services"
-AT_ONCE = 8
 Case = tuple[str, str, Point]
 """A flow, the service that dies, and where."""
 SAME = 3
@@ -37,22 +35,13 @@ Outcomes = dict[str, dict[str, Outcome]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def clean(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Outcome]]:
-    """Every flow without any fault: what it takes, in order."""
-    folder = tmp_path_factory.mktemp("clean")
-    with surrounded_providers():
-        await run_case(mongo_url, folder, FLOWS["local"])  # which imports all that takes its time
-        yield dict(zip(FLOWS, await _run_all([(name, None, None) for name in FLOWS], mongo_url, folder), strict=True))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crashed(clean: dict[str, Outcome], mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """Every flow with a crash at one point, and then at another: flow → point → outcome."""
     folder = tmp_path_factory.mktemp("crashed")
     outcomes: Outcomes = {name: {} for name in FLOWS}
     waiting = [iter(cases) for cases in _candidates(clean)]
     while tries := [(case, others) for others in waiting if (case := next(others, None))]:
-        done = await _run_all([case for case, _ in tries], mongo_url, folder)
+        done = await run_cases([case for case, _ in tries], mongo_url, folder)
         waiting = []
         for ((name, service, point), others), outcome in zip(tries, done, strict=True):
             outcomes[name][f"{service} {point}"] = outcome
@@ -60,18 +49,6 @@ async def crashed(clean: dict[str, Outcome], mongo_url: str, tmp_path_factory: p
             if not outcome.crashed:
                 waiting.append(others)
     return outcomes
-
-
-async def _run_all(
-    cases: Sequence[tuple[str, str | None, Point | None]], mongo_url: str, folder: Path
-) -> list[Outcome]:
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def run(name: str, service: str | None, point: Point | None) -> Outcome:
-        async with slots:
-            return await run_case(mongo_url, folder, FLOWS[name], service, point)
-
-    return await asyncio.gather(*(run(*case) for case in cases))
 
 
 async def test_without_a_crash_every_flow_passes_the_audit(clean: dict[str, Outcome]) -> None:

@@ -1,0 +1,103 @@
+"""`python -m tests.faults.doomed dispatcher`: a service that goes wrong as the variable FAULTS orders, in JSON.
+
+The service is the real one; its calls to store, provider and queue are surrounded from outside.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+import metriq_gym.service
+from metriq_gym.errors import Transient
+from metriq_gym.settings import Settings
+from tests.faults.case import KINDS
+from tests.faults.points import Call, Point, SurroundedBus, surround_store, surrounded_providers, surrounding
+from tests.support.system import ServiceProcess
+
+VARIABLE = "FAULTS"
+
+
+class Orders(BaseModel):
+    """What is to go wrong, and when."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kill_at: str = ""
+    """A point at which the process ends as by SIGKILL."""
+    stop_at: str = ""
+    """A point at which the process stands still as by SIGSTOP, until somebody continues it."""
+    refused: float = 0.0
+    """The share of the store's calls that fail without doing anything."""
+    timed_out: float = 0.0
+    """The share of the store's calls that are carried out and then fail."""
+    seed: int = 0
+
+    def environment(self) -> dict[str, str]:
+        return {VARIABLE: self.model_dump_json()}
+
+
+def doom(service: ServiceProcess, orders: Orders) -> None:
+    """Start a service's process, which is not running, under orders."""
+    service.module = ("tests.faults.doomed", service.name)
+    service.environment = {**service.environment, **orders.environment()}
+    service.start()
+
+
+class Doom:
+    """Carries out orders around every call."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self._random = random.Random(orders.seed)
+        self._calls = Counter[str]()
+
+    async def around(self, name: str, call: Call) -> Any:
+        self._calls[name] += 1
+        number = self._calls[name]
+        self._pass(Point(name, number, "before"))
+        is_store = name.startswith("store.")
+        if is_store and self._random.random() < self._orders.refused:
+            raise Transient(f"{name} was ordered to fail")
+        try:
+            result = await call()
+        finally:
+            self._pass(Point(name, number, "after"))
+        if is_store and self._random.random() < self._orders.timed_out:
+            raise Transient(f"{name} was ordered to time out after it was carried out")
+        return result
+
+    def _pass(self, point: Point) -> None:
+        if str(point) == self._orders.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if str(point) == self._orders.stop_at:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def main(name: str) -> None:
+    doom = Doom(Orders.model_validate_json(os.environ[VARIABLE]))
+    connected = metriq_gym.service.connected
+
+    @asynccontextmanager
+    async def surrounded(settings: Settings, app_id: str) -> AsyncIterator[metriq_gym.service.Context]:
+        async with connected(settings, app_id) as context:
+            surround_store(context.store, doom.around)
+            yield replace(context, bus=SurroundedBus(context.bus, doom.around))
+
+    metriq_gym.service.connected = surrounded
+    surrounding.set(doom.around)
+    with surrounded_providers():
+        metriq_gym.service.main(KINDS[name])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,190 @@
+"""A scenario on real servers: jobs are requested, faults strike, and when all is over an audit is held."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import pymongo
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
+
+from metriq_gym.store import TERMINAL, JobState
+from metriq_gym.store.documents import is_settled
+from tests.faults.audit import Verdict, judge
+from tests.faults.evidence import Witness, drained
+from tests.faults.report import SEED, Report, recoveries
+from tests.sandbox.fixture import SandboxControl
+from tests.support.system import ServiceProcess, System, system
+
+TRIVIAL = {"benchmark_name": "Bernstein-Vazirani", "min_qubits": 3, "max_qubits": 3, "max_circuits": 1, "shots": 10}
+STALLED_SECONDS = 240
+"""Nothing takes longer than this to move on: who waits longer waits for ever."""
+
+
+@dataclass
+class Scenario:
+    """Services at work under the eyes of a witness."""
+
+    name: str
+    amqp_url: str
+    """The broker itself, also where the services reach it through something that breaks."""
+    mongo_url: str
+    system: System
+    witness: Witness
+    sandbox: SandboxControl
+    report: Report
+    random: random.Random = field(default_factory=lambda: random.Random(SEED))
+    accepted: set[str] = field(default_factory=set)
+    faults: list[float] = field(default_factory=list)
+    """When each fault struck, or ended if it lasted: seconds since the epoch."""
+    expected_dead: int = 0
+    may_be_held: bool = False
+    reached: set[JobState] = field(default_factory=lambda: {JobState.EXPORTED})
+    """The states that jobs may end in."""
+
+    def fault(self) -> None:
+        """Note that a fault strikes, or ends, now."""
+        self.faults.append(time.time())
+
+    async def request(self, job_id: str, *, remote: bool = False, **changes: Any) -> None:
+        """Request a job, again and again until the broker has confirmed it."""
+        config = {**TRIVIAL, **changes.pop("config", {})}
+        where = {"provider": "local", "device": "aer_simulator"}
+        if remote:
+            # Its shots tell it from others of which the answer to a submission was lost as well.
+            where = {"provider": "tyxonq", "device": "homebrew_s2?o=3"}
+            config |= {"min_qubits": 4, "max_qubits": 4, "max_circuits": 2, "shots": 100 + len(self.accepted) % 8000}
+        await self.publish({"job_id": job_id, **where, "config": config, **changes})
+        self.accepted.add(job_id)
+
+    async def publish(self, body: Any, key: str = "job.requested", **properties: Any) -> None:
+        """Publish until the broker has confirmed it."""
+        encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with asyncio.timeout(STALLED_SECONDS):
+            while True:
+                with suppress(PublishError, TimeoutError, RuntimeError, *CONNECTION_EXCEPTIONS):
+                    async with asyncio.timeout(5), await aio_pika.connect(self.amqp_url) as connection:
+                        channel = await connection.channel(on_return_raises=True)
+                        exchange = await channel.get_exchange("metriq.events", ensure=False)
+                        message = aio_pika.Message(
+                            encoded, delivery_mode=aio_pika.DeliveryMode.PERSISTENT, **properties
+                        )
+                        await exchange.publish(message, key, mandatory=True)
+                        return
+                await asyncio.sleep(0.1)
+
+    async def request_many(self, count: int, *, pause: float = 0, prefix: str = "job", remote_every: int = 10) -> None:
+        """Request jobs, one in so many of them at the remote provider."""
+        for number in range(count):
+            await self.request(f"{prefix}-{number}", remote=number % remote_every == remote_every - 1)
+            await asyncio.sleep(pause)
+
+    async def finish(self) -> Verdict:
+        """Wait until all has ended, stop the services, hold the audit and report."""
+        await self.all_ended()
+        await self._settled()
+        for service in self.system.services:
+            if service.process is not None and service.process.poll() is None:
+                service.process.send_signal(signal.SIGCONT)
+        await asyncio.gather(*(_end(service) for service in self.system.services))
+        verdict, ends = await self._audit(await drained(self.amqp_url, self.expected_dead))
+        self.report.add(
+            self.name,
+            jobs=len(self.accepted),
+            faults=len(self.faults),
+            verdict=verdict,
+            recoveries=recoveries(self.faults, ends),
+        )
+        return verdict
+
+    async def all_ended(self) -> None:
+        """Return when every job has ended; fail when for long none has."""
+        left, changed = -1, time.monotonic()
+        while left:
+            jobs = await asyncio.to_thread(self.witness.states)
+            done = {job_id for job_id, state in jobs.items() if state in TERMINAL}
+            if self.may_be_held:
+                done |= await asyncio.to_thread(self.witness.held)
+            before, left = left, len(self.accepted - done)
+            if left != before:
+                changed = time.monotonic()
+            if time.monotonic() - changed > STALLED_SECONDS:
+                break  # the audit says what is lost
+            await asyncio.sleep(0.2)
+
+    async def _settled(self) -> None:
+        """Return when what follows the end of the last job is done too, or nothing more happens."""
+        deadline = time.monotonic() + STALLED_SECONDS / 2
+        queued = await drained(self.amqp_url, self.expected_dead)
+        while (await self._audit(queued))[0].wrong and time.monotonic() < deadline:
+            await asyncio.sleep(0.5)
+            queued = await drained(self.amqp_url, self.expected_dead)
+
+    async def _audit(self, queued: Mapping[str, int]) -> tuple[Verdict, list[float]]:
+        held = self.witness.held() if self.may_be_held else set()
+        evidence = await asyncio.to_thread(
+            self.witness.evidence,
+            self.accepted,
+            records=self.system.exports,
+            queued=queued,
+            sandbox=self.sandbox,
+            in_flight=held,
+        )
+        verdict = judge(evidence)
+        verdict.wrong += [
+            f"{job.id}: ended as {job.state}: {job.failure}"
+            for job in evidence.jobs
+            if job.state in TERMINAL and job.state not in self.reached
+        ]
+        ends = [job.history[-1].at.timestamp() for job in evidence.jobs if is_settled(job)]
+        return verdict, ends
+
+
+async def _end(service: ServiceProcess) -> None:
+    if service.process is not None and service.process.poll() is None:
+        assert await service.terminate() == 0, service.log.read_text()[-5000:]
+
+
+@asynccontextmanager
+async def scenario(
+    name: str,
+    report: Report,
+    amqp_url: str,
+    mongo_url: str,
+    folder: Path,
+    *,
+    through: Callable[[str], str] | None = None,
+    counts: Mapping[str, int] | None = None,
+    own: Mapping[str, Mapping[str, str]] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Scenario]:
+    """Run services and a sandbox while inside, in a database of their own."""
+    from tests.sandbox.app import TOKEN, Sandbox
+    from tests.sandbox.server import serving
+
+    database = f"test_{secrets.token_hex(6)}"
+    with serving(Sandbox(seed=secrets.randbits(32))) as url, Witness(mongo_url, database) as witness:
+        sandbox = SandboxControl(url, TOKEN)
+        sandbox.set(pending_seconds=0.1, running_seconds=0.5, results="ideal")
+        usual: dict[str, Any] = {
+            "tyxonq_token": TOKEN,
+            "tyxonq_base_url": url,
+            "lease_seconds": 5,
+            "settle_seconds": 10,
+            "reconcile_seconds": 3,
+        }
+        urls = (through or str)(amqp_url), mongo_url
+        async with system(*urls, database, folder, counts=counts, own=own, **usual | settings) as started:
+            yield Scenario(name, amqp_url, mongo_url, started, witness, sandbox, report)
+        with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
+            client.drop_database(database)
