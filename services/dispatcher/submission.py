@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,7 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from metriq_gym import tracing
 from metriq_gym.errors import MetriqGymError, SubmissionAmbiguous, Transient
 from metriq_gym.pool import Pool
-from metriq_gym.providers.provider import Adopted, NotAccepted, RemoteProvider, Submission
+from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted, RemoteProvider, Submission
 from metriq_gym.store import Job, Store, Task, TaskState
 
 log = structlog.get_logger()
@@ -28,6 +29,8 @@ SEND_SECONDS = 15.0
 in between must not send what another has meanwhile found missing and sent itself."""
 
 
+_PATIENCE = 10
+"""For how many settling times a lost submission may wait for others that are being submitted."""
 LONGEST_PAUSE = 60.0
 """Seconds up to which a pause that the provider asks for is waited out before the job is put back."""
 
@@ -89,12 +92,14 @@ class Submitter:
         """Find out what became of a submission without an answer, and return the task as it is then."""
         if not await self.store.tasks.intended_before(task, self.settle_seconds):
             raise Transient(f"whether task {task.id} was accepted cannot be told yet")
-        assert task.intended_at is not None  # noqa: S101  (it is `submitting`)
-        sent_between = (task.intended_at, task.intended_at + timedelta(seconds=self.settle_seconds))
         listing = await provider.listing()
         noted = await self.store.listings.get(job.id) or frozenset()
+        # Others before ids: what was listed and is not in doubt any more has its id written down.
+        others = await self._others_in_doubt(task)
         known = noted | await self.store.tasks.ours_among(task.provider, listing.ids)
-        verdict = provider.match(listing, known, _submission(job, task, ""), sent_between)
+        verdict = provider.match(listing, known, self._lost(task), [self._lost(each) for each in others])
+        if isinstance(verdict, Ambiguous) and await self._may_be_told_later(task, others):
+            raise Transient(f"what became of task {task.id} can be told when that is known of others")
         log.info("looked for a lost submission", task=task.id, verdict=str(verdict))
         match verdict:
             case Adopted(provider_job_id):
@@ -103,6 +108,22 @@ class Submitter:
                 return await self.store.tasks.retract(task)
         candidates = f" (candidates: {', '.join(verdict.candidates)})" if verdict.candidates else ""
         return await self.store.tasks.doubt(task, f"{verdict.reason}{candidates}")
+
+    async def _others_in_doubt(self, task: Task) -> list[Task]:
+        """Return the other tasks that a provider may have without our knowing."""
+        job_ids = await self.store.listings.job_ids()
+        return [each for each in await self.store.tasks.in_doubt(task.provider, job_ids) if each.id != task.id]
+
+    async def _may_be_told_later(self, task: Task, others: Sequence[Task]) -> bool:
+        """Whether some of the others are being submitted just now, and it is not too late to wait for them."""
+        if await self.store.tasks.intended_before(task, _PATIENCE * self.settle_seconds):
+            return False
+        return not all([await self.store.tasks.intended_before(each, self.settle_seconds) for each in others])
+
+    def _lost(self, task: Task) -> LostSubmission:
+        assert task.intended_at is not None  # noqa: S101  (it is in doubt)
+        sent_between = (task.intended_at, task.intended_at + timedelta(seconds=self.settle_seconds))
+        return LostSubmission(Submission(task.device, "", task.shots, task.id), sent_between)
 
     async def _write_down(self, task: Task, provider_job_id: str) -> Task:
         """Keep an id that was paid for, even if the store is away for a moment."""

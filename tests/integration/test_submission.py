@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import pytest
 
 from metriq_gym.errors import Permanent, SubmissionAmbiguous, Transient
-from metriq_gym.providers.provider import Adopted, Ambiguous, Listing, NotAccepted, Progress, Submission
+from metriq_gym.providers.provider import Adopted, Ambiguous, Listing, LostSubmission, NotAccepted, Progress, Submission
 from metriq_gym.store import Job, JobState, Store, Task, TaskState
 from services.dispatcher.submission import Submitter
 
@@ -79,6 +78,8 @@ class Cloud:
     refuse: Callable[[Submission], None] = lambda _: None
     """Called before."""
     verdict: Adopted | NotAccepted | Ambiguous | None = None
+    rivals: Sequence[str] = ()
+    """The tags of the other submissions that were in doubt when it was asked last."""
     name = "cloud"
     encoder = staticmethod(bytes.hex)
 
@@ -92,13 +93,14 @@ class Cloud:
         return Listed({tag: f"id-{tag}" for tag in self.accepted})
 
     def match(
-        self, listing: Listing, known_ids: Collection[str], submission: Submission, between: tuple[datetime, datetime]
+        self, listing: Listing, known_ids: Collection[str], lost: LostSubmission, others: Sequence[LostSubmission]
     ) -> Adopted | NotAccepted | Ambiguous:
         assert isinstance(listing, Listed)
-        assert between[0] <= between[1]
+        assert lost.sent_between[0] <= lost.sent_between[1]
+        self.rivals = [each.submission.tag for each in others]
         if self.verdict is not None:
             return self.verdict
-        found = listing.by_tag.get(submission.tag)
+        found = listing.by_tag.get(lost.submission.tag)
         assert found not in known_ids
         return NotAccepted() if found is None else Adopted(found)
 
@@ -236,6 +238,52 @@ async def test_a_submission_that_may_have_been_accepted_is_left_to_the_operator(
     assert sum(cloud.accepted.values()) == TASKS  # the others did not have to wait
     (held,) = [task for task in await store.tasks.of_job("j") if task.state is TaskState.UNKNOWN]
     assert held.id == "j:1"
+
+
+async def in_doubt(store: Store, cloud: Cloud, job_id: str) -> Job:
+    """A job whose first task was accepted, and whose dispatcher then crashed."""
+
+    def crash(_: Submission) -> None:
+        raise Crash
+
+    job = await planned(store, job_id)
+    cloud.answer = crash
+    with pytest.raises(Crash):
+        await submitter(store).submit(job, cloud)  # type: ignore[arg-type]
+    cloud.answer = lambda _: None
+    return job
+
+
+async def test_who_looks_for_a_lost_submission_knows_which_others_are_lost(store: Store) -> None:
+    cloud = Cloud()
+    first, second = await in_doubt(store, cloud, "a"), await in_doubt(store, cloud, "b")
+    await asyncio.sleep(0.02)  # the settling time
+    cloud.verdict = Ambiguous("it may be that of another")
+    doubt = await until_submitted(store, first, cloud)
+    assert doubt is not None
+    assert "a:0" in doubt
+    assert cloud.rivals == ["b:0"]
+    await until_submitted(store, second, cloud)
+    assert cloud.rivals == ["a:0"]  # it stays in doubt until an operator has decided
+
+
+async def test_what_is_lost_beside_a_submission_under_way_is_decided_when_that_is_known(store: Store) -> None:
+    cloud = Cloud()
+    lost = await in_doubt(store, cloud, "a")
+    await planned(store, "b")
+    under_way, *_ = await store.tasks.take_up("b", 1)
+    await store.listings.note("b", [])
+    patient = Submitter(store, InlinePool(), settle_seconds=0.5)  # type: ignore[arg-type]
+    await asyncio.sleep(0.5)
+    under_way = await store.tasks.intend(under_way)
+    cloud.verdict = Ambiguous("it may be that of another")
+    with pytest.raises(Transient, match="when that is known of others"):
+        await patient.submit(lost, cloud)  # type: ignore[arg-type]
+    await store.tasks.submitted(under_way, "id-b:0")
+    cloud.verdict = None
+    assert await patient.submit(lost, cloud) is None  # type: ignore[arg-type]
+    assert cloud.rivals == []
+    assert cloud.accepted == {f"a:{n}": 1 for n in range(TASKS)}
 
 
 async def test_a_refusal_leaves_the_task_to_be_sent_again_or_ends_the_job(store: Store) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
 import pytest
 
-from metriq_gym.providers.provider import Adopted, Ambiguous, NotAccepted
-from metriq_gym.providers.tyxonq.device_string import DeviceString
+from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted, Submission
 from metriq_gym.providers.tyxonq.lost import match_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import TaskRow
 from tests.support.tyxonq import NOW
 
 TAG = "wit-1:0"
-DEVICE = DeviceString("homebrew_s2", 3)
 OLD: dict[str, Any] = {
     "job_name": "old",
     "device": "homebrew_s2",
@@ -28,16 +26,43 @@ IN_TIME, TOO_EARLY, TOO_LATE = ((NOW + timedelta(seconds=seconds)).isoformat() f
 NEW: dict[str, Any] = {"job_name": "new", "device": "homebrew_s2?o=3", "created_at": IN_TIME, "shots": 100}
 
 
-def match(rows: Sequence[dict[str, Any]], *, complete: bool = True, known: Sequence[str] = ("old",)) -> object:
+def lost(tag: str = TAG, *, shots: int = 100, device: str = "homebrew_s2?o=3", since: datetime = NOW) -> LostSubmission:
+    return LostSubmission(Submission(device, "", shots, tag), (since, since + timedelta(seconds=30)))
+
+
+def match(
+    rows: Sequence[dict[str, Any]],
+    *others: LostSubmission,
+    complete: bool = True,
+    known: Sequence[str] = ("old",),
+) -> object:
     return match_lost_submission(
-        known,
-        [TaskRow.model_validate(row) for row in rows],
-        tag=TAG,
-        device=DEVICE,
-        shots=100,
-        submitted_between=(NOW, NOW + timedelta(seconds=30)),
-        complete=complete,
+        known, [TaskRow.model_validate(row) for row in rows], lost=lost(), others=others, complete=complete
     )
+
+
+# Beside other submissions of ours without an answer
+
+
+def test_a_task_that_may_be_that_of_another_lost_submission_is_not_adopted() -> None:
+    assert match([OLD, NEW], lost("other")) == Ambiguous("the new task may be that of other as well", ("new",))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [lost("other", shots=99), lost("other", device="homebrew_s3"), lost("other", since=NOW + timedelta(hours=1))],
+    ids=["by its shots", "by its device", "by its time"],
+)
+def test_another_lost_submission_that_cannot_be_the_task_does_not_matter(other: LostSubmission) -> None:
+    assert match([OLD, NEW], other) == Adopted("new")
+
+
+def test_the_tag_tells_whatever_else_is_lost() -> None:
+    assert match([OLD, NEW | {"remarks": TAG}], lost("other")) == Adopted("new")
+
+
+def test_without_a_new_task_none_was_accepted_whatever_else_is_lost() -> None:
+    assert match([OLD], lost("other")) == NotAccepted()
 
 
 # By tag

@@ -103,6 +103,15 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class LostSubmission:
+    """A submission that may or may not have been accepted; its ``source`` does not matter any more."""
+
+    submission: Submission
+    sent_between: tuple[datetime, datetime]
+    """Times, with time zone, just before it was sent and just after it was given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Adopted:
     """A lost submission was accepted; this is its id."""
 
@@ -203,10 +212,10 @@ class RemoteProvider(Provider, Protocol):
         self,
         listing: Listing,
         known_ids: Collection[str],
-        submission: Submission,
-        submitted_between: tuple[datetime, datetime],
+        lost: LostSubmission,
+        others: Sequence[LostSubmission],
     ) -> Adopted | NotAccepted | Ambiguous:
-        """Decide what became of a submission whose answer was lost. `source` does not matter."""
+        """Decide what became of a submission whose answer was lost, as those of `others` may have been."""
 
     async def overview(self) -> Overview:
         """Return what one answer tells of all tasks; raises a `MetriqGymError` when the provider does not say."""

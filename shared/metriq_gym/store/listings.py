@@ -29,6 +29,11 @@ class Listings:
         return None if found is None else frozenset(json.loads(zlib.decompress(found["ids"])))
 
     @translated
+    async def job_ids(self) -> list[str]:
+        """Return the ids of all jobs that are being submitted, or are held."""
+        return [str(each) for each in await self._listings.distinct("_id")]
+
+    @translated
     async def forget(self, job_id: str) -> None:
         """Drop what was noted, once everything is submitted."""
         await self._listings.delete_one({"_id": job_id})

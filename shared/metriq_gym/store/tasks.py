@@ -142,6 +142,13 @@ class Tasks:
         return await self._tasks.find_one(query, {"_id": 1}) is not None
 
     @translated
+    async def in_doubt(self, provider: str, job_ids: Collection[str]) -> list[Task]:
+        """Return those tasks of jobs, without circuits, of which it is not known whether the provider has them."""
+        states = [TaskState.SUBMITTING, TaskState.UNKNOWN]
+        query = {"job_id": {"$in": list(job_ids)}, "state": {"$in": states}, "provider": provider}
+        return [Task.model_validate(found) async for found in self._tasks.find(query, {"circuits": 0})]
+
+    @translated
     async def ours_among(self, provider: str, provider_job_ids: Iterable[str]) -> set[str]:
         """Return which of a provider's ids belong to tasks of ours."""
         query = {"provider": provider, "provider_job_id": {"$in": list(provider_job_ids)}}

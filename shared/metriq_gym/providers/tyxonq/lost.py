@@ -12,7 +12,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic_core import from_json
 
 from metriq_gym.errors import InvalidRequest
-from metriq_gym.providers.provider import Adopted, Ambiguous, NotAccepted
+from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted
 from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.models import TaskRow
 
@@ -29,17 +29,16 @@ def match_lost_submission(
     known_ids: Collection[str],
     rows: Sequence[TaskRow],
     *,
-    tag: str,
-    device: DeviceString,
-    shots: int,
-    submitted_between: tuple[datetime, datetime],
+    lost: LostSubmission,
+    others: Sequence[LostSubmission] = (),
     complete: bool,
 ) -> Adopted | NotAccepted | Ambiguous:
     """Decide what became of a submission without an answer. Call it a settling time after the submission.
 
     A row that carries the tag is the task. Without one, a new row is told by device, shots and time: it is ruled out
     if one of these differs, and adopted if nothing else could be the task, its device is right and so is its time or
-    its number of shots (often unknown: neither is documented to be listed).
+    its number of shots (often unknown: neither is documented to be listed), and if it could not be that of another
+    submission of ours without an answer.
 
     Parameters
     ----------
@@ -47,12 +46,11 @@ def match_lost_submission(
         Ids listed before the submission, and those of all other tasks of ours since then.
     rows:
         What is listed now, preferably not filtered by device.
-    tag:
-        Occurs in the submission's remarks (see `with_tag`) and in no other's; letters, digits and ``._:-``.
-    device, shots:
-        What was submitted.
-    submitted_between:
-        Times, with time zone, just before the submission was sent and just after it was given up.
+    lost:
+        What was submitted. Its tag occurs in its remarks (see `with_tag`) and in no other's; letters, digits and
+        ``._:-``.
+    others:
+        All other submissions of ours of which it is not known whether they were accepted.
     complete:
         Whether `rows` are known to be all there are. They are not if a known id is missing from them, whatever is
         said here.
@@ -61,6 +59,7 @@ def match_lost_submission(
     listed = {row.job_name for row in rows}
     new = {row.job_name: row for row in rows if row.job_name is not None and row.job_name not in known}
 
+    tag = lost.submission.tag
     tagged = [name for name, row in new.items() if mentions(row, tag)]
     if len(tagged) == 1:
         return Adopted(tagged[0])
@@ -69,10 +68,10 @@ def match_lost_submission(
     if any(row.job_name is None and mentions(row, tag) for row in rows):
         return Ambiguous("a task without an id carries the tag")
 
-    verdicts = {name: _Evidence.of(row, device, shots, submitted_between) for name, row in new.items()}
+    verdicts = {name: _Evidence.of(row, lost) for name, row in new.items()}
     possible = tuple(name for name, evidence in verdicts.items() if not evidence.rules_out)
     nameless = [row for row in rows if row.job_name is None]
-    if any(not _Evidence.of(row, device, shots, submitted_between).rules_out for row in nameless):
+    if any(not _Evidence.of(row, lost).rules_out for row in nameless):
         return Ambiguous("a task without an id may be the one", possible)
     if len(possible) > 1:
         return Ambiguous("several new tasks may be the one", possible)
@@ -85,6 +84,9 @@ def match_lost_submission(
         return Ambiguous("a new task looks like the one but lacks the tag", possible)
     if not verdicts[possible[0]].convinces:
         return Ambiguous("a new task may be the one, too little is known of it", possible)
+    found = new[possible[0]]
+    if rivals := [each.submission.tag for each in others if not _Evidence.of(found, each).rules_out]:
+        return Ambiguous(f"the new task may be that of {', '.join(rivals)} as well", possible)
     return Adopted(possible[0])
 
 
@@ -99,14 +101,12 @@ class _Evidence:
     """False where other remarks are shown; a row with the tag never gets here."""
 
     @classmethod
-    def of(
-        cls, row: TaskRow, device: DeviceString, shots: int, submitted_between: tuple[datetime, datetime]
-    ) -> _Evidence:
+    def of(cls, row: TaskRow, lost: LostSubmission) -> _Evidence:
         created, listed_shots = _time(row.created_at), _said(row, "shots")
-        first, last = submitted_between
+        first, last = lost.sent_between
         return cls(
-            _same_device(row.device, device),
-            listed_shots == shots if isinstance(listed_shots, int) else None,
+            _same_device(row.device, DeviceString.parse(lost.submission.device)),
+            listed_shots == lost.submission.shots if isinstance(listed_shots, int) else None,
             None if created is None else first - CLOCK_SKEW <= created <= last + CLOCK_SKEW,
             False if _said(row, "remarks") else None,
         )

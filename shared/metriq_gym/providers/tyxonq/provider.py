@@ -6,9 +6,8 @@ Importing this module loads neither Qiskit nor a connection.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -20,6 +19,7 @@ from metriq_gym.providers.provider import (
     Ambiguous,
     Device,
     Listing,
+    LostSubmission,
     NotAccepted,
     Overview,
     Progress,
@@ -141,18 +141,16 @@ class TyxonQProvider:
         self,
         listing: Listing,
         known_ids: Collection[str],
-        submission: Submission,
-        submitted_between: tuple[datetime, datetime],
+        lost: LostSubmission,
+        others: Sequence[LostSubmission],
     ) -> Adopted | NotAccepted | Ambiguous:
-        """Decide what became of a submission whose answer was lost."""
+        """Decide what became of a submission whose answer was lost, as those of `others` may have been."""
         assert isinstance(listing, TaskListing)  # noqa: S101  (ours)
         return match_lost_submission(
             known_ids,
             listing.tasks.tasks,
-            tag=submission.tag,
-            device=DeviceString.parse(submission.device),
-            shots=submission.shots,
-            submitted_between=submitted_between,
+            lost=lost,
+            others=others,
             complete=not listing.tasks.says_there_is_more,
         )
 
