@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import secrets
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -93,9 +92,7 @@ class Scenario:
         """Wait until all has ended, stop the services, hold the audit and report."""
         await self.all_ended()
         await self._settled()
-        for service in self.system.services:
-            if service.process is not None and service.process.poll() is None:
-                service.process.send_signal(signal.SIGCONT)
+        await asyncio.gather(*(service.ready() for service in self.system.services))
         await asyncio.gather(*(_end(service) for service in self.system.services))
         verdict, ends = await self._audit(await drained(self.amqp_url, self.expected_dead))
         self.report.add(
@@ -151,8 +148,7 @@ class Scenario:
 
 
 async def _end(service: ServiceProcess) -> None:
-    if service.process is not None and service.process.poll() is None:
-        assert await service.terminate() == 0, service.log.read_text()[-5000:]
+    assert await service.terminate() == 0, service.log.read_text()[-5000:]
 
 
 @asynccontextmanager

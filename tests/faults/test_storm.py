@@ -23,6 +23,7 @@ async def test_a_storm_of_kills_loses_and_repeats_nothing(
     amqp_url: str, mongo_url: str, tmp_path: Path, report: Report
 ) -> None:
     async with scenario("storm", report, amqp_url, mongo_url, tmp_path, counts=COUNTS) as running:
+        running.sandbox.set(echo_remarks="parameters")
         storm = asyncio.create_task(_strike(running))
         await running.request_many(JOBS, pause=PAUSE)
         while running.witness.ended() < 0.9 * JOBS or len(running.faults) < STROKES:
