@@ -45,4 +45,4 @@ async def test_the_command_line_is_a_client_of_the_services_with_two_variables(
     settings = {"METRIQ_DATA_DIR": str(tmp_path), "METRIQ_MONGO_DATABASE": running.database}
     said = run_shell(addresses.in_(block("sh", "METRIQ_AMQP_URL")), tmp_path, settings)
     assert '"job_type": "WIT"' in said
-    assert "no task is overdue, no job is held or stuck" in said
+    assert "no task is overdue, no job is held, stuck" in said
