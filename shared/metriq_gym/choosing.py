@@ -14,13 +14,19 @@ class Unclear(MetriqGymError):
 
 
 async def choose_job(store: Store, name: str) -> Job:
-    """Return the job that `name` stands for; raises `NotFound`, or `Unclear` naming those it could be."""
+    """Return the job that `name` stands for; raises `NotFound`, or `Unclear` naming those it could be.
+
+    Of a suite's job both parts may be shortened, the suite's and its own: ``c784.002``.
+    """
     if name == LATEST:
         found = await store.catalogue.find(limit=1)
         if not found:
             raise NotFound("there are no jobs yet: mgym job dispatch wit.example.json")
         return found[0]
     ids = await store.catalogue.job_ids(name, limit=_SHOWN + 1)
+    if not ids and "." in name:
+        suite, _, own = name.partition(".")
+        ids = await store.catalogue.job_ids_of_suite(suite, own, limit=_SHOWN + 1)
     return await store.jobs.get(only("job", name, ids))
 
 

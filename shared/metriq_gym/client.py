@@ -25,6 +25,7 @@ from metriq_gym.bus.port import Bus
 from metriq_gym.errors import (
     InvalidRequest,
     MetriqGymError,
+    NotFound,
     Permanent,
     Problem,
     Transient,
@@ -131,13 +132,24 @@ class Client:
         """Ask for a job to be cancelled."""
         await self._publish(JobCancelRequested(job_id=job_id))
 
-    async def progress(self, job_id: str, until: Callable[[Job], bool] = is_settled) -> AsyncIterator[Progress]:
+    async def progress(self, job_id: str, until: Callable[[Job], bool] | None = None) -> AsyncIterator[Progress]:
         """Yield how far a job is, each time that has changed, once it exists and until it is as wanted.
 
-        Unless told else that is when it has ended, or is held for an operator: see `failure_of` and `decision_about`.
+        Unless told else that is when it stays as it is: it has ended, is held for an operator (see `failure_of` and
+        `decision_about`), or has a result that waits to be exported with a suite in which another job is held.
         """
-        async for job, done in _reopened(lambda: self.store.changes.job(job_id, until=until)):
+        reached = until or _may_be_settled
+        async for job, done in _reopened(lambda: self.store.changes.job(job_id, until=reached)):
             yield Progress(job, done)
+        if until is not None or is_settled(job):
+            return
+        async for jobs in _reopened(lambda: self.store.changes.suite(str(job.suite_id))):
+            ours = next((each for each in jobs if each.id == job_id), None)
+            if ours is None:
+                raise NotFound(f"there is no job {job_id}")
+            yield Progress(ours, done)
+            if is_settled(ours) or summarise(jobs).settled:
+                return
 
     async def suite_progress(self, suite_id: str) -> AsyncIterator[tuple[SuiteProgress, list[Job]]]:
         """Yield how far a suite is and its jobs so far, each time one has changed, until all stay as they are.
@@ -155,7 +167,7 @@ class Client:
         async for job in _reopened(self.store.changes.all):
             yield job
 
-    async def wait(self, job_id: str, until: Callable[[Job], bool] = is_settled) -> Job:
+    async def wait(self, job_id: str, until: Callable[[Job], bool] | None = None) -> Job:
         """Return the job once it is as wanted; see `progress`."""
         return [progress.job async for progress in self.progress(job_id, until)][-1]
 
@@ -183,6 +195,10 @@ async def _reopened(open_stream: Callable[[], AsyncIterator[T]]) -> AsyncIterato
             return
         except Transient:
             await asyncio.sleep(1)
+
+
+def _may_be_settled(job: Job) -> bool:
+    return is_settled(job) or job.waits_for_suite
 
 
 def _checked(kind: type[M], **fields: Any) -> M:

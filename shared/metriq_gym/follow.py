@@ -13,7 +13,6 @@ from rich.status import Status
 
 from metriq_gym.client import Client, decision_about
 from metriq_gym.store import Job, JobState
-from metriq_gym.store.documents import is_settled
 from metriq_gym.suite_progress import SuiteProgress
 
 STAGES = {
@@ -33,7 +32,7 @@ def handed_over(job: Job) -> bool:
     return job.state is not JobState.DISPATCHING or job.held is not None
 
 
-async def follow(client: Client, job_id: str, progress: Progress, until: Callable[[Job], bool] = is_settled) -> Job:
+async def follow(client: Client, job_id: str, progress: Progress, until: Callable[[Job], bool] | None = None) -> Job:
     """Show how a job gets on, and return it once it is as wanted; see `Client.progress`."""
     estimate = Estimate(time.monotonic)
     with _patience(progress) as seen:
@@ -59,6 +58,8 @@ def _patience(progress: Progress) -> Iterator[Callable[[], None]]:
 
 
 def _stage(job: Job) -> str:
+    if job.waits_for_suite:
+        return "waiting for its suite"
     return "not exported" if job.is_stuck else STAGES.get(job.state, job.state)
 
 

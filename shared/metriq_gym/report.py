@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,8 @@ Row = Sequence[object]
 
 _MANY = 8
 """Entries of a list that are shown."""
+_MADE_UP = re.compile(r"^([0-9a-f]{12})[0-9a-f]{20}(\..*)?$")
+"""An id that nobody chose, or that of a job of a suite with such an id: twelve digits tell it apart."""
 _STATE_STYLES = {
     JobState.EXPORTED: "green",
     JobState.REJECTED: "red",
@@ -78,12 +81,15 @@ def duration(seconds: float) -> str:
 
 
 def show_table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Print a table: framed on a terminal; elsewhere a line a row, nothing cut off, columns two spaces apart."""
+    """Print a table: framed on a terminal; elsewhere a line a row, nothing cut off, columns two spaces apart.
+
+    What is in the first column, perhaps to be copied, is not broken over lines.
+    """
     texts = [[each if isinstance(each, Text) else Text(str(each)) for each in row] for row in rows]
     if console.is_terminal:
         table = Table(box=SIMPLE, header_style="bold", pad_edge=False)
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for position, column in enumerate(columns):
+            table.add_column(column, overflow="fold", no_wrap=position == 0)
         for row in texts:
             table.add_row(*row)
         console.print(table)
@@ -106,7 +112,7 @@ def show_jobs(console: Console, jobs: Sequence[Job]) -> None:
 
 def job_row(job: Job, *, short: bool) -> list[object]:
     """Return a job as a row of a list."""
-    name = job.id[:12] if short and len(job.id) == 32 else job.id
+    name = _MADE_UP.sub(r"\1\2", job.id) if short else job.id
     where = f"{job.provider}/{job.device}" if job.provider else ""
     return [name, job.benchmark_name, where, state(job), score(job), age(job.created_at)]
 

@@ -25,7 +25,6 @@ from metriq_gym.providers import Providers
 from metriq_gym.schema_validator import validate
 from metriq_gym.session import session_for
 from metriq_gym.settings import Settings
-from metriq_gym.store.documents import is_settled
 from metriq_gym.uploading import rehearse, upload
 
 if TYPE_CHECKING:
@@ -88,14 +87,14 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     async def wait(client: Client) -> Job:
         job = await choose_job(client.store, config.job_id)
         with Progress(f"{job.benchmark_name} on {job.provider}/{job.device}") as progress:
-            return await follow(client, job.id, progress, is_settled if waiting else _always)
+            return await follow(client, job.id, progress, None if waiting else _always)
 
     waiting = getattr(config, "wait", True)
     job = job_manager.session.on_client(wait)
     if (error := failure_of(job) or (decision_about(job) if waiting else None)) is not None:
         raise error
     report.show_job(Console(), job)
-    if (path := getattr(config, "json", None)) and job.has_ended:
+    if (path := getattr(config, "json", None)) and (job.has_ended or job.waits_for_suite):
         write_record(job, Path(path))
     return job_manager.session.on_store(lambda store: load(store, job))
 

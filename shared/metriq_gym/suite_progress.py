@@ -21,7 +21,7 @@ class SuiteProgress:
     held: int
     """How many wait for an operator."""
     waiting: int
-    """How many have a result and may wait for those that are held, to be published with theirs."""
+    """How many have a result and wait for those that are held, to be published with theirs."""
 
     @property
     def done(self) -> bool:
@@ -40,11 +40,11 @@ def summarise(jobs: Sequence[Job]) -> SuiteProgress:
     requested = max((job.suite_size or 0 for job in jobs), default=0)
     ended = sum(job.has_ended for job in jobs)
     held = sum(job.held is not None for job in jobs)
-    scored = sum(job.state is JobState.SCORED and not job.has_ended for job in jobs)
+    waiting = sum(job.waits_for_suite for job in jobs)
     return SuiteProgress(
         size=max(requested, len(jobs)),
         states={state: states[state] for state in JobState if state in states},
         ended=ended,
         held=held,
-        waiting=scored if held else 0,
+        waiting=waiting if held else 0,
     )

@@ -278,6 +278,29 @@ class TestRefusals:
 
 
 class TestExports:
+    def test_a_result_that_waits_for_a_held_job_of_its_suite_is_printed(
+        self, environment: dict[str, str], session: Session
+    ) -> None:
+        fields = {"benchmark_name": "WIT", "provider": "local", "device": "d", "suite_id": "both", "suite_size": 2}
+
+        async def work(store: Store) -> None:
+            for name in ("both.001-a", "both.002-b"):
+                await store.jobs.accept(name, fields, owner="me", lease_seconds=600)
+            await store.jobs.hold("both.002-b", 1, "look")
+            for state in (JobState.DISPATCHED, JobState.COMPLETED):
+                await store.jobs.move("both.001-a", state, service="test", now_fields=["dispatch_time"])
+            result = {"result": {"score": {"value": 0.5, "uncertainty": 0.1}}}
+            await store.jobs.move("both.001-a", JobState.SCORED, service="test", fields=result)
+            await store.exports.want("both.001-a", ["github"])
+
+        session.on_store(work)
+        to_github = environment | {"METRIQ_EXPORT_TARGETS": "github", "METRIQ_GITHUB_TOKEN": "not asked for"}
+        printed = mgym(to_github, "job", "poll", "bo.001", "--json")
+        assert printed.returncode == 0, printed.stderr
+        assert json.loads(printed.stdout)["results"]["score"]["value"] == 0.5
+        assert "of which a job is held: mgym suite view both" in printed.stderr
+        assert mgym_here(environment, "job", "poll", "both.001", "--no-wait").returncode == 5
+
     def test_a_result_that_could_be_exported_nowhere_is_shown_with_what_to_do(
         self, environment: dict[str, str], session: Session, tmp_path: Path
     ) -> None:

@@ -28,7 +28,7 @@ from metriq_gym.follow import Progress, follow
 from metriq_gym.job_manager import JobManager
 from metriq_gym.run import dispatch_job, poll_job
 from metriq_gym.settings import Settings
-from metriq_gym.store import JobState
+from metriq_gym.store import ExportState, JobState
 from tests.servers.discovery import free_port
 from tests.servers.rabbitmq import Broker, virtual_host
 from tests.support.terminal import MGYM, mgym, mgym_here
@@ -231,6 +231,26 @@ async def test_waiting_ends_when_only_an_operator_can_move_on_what_is_waited_for
         assert "mgym job resolve doubtful.2" in str(decision_about(held))
         await client.cancel("doubtful.2")
         assert (await client.wait("doubtful.2", until=lambda job: job.has_ended)).state is JobState.CANCELLED
+
+
+async def test_waiting_for_a_result_ends_when_all_that_is_left_is_a_suite_that_waits_for_an_operator(
+    settings: Settings,
+) -> None:
+    fields = {"suite_id": "patient", "suite_size": 2, "benchmark_name": "WIT"}
+    async with connect(settings) as client, asyncio.timeout(PATIENCE):
+        jobs, exports = client.store.jobs, client.store.exports
+        for name in ("patient.1", "patient.2"):
+            await jobs.accept(name, fields, owner="me", lease_seconds=600)
+        waiting = asyncio.create_task(client.wait("patient.1"))
+        for state in (JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED):
+            await jobs.move("patient.1", state, service="test")
+        await exports.want("patient.1", ["github"])
+        assert await client.wait("patient.1", until=lambda job: job.waits_for_suite)
+        assert not waiting.done()  # the other one may still come to its end
+        await jobs.hold("patient.2", 1, "two tasks look like it")
+        assert (await waiting).state is JobState.SCORED
+        await exports.settle(["patient.1"], "github", ExportState.DONE)
+        assert (await client.wait("patient.1")).state is JobState.EXPORTED
 
 
 async def test_a_suite_is_waited_for(settings: Settings) -> None:

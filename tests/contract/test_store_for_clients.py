@@ -61,6 +61,9 @@ class TestCatalogue:
         assert await store.catalogue.job_ids("night.", limit=5) == ["night.1", "night.2"]
         assert await store.catalogue.job_ids("night", limit=2) == ["night.1", "night.2"]
         assert await store.catalogue.job_ids("ight", limit=5) == []
+        assert await store.catalogue.job_ids_of_suite("ni", "2", limit=5) == ["night.2"]
+        assert await store.catalogue.job_ids_of_suite("night", "", limit=5) == ["night.1", "night.2"]
+        assert await store.catalogue.job_ids_of_suite("ight", "1", limit=5) == []
 
     async def test_suites_are_listed_by_their_newest_job(self, store: Store) -> None:
         for name, suite in (("a", "s1"), ("b", "s2"), ("c", "s1"), ("d", None)):

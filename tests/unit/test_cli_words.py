@@ -69,6 +69,18 @@ def test_a_table_on_a_pipe_is_a_line_a_row_with_nothing_cut_off() -> None:
     assert text_of(console).splitlines() == ["name    what", "a       " + "x" * 100, "[bold]"]
 
 
+def test_an_id_in_a_list_is_in_one_piece_and_as_short_as_tells_it_apart() -> None:
+    console = printed(60, force_terminal=True)
+    made_up = "c784aded95c74df8b20d55d0aa50a1e9"
+    chosen = "the-suite-of-tonight.017-quantum-volume"
+    report.show_jobs(console, [ended_job(name) for name in (made_up, f"{made_up}.002-kernel", chosen)])
+    text = text_of(console)
+    assert "c784aded95c7 " in text
+    assert "c784aded95c7.002-kernel " in text
+    assert chosen in text
+    assert made_up not in text
+
+
 def test_a_failed_job_says_why_and_where() -> None:
     console = printed(200)
     job = failed_job(outcome="rejected", of={"problems": [{"path": "$.config.shots", "message": "is too small"}]})

@@ -16,7 +16,7 @@ from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, NotFound
 from metriq_gym.messages import JobRequested
 from metriq_gym.schema_validator import validate
-from metriq_gym.store import Job, JobState
+from metriq_gym.store import Export, ExportState, Job, JobState
 from metriq_gym.suite_parser import MAX_BENCHMARKS, Suite, load_suite, parse_suite, select, shipped
 from metriq_gym.suite_progress import summarise
 from services.dispatcher.request import identify_suite
@@ -283,9 +283,13 @@ class TestFanOut:
         assert expected or found.startswith("request-")
 
 
-def job(state: JobState, size: int | None = 4, held: str | None = None) -> Job:
+def job(state: JobState, size: int | None = 4, held: str | None = None, attempts: int | None = None) -> Job:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return Job(id="j", state=state, suite_size=size, held=held, created_at=now, updated_at=now)
+    exports = {} if attempts is None else {"github": Export(state=ExportState.PENDING, attempts=attempts, at=now)}
+    of_suite = {"suite_id": "s", "suite_size": size, "exports": exports}
+    return Job.model_validate(
+        {"_id": "j", "state": state, "held": held, "created_at": now, "updated_at": now} | of_suite
+    )
 
 
 class TestProgress:
@@ -306,7 +310,9 @@ class TestProgress:
         ended = [job(JobState.EXPORTED), job(JobState.FAILED)]
         assert not summarise([held, *ended]).settled  # one has not been seen yet
         assert not summarise([held, *ended, job(JobState.DISPATCHED)]).settled
-        for last in (held, job(JobState.SCORED), job(JobState.EXPORTED)):
+        for exporting in (job(JobState.SCORED), job(JobState.SCORED, attempts=1)):
+            assert not summarise([held, *ended, exporting]).settled
+        for last in (held, job(JobState.SCORED, attempts=0), job(JobState.EXPORTED)):
             progress = summarise([held, *ended, last])
             assert (progress.settled, progress.done) == (True, False)
-        assert not summarise([*ended, *ended[:1], job(JobState.SCORED)]).settled
+        assert not summarise([*ended, *ended[:1], job(JobState.SCORED, attempts=0)]).settled

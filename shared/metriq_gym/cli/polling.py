@@ -38,7 +38,7 @@ async def poll(
             job = await opening.job_called(store, name)
             if job.has_ended:
                 await _write(store, job, output, raw, plot)
-    if not job.has_ended:
+    if not (job.has_ended or (wait and job.waits_for_suite)):
         if as_json:
             emit(job.model_dump(mode="json"))
         else:
@@ -51,6 +51,8 @@ async def poll(
         emit(make_record(job))
     else:
         report.show_job(console(), job)
+    if not job.has_ended:
+        say(f"it will be exported with its suite, of which a job is held: mgym suite view {job.suite_id}")
     tell_of_exports(job)
 
 

@@ -72,6 +72,12 @@ class Catalogue:
         return [found["_id"] async for found in self._jobs.find(_begins("_id", prefix), {}).sort("_id").limit(limit)]
 
     @translated
+    async def job_ids_of_suite(self, suite: str, name: str, *, limit: int) -> list[str]:
+        """Return the ids of suites' jobs, as `job_ids`: `suite` begins the suite's part, `name` the part of the job."""
+        of_both = {"_id": {"$regex": f"^{re.escape(suite)}[^.]*\\.{re.escape(name)}"}}
+        return [found["_id"] async for found in self._jobs.find(of_both, {}).sort("_id").limit(limit)]
+
+    @translated
     async def suite_ids(self, prefix: str = "", *, limit: int) -> list[str]:
         """Return the ids of suites that begin with `prefix`, the one with the newest job first."""
         stages: list[dict[str, Any]] = [

@@ -189,6 +189,15 @@ class Job(_Document):
         return self.state is JobState.SCORED and states == {ExportState.FAILED}
 
     @property
+    def waits_for_suite(self) -> bool:
+        """Whether it has a result, and all that is left to do is to export it with the rest of its suite."""
+        pending = [export for export in self.exports.values() if export.state is ExportState.PENDING]
+        in_suite = self.suite_id is not None and self.suite_size is not None
+        return (
+            self.state is JobState.SCORED and in_suite and bool(pending) and not any(each.attempts for each in pending)
+        )
+
+    @property
     def has_ended(self) -> bool:
         """Whether no service has anything left to do for it: its state is terminal, or it is stuck."""
         return self.state in TERMINAL or self.is_stuck
