@@ -19,6 +19,7 @@ from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored, Message
+from metriq_gym.metrics import REGISTRY
 from metriq_gym.service import Context, running
 from metriq_gym.settings import Settings
 from metriq_gym.store import Export, ExportState, Job, JobState, Store
@@ -222,6 +223,31 @@ async def test_nothing_is_asked_before_the_time_that_github_named(one: Running, 
     for job_id in ("wit-1", "other"):
         await one.until(job_id, lambda job: job.state is JobState.EXPORTED)
     assert len(github.pulls) == 2
+
+
+async def test_attempts_are_counted_by_their_result_and_the_pause_that_github_asks_for_is_measured(
+    one: Running, github: FakeGitHub
+) -> None:
+    def measured() -> list[float]:
+        names = [
+            ("metriq_exports_total", {"target": "github", "result": each}) for each in ("done", "postponed", "failed")
+        ]
+        names += [
+            ("metriq_rate_limit_wait_seconds_sum", {"peer": "github", "limit": "theirs"}),
+            ("metriq_job_stage_seconds_count", {"stage": "scored", "next": "exported"}),
+        ]
+        return [REGISTRY.get_sample_value(*name) or 0 for name in names]
+
+    before = measured()
+    github.fail("POST", PULLS, 429, "slow down", headers={"Retry-After": "1"})
+    await one.ended(ended_job())
+    job = await one.until("wit-1", lambda job: job.state is JobState.EXPORTED)
+    github.fail("POST", PULLS, 403, "Resource not accessible by personal access token")
+    await one.ended(ended_job("refused"))
+    await one.until("refused", lambda job: job.state is JobState.EXPORTED)
+    await one.announce(job)  # said again, nothing is done again
+    await one.exported.until(lambda: len(one.exported.jobs) == 3)
+    assert [now - then for then, now in zip(before, measured(), strict=True)] == [1, 1, 1, 1, 2]
 
 
 async def test_a_job_that_reaches_no_target_stays_scored_with_the_reasons_until_it_is_retried(

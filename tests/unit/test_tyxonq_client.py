@@ -380,13 +380,13 @@ async def test_submission_turned_away_by_the_rate_limit_is_certainly_not_accepte
         (ok({"success": False, "error": "no credit"}), "refused"),
         (httpx.Response(400, json={"detail": "bad"}), "refused"),
         (httpx.Response(401), "unauthorized"),
-        (httpx.Response(429, headers={"retry-after": "3"}), "rate limited"),
+        (httpx.Response(429, headers={"retry-after": "3"}), "rate_limited"),
         (httpx.Response(503), "unavailable"),
         (httpx.Response(408), "unavailable"),
-        (httpx.Response(200, text="<html>"), "not understood"),
-        (httpx.Response(302), "not understood"),
-        (httpx.ReadTimeout("slow"), "no answer"),
-        (httpx.ConnectError("refused"), "not sent"),
+        (httpx.Response(200, text="<html>"), "not_understood"),
+        (httpx.Response(302), "not_understood"),
+        (httpx.ReadTimeout("slow"), "no_answer"),
+        (httpx.ConnectError("refused"), "not_sent"),
     ],
 )
 async def test_calls_are_counted_by_what_came_of_them(answer: Answer, outcome: str) -> None:

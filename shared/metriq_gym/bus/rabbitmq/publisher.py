@@ -71,11 +71,12 @@ class Publisher:
                 publishing = await (await self._open_channel()).get_underlay_channel()
                 # A channel of its own: the broker closes one that asks for a queue which is not there.
                 channel = await publishing.connection.channel()
-                waiting = {}
-                for name in topology.topology(self._settings.queues, self._settings.retry_pauses).queues:
-                    waiting[name] = (await channel.queue_declare(name, passive=True)).message_count or 0
-                await channel.close()
-        return waiting
+                try:
+                    names = topology.topology(self._settings.queues, self._settings.retry_pauses).queues
+                    found = {name: await channel.queue_declare(name, passive=True) for name in names}
+                finally:
+                    await channel.close()
+        return {name: queue.message_count or 0 for name, queue in found.items()}
 
     async def _open_channel(self) -> AbstractChannel:
         while self._channel is None or self._channel.is_closed:

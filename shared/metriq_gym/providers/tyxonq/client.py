@@ -279,20 +279,20 @@ def _outcome(reply: Reply | NoReply | NotSent) -> str:
     """Return what came of a request, for the metrics."""
     match reply:
         case NotSent():
-            return "not sent"
+            return "not_sent"
         case NoReply():
-            return "no answer"
+            return "no_answer"
         case Reply(status=401 | 403):
             return "unauthorized"
         case Reply(status=429):
-            return "rate limited"
+            return "rate_limited"
         case Reply(status=status) if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:
             return "unavailable"
         case Reply(status=status, document=document) if status < 300 and document is not None:
             return "refused" if _complaint(document) else "answered"
         case Reply(status=status) if status >= 400:
             return "refused"
-    return "not understood"
+    return "not_understood"
 
 
 def _summary(reply: Reply) -> str:
