@@ -6,6 +6,7 @@ import json
 import re
 from itertools import product
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import kubernetes_validate
@@ -250,6 +251,22 @@ def test_only_who_has_to_reaches_the_internet() -> None:
         }
         for name, who in (("tyxonq", ["dispatcher", "poller"]), ("github", ["exporter"])):
             assert [each for each in SERVICES if selects(policies[name]["spec"]["podSelector"], labelled[each])] == who
+
+
+def test_traces_leave_only_with_the_component_for_a_labelled_namespace(
+    components: dict[str, list[Manifest]],
+) -> None:
+    for name, manifests in components.items():
+        settings = [each["data"] for each in manifests if each["metadata"]["name"].startswith("metriq-settings")]
+        assert ["METRIQ_OTLP_ENDPOINT" in each for each in settings] == [name == "tracing"]
+    policy = of("NetworkPolicy", components["tracing"])["traces"]["spec"]
+    assert all(selects(policy["podSelector"], each) for each in labels(components["tracing"]).values())
+    ((to, port),) = [(rule["to"], rule["ports"]) for rule in policy["egress"]]
+    assert to == [{"namespaceSelector": {"matchLabels": {"metriq-gym/traces": "true"}}}]
+    (settings,) = [
+        each["data"] for each in components["tracing"] if each["metadata"]["name"].startswith("metriq-settings")
+    ]
+    assert port == [{"protocol": "TCP", "port": urlsplit(settings["METRIQ_OTLP_ENDPOINT"]).port}]
 
 
 def test_with_cilium_the_hosts_are_named_and_nothing_else_is_open(components: dict[str, list[Manifest]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,20 @@ def test_servers_that_are_named_are_services(name: str, path: str) -> None:
     hosts = set(re.findall(r"(?:endpoint: |://)([a-z][\w-]*):\d+", mounted(name, path).read_text()))
     assert hosts
     assert hosts <= set(SERVICES)
+
+
+def test_make_up_has_traces_sent_to_the_collector_with_the_profile_unless_told_otherwise(tmp_path: Path) -> None:
+    def command(profiles: str, env: str = "") -> str:
+        (tmp_path / ".env").write_text(env)
+        make = ["make", "-n", "-f", str(ROOT / "Makefile"), "up", f"PROFILES={profiles}"]
+        return subprocess.run(make, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    endpoint = re.findall(r"METRIQ_OTLP_ENDPOINT=(\S+)", command("sandbox observability"))
+    collector = yaml.safe_load(mounted("otel-collector", "/etc/otel/collector.yaml").read_text())
+    _, _, port = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")
+    assert endpoint == [f"http://otel-collector:{port}"]
+    assert "METRIQ_OTLP_ENDPOINT" not in command("sandbox")
+    assert "METRIQ_OTLP_ENDPOINT" not in command("observability", "METRIQ_OTLP_ENDPOINT=http://elsewhere:4318")
 
 
 def test_grafana_looks_for_dashboards_where_they_are_mounted() -> None:
