@@ -15,7 +15,7 @@ import pytest
 
 from metriq_gym.session import Session
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from metriq_gym.store import ExportState, Job, JobState, Store, Task, TaskState
 from tests.sandbox.fixture import SandboxControl
 from tests.support.terminal import MGYM, mgym, mgym_here, on_terminal
 
@@ -300,6 +300,10 @@ class TestExports:
         assert json.loads(printed.stdout)["results"]["score"]["value"] == 0.5
         assert "of which a job is held: mgym suite view both" in printed.stderr
         assert mgym_here(environment, "job", "poll", "both.001", "--no-wait").returncode == 5
+        session.on_store(lambda store: store.exports.settle(["both.001-a"], "github", ExportState.DONE))
+        assert mgym_here(environment, "job", "poll", "both.001", "--no-wait").returncode == 0
+        assert mgym(environment, "job", "cancel", "both.002").returncode == 0
+        assert mgym(environment, "suite", "delete", "both", "--yes").returncode == 0
 
     def test_a_result_that_could_be_exported_nowhere_is_shown_with_what_to_do(
         self, environment: dict[str, str], session: Session, tmp_path: Path
