@@ -98,6 +98,19 @@ class TestUnrecorded:
         await store.exports.settle(["j"], "github", ExportState.DONE)
         assert await store.upkeep.unrecorded(0) == []
 
+    @pytest.mark.parametrize("state", [JobState.SCORED, JobState.CANCELLED])
+    async def test_an_export_that_is_to_be_tried_again_later_is_left_to_that(
+        self, store: Store, database: Any, state: JobState
+    ) -> None:
+        path = [JobState.DISPATCHED, JobState.COMPLETED] if state is JobState.SCORED else []
+        await accepted(store, "j", *path, state)
+        await store.exports.take_up("j", ["json"], ["json"])
+        await store.exports.settle(["j"], "json", ExportState.PENDING, error="busy", retry_after=60)
+        make_older(database)
+        assert await store.upkeep.unmoved(0) + await store.upkeep.unrecorded(0) == []
+        await store.exports.settle(["j"], "json", ExportState.PENDING, error="busy", retry_after=0)
+        assert [job.id for job in await store.upkeep.unmoved(0) + await store.upkeep.unrecorded(0)] == ["j"]
+
 
 class TestOverdue:
     @pytest.mark.parametrize("states", [(), (JobState.DISPATCHED,), (JobState.DISPATCHED, JobState.COMPLETED)])

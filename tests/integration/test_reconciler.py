@@ -19,6 +19,7 @@ from metriq_gym.store import JobState, Store, Task, TaskState
 from metriq_gym.suite_progress import summarise
 from services.dispatcher import Dispatcher
 from services.dispatcher.reconciler import LEASE, Reconciler
+from services.poller import Poller
 from tests.support.inprocess import InlinePool
 
 FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator", "target": "aer_simulator"}
@@ -151,6 +152,30 @@ async def test_a_reconciler_that_was_stopped_past_its_lease_stops_when_it_goes_o
     async with asyncio.timeout(30):
         await late()
     assert not late.done
+
+
+@pytest.mark.parametrize(
+    ("ends", "state"),
+    [
+        ((TaskState.COMPLETED, TaskState.COMPLETED), JobState.COMPLETED),
+        ((TaskState.COMPLETED, TaskState.FAILED), JobState.FAILED),
+        ((TaskState.COMPLETED,), JobState.FAILED),
+    ],
+    ids=["all with counts", "one failed", "one is gone"],
+)
+async def test_a_job_whose_tasks_have_all_ended_while_nobody_was_told_moves_on(
+    store: Store, ends: tuple[TaskState, ...], state: JobState
+) -> None:
+    await job(store, "j", JobState.DISPATCHED)
+    bus = Queue()
+    await store.tasks.insert(
+        [task("j", end).model_copy(update={"id": f"j:{n}", "error": "bad"}) for n, end in enumerate(ends)]
+    )
+    await reconciler(store, bus)()
+    assert bus.published == [("job.dispatched", "j")]
+    poller = Poller(Context(Settings(), bus, store, InlinePool()), InlinePool())
+    await poller.handle(Delivery("job.dispatched", bus.bodies["j"]))
+    assert (await store.jobs.get("j")).state is state
 
 
 async def test_one_job_that_cannot_be_looked_after_does_not_hold_up_the_others(store: Store) -> None:

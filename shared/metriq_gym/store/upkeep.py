@@ -17,6 +17,11 @@ MAX_UNCHECKED_SECONDS = 3600
 _BULKY = ("data", "runs", "input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts", "result", "history")
 _NOT_IN_HANDS: Stage = {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}}
 TO_BE_CHECKED: Stage = {"$not": {"$gt": ["$check_at", "$$NOW"]}}
+_NOT_BEFORE: Stage = {
+    "$max": {"$map": {"input": {"$objectToArray": {"$ifNull": ["$exports", {}]}}, "in": "$$this.v.not_before"}}
+}
+_NOT_PUT_OFF: Stage = {"$not": {"$gt": [_NOT_BEFORE, "$$NOW"]}}
+"""An export that is to be tried again later: one more message would only be one more that waits."""
 
 
 class Upkeep:
@@ -36,11 +41,11 @@ class Upkeep:
         A job is returned again only after it has stood still for as long again as it had when it was `checked`, or for
         an hour, so that jobs that wait for days at a provider cost little.
         """
-        return await self._standing(seconds, [_NOT_IN_HANDS, TO_BE_CHECKED], limit)
+        return await self._standing(seconds, [_NOT_IN_HANDS, TO_BE_CHECKED, _NOT_PUT_OFF], limit)
 
     async def unrecorded(self, seconds: float, *, limit: int = 1000) -> list[Job]:
         """Return jobs that ended `seconds` ago or earlier and are not recorded everywhere yet; again as `unmoved`."""
-        return await self._unrecorded(seconds, [TO_BE_CHECKED], limit)
+        return await self._unrecorded(seconds, [TO_BE_CHECKED, _NOT_PUT_OFF], limit)
 
     async def overdue(self, *, limit: int = 1000) -> list[Job]:
         """Return jobs that have no result and whose deadline has passed."""
