@@ -6,8 +6,10 @@ from metriq_gym.bus.port import Bus
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.suites import exported_together
 from metriq_gym.exporters.targets import TARGETS
-from metriq_gym.messages import JobCancelled, JobFailed, JobScored, Message
-from metriq_gym.store import Job, JobState, Store
+from metriq_gym.republish import message_for
+from metriq_gym.store import JobState, Store
+
+_RECORDED = {JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED}
 
 
 async def retry_export(store: Store, bus: Bus, job_id: str, target: str) -> None:
@@ -25,19 +27,8 @@ async def retry_export(store: Store, bus: Bus, job_id: str, target: str) -> None
     if target not in TARGETS:
         raise NotFound(f"records cannot be exported to {target!r}; there are: {', '.join(TARGETS)}")
     job = await store.jobs.get(job_id)
-    message = _message(job)
+    if job.state not in _RECORDED:
+        raise Permanent(f"job {job_id} is {job.state}; only one that has ended, and was not rejected, has a record")
     await exported_together(store, job, target)
     await store.exports.again(job_id, target)
-    await bus.publish(message)
-
-
-def _message(job: Job) -> Message:
-    match job.state:
-        case JobState.SCORED | JobState.EXPORTED:
-            return JobScored(job_id=job.id)
-        case JobState.FAILED if job.failure is not None:
-            return JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason)
-        case JobState.CANCELLED:
-            return JobCancelled(job_id=job.id)
-        case _:
-            raise Permanent(f"job {job.id} is {job.state}; only one that has ended, and was not rejected, has a record")
+    await bus.publish(message_for(job))
