@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 import structlog
 
@@ -22,17 +21,13 @@ from metriq_gym.errors import IllegalTransition, LeaseLost, Transient
 from metriq_gym.lease import held
 from metriq_gym.messages import JobFailed, JobRequested
 from metriq_gym.republish import republish
-from metriq_gym.store import Failure, Job, JobState, Store, TaskState
+from metriq_gym.store import Failure, Job, Store, TaskState
+from metriq_gym.store.documents import STAGES
 from metriq_gym.store.suites import SuitePlan
 
 log = structlog.get_logger()
 
 LEASE = "reconciler"
-_STAGES: dict[JobState, Literal["dispatch", "poll", "score"]] = {
-    JobState.DISPATCHING: "dispatch",
-    JobState.DISPATCHED: "poll",
-    JobState.COMPLETED: "score",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +140,7 @@ class Reconciler:
     async def _expire(self, job: Job, token: int) -> None:
         tasks = await self.store.tasks.count(job.id, TaskState.COMPLETED)
         reason = f"no result by its deadline: still {job.state}, {tasks} of {job.task_count} tasks done"
-        failure = Failure(outcome="error", reason=reason, source=_STAGES[job.state])
+        failure = Failure(outcome="error", reason=reason, source=STAGES[job.state])
         try:
             ended = await self.store.upkeep.expire(job.id, failure, token)
         except IllegalTransition:

@@ -21,13 +21,14 @@ from metriq_gym.errors import (
     InvalidRequest,
     LeaseLost,
     NotFound,
+    NotYet,
     Permanent,
     Problem,
     Transient,
 )
 from metriq_gym.health import Measure
 from metriq_gym.loop import Loop
-from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, SuiteRequested
+from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, JobRequested, SuiteRequested
 from metriq_gym.problems import shorten
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Device, Provider
@@ -55,6 +56,7 @@ class Dispatcher(Service):
     name = "dispatcher"
     queue = DISPATCHER
     default_port = 8081
+    stage = "dispatch"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -96,12 +98,29 @@ class Dispatcher(Service):
         """Dispatch or cancel one job, or request the jobs of a suite."""
         match delivery.routing_key:
             case JobCancelRequested.routing_key:
-                await self._cancel(JobCancelRequested.model_validate_json(delivery.body).job_id, delivery.attempt)
+                await self._cancel(JobCancelRequested.model_validate_json(delivery.body).job_id, delivery.postponed + 1)
             case SuiteRequested.routing_key:
                 await self._fan_out(delivery)
             case _:
                 if (job := await self._dispatch(delivery)) is not None:
                     await self._announce(job)
+
+    def job_of(self, delivery: Delivery) -> str | None:
+        """As of any service; but a request need not state an id to have one."""
+        return identify(delivery) if delivery.routing_key == JobRequested.routing_key else super().job_of(delivery)
+
+    async def refuse(self, delivery: Delivery, reason: str) -> bool:
+        """Let a request end that never became a job, and say so."""
+        match delivery.routing_key:
+            case JobRequested.routing_key:
+                job_id, suite_id = identify(delivery), suite_of(delivery)
+            case SuiteRequested.routing_key:
+                job_id = suite_id = identify_suite(delivery)
+            case _:
+                return False
+        failure = Failure(outcome="error", reason=reason, source="dispatch")
+        await self._announce(await self._record(job_id, failure, delivery, suite_id))
+        return True
 
     async def _fan_out(self, delivery: Delivery) -> None:
         """Publish a suite's job requests; delivered again, the same ones, which name the same jobs.
@@ -168,7 +187,7 @@ class Dispatcher(Service):
             return await self.store.jobs.get(job_id)  # cancelled meanwhile
         except LeaseLost as error:
             metrics.LEASE_LOSSES.labels("job").inc()
-            raise Transient(str(error)) from error
+            raise NotYet(str(error)) from error
         except BaseException:
             await self.store.jobs.expire_lease(job_id, job.lease.token)
             raise
@@ -187,6 +206,9 @@ class Dispatcher(Service):
         # What a stranger wrote is repeated in what is wrong with it.
         problems = [{"path": shorten(each.path), "message": shorten(each.message, 500)} for each in error.problems]
         failure = Failure(outcome="rejected", reason=shorten(str(error), 2000), source="dispatch", problems=problems)
+        return await self._record(job_id, failure, delivery, suite_id)
+
+    async def _record(self, job_id: str, failure: Failure, delivery: Delivery, suite_id: str | None) -> Job:
         excerpt = delivery.body[:4096].decode(errors="replace")
         fields = {"failure": failure.model_dump(), "request": excerpt, "app_version": __version__}
         return await self.store.jobs.reject(job_id, fields | {"suite_id": suite_id})
@@ -196,7 +218,7 @@ class Dispatcher(Service):
         if job.held:
             log.warning("job waits for an operator: mgym job resolve", job_id=job.id, reason=job.held)
         elif job.state is JobState.DISPATCHING:
-            raise Transient(f"job {job.id} is in another dispatcher's hands")
+            raise NotYet(f"job {job.id} is in another dispatcher's hands")
         elif job.state is JobState.DISPATCHED:
             await self.store.tasks.release(job.id)
             await self.bus.publish(JobDispatched(job_id=job.id))

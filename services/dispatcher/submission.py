@@ -17,7 +17,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from metriq_gym import tracing
-from metriq_gym.errors import MetriqGymError, SubmissionAmbiguous, Transient
+from metriq_gym.errors import MetriqGymError, NotYet, SubmissionAmbiguous, Transient
 from metriq_gym.pool import Pool
 from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted, RemoteProvider, Submission
 from metriq_gym.store import Job, Store, Task, TaskState
@@ -91,7 +91,7 @@ class Submitter:
     async def _look_for(self, job: Job, task: Task, provider: RemoteProvider) -> Task:
         """Find out what became of a submission without an answer, and return the task as it is then."""
         if not await self.store.tasks.intended_before(task, self.settle_seconds):
-            raise Transient(f"whether task {task.id} was accepted cannot be told yet")
+            raise NotYet(f"whether task {task.id} was accepted cannot be told yet")
         listing = await provider.listing()
         noted = await self.store.listings.get(job.id) or frozenset()
         # Others before ids: what was listed and is not in doubt any more has its id written down.
@@ -99,7 +99,7 @@ class Submitter:
         known = noted | await self.store.tasks.ours_among(task.provider, listing.ids)
         verdict = provider.match(listing, known, self._lost(task), [self._lost(each) for each in others])
         if isinstance(verdict, Ambiguous) and await self._may_be_told_later(task, others):
-            raise Transient(f"what became of task {task.id} can be told when that is known of others")
+            raise NotYet(f"what became of task {task.id} can be told when that is known of others")
         log.info("looked for a lost submission", task=task.id, verdict=str(verdict))
         match verdict:
             case Adopted(provider_job_id):

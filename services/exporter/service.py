@@ -16,7 +16,7 @@ import structlog
 
 from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import EXPORTER, Delivery
-from metriq_gym.errors import NotFound, Permanent, Transient
+from metriq_gym.errors import NotFound, NotYet, Permanent, Transient
 from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored
@@ -87,7 +87,7 @@ class Exporter(Service):
                     postponed.append(f"{name}: {error}")
         await self._finish(job)
         if postponed:
-            raise Transient("; ".join(postponed))
+            raise NotYet("; ".join(postponed))  # each target has bounds of its own
 
     async def _export_to(self, name: str, job: Job, *, begun: bool) -> None:
         """Make one attempt if one is due, or `begun`; raises `Transient` if there is to be another."""
@@ -105,7 +105,7 @@ class Exporter(Service):
             if not begun and not await self.store.exports.begin(job.id, name):
                 now = (await self.store.jobs.get(job.id)).exports[name]
                 if now.state is ExportState.PENDING:
-                    raise Transient(f"waits until {now.not_before}: {now.error}")
+                    raise NotYet(f"waits until {now.not_before}: {now.error}")
                 return
             await self._attempt(opened.target, name, job, jobs)
 

@@ -40,6 +40,7 @@ class Poller(Service):
     name = "poller"
     queue = POLLER
     default_port = 8082
+    stage = "poll"
 
     def __init__(self, context: Context, decoding: Pool | None = None) -> None:
         """Decode the counts of remote providers in `decoding`, by default a worker process for that alone."""

@@ -31,6 +31,7 @@ class Scorer(Service):
     name = "scorer"
     queue = SCORER
     default_port = 8083
+    stage = "score"
 
     async def handle(self, delivery: Delivery) -> None:
         """Score one job."""
@@ -41,7 +42,7 @@ class Scorer(Service):
             log.info("job was deleted", job_id=job_id)
             return
         if job.state is JobState.COMPLETED:
-            job = await self._score(job, last_try=delivery.attempt >= _MAX_TRIES)
+            job = await self._score(job, last_try=delivery.failures + 1 >= _MAX_TRIES)
         if job.state is JobState.SCORED:
             await self.bus.publish(JobScored(job_id=job.id))
         elif job.state is JobState.FAILED and job.failure is not None:

@@ -34,6 +34,7 @@ from metriq_gym.errors import (
 )
 from metriq_gym.messages import JobCancelRequested, JobRequested, Message, SuiteRequested
 from metriq_gym.problems import from_pydantic
+from metriq_gym.resolve import advice
 from metriq_gym.settings import Settings
 from metriq_gym.store import Job, JobState, Store
 from metriq_gym.store.documents import is_settled
@@ -226,7 +227,7 @@ def decision_about(job: Job) -> Undecided | None:
     """Return what has to be decided about a job that is held for an operator; None if it is not."""
     if job.held is None:
         return None
-    return Undecided(f"job {job.id} is held: {job.held}\ndecide with: mgym job resolve {job.id}")
+    return Undecided(f"job {job.id} is held: {job.held}\n{advice(job)}")
 
 
 def brief(settings: Settings) -> Settings:

@@ -5,11 +5,14 @@ MetriqGymError
 ├── Unsupported             the device cannot run this benchmark as configured
 ├── IllegalTransition       a job cannot move from the state it is in to the one asked for
 ├── LeaseLost               a write came with a fencing token that is no longer the newest
+├── Lethal                  handling a message has ended the process time and again
 ├── NotFound                no job, device, provider or schema has that name
 ├── Permanent               trying again cannot help
 ├── SubmissionAmbiguous     a provider may or may not have accepted a submission
-├── Transient               trying again later may help (network, broker or store away)
-│   └── Unroutable          nothing is bound to receive the message that was published
+├── Transient               trying again later may help
+│   ├── NotYet              somebody else has it in hand, or it is not due
+│   └── Unavailable         the store or the message queue is away
+│       └── Unroutable      nothing is bound to receive the message that was published
 └── Undecided               a job is held until an operator decides
 """
 
@@ -57,6 +60,10 @@ class LeaseLost(MetriqGymError):
     """Another worker holds the lease now; this write was refused."""
 
 
+class Lethal(MetriqGymError):
+    """Handling this message ended the process, or its connection, time and again."""
+
+
 class NotFound(MetriqGymError):
     """There is nothing of that name."""
 
@@ -73,9 +80,17 @@ class Transient(MetriqGymError):
     """The operation failed; trying again later may help."""
 
 
+class NotYet(Transient):
+    """Somebody else has it in hand, or it is not due."""
+
+
+class Unavailable(Transient):
+    """The store or the message queue is away."""
+
+
 class Undecided(MetriqGymError):
     """A job is held until an operator decides."""
 
 
-class Unroutable(Transient):
+class Unroutable(Unavailable):
     """No queue is bound to receive the published message."""

@@ -1,4 +1,5 @@
-"""What an operator decides about a job that is held because a submission may or may not have been accepted.
+"""What an operator decides about a job that is held: a submission may or may not have been accepted, or a message about
+it was given up.
 
 The decision is written to the task (or the job) first, then the job is let go, then its message is published. After a
 crash in between, deciding the same again takes it from there; a job that is let go already is found by the reconciler.
@@ -13,6 +14,7 @@ from metriq_gym.errors import IllegalTransition, MetriqGymError, NotFound, Perma
 from metriq_gym.messages import JobFailed
 from metriq_gym.republish import republish
 from metriq_gym.store import Failure, Job, JobState, Store, Task, TaskState
+from metriq_gym.store.documents import MOVES, STAGES
 
 SERVICE = "operator"
 
@@ -33,7 +35,7 @@ class Resubmit:
 class Fail:
     """Give the job up."""
 
-    reason: str = "given up by the operator: a submission may or may not have been accepted"
+    reason: str = "given up by the operator"
 
 
 Decision = Adopt | Resubmit | Fail
@@ -53,8 +55,11 @@ async def resolve(store: Store, bus: Bus, job_id: str, decision: Decision, task_
     job = await store.jobs.get(job_id)
     if isinstance(decision, Fail):
         return await _fail(store, bus, job, decision)
-    if job.state is not JobState.DISPATCHING:
-        raise NotHeld(f"job {job_id} is {job.state}: it does not wait for a decision")
+    if job.state is not JobState.DISPATCHING or job.given_up:
+        instead = (
+            f"it does not wait for that decision: {advice(job)}" if job.held else "it does not wait for a decision"
+        )
+        raise NotHeld(f"job {job_id} is {job.state}: {instead}")
     tasks = await store.catalogue.outline(job_id)
     task = _chosen(job, tasks, decision, task_id)
     if task.state is TaskState.UNKNOWN:
@@ -68,6 +73,13 @@ async def resolve(store: Store, bus: Bus, job_id: str, decision: Decision, task_
     if job.state is JobState.DISPATCHING:
         await republish(store, bus, job)
     return job
+
+
+def advice(job: Job) -> str:
+    """Say by which command to decide about a held job."""
+    if job.given_up:
+        return f"see `mgym dead list --job {job.id}`, mend it, then `mgym dead replay --job {job.id}`"
+    return f"decide with: mgym job resolve {job.id}"
 
 
 def in_doubt(tasks: list[Task]) -> list[Task]:
@@ -108,11 +120,12 @@ def _decided(task: Task, decision: Adopt | Resubmit) -> bool:
 
 
 async def _fail(store: Store, bus: Bus, job: Job, decision: Fail) -> Job:
-    if job.state is JobState.DISPATCHING and job.held is None:
+    can_fail = JobState.FAILED in MOVES[job.state]
+    if can_fail and job.held is None:
         raise NotHeld(f"job {job.id} does not wait for a decision; to end it: mgym job cancel {job.id}")
-    failure = Failure(outcome="error", reason=decision.reason, source="dispatch")
     try:
-        if job.state is JobState.DISPATCHING:
+        if can_fail:
+            failure = Failure(outcome="error", reason=decision.reason, source=STAGES[job.state])
             job = await store.jobs.move(
                 job.id,
                 JobState.FAILED,
@@ -122,7 +135,7 @@ async def _fail(store: Store, bus: Bus, job: Job, decision: Fail) -> Job:
             )
     except IllegalTransition:
         job = await store.jobs.get(job.id)
-    if job.failure != failure:
+    if job.failure is None or job.failure.reason != decision.reason:
         raise NotHeld(f"job {job.id} is {job.state}: it does not wait for a decision")
     await store.tasks.cancel(job.id)
     await store.listings.forget(job.id)

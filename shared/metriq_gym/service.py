@@ -21,14 +21,17 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from metriq_gym import logs, tracing
+from metriq_gym.attempts import Attempt
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
 from metriq_gym.errors import MetriqGymError, Transient
 from metriq_gym.health import Check, Measure, serve_health
 from metriq_gym.lag import lag_measured
 from metriq_gym.loop import Loop
+from metriq_gym.messages import named_job
 from metriq_gym.pool import Pool
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
+from metriq_gym.store.documents import Stage
 from metriq_gym.watchdog import watched
 
 log = structlog.get_logger()
@@ -59,6 +62,8 @@ class Service(ABC):
     name: ClassVar[str]
     queue: ClassVar[Queue]
     default_port: ClassVar[int]
+    stage: ClassVar[Stage | None] = None
+    """Where a job fails that fails here; None if it can fail no more."""
     uses_workers: ClassVar[bool] = True
     """Whether the handler runs anything in the pool."""
 
@@ -68,17 +73,30 @@ class Service(ABC):
         self.store = context.store
         self.pool = context.pool
         self.instance = context.instance
+        self._attempting = Attempt(self.name, self.stage, self.store, self.bus, self.refuse)
         self._subscription: Subscription | None = None
 
     @abstractmethod
     async def handle(self, delivery: Delivery) -> None:
         """Do what the message asks, publish what follows, and return: only then is it acknowledged."""
 
+    async def attempt(self, delivery: Delivery) -> None:
+        """Handle a delivery, and see to its job where that fails for good."""
+        await self._attempting(delivery, self.job_of(delivery), self.handle)
+
+    def job_of(self, delivery: Delivery) -> str | None:
+        """Return the id of the job that a delivery says it is about."""
+        return named_job(delivery.body)
+
+    async def refuse(self, delivery: Delivery, reason: str) -> bool:
+        """Let a request end that never became a job; return false if it is not one."""
+        return False
+
     async def start(self) -> None:
         """Begin to consume."""
         if self.uses_workers:
             self.pool.warm()
-        self._subscription = await self.bus.consume(self.queue, self.handle, prefetch=self.settings.prefetch)
+        self._subscription = await self.bus.consume(self.queue, self.attempt, prefetch=self.settings.prefetch)
 
     async def stop(self) -> None:
         """Take nothing new, and return when what is in hand is settled."""

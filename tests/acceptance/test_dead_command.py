@@ -14,6 +14,7 @@ from metriq_gym.bus.port import EXPORTER, POLLER, SCORER, Delivery
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
 from metriq_gym.messages import JobCompleted, JobDispatched, JobScored, Message
+from metriq_gym.store import Store
 from tests.support.handlers import PATIENCE, Recorder
 from tests.support.terminal import mgym, mgym_here, on_terminal
 
@@ -30,8 +31,10 @@ def fail(delivery: Delivery) -> None:
 
 
 @pytest.fixture
-async def url(amqp_url: str) -> str:
-    """A broker with a dead letter of each message."""
+async def url(amqp_url: str, mongo_url: str, mongo_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A broker with a dead letter of each message, and an empty store."""
+    monkeypatch.setenv("METRIQ_MONGO_URL", mongo_url)
+    monkeypatch.setenv("METRIQ_MONGO_DATABASE", mongo_database)
     async with RabbitMQBus(amqp_url, app_id="tests", retry_pauses=(0.01,)) as bus:
         for queue in (POLLER, SCORER, EXPORTER):
             await bus.consume(queue, Recorder(fail), prefetch=1)
@@ -120,6 +123,17 @@ async def test_replay_gives_the_chosen_letters_back_and_leaves_the_others(url: s
     assert sorted(map(str, recorder.jobs)) == ["wit-aaa", "wit-abb"]
 
 
+async def test_replay_lets_the_job_go_on(url: str, mongo_url: str, mongo_database: str) -> None:
+    async with Store.at(mongo_url, mongo_database) as store:
+        await store.jobs.accept("wit-aaa", {}, owner="gone", lease_seconds=0)
+        await store.troubles.give_up("wit-aaa", "poller", "a defect", hold_after=1)
+        shown = await asyncio.to_thread(mgym_here, environment(url), "job", "resolve", "wit-aaa")
+        assert "mgym dead replay --job wit-aaa" in shown.stderr
+        assert (await told(url, "replay", "--job", "wit-aaa", "--yes"))[0] == 0
+        job = await store.jobs.get("wit-aaa")
+        assert (job.held, job.given_up) == (None, 0)
+
+
 async def test_everything_is_replayed_or_dropped_only_when_meant(url: str) -> None:
     for command in ("replay", "drop"):
         code, _, error = await told(url, command)
@@ -142,8 +156,8 @@ async def test_everything_is_replayed_or_dropped_only_when_meant(url: str) -> No
     assert (code, error.strip()) == (0, "no dead letters")
 
 
-async def test_status_and_doctor_count_dead_letters(url: str, mongo_url: str, mongo_database: str) -> None:
-    servers = {**environment(url), "METRIQ_MONGO_URL": mongo_url, "METRIQ_MONGO_DATABASE": mongo_database}
+async def test_status_and_doctor_count_dead_letters(url: str) -> None:
+    servers = environment(url)
     status = await asyncio.to_thread(mgym_here, servers, "status", "--json")
     assert json.loads(status.stdout)["dead_letters"] == len(MESSAGES)
     shown = await asyncio.to_thread(mgym_here, servers, "status")

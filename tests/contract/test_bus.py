@@ -20,7 +20,7 @@ from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, DISPATCHER, EXPORTER, POLLER, SCORER, Bus, Delivery, Queue
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
-from metriq_gym.errors import Transient, Unroutable
+from metriq_gym.errors import NotYet, Transient, Unavailable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobFailed, JobRequested, JobScored
 from tests.support.handlers import PATIENCE, Holder, Recorder
 
@@ -261,6 +261,25 @@ async def test_transient_failures_do_not_count_against_the_limit(buses: Buses) -
         ("job.dispatched", "a/job.dispatched", "a")
     }
     assert {d.headers["traceparent"] for d in deliveries} == {deliveries[0].headers["traceparent"]}
+
+
+async def test_what_only_waits_for_others_is_not_counted_and_goes_on_soon(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(0.01, 0.01, 0.01, 600.0))
+
+    def wait(delivery: Delivery) -> None:
+        if delivery.attempt == 4:
+            raise Transient("its own fault")
+        if delivery.attempt < 8:
+            raise [NotYet, Unavailable][delivery.attempt % 2]("not ours")
+
+    recorder = Recorder(wait)
+    await bus.consume(POLLER, recorder, prefetch=1)
+
+    await bus.publish(JobDispatched(job_id="a"))
+
+    deliveries = await recorder.received(8)
+    assert [delivery.postponed for delivery in deliveries] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert {delivery.failures for delivery in deliveries} == {0}
 
 
 async def test_transient_failure_is_retried_after_growing_pauses(buses: Buses) -> None:

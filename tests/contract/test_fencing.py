@@ -83,8 +83,10 @@ OTHERS = {
     *("tasks.make_due", "tasks.pass_over"),
     # Exporters have no lease: each state of an export is guarded by the one before (docs/decisions/0009-exports.md).
     *("exports.want", "exports.take_up", "exports.again", "exports.begin", "exports.settle"),
+    # What an attempt at a message has come to, counted whoever made it; the job stays where it is.
+    *("troubles.failed_attempt", "troubles.give_up"),
     # An operator's and a client's, guarded by the state that they find.
-    *("jobs.unhold", "tasks.send_again", "records.add", "records.replace", "records.delete"),
+    *("jobs.unhold", "troubles.forgive", "tasks.send_again", "records.add", "records.replace", "records.delete"),
 }
 """Writes that no lease stands for, and why they need none."""
 

@@ -41,7 +41,7 @@ def requested(job_id: str, **changes: Any) -> Delivery:
 
 
 def cancel(job_id: str, attempt: int = 1) -> Delivery:
-    return Delivery("job.cancel_requested", json.dumps({"job_id": job_id}).encode(), attempt=attempt)
+    return Delivery("job.cancel_requested", json.dumps({"job_id": job_id}).encode(), postponed=attempt - 1)
 
 
 async def abandoned(store: Store, job_id: str, **changes: Any) -> None:

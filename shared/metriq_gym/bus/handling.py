@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 import structlog
 
 from metriq_gym import metrics, tracing
-from metriq_gym.bus.port import DELIVERY_LIMIT, Delivery, Handler
+from metriq_gym.bus.port import DELIVERY_LIMIT, WAITING_PAUSES, Delivery, Handler
 from metriq_gym.bus.spans import processing
 from metriq_gym.errors import Transient
+from metriq_gym.failures import FailureClass, classify
 from metriq_gym.messages import SuiteRequested
 
 logger = structlog.get_logger()
@@ -32,6 +33,7 @@ class Again:
     pause: float
     failures: int
     failing_since: datetime | None
+    postponed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ async def _handle(handler: Handler, delivery: Delivery, pauses: Sequence[float])
         await handler(delivery)
     except Transient as error:
         logger.warning("delivery.postponed", reason=str(error), **circumstances())
-        return Again(retry_pause(pauses, delivery.attempt), delivery.failures, delivery.failing_since)
+        return _postponed(delivery, error, pauses)
     except (Exception, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and _cancelled():
             raise
@@ -104,12 +106,22 @@ async def _handle(handler: Handler, delivery: Delivery, pauses: Sequence[float])
     return Done()
 
 
+def _postponed(delivery: Delivery, error: Transient, pauses: Sequence[float]) -> Again:
+    if classify(error) is FailureClass.TRANSIENT:
+        postponed = delivery.postponed + 1
+        pause = retry_pause(pauses, postponed)
+    else:
+        postponed = delivery.postponed
+        pause = retry_pause(pauses[:WAITING_PAUSES], delivery.attempt)
+    return Again(pause, delivery.failures, delivery.failing_since, postponed)
+
+
 def _failed(delivery: Delivery, error: BaseException, pauses: Sequence[float]) -> Outcome:
     now = datetime.now(UTC)
     failures = delivery.failures + 1
     if failures >= DELIVERY_LIMIT:
         return Dead(error, now)
-    return Again(pauses[0], failures, delivery.failing_since or now)
+    return Again(pauses[0], failures, delivery.failing_since or now, delivery.postponed)
 
 
 async def ended(handlers: set[asyncio.Task[None]]) -> None:

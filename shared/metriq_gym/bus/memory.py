@@ -11,7 +11,7 @@ from metriq_gym.bus.dead_letters import DeadLetter, given_up
 from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle, jittered
 from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
 from metriq_gym.bus.spans import sending
-from metriq_gym.errors import Transient, Unroutable
+from metriq_gym.errors import Unavailable, Unroutable
 from metriq_gym.messages import Message
 
 
@@ -79,7 +79,7 @@ class MemoryBus:
             try:
                 await asyncio.wait_for(queue.places.acquire(), self._patience)
             except TimeoutError as error:
-                raise Transient(f"{name} has been full for {self._patience:g} s.") from error
+                raise Unavailable(f"{name} has been full for {self._patience:g} s.") from error
             self._put(queue, delivery)
 
     async def idle(self) -> None:
@@ -114,8 +114,8 @@ class MemoryBus:
         queue = self._queues[name]
         again = replace(delivery, attempt=delivery.attempt + 1)
         match outcome:
-            case Again(pause, failures, failing_since):
-                again = replace(again, failures=failures, failing_since=failing_since)
+            case Again(pause, failures, failing_since, postponed):
+                again = replace(again, failures=failures, failing_since=failing_since, postponed=postponed)
                 asyncio.get_running_loop().call_later(jittered(pause), self._put, queue, again)
             case Dead(error, at):
                 self.dead_letters.append(given_up(name, delivery, error, at, delivery.routing_key))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,6 +95,7 @@ def replay(
             chosen = _chosen(held, ids) if ids else _matching(held, job, reason, service)
             if not ids:
                 _confirm("replay", chosen, yes)
+            await _forgive({each.letter.job_id for each in chosen if each.letter.job_id is not None})
             for each in chosen:
                 await each.replay()
                 say(f"{each.letter.id} is in {each.letter.queue} again")
@@ -155,6 +156,16 @@ async def _held() -> AsyncIterator[Sequence[Held]]:
         if len(held) == MOST:
             say(f"these are the first {MOST:,}; there may be more behind them")
         yield held
+
+
+async def _forgive(job_ids: Collection[str]) -> None:
+    """Let go of jobs that are held for their letters: else their service would leave them alone."""
+    from metriq_gym.cli import opening
+
+    if job_ids:
+        async with opening.store() as store:
+            for job_id in job_ids:
+                await store.troubles.forgive(job_id)
 
 
 def _named(ids: list[str] | None) -> list[str]:

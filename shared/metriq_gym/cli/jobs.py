@@ -269,7 +269,7 @@ def resolve(
 ) -> None:
     """Decide about a held job.
 
-    A submission of it may or may not have been accepted. Without a decision, print what is in doubt.
+    A submission of it may or may not have been accepted, or a message was given up. Without a decision, print which.
     """
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import Usage
@@ -353,13 +353,16 @@ def _listed(job: Job) -> dict[str, Any]:
 async def _show_doubts(store: Store, job: Job, as_json: bool) -> None:
     from metriq_gym import report
     from metriq_gym.cli.output import console, emit, say
-    from metriq_gym.resolve import NotHeld, in_doubt
+    from metriq_gym.resolve import NotHeld, advice, in_doubt
 
     tasks: list[Task] = in_doubt(await store.catalogue.outline(job.id))
     if job.held is None and not tasks:
         raise NotHeld(f"job {job.id} is {job.state}: it does not wait for a decision")
     if as_json:
         emit({"job_id": job.id, "held": job.held, "tasks": [{"id": task.id, "error": task.error} for task in tasks]})
+        return
+    if not tasks:
+        say(f"{job.held}\n{advice(job)}, or give the job up with --fail")
         return
     report.show_table(console(), ("task", "in doubt because"), ([task.id, task.error or ""] for task in tasks))
     say("look at the provider's list, then decide with --adopt ID, --resubmit or --fail")

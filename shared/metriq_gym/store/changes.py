@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from metriq_gym.errors import NotFound, Transient
+from metriq_gym.errors import NotFound, Unavailable
 from metriq_gym.store.documents import Job, TaskState, is_settled
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.tasks import Tasks
@@ -19,7 +19,7 @@ _AWAIT_MS = 500
 
 
 class Changes:
-    """Change streams over the whole database. All raise `Transient` when a stream breaks: open another."""
+    """Change streams over the whole database. All raise `Unavailable` when a stream breaks: open another."""
 
     def __init__(self, database: Any, jobs: Jobs, tasks: Tasks) -> None:
         self._database = database
@@ -91,4 +91,4 @@ class Changes:
             async with stream:
                 yield stream
         except PyMongoError as error:
-            raise Transient(f"the store's change stream broke: {error}") from error
+            raise Unavailable(f"the store's change stream broke: {error}") from error

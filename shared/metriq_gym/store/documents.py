@@ -75,14 +75,33 @@ class Lease(_Document):
     token: int
 
 
+Stage = Literal["dispatch", "poll", "score"]
+STAGES: dict[JobState, Stage] = {
+    JobState.DISPATCHING: "dispatch",
+    JobState.DISPATCHED: "poll",
+    JobState.COMPLETED: "score",
+}
+"""State → what a job is waiting for in it, and what has failed if it ends there."""
+
+
 class Failure(_Document):
     """Why a job ended without a result."""
 
     outcome: Literal["rejected", "error", "unsupported"]
     reason: Annotated[str, AfterValidator(partial(shorten, limit=10_000))]
-    source: Literal["dispatch", "poll", "score"]
+    source: Stage
     problems: list[dict[str, str]] = []
     """For a rejected request: every error found, as ``{path, message}`` with a JSON path."""
+
+
+class Attempts(_Document):
+    """Attempts in a row to move a job on that failed for a passing reason, without anything gained in between."""
+
+    count: int
+    seconds: float
+    """From the first to the last; of a longer break, as when the store was away, only as much as a pause takes."""
+    at: datetime
+    progress: int
 
 
 class ExportState(StrEnum):
@@ -154,8 +173,12 @@ class Job(_Document):
     """Whether the tasks are stored and the fields below, up to the gate counts, are set."""
     deadline_at: datetime | None = None
     """When a job that has no result by then ends without one."""
+    attempts: Attempts | None = None
+    """Those that have failed since it moved."""
+    given_up: int = 0
+    """How many of its messages services have given up since it moved."""
     held: str | None = None
-    """Why the job waits for an operator (`mgym job resolve`)."""
+    """Why the job waits for an operator (`mgym job resolve`, `mgym dead replay`)."""
 
     dispatch_time: datetime | None = None
     device_metadata: dict[str, Any] = {}

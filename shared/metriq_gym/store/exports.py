@@ -31,10 +31,15 @@ _MOVE_IF_EXPORTED: Stage = {
     }
 }
 """`Job.is_exported`, as the store sees it."""
+_IS_OVER: Stage = {"$in": ["$state", list(TERMINAL)]}
 _FORGET_IF_RECORDED: Stage = {
-    "$set": {"record_due": {"$cond": [{"$in": [ExportState.PENDING, _STATES]}, "$record_due", "$$REMOVE"]}}
+    "$set": {
+        "record_due": {"$cond": [{"$in": [ExportState.PENDING, _STATES]}, "$record_due", "$$REMOVE"]},
+        "held": {"$cond": [_IS_OVER, "$$REMOVE", "$held"]},
+        "given_up": {"$cond": [_IS_OVER, "$$REMOVE", "$given_up"]},
+    }
 }
-"""A job that has ended and is recorded, or is to be nowhere any more, is no work for the reconciler."""
+"""A job that has ended and is recorded, or is to be nowhere any more, is no work for the reconciler or an operator."""
 
 
 class Exports:

@@ -8,13 +8,13 @@ from typing import Any
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
-from metriq_gym.errors import Transient
+from metriq_gym.errors import Unavailable
 
 _UNAUTHORIZED = 13
 
 
 async def ensure(collection: Any, indexes: Sequence[IndexModel]) -> None:
-    """Create what is missing; raises `Transient` when something is and this user may not create it."""
+    """Create what is missing; raises `Unavailable` when something is and this user may not create it."""
     try:
         await collection.create_indexes(list(indexes))
     except OperationFailure as error:
@@ -23,4 +23,4 @@ async def ensure(collection: Any, indexes: Sequence[IndexModel]) -> None:
         missing = {index.document["name"] for index in indexes} - set(await collection.index_information())
         if missing:
             names = ", ".join(sorted(missing))
-            raise Transient(f"{collection.name} has no index {names} yet: the dispatcher creates it") from error
+            raise Unavailable(f"{collection.name} has no index {names} yet: the dispatcher creates it") from error

@@ -181,7 +181,7 @@ class Jobs:
             changes["checked_by"] = reconciler_token
         if target in _RECORDED_ENDS:
             changes["record_due"] = "$$NOW"
-        over = ["lease", "check_at", "held"]
+        over = ["lease", "check_at", "held", "attempts", "given_up"]
         if JobState.FAILED not in MOVES[target]:
             over.append("deadline_at")
         pipeline = [{"$set": changes}, {"$unset": over}]

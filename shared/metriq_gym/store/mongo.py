@@ -17,7 +17,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from metriq_gym.errors import Transient
+from metriq_gym.errors import Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,19 +50,19 @@ def connect(url: str) -> Any:
 
 
 def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Turn the driver's passing faults (server away, stepping down, slow) into `Transient`."""
+    """Turn the driver's passing faults (server away, stepping down, slow) into `Unavailable`."""
 
     @functools.wraps(call)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await call(*args, **kwargs)
         except _PASSING as error:
-            raise Transient(f"the store is away: {_in_short(error)}") from error
+            raise Unavailable(f"the store is away: {_in_short(error)}") from error
         except PyMongoError as error:
             if isinstance(error, OperationFailure) and error.code in _REFUSALS:
-                raise Transient(f"the store refuses this user: {error}") from error
+                raise Unavailable(f"the store refuses this user: {error}") from error
             if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
-                raise Transient(f"the store asks to try again: {error}") from error
+                raise Unavailable(f"the store asks to try again: {error}") from error
             raise
 
     return wrapper

@@ -15,6 +15,7 @@ from metriq_gym.store.mongo import connect, translated
 from metriq_gym.store.records import Records
 from metriq_gym.store.suites import Suites
 from metriq_gym.store.tasks import Tasks
+from metriq_gym.store.troubles import Troubles
 from metriq_gym.store.upkeep import Upkeep
 
 
@@ -34,6 +35,7 @@ class Store:
         self._database = client[database]
         self.jobs = Jobs(self._database.jobs, self._database.deleted)
         self.exports = Exports(self._database.jobs)
+        self.troubles = Troubles(self._database.jobs)
         self.tasks = Tasks(self._database.tasks)
         self.listings = Listings(self._database.listings)
         self.catalogue = Catalogue(self._database.jobs, self._database.tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from metriq_gym.metrics import STAGE_SECONDS
 from metriq_gym.problems import shorten
@@ -10,7 +10,7 @@ from metriq_gym.store.documents import Job, JobState
 from metriq_gym.store.mongo import Stage
 
 
-def entry(state: JobState, service: str, cause: str) -> Stage:
+def entry(state: JobState | Literal["$state"], service: str, cause: str) -> Stage:
     """Return a line of the history, for an update pipeline."""
     return {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": shorten(cause, 1000)}}
 
@@ -20,7 +20,7 @@ def moving(target: JobState, service: str, cause: str = "") -> dict[str, Any]:
     return {"state": target, "updated_at": "$$NOW", "history": noted(target, service, cause)}
 
 
-def noted(state: JobState, service: str, cause: str) -> Stage:
+def noted(state: JobState | Literal["$state"], service: str, cause: str) -> Stage:
     """Return the history with one more line."""
     return {"$concatArrays": ["$history", [entry(state, service, cause)]]}
 

@@ -16,7 +16,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from metriq_gym.bus.handling import jittered
 from metriq_gym.bus.port import Queue
 from metriq_gym.bus.rabbitmq import topology
-from metriq_gym.errors import Transient
+from metriq_gym.errors import Transient, Unavailable
 
 logger = structlog.get_logger()
 
@@ -41,7 +41,7 @@ class Settings:
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Raise `Transient` for whatever the broker or the way to it does to us."""
+    """Raise `Unavailable` for whatever the broker or the way to it does to us."""
     try:
         yield
     except asyncio.CancelledError as error:
@@ -49,11 +49,11 @@ def broker_errors() -> Iterator[None]:
         if task is None or task.cancelling():
             raise
         # The client library cancels what waits for a channel that is being closed.
-        raise Transient("The connection to RabbitMQ was closed.") from error
+        raise Unavailable("The connection to RabbitMQ was closed.") from error
     except TimeoutError as error:
-        raise Transient("RabbitMQ did not answer in time.") from error
+        raise Unavailable("RabbitMQ did not answer in time.") from error
     except CONNECTION_EXCEPTIONS as error:
-        raise Transient(f"RabbitMQ: {type(error).__name__}: {error}") from error
+        raise Unavailable(f"RabbitMQ: {type(error).__name__}: {error}") from error
 
 
 async def stay_connected(settings: Settings, purpose: str, use: Callable[[AbstractChannel], Awaitable[None]]) -> None:

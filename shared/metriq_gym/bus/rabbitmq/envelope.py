@@ -44,6 +44,8 @@ def read(message: AbstractIncomingMessage) -> Delivery:
         correlation_id=message.correlation_id,
         attempt=1 + _count(retry.get("attempts")) + returned,
         failures=_count(retry.get("failures")) + returned,
+        returned=returned,
+        postponed=_count(retry.get("postponed")),
         failing_since=_time(retry.get("failing_since")),
         headers=headers,
     )
@@ -54,6 +56,7 @@ def to_retry(message: AbstractIncomingMessage, delivery: Delivery, again: Again)
     retry = {
         "attempts": delivery.attempt,
         "failures": again.failures,
+        "postponed": again.postponed,
         "failing_since": _text(again.failing_since),
         "routing_key": delivery.routing_key,
         "message_id": delivery.message_id,  # the client library makes one up where there is none
@@ -81,7 +84,7 @@ def to_bury(message: AbstractIncomingMessage, letter: DeadLetter) -> Message:
 
 def to_replay(message: AbstractIncomingMessage, letter: DeadLetter) -> Message:
     """Return the copy that the service is to try once more, as if it had just come."""
-    retry = {"attempts": 0, "failures": 0, "routing_key": letter.routing_key, "message_id": letter.message_id}
+    retry = {"attempts": 0, "routing_key": letter.routing_key, "message_id": letter.message_id}
     return _copy(message, {RETRY: retry})
 
 

@@ -12,7 +12,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, encode_basic_auth
 
 from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
-from metriq_gym.errors import Transient
+from metriq_gym.errors import Unavailable
 
 _SECONDS = 10.0
 
@@ -37,11 +37,11 @@ class BrokerState:
 
 
 async def inspect(url: str) -> BrokerState:
-    """Return how the broker and its queues are; raises `Transient` when it does not answer or refuses us."""
+    """Return how the broker and its queues are; raises `Unavailable` when it does not answer or refuses us."""
     try:
         connection = await aio_pika.connect(url, timeout=_SECONDS)
     except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
-        raise Transient(f"RabbitMQ: {error or type(error).__name__}") from error
+        raise Unavailable(f"RabbitMQ: {error or type(error).__name__}") from error
     async with connection:
         underlay: Any = connection.transport
         version = str(underlay.connection.server_properties.get("version", "unknown"))
@@ -54,7 +54,7 @@ async def unbound(url: str, management_url: str | None = None) -> list[str]:
     """Return the bindings that should be there and are not, in words.
 
     AMQP cannot be asked, so this asks the management API: at its usual port beside the broker unless `management_url`
-    says where, as the same user unless it names one. Raises `Transient` when that does not answer or refuses us.
+    says where, as the same user unless it names one. Raises `Unavailable` when that does not answer or refuses us.
     """
     broker = urlsplit(url)
     usual = f"https://{broker.hostname}:15671" if broker.scheme == "amqps" else f"http://{broker.hostname}:15672"
@@ -70,9 +70,9 @@ async def unbound(url: str, management_url: str | None = None) -> list[str]:
         ):
             found = await answer.json()
     except ClientResponseError as error:
-        raise Transient(f"RabbitMQ's management API at {server} answers {error.status}") from error
+        raise Unavailable(f"RabbitMQ's management API at {server} answers {error.status}") from error
     except (ClientError, TimeoutError) as error:
-        raise Transient(f"RabbitMQ's management API at {server} does not answer") from error
+        raise Unavailable(f"RabbitMQ's management API at {server} does not answer") from error
     there = {(each["source"], each["destination"], each["routing_key"]) for each in found}
     missing = [
         f"{EVENTS} to {queue.name} for {key}"

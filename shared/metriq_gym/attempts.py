@@ -1,0 +1,111 @@
+"""One attempt at a delivery, and what its failure means for the job, before the queue hears of it.
+
+`metriq_gym.failures` says what kind of failure it is. What is written to the store here is written before the message
+is settled; delivered again, it comes to the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from metriq_gym.bus.dead_letters import in_a_line
+from metriq_gym.bus.handling import retry_pause
+from metriq_gym.bus.port import DELIVERY_LIMIT, RETRY_PAUSES, Bus, Delivery
+from metriq_gym.errors import IllegalTransition, Lethal, NotFound, Transient
+from metriq_gym.failures import FailureClass, classify, is_exhausted
+from metriq_gym.report import duration
+from metriq_gym.republish import republish
+from metriq_gym.store import Failure, JobState, Store, TaskState
+from metriq_gym.store.documents import Stage
+
+log = structlog.get_logger()
+
+LETHAL_LETTERS = 3
+"""After so many of its messages have ended their process time and again, a job is held. One would do where only one
+message was in hand; with others it cannot be told whose fault it was, and theirs are tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one service attempts a delivery.
+
+    Parameters
+    ----------
+    stage:
+        Where a job fails that fails here; None if it has its result by then and can fail no more.
+    refuse:
+        Lets a request end that never became a job, for the reason given; returns false if the delivery is none.
+    """
+
+    service: str
+    stage: Stage | None
+    store: Store
+    bus: Bus
+    refuse: Callable[[Delivery, str], Awaitable[bool]]
+
+    async def __call__(
+        self, delivery: Delivery, job_id: str | None, handle: Callable[[Delivery], Awaitable[None]]
+    ) -> None:
+        """Handle a delivery about a job; raises what keeps the message from being done with."""
+        try:
+            if delivery.returned and delivery.failures >= DELIVERY_LIMIT - 1:
+                raise Lethal(f"handling it ended the process, or its connection, {delivery.returned} times in a row")
+            await handle(delivery)
+        except Exception as error:
+            if not await self._ends(delivery, job_id, error):
+                raise
+
+    async def _ends(self, delivery: Delivery, job_id: str | None, error: Exception) -> bool:
+        """See to the job of a delivery that failed; return whether it has ended, and the message with it."""
+        match classify(error):
+            case FailureClass.PERMANENT:
+                return await self._end(delivery, job_id, str(error))
+            case FailureClass.TRANSIENT:
+                tried, seconds = await self._note(delivery, job_id, error)
+                if is_exhausted(tried, seconds):
+                    spent = f" over {duration(seconds)}" if seconds else ""
+                    return await self._end(delivery, job_id, f"given up after {tried} attempts{spent}: {error}")
+            case FailureClass.POISON if delivery.failures + 1 >= DELIVERY_LIMIT and job_id is not None:
+                reason = f"the {self.service} gave up a message: {in_a_line(error)}"
+                hold_after = LETHAL_LETTERS if isinstance(error, Lethal) else 1
+                try:
+                    await self.store.troubles.give_up(job_id, self.service, reason, hold_after=hold_after)
+                except Transient as away:
+                    # The letter says the same, and the reconciler brings us back here.
+                    log.warning("job not held", job_id=job_id, reason=str(away))
+        return False
+
+    async def _note(self, delivery: Delivery, job_id: str | None, error: Exception) -> tuple[int, float]:
+        """Return how many attempts in a row have failed, and over how many seconds."""
+        tried = delivery.postponed + 1
+        if job_id is not None:
+            noted = await self.store.troubles.failed_attempt(
+                job_id,
+                self.service,
+                str(error),
+                progress=await self.store.tasks.count(job_id, TaskState.SUBMITTED),
+                next_seconds=retry_pause(RETRY_PAUSES, tried),
+            )
+            if noted is not None:
+                return noted.count, noted.seconds
+        return tried, 0.0
+
+    async def _end(self, delivery: Delivery, job_id: str | None, reason: str) -> bool:
+        if self.stage is None:
+            return False
+        if job_id is None:
+            return await self.refuse(delivery, reason)
+        failure = Failure(outcome="error", reason=reason, source=self.stage)
+        fields = {"failure": failure.model_dump()}
+        try:
+            job = await self.store.jobs.move(job_id, JobState.FAILED, service=self.service, cause=reason, fields=fields)
+        except NotFound:
+            return await self.refuse(delivery, reason)
+        except IllegalTransition:
+            job = await self.store.jobs.get(job_id)  # it has a result, or has ended
+        if job.state is JobState.FAILED:
+            await republish(self.store, self.bus, job)
+        return True
