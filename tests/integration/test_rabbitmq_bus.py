@@ -18,7 +18,7 @@ from aio_pika.abc import AbstractChannel
 from metriq_gym.bus.port import EVENTS, POLLER
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
-from metriq_gym.errors import Transient, Unroutable
+from metriq_gym.errors import Transient, Unavailable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
 from tests.servers.proxy import proxied
 from tests.servers.rabbitmq import Broker, publish_raw
@@ -198,7 +198,7 @@ async def test_connection_lost_before_the_confirmation_is_a_transient_failure(am
         results = await asyncio.gather(*publishing, return_exceptions=True)
         lost = [result for result in results if result is not None]
         assert lost
-        assert {type(result) for result in lost} == {Transient}
+        assert {type(result) for result in lost} == {Unavailable}
 
 
 async def test_unreachable_broker_is_a_transient_failure() -> None:
