@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Problem
-from metriq_gym.messages import JobId, JobRequested, SuiteId
+from metriq_gym.messages import JobRequested
 from metriq_gym.problems import first, from_pydantic, shorten
 from metriq_gym.schema_validator import validate
 
 MAX_DEPTH = 50
-MAX_READ = 2**24
-"""A body of more bytes is not searched for an id: parsed, it can take 30 times as many. RabbitMQ 4 takes no more."""
 _INT64 = range(-(2**63), 2**63)
-_job_id = TypeAdapter[str](JobId)
-_suite_id = TypeAdapter[str](SuiteId)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,46 +26,6 @@ class Checked:
     message: JobRequested
     config: dict[str, Any]
     warnings: list[Problem]
-
-
-def identify(delivery: Delivery) -> str:
-    """Return the id of the requested job, the same for every delivery of the same request, even a broken one.
-
-    It is the body's ``job_id`` if that can be read (not in a body of more than `MAX_READ` bytes), else the message's
-    id, else a digest of the body.
-    """
-    return _stated(delivery, "job_id", _job_id) or _derived(delivery, _job_id)
-
-
-def identify_suite(delivery: Delivery) -> str:
-    """Return the id of the requested suite, found as `identify` finds a job's."""
-    return _stated(delivery, "suite_id", _suite_id) or _derived(delivery, _suite_id)
-
-
-def suite_of(delivery: Delivery) -> str | None:
-    """Return the id of the suite that a job request, even a broken one, says it belongs to."""
-    return _stated(delivery, "suite_id", _job_id)
-
-
-def _stated(delivery: Delivery, key: str, kind: TypeAdapter[str]) -> str | None:
-    if len(delivery.body) > MAX_READ:
-        return None
-    try:
-        body = from_json(delivery.body)
-    except ValueError:
-        return None
-    return _valid(body.get(key), kind) if isinstance(body, dict) else None
-
-
-def _derived(delivery: Delivery, kind: TypeAdapter[str]) -> str:
-    return _valid(delivery.message_id, kind) or f"request-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
-
-
-def _valid(candidate: object, kind: TypeAdapter[str]) -> str | None:
-    try:
-        return kind.validate_python(candidate, strict=True)
-    except ValidationError:
-        return None
 
 
 def read_object(delivery: Delivery, max_bytes: int) -> dict[str, Any]:

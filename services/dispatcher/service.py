@@ -27,6 +27,7 @@ from metriq_gym.errors import (
     Transient,
 )
 from metriq_gym.health import Measure
+from metriq_gym.identity import identify, identify_suite, suite_of
 from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, JobRequested, SuiteRequested
 from metriq_gym.problems import shorten
@@ -38,7 +39,7 @@ from metriq_gym.service import Context, Service
 from metriq_gym.store import Failure, Job, JobState
 from services.dispatcher.handover import HandOver
 from services.dispatcher.reconciler import Reconciler
-from services.dispatcher.request import Checked, check, identify, identify_suite, suite_of
+from services.dispatcher.request import Checked, check
 from services.dispatcher.standing import Standing
 from services.dispatcher.submission import Submitter
 from services.dispatcher.suites import fan_out
@@ -46,8 +47,8 @@ from services.dispatcher.suites import fan_out
 log = structlog.get_logger()
 
 CANCEL_ATTEMPTS = 100
-"""How often, for more than half an hour, to look for a job that is to be cancelled: the message may have overtaken the
-job's request, which waits perhaps until its provider can be asked for the device."""
+"""How often, for about half a day, to look for a job that is to be cancelled: the message may have overtaken the job's
+request, which waits perhaps until its provider can be asked for the device."""
 
 
 class Dispatcher(Service):
@@ -104,10 +105,6 @@ class Dispatcher(Service):
             case _:
                 if (job := await self._dispatch(delivery)) is not None:
                     await self._announce(job)
-
-    def job_of(self, delivery: Delivery) -> str | None:
-        """As of any service; but a request need not state an id to have one."""
-        return identify(delivery) if delivery.routing_key == JobRequested.routing_key else super().job_of(delivery)
 
     async def refuse(self, delivery: Delivery, reason: str) -> bool:
         """Let a request end that never became a job, and say so."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 """Letters, digits and ``._:-``, at most 128 characters, so that an id is safe in a file name or a URL."""
@@ -68,14 +68,6 @@ class JobRequested(_Request):
 
 class _AboutJob(Message):
     job_id: JobId
-
-
-def named_job(body: bytes) -> str | None:
-    """Return the job's id that is in a message's body, whatever else it says."""
-    try:
-        return _AboutJob.model_validate_json(body).job_id
-    except ValidationError:
-        return None
 
 
 class JobDispatched(_AboutJob):

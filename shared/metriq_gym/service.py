@@ -25,9 +25,9 @@ from metriq_gym.attempts import Attempt
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
 from metriq_gym.errors import MetriqGymError, Transient
 from metriq_gym.health import Check, Measure, serve_health
+from metriq_gym.identity import job_of
 from metriq_gym.lag import lag_measured
 from metriq_gym.loop import Loop
-from metriq_gym.messages import named_job
 from metriq_gym.pool import Pool
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
@@ -82,11 +82,7 @@ class Service(ABC):
 
     async def attempt(self, delivery: Delivery) -> None:
         """Handle a delivery, and see to its job where that fails for good."""
-        await self._attempting(delivery, self.job_of(delivery), self.handle)
-
-    def job_of(self, delivery: Delivery) -> str | None:
-        """Return the id of the job that a delivery says it is about."""
-        return named_job(delivery.body)
+        await self._attempting(delivery, job_of(delivery), self.handle)
 
     async def refuse(self, delivery: Delivery, reason: str) -> bool:
         """Let a request end that never became a job; return false if it is not one."""

@@ -10,7 +10,7 @@ import aio_pika
 import pytest
 
 from metriq_gym.bus.dead_letters import DeadLetter
-from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, EVENTS, POLLER
+from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, DISPATCHER, EVENTS, POLLER
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import Held, held_letters
 from metriq_gym.errors import Permanent, Transient
@@ -68,6 +68,15 @@ async def test_letter_keeps_what_the_outsider_sent(amqp_url: str) -> None:
         kept = await (await (await connection.channel()).get_queue(DEAD_LETTERS)).get()
         assert kept.headers["note"] == "keep me"
         assert kept.routing_key == "job.dispatched"
+
+
+async def test_letter_names_the_job_even_if_the_request_did_not(amqp_url: str) -> None:
+    async with impatient(amqp_url) as bus, await aio_pika.connect(amqp_url) as connection:
+        await bus.consume(DISPATCHER, Recorder(fail), prefetch=1)
+        exchange = await (await connection.channel()).get_exchange(EVENTS)
+        await exchange.publish(aio_pika.Message(b"{}", message_id="its-id"), "job.requested")
+        [letter] = await until_there_are(amqp_url, 1)
+        assert letter.job_id == "its-id"
 
 
 async def test_message_that_ends_its_process_each_time_is_a_dead_letter_too(amqp_url: str) -> None:

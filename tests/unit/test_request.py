@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest
+from metriq_gym.identity import MAX_READ, identify, job_of
 from metriq_gym.problems import MOST
-from services.dispatcher.request import MAX_READ, check, identify
+from services.dispatcher.request import check
 
 LIMIT = 2**20
 VALID = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_name": "WIT"}}
@@ -43,6 +44,11 @@ class TestIdentify:
     def test_a_body_that_would_take_gigabytes_to_parse_is_named_unread(self) -> None:
         huge = b'{"job_id": "a", "x": [' + b"[]," * (MAX_READ // 3) + b"1]}"
         assert identify(delivery(huge, "b")) == "b"
+
+    def test_only_a_request_has_a_job_that_it_does_not_name(self) -> None:
+        for routing_key, unnamed in (("job.requested", "b"), ("job.completed", None), ("suite.requested", None)):
+            assert job_of(Delivery(routing_key, b"{}", message_id="b")) == unnamed
+            assert job_of(Delivery(routing_key, b'{"job_id": "a"}', message_id="b")) == "a"
 
     @given(st.binary(max_size=200))
     def test_the_same_bytes_always_have_the_same_usable_id(self, body: bytes) -> None:

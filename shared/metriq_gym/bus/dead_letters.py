@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from metriq_gym.bus.port import Delivery
+from metriq_gym.identity import job_of
 from metriq_gym.problems import shorten
 
 TRACEBACK_BYTES = 8 * 1024
@@ -56,7 +57,7 @@ def given_up(queue: str, delivery: Delivery, error: BaseException, now: datetime
         body=delivery.body,
         message_id=delivery.message_id,
         type=kind,
-        job_id=delivery.correlation_id,
+        job_id=job_of(delivery) or delivery.correlation_id,
         reason=in_a_line(error),
         traceback=_end(error),
         first=delivery.failing_since or now,

@@ -116,7 +116,7 @@ def drop(
 ) -> None:
     """Delete letters for good.
 
-    A job that one was about stays as it is; if it has not ended, the reconciler publishes its message again.
+    A job that one was about stays as it is: held, until `mgym job resolve JOB --fail` or its deadline ends it.
     """
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import say

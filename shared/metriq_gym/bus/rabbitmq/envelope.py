@@ -15,6 +15,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.handling import Again
 from metriq_gym.bus.port import DELIVERY_LIMIT, QUEUES, Delivery
+from metriq_gym.identity import job_of
 
 RETRY = "metriq-retry"
 """Header of a message that went the way round through a retry queue: what it was and how its attempts ended."""
@@ -102,7 +103,7 @@ def read_letter(message: AbstractIncomingMessage) -> DeadLetter:
         body=message.body,
         message_id=_string(about.get("message_id")) or delivery.message_id,
         type=_string(about.get("type")) or message.type,
-        job_id=_string(about.get("job_id")) or message.correlation_id,
+        job_id=_string(about.get("job_id")) or job_of(delivery) or message.correlation_id,
         reason=reason,
         traceback=_string(about.get("traceback")) or "",
         first=_time(about.get("first")) or delivery.failing_since,
