@@ -46,6 +46,10 @@ class Scenario:
     accepted: set[str] = field(default_factory=set)
     faults: list[float] = field(default_factory=list)
     """When each fault struck, or ended if it lasted: seconds since the epoch."""
+    uncounted: Callable[[], int] = lambda: 0
+    """How many faults there were besides, too many to say when each struck."""
+    quiet: Callable[[], bool] = lambda: True
+    """Whether nothing is under way to the services but what is in their queues."""
     expected_dead: int = 0
     may_be_held: bool = False
     reached: set[JobState] = field(default_factory=lambda: {JobState.EXPORTED})
@@ -98,7 +102,7 @@ class Scenario:
         self.report.add(
             self.name,
             jobs=len(self.accepted),
-            faults=len(self.faults),
+            faults=len(self.faults) + self.uncounted(),
             verdict=verdict,
             recoveries=recoveries(self.faults, ends),
         )
@@ -122,10 +126,12 @@ class Scenario:
     async def _settled(self) -> None:
         """Return when what follows the end of the last job is done too, or nothing more happens."""
         deadline = time.monotonic() + STALLED_SECONDS / 2
-        queued = await drained(self.amqp_url, self.expected_dead)
-        while (await self._audit(queued))[0].wrong and time.monotonic() < deadline:
-            await asyncio.sleep(0.5)
+        while time.monotonic() < deadline:
+            quiet = self.quiet()
             queued = await drained(self.amqp_url, self.expected_dead)
+            if quiet and not (await self._audit(queued))[0].wrong:
+                return
+            await asyncio.sleep(0.5)
 
     async def _audit(self, queued: Mapping[str, int]) -> tuple[Verdict, list[float]]:
         held = self.witness.held() if self.may_be_held else set()
