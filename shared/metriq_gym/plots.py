@@ -21,14 +21,11 @@ _BARS = 32
 """Outcomes that a histogram shows; the rest share one bar."""
 _LABEL_CHARACTERS = 60
 """So many fit side by side below the bars."""
-_FORMATS = (".png", ".svg")
 _BLUE, _ORANGE, _GREY = "#2f6db5", "#d9822b", "#8a8f98"
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure to a PNG or SVG file; raises `Permanent` for any other, or one that cannot be written."""
-    if path.suffix.lower() not in _FORMATS:
-        raise Permanent(f"cannot draw to {path}: its name must end in {' or '.join(_FORMATS)}")
+    """Write a figure to a file, by its name a PNG or SVG; raises `Permanent` when it cannot be written."""
     try:
         figure.savefig(path, dpi=150, bbox_inches="tight")
     except OSError as error:

@@ -135,6 +135,7 @@ class TestJobs:
         told = mgym_here(environment, "job", "view")
         assert told.returncode == 2
         assert "say which job" in told.stderr
+        assert "say which job" in mgym_here(environment, "job", "delete").stderr
         code, said = on_terminal(environment, ["job", "view"], [("which job", "99\n"), ("please", "1\n")])
         assert code == 0, said
         assert "benchmark" in said
@@ -162,9 +163,6 @@ class TestJobs:
         changed = json.loads(raw.read_text())
         changed["tasks"][0]["counts"][0]["0"] = 4000
         assert mgym_here(environment, "job", "replay", write(raw, changed)).returncode == 1
-        other = mgym_here(environment, "job", "view", wit, "--plot", str(tmp_path / "x.pdf"))
-        assert other.returncode == 1
-        assert ".png or .svg" in other.stderr
 
     def test_a_metric_is_drawn_over_time(self, environment: dict[str, str], wit: str, tmp_path: Path) -> None:
         picture = tmp_path / "time.png"
@@ -240,6 +238,22 @@ class TestJobs:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize(("picture", "reason"), [("x.pdf", ".png or .svg"), ("none/x.png", "there is no folder")])
+    def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
+        self, environment: dict[str, str], tmp_path: Path, picture: str, reason: str
+    ) -> None:
+        refused = mgym_here(environment, "run", "wit.example.json", "--plot", str(tmp_path / picture))
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert reason in refused.stderr
+
+    def test_a_file_that_cannot_be_written_is_named(
+        self, environment: dict[str, str], wit: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").touch()
+        refused = mgym_here(environment, "job", "poll", wit, "--no-wait", "--output", str(tmp_path / "file" / "x.json"))
+        assert refused.returncode == 1
+        assert refused.stderr.splitlines()[-1].startswith(f"error: cannot use {tmp_path / 'file'}: ")
+
     @pytest.mark.parametrize("command", [["run"], ["job", "dispatch"]])
     def test_a_wrong_configuration_is_refused_with_every_error_and_no_traceback(
         self, environment: dict[str, str], tmp_path: Path, command: list[str]
@@ -349,6 +363,13 @@ class TestCompletion:
 
 
 class TestLooking:
+    @pytest.mark.parametrize("group", [[], ["job"], ["suite"], ["dead"], ["service"], ["tyxonq"]])
+    def test_what_a_command_is_for_is_told_in_one_line(self, environment: dict[str, str], group: list[str]) -> None:
+        helped = mgym_here(environment | {"COLUMNS": "80"}, *group, "--help").stdout
+        commands = helped.split("Commands:")[1]
+        assert commands.strip()
+        assert "..." not in commands
+
     def test_a_state_that_there_is_not_is_named_with_those_there_are(self, environment: dict[str, str]) -> None:
         wrong = mgym_here(environment, "job", "list", "--state", "held")
         assert wrong.returncode == 2

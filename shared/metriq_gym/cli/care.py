@@ -54,7 +54,9 @@ def doctor(
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="The job file of metriq-gym's own tool: a job a line, as JSON.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The job file of metriq-gym's own tool: a job a line, as JSON.")
+    ],
     json: AsJson = False,
 ) -> None:
     """Take over jobs of metriq-gym's own tool.

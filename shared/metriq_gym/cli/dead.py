@@ -18,7 +18,7 @@ app = typer.Typer(help="Look after messages that were given up.", no_args_is_hel
 
 Ids = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]...", help="Letters' ids, or the beginnings of them.", show_default=False),
+    typer.Argument(metavar="ID", help="Letters' ids, or the beginnings of them.", show_default=False),
 ]
 OfJob = Annotated[
     str | None, typer.Option("--job", metavar="JOB", help="Only about this job; its id may be shortened.")
@@ -30,7 +30,7 @@ All = Annotated[bool, typer.Option("--all", help="All there are.")]
 
 @app.command("list")
 def list_(job: OfJob = None, reason: Because = None, service: OfService = None, json: AsJson = False) -> None:
-    """List dead letters, those that have lain there for longest first."""
+    """List dead letters, the oldest first."""
     from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit

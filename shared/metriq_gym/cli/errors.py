@@ -37,8 +37,10 @@ def explain(error: Exception) -> tuple[str, int]:
             return f"{error}\ntry again later{hint}", AWAY
         case MetriqGymError():
             return str(error), FAILED
+        case OSError() if error.filename is not None:
+            return f"cannot use {error.filename}: {error.strerror}", FAILED
         case OSError():
-            return f"{error}", FAILED
+            return str(error), FAILED
     return (
         f"{type(error).__name__}: {error}\nthis is a defect; `mgym --debug …` shows where, please report it",
         DEFECT,

@@ -136,7 +136,10 @@ def list_(
 
 @app.command()
 def delete(
-    names: Annotated[list[str], typer.Argument(metavar="JOB", help="Ids, the beginnings of them, or latest.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="JOB", help="Ids, the beginnings of them, or latest.", show_default=False),
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Delete jobs that have ended. Exported files stay."""
@@ -145,7 +148,7 @@ def delete(
 
     async def remove() -> None:
         async with opening.store() as store:
-            for name in names:
+            for name in names or (None,):
                 job = await opening.job_called(store, name)
                 if not yes:
                     typer.confirm(f"delete {job.benchmark_name} job {job.id} ({job.state})?", abort=True, err=True)
@@ -201,7 +204,8 @@ def estimate(
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="A file written by `job poll --include-raw`.")], json: AsJson = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file written by `job poll --include-raw`.")],
+    json: AsJson = False,
 ) -> None:
     """Score a job again from its counts alone.
 

@@ -88,7 +88,9 @@ def _names(beginning: str) -> list[str]:
     return [name for name in names() if name.startswith(beginning)]
 
 
-def schema(name: Annotated[str, typer.Argument(help="A benchmark's name.", autocompletion=_names)]) -> None:
+def schema(
+    name: Annotated[str, typer.Argument(metavar="BENCHMARK", help="A benchmark's name.", autocompletion=_names)],
+) -> None:
     """Print the JSON Schema of a configuration."""
     from metriq_gym.cli.output import emit
     from metriq_gym.schema_validator import load_schema

@@ -24,9 +24,20 @@ def providers(beginning: str) -> list[str]:
     return [name for name in SHIPPED if name.startswith(beginning)]
 
 
+def _drawable(path: Path | None) -> Path | None:
+    """Refuse a file that nothing can be drawn to now, not after hours of waiting."""
+    if path is not None and path.suffix.lower() not in (".png", ".svg"):
+        raise typer.BadParameter("its name must end in .png or .svg")
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}")
+    return path
+
+
 Config = Annotated[
     str,
-    typer.Argument(help="A configuration file, or the name of a shipped example.", autocompletion=_configurations),
+    typer.Argument(
+        metavar="CONFIG", help="A configuration file, or the name of a shipped example.", autocompletion=_configurations
+    ),
 ]
 Provider = Annotated[str, typer.Option("--provider", "-p", help="Where the device is.", autocompletion=providers)]
 Device = Annotated[str, typer.Option("--device", "-d", help="The device.")]
@@ -40,7 +51,10 @@ SuiteName = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Plot = Annotated[
-    Path | None, typer.Option("--plot", help="Draw it to a .png or .svg file.", metavar="FILE", show_default=False)
+    Path | None,
+    typer.Option(
+        "--plot", help="Draw it to a .png or .svg file.", metavar="FILE", show_default=False, callback=_drawable
+    ),
 ]
 Output = Annotated[
     Path | None,

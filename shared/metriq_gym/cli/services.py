@@ -17,8 +17,13 @@ def _group() -> None:
 
 
 @app.command("run")
-def run(names: Annotated[list[str], typer.Argument(help=f"Any of {', '.join(NAMES)}, or all.")]) -> None:
-    """Run services in this process until SIGTERM or Ctrl-C; needs METRIQ_AMQP_URL and METRIQ_MONGO_URL."""
+def run(
+    names: Annotated[list[str], typer.Argument(metavar="SERVICE", help=f"Any of {', '.join(NAMES)}, or all.")],
+) -> None:
+    """Run services in one process until SIGTERM or Ctrl-C.
+
+    Needs METRIQ_AMQP_URL and METRIQ_MONGO_URL.
+    """
     import logging
     from importlib.metadata import entry_points
 

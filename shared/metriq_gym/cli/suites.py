@@ -17,7 +17,7 @@ app = typer.Typer(help="Dispatch suites of benchmarks and look after them.", no_
 
 @app.command()
 def dispatch(
-    suite: Annotated[str, typer.Argument(help="A suite's file, or the name of a shipped one.")],
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's file, or the name of a shipped one.")],
     provider: Provider = options.DEFAULT_PROVIDER,
     device: Device = options.DEFAULT_DEVICE,
     component: Annotated[

@@ -22,7 +22,10 @@ def probe(
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Ask a live TyxonQ service what no page tells, by three tiny tasks; says what they cost, and asks before."""
+    """Ask a live TyxonQ service what no page tells.
+
+    By three tiny tasks; says what they cost, and asks before.
+    """
     from metriq_gym.cli import opening, probing
 
     opening.run(probing.ask(device, yes=yes, as_json=json))

@@ -13,9 +13,11 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -75,20 +77,24 @@ async def private_mongod(folder: Path) -> AsyncIterator[str]:
 
 
 def _register(folder: Path) -> int:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        reason = f"cannot keep data in {folder}: {error.strerror}; METRIQ_DATA_DIR can name another folder"
+        raise MongodUnavailable(reason) from error
 
 
 def _join(folder: Path, users: int) -> str:
-    socket = _socket_path(folder)
-    url = f"mongodb://{quote_plus(str(socket))}/?directConnection=true"
+    path = _socket_path(folder)
+    url = f"mongodb://{quote_plus(str(path))}/?directConnection=true"
     with _locked(folder / "start.lock"):
         # Waits only while a supervisor that found no users is stopping the server.
         fcntl.flock(users, fcntl.LOCK_SH)
-        if not _answers(url, timeout_ms=200):
-            _start(folder, socket)
         try:
-            make_primary(url, str(socket))
+            if not _listens(path):
+                _start(folder, path)
+            make_primary(url, str(path))
         except MongodUnavailable as error:
             raise MongodUnavailable(f"{error}; its log is {folder / 'mongod.log'}") from error
     return url
@@ -111,35 +117,38 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _answers(url: str, timeout_ms: int) -> bool:
-    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=timeout_ms) as client:
-        try:
-            client.admin.command("ping")
-        except PyMongoError:
-            return False
-        return True
+def _listens(path: Path) -> bool:
+    # By itself: a driver that finds nobody listening looks again after half a second.
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
-def server_command(folder: Path, socket: Path) -> list[str]:
-    """Return the command line of a server with its data in `folder`, listening on the Unix `socket` only."""
+def server_command(folder: Path, path: Path) -> list[str]:
+    """Return the command line of a server with its data in `folder`, listening on the Unix socket `path` only."""
     (folder / "db").mkdir(exist_ok=True, mode=0o700)
     return [
-        *(str(find_binary()), "--dbpath", str(folder / "db"), "--bind_ip", str(socket)),
-        *("--unixSocketPrefix", str(socket.parent), "--logpath", str(folder / "mongod.log"), "--logappend"),
+        *(str(find_binary()), "--dbpath", str(folder / "db"), "--bind_ip", str(path)),
+        *("--unixSocketPrefix", str(path.parent), "--logpath", str(folder / "mongod.log"), "--logappend"),
         *("--quiet", "--replSet", "rs0", "--wiredTigerCacheSizeGB", "0.25"),
     ]
 
 
-def _start(folder: Path, socket: Path) -> None:
-    supervisor = "metriq_gym.store.mongod_supervisor"
-    subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", supervisor, str(folder / "users.lock"), *server_command(folder, socket)],
+def _start(folder: Path, path: Path) -> None:
+    # By its path and isolated, since importing its package would take longer than the server's start.
+    supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("mongod_supervisor.py"))]
+    started = subprocess.Popen(  # noqa: S603
+        [*supervisor, str(folder / "users.lock"), *server_command(folder, path)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         # Its own session: Ctrl-C in the terminal must reach the user's process first and the server last.
         start_new_session=True,
     )
+    deadline = time.monotonic() + _START_SECONDS
+    while not _listens(path) and time.monotonic() < deadline:
+        if (code := started.poll()) is not None:
+            raise MongodUnavailable(f"mongod ended with exit code {code} instead of starting")
+        time.sleep(0.02)
 
 
 def make_primary(url: str, host: str) -> None:
