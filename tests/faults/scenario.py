@@ -7,9 +7,10 @@ import json
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ from tests.sandbox.fixture import SandboxControl
 from tests.support.system import ServiceProcess, System, system
 
 TRIVIAL = {"benchmark_name": "Bernstein-Vazirani", "min_qubits": 3, "max_qubits": 3, "max_circuits": 1, "shots": 10}
+BETWEEN = (1.0, 4.0)
+"""Seconds from the end of a fault to the next."""
+EVERY = 0.2
+"""Seconds between two requests of those that keep coming."""
 STALLED_SECONDS = 240
 """Nothing takes longer than this to move on: who waits longer waits for ever."""
 
@@ -50,6 +55,8 @@ class Scenario:
     """How many faults there were besides, too many to say when each struck."""
     quiet: Callable[[], bool] = lambda: True
     """Whether nothing is under way to the services but what is in their queues."""
+    requesting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while one of the jobs that keep coming is requested."""
     expected_dead: int = 0
     may_be_held: bool = False
     reached: set[JobState] = field(default_factory=lambda: {JobState.EXPORTED})
@@ -91,6 +98,30 @@ class Scenario:
         for number in range(count):
             await self.request(f"{prefix}-{number}", remote=number % remote_every == remote_every - 1)
             await asyncio.sleep(pause)
+
+    async def weather(self, strokes: Iterable[Callable[[], Awaitable[None]]]) -> None:
+        """Let one stroke fall after the other while jobs keep coming; each is a fault that is over when it returns."""
+        enough = asyncio.Event()
+        coming = asyncio.create_task(self._keep_requesting(enough))
+        for stroke in strokes:
+            await asyncio.sleep(self.random.uniform(*BETWEEN))
+            await stroke()
+            self.fault()
+        await asyncio.sleep(BETWEEN[1])
+        enough.set()
+        await coming
+
+    async def _keep_requesting(self, enough: asyncio.Event) -> None:
+        for number in takewhile(lambda _: not enough.is_set(), count()):
+            async with self.requesting:
+                await self.request(f"job-{number}", remote=number % 5 == 4)
+            await asyncio.sleep(EVERY)
+
+    async def all_taken_up(self) -> None:
+        """Return when every request has become a job."""
+        async with asyncio.timeout(STALLED_SECONDS):
+            while self.accepted - (await asyncio.to_thread(self.witness.states)).keys():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
 
     async def finish(self) -> Verdict:
         """Wait until all has ended, stop the services, hold the audit and report."""
@@ -165,12 +196,15 @@ async def scenario(
     mongo_url: str,
     folder: Path,
     *,
-    through: Callable[[str], str] | None = None,
+    through: str = "",
     counts: Mapping[str, int] | None = None,
     own: Mapping[str, Mapping[str, str]] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scenario]:
-    """Run services and a sandbox while inside, in a database of their own."""
+    """Run services and a sandbox while inside, in a database of their own.
+
+    The services reach the broker by the URL `through`, if there is one.
+    """
     from tests.sandbox.app import TOKEN, Sandbox
     from tests.sandbox.server import serving
 
@@ -185,7 +219,7 @@ async def scenario(
             "settle_seconds": 10,
             "reconcile_seconds": 3,
         }
-        urls = (through or str)(amqp_url), mongo_url
+        urls = through or amqp_url, mongo_url
         async with system(*urls, database, folder, counts=counts, own=own, **usual | settings) as started:
             yield Scenario(name, amqp_url, mongo_url, started, witness, sandbox, report)
         with pymongo.MongoClient[dict[str, object]](mongo_url) as client:

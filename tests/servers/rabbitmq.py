@@ -43,6 +43,9 @@ class PrivateBroker(Broker, Protocol):
     def start(self) -> None:
         """Start it again with the data it had, and return when it answers."""
 
+    def control(self, *arguments: str) -> None:
+        """Run `rabbitmqctl`."""
+
     def remove(self) -> None:
         """End it for good."""
 
@@ -112,6 +115,17 @@ class NativeBroker:
             self._process.communicate()
             self._process = None
 
+    def control(self, *arguments: str) -> None:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(self._folder),
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "RABBITMQ_CONF_ENV_FILE": str(self._folder / "none"),
+        }
+        command = [str(SERVER.with_name("rabbitmqctl")), "--node", self._name, *arguments]
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+
     remove = kill
 
 
@@ -138,6 +152,10 @@ class DockerBroker:
     def start(self) -> None:
         self._container.get_wrapped_container().start()
         self._wait()
+
+    def control(self, *arguments: str) -> None:
+        done = self._container.exec(["rabbitmqctl", *arguments])
+        assert done.exit_code == 0, done.output
 
     def remove(self) -> None:
         self._container.stop()

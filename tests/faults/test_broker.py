@@ -1,0 +1,125 @@
+"""A broker that is killed, cut off, blocked or robbed of its queues loses nothing that was accepted.
+
+A request that no dispatcher has taken up yet is nowhere but in its queue, and goes with it; so queues are deleted when
+all are taken up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import aio_pika
+import pytest
+
+from metriq_gym.bus.port import EVENTS, QUEUES
+from metriq_gym.bus.rabbitmq.topology import topology
+from tests.faults.evidence import ALL_QUEUES
+from tests.faults.report import LONG, Report
+from tests.faults.scenario import Scenario, scenario
+from tests.servers.proxy import Proxy, proxied
+from tests.servers.rabbitmq import PrivateBroker, private_broker, virtual_host
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the strokes fall on."""
+
+    broker: PrivateBroker
+    proxy: Proxy
+    running: Scenario
+
+
+async def _kill(target: Target) -> None:
+    await asyncio.to_thread(target.broker.kill)
+    await asyncio.to_thread(target.broker.start)
+
+
+async def _cut(target: Target, seconds: float) -> None:
+    """Reset all connections, and let no new one come about."""
+    target.proxy.freeze()
+    target.proxy.cut()
+    await asyncio.sleep(seconds)
+    target.proxy.thaw()
+
+
+async def _silence(target: Target, seconds: float) -> None:
+    """Let nothing pass, and tell nobody."""
+    target.proxy.freeze()
+    await asyncio.sleep(seconds)
+    target.proxy.thaw()
+
+
+async def _delete_queues(target: Target) -> None:
+    async with target.running.requesting, await aio_pika.connect(target.running.amqp_url) as connection:
+        await target.running.all_taken_up()
+        channel = await connection.channel()
+        for name in ALL_QUEUES:
+            await channel.queue_delete(name)
+
+
+async def _cancel_consumers(target: Target) -> None:
+    """Delete the queue of one service, at which the broker cancels its consumers, and make it anew."""
+    wanted = target.running.random.choice(QUEUES)
+    async with target.running.requesting, await aio_pika.connect(target.running.amqp_url) as connection:
+        await target.running.all_taken_up()
+        channel = await connection.channel()
+        await channel.queue_delete(wanted.name)
+        arguments = dict(topology([wanted], ()).queues[wanted.name])
+        queue = await channel.declare_queue(wanted.name, durable=True, arguments=arguments)
+        for key in wanted.routing_keys:
+            await queue.bind(EVENTS, key)
+
+
+async def _alarm(target: Target, seconds: float) -> None:
+    """Let the broker take nothing from any publisher, as when it is out of memory."""
+    await asyncio.to_thread(target.broker.control, "set_vm_memory_high_watermark", "0")
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(target.broker.control, "set_vm_memory_high_watermark", "0.4")
+
+
+Stroke = Callable[[Target], Awaitable[None]]
+EACH: dict[str, Stroke] = {
+    "broker killed and restarted": _kill,
+    "all queues deleted": _delete_queues,
+    "consumers cancelled by the broker": _cancel_consumers,
+    "connection to the broker cut for 10 s": partial(_cut, seconds=10),
+    "connection to the broker cut for 30 s": partial(_cut, seconds=30),
+    "connection to the broker silent for 30 s": partial(_silence, seconds=30),
+    # Longer than services wait for a confirmation.
+    "memory alarm at the broker for 45 s": partial(_alarm, seconds=45),
+}
+SHORT_FORM: list[Stroke] = [
+    _kill,
+    _delete_queues,
+    _cancel_consumers,
+    partial(_cut, seconds=3),
+    partial(_alarm, seconds=3),
+]
+STROKES: dict[str, list[Stroke]] = (
+    {name: 5 * [stroke] for name, stroke in EACH.items()} if LONG else {"broker, every fault once": SHORT_FORM}
+)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateBroker]:
+    """A broker that may be killed."""
+    with private_broker(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+@pytest.mark.parametrize("name", STROKES)
+async def test_a_broker_that_fails_loses_nothing_that_was_accepted(
+    name: str, broker: PrivateBroker, mongo_url: str, tmp_path: Path, report: Report
+) -> None:
+    with virtual_host(broker) as amqp_url:
+        async with (
+            proxied(amqp_url) as (proxy, url),
+            scenario(name, report, amqp_url, mongo_url, tmp_path, through=url) as running,
+        ):
+            target = Target(broker, proxy, running)
+            await running.weather([partial(stroke, target) for stroke in STROKES[name]])
+            await running.finish()
