@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.readme import BIN, README, ROOT, blocks
+from tests.support.readme import BIN, ROOT, blocks
 
 ELSEWHERE = {
     "make test": "what runs this",
@@ -52,12 +51,3 @@ def test_a_newcomer_gets_a_first_result_and_then_others(tmp_path: Path) -> None:
     done = shell(others, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "local/fake_jakarta" in done.stdout.splitlines()[-3]
-
-
-def test_what_the_readme_links_to_is_there() -> None:
-    text = README.read_text(encoding="utf-8")
-    sections = {f"#{title.lower().replace(' ', '-')}" for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
-    links = [part.split(")")[0] for part in text.split("](")[1:]]
-    inside = [link for link in links if "://" not in link]
-    assert [link for link in inside if link.startswith("#") and link not in sections] == []
-    assert [link for link in inside if not (ROOT / link.split("#")[0]).exists()] == []
