@@ -6,6 +6,7 @@ Data is kept between runs, and jobs that an earlier run left unfinished are cont
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -30,7 +31,8 @@ async def embedded(settings: Settings) -> AsyncIterator[Context]:
         url = await stack.enter_async_context(private_mongod(settings.data_dir / "mongod"))
         store = await stack.enter_async_context(Store.at(url, settings.mongo_database))
         bus = await stack.enter_async_context(MemoryBus())
-        context = Context(settings, bus, store, pool)
+        # There is no queue here that would outlive a service which has stopped, and nobody to mend it.
+        context = Context(settings, bus, store, pool, letters_to_stop=math.inf)
         dispatcher, poller = Dispatcher(context), Poller(context)
         services = [dispatcher, poller, Scorer(context), Exporter(context)]
         await stack.enter_async_context(running(services, settings.grace_seconds))

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from metriq_gym.breaker import Breaker
 from metriq_gym.bus.dead_letters import in_a_line
 from metriq_gym.bus.handling import retry_pause
 from metriq_gym.bus.port import DELIVERY_LIMIT, RETRY_PAUSES, Bus, Delivery
-from metriq_gym.errors import IllegalTransition, Lethal, NotFound, Transient
+from metriq_gym.errors import IllegalTransition, Lethal, NotFound, NotYet, Transient
 from metriq_gym.failures import FailureClass, classify, is_exhausted
 from metriq_gym.report import duration
 from metriq_gym.republish import republish
@@ -44,19 +45,24 @@ class Attempt:
     stage: Stage | None
     store: Store
     bus: Bus
+    breaker: Breaker
     refuse: Callable[[Delivery, str], Awaitable[bool]]
 
     async def __call__(
         self, delivery: Delivery, job_id: str | None, handle: Callable[[Delivery], Awaitable[None]]
     ) -> None:
         """Handle a delivery about a job; raises what keeps the message from being done with."""
+        if not self.breaker.lets_through:
+            raise NotYet(f"the {self.service} has stopped")
         try:
-            if delivery.returned and delivery.failures >= DELIVERY_LIMIT - 1:
+            # Once may be chance, as in a roll-out.
+            if delivery.returned > 1 and delivery.failures >= DELIVERY_LIMIT - 1:
                 raise Lethal(f"handling it ended the process, or its connection, {delivery.returned} times in a row")
             await handle(delivery)
         except Exception as error:
             if not await self._ends(delivery, job_id, error):
                 raise
+        self.breaker.handled()
 
     async def _ends(self, delivery: Delivery, job_id: str | None, error: Exception) -> bool:
         """See to the job of a delivery that failed; return whether it has ended, and the message with it."""
@@ -68,15 +74,26 @@ class Attempt:
                 if is_exhausted(tried, seconds):
                     spent = f" over {duration(seconds)}" if seconds else ""
                     return await self._end(delivery, job_id, f"given up after {tried} attempts{spent}: {error}")
-            case FailureClass.POISON if delivery.failures + 1 >= DELIVERY_LIMIT and job_id is not None:
-                reason = f"the {self.service} gave up a message: {in_a_line(error)}"
-                hold_after = LETHAL_LETTERS if isinstance(error, Lethal) else 1
-                try:
-                    await self.store.troubles.give_up(job_id, self.service, reason, hold_after=hold_after)
-                except Transient as away:
-                    # The letter says the same, and the reconciler brings us back here.
-                    log.warning("job not held", job_id=job_id, reason=str(away))
+            case FailureClass.POISON if not self.breaker.is_closed:
+                # Then it counts for nothing: it is the service that has to be mended first.
+                log.warning("service cannot go on yet", job_id=job_id, exc_info=error)
+                self.breaker.failed()
+                raise NotYet(f"the {self.service} has stopped: {in_a_line(error)}") from error
+            case FailureClass.POISON if delivery.failures + 1 >= DELIVERY_LIMIT:
+                self.breaker.buried()
+                if job_id is not None:
+                    await self._hold(job_id, error)
         return False
+
+    async def _hold(self, job_id: str, error: Exception) -> None:
+        """See to the job of a message that becomes a dead letter."""
+        reason = f"the {self.service} gave up a message: {in_a_line(error)}"
+        hold_after = LETHAL_LETTERS if isinstance(error, Lethal) else 1
+        try:
+            await self.store.troubles.give_up(job_id, self.service, reason, hold_after=hold_after)
+        except Transient as away:
+            # The letter says the same, and the reconciler brings us back here.
+            log.warning("job not held", job_id=job_id, reason=str(away))
 
     async def _note(self, delivery: Delivery, job_id: str | None, error: Exception) -> tuple[int, float]:
         """Return how many attempts in a row have failed, and over how many seconds."""

@@ -13,8 +13,8 @@ from prometheus_client.exposition import choose_encoder
 
 from metriq_gym.metrics import REGISTRY
 
-Check = Callable[[], Awaitable[bool]]
-"""Whether one thing a service needs is as it should be."""
+Check = Callable[[], Awaitable[bool | str]]
+"""Whether one thing a service needs is as it should be; or why it is not, in words that anybody may read."""
 Measure = Callable[[], Awaitable[None]]
 """Brings up to date what is measured only when somebody asks; raises nothing."""
 
@@ -36,7 +36,7 @@ async def serve_health(
     def page(*groups: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(_: web.Request) -> web.Response:
             outcome = {name: await check() for checks in groups for name, check in checks.items()}
-            return web.json_response(outcome, status=200 if all(outcome.values()) else 503)
+            return web.json_response(outcome, status=200 if all(each is True for each in outcome.values()) else 503)
 
         return handle
 

@@ -74,6 +74,12 @@ DELIVERIES = _new(
     "passes and after any other; `given_up` is a dead letter.",
     ["queue", "outcome"],
 )
+STOPPED = _new(
+    Gauge,
+    "metriq_service_stopped",
+    "1 while a service takes nothing from its queue since too much of it became dead letters.",
+    ["queue"],
+)
 DELIVERY_SECONDS = _new(
     Histogram, "metriq_delivery_seconds", "How long handling a delivery took.", ["queue"], buckets=_SHORT
 )

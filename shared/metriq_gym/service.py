@@ -22,6 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from metriq_gym import logs, tracing
 from metriq_gym.attempts import Attempt
+from metriq_gym.breaker import LEAST_LETTERS, Breaker
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
 from metriq_gym.errors import MetriqGymError, Transient
 from metriq_gym.health import Check, Measure, serve_health
@@ -50,6 +51,8 @@ class Context:
     pool: Pool
     instance: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(4)}")
     """Names this process among all that run the same service."""
+    letters_to_stop: float = LEAST_LETTERS
+    """How many dead letters, when most of what it gets becomes one, stop a service."""
 
     async def bus_connected(self) -> bool:
         """Whether the message queue can be reached now."""
@@ -73,7 +76,8 @@ class Service(ABC):
         self.store = context.store
         self.pool = context.pool
         self.instance = context.instance
-        self._attempting = Attempt(self.name, self.stage, self.store, self.bus, self.refuse)
+        self.breaker = Breaker(self.queue.name, self.settings.prefetch, context.letters_to_stop)
+        self._attempting = Attempt(self.name, self.stage, self.store, self.bus, self.breaker, self.refuse)
         self._subscription: Subscription | None = None
 
     @abstractmethod
@@ -93,9 +97,11 @@ class Service(ABC):
         if self.uses_workers:
             self.pool.warm()
         self._subscription = await self.bus.consume(self.queue, self.attempt, prefetch=self.settings.prefetch)
+        self.breaker.steer(self._subscription)
 
     async def stop(self) -> None:
         """Take nothing new, and return when what is in hand is settled."""
+        self.breaker.stop()
         if self._subscription is not None:
             await self._subscription.stop()
 
@@ -122,7 +128,9 @@ class Service(ABC):
         """Return what brings those metrics up to date that are looked up only when somebody asks for them."""
         return ()
 
-    async def _consumes(self) -> bool:
+    async def _consumes(self) -> bool | str:
+        if not self.breaker.is_closed:
+            return self.breaker.reason
         return self._subscription is not None and self._subscription.healthy
 
 

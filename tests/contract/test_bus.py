@@ -230,6 +230,51 @@ async def test_poison_is_dead_lettered_after_the_limit_and_its_neighbours_are_ha
     assert [d.attempt for d in recorder.deliveries if d.correlation_id == "poison"] == [*range(1, DELIVERY_LIMIT + 1)]
 
 
+async def test_what_a_service_may_not_take_stays_in_its_queue_until_it_may(buses: Buses) -> None:
+    bus = await buses.open()
+    recorder = Recorder()
+    subscription = await bus.consume(POLLER, recorder, prefetch=10)
+    await bus.publish(JobDispatched(job_id="first"))
+    await recorder.received(1)
+
+    subscription.admit(0)
+    async with asyncio.timeout(PATIENCE):
+        while subscription.healthy:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for number in range(20):
+        await bus.publish(JobDispatched(job_id=str(number)))
+    async with asyncio.timeout(PATIENCE):
+        while (await bus.waiting())[POLLER.name] < 20:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert recorder.jobs == ["first"]
+    assert not subscription.gone
+
+    subscription.admit(10)
+    await recorder.received(21)
+    assert subscription.healthy
+    assert {delivery.attempt for delivery in recorder.deliveries} == {1}
+
+
+async def test_a_service_that_may_take_fewer_finishes_what_it_has(buses: Buses) -> None:
+    bus = await buses.open()
+    holder = Holder()
+    subscription = await bus.consume(POLLER, holder, prefetch=10)
+    for number in range(20):
+        await bus.publish(JobDispatched(job_id=str(number)))
+    await holder.received(10)
+
+    subscription.admit(1)
+    holder.release.set()
+    await holder.until(lambda: len(holder.deliveries) == 20)
+    holder.busiest = holder.in_hand
+    for number in range(20, 40):
+        await bus.publish(JobDispatched(job_id=str(number)))
+
+    await holder.until(lambda: len(holder.deliveries) == 40)
+    assert holder.busiest <= 1
+    assert sorted(holder.jobs, key=int) == [str(number) for number in range(40)]  # type: ignore[arg-type]
+
+
 async def test_cancellation_that_a_handler_brings_on_itself_is_a_failed_delivery(buses: Buses) -> None:
     bus = await buses.open()
 

@@ -136,35 +136,40 @@ class MemorySubscription:
         self._bus = bus
         self._name = name
         self._handler = handler
-        self._slots = asyncio.Semaphore(prefetch)
         self._in_hand: set[asyncio.Task[None]] = set()
+        self._stopped = False
+        self._prefetch = prefetch
         self._taking = asyncio.create_task(self._take())
 
     @property
     def healthy(self) -> bool:
-        return not self.gone
+        return not self._taking.done()
 
     @property
     def gone(self) -> bool:
-        return self._taking.done()
+        return self._stopped or (self._prefetch > 0 and self._taking.done())
+
+    def admit(self, prefetch: int) -> None:
+        if not self._stopped and prefetch != self._prefetch:
+            self._prefetch = prefetch
+            self._taking.cancel()
+            self._taking = asyncio.create_task(self._take())
 
     async def stop(self) -> None:
+        self._stopped = True
         self._taking.cancel()
         await asyncio.wait([self._taking])
         await ended(self._in_hand)
 
     async def _take(self) -> None:
         ready = self._bus._queues[self._name].ready
-        while True:
-            await self._slots.acquire()
+        while self._prefetch:
+            while len(self._in_hand) >= self._prefetch:
+                await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
             # Nothing is awaited between here and the task, so stopping cannot lose what was taken.
             task = asyncio.create_task(self._handle(await ready.get()))
             self._in_hand.add(task)
-            task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._in_hand.discard(task)
-        self._slots.release()
+            task.add_done_callback(self._in_hand.discard)
 
     async def _handle(self, delivery: Delivery) -> None:
         outcome = None

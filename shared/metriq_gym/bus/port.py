@@ -76,11 +76,17 @@ class Subscription(Protocol):
 
     @property
     def healthy(self) -> bool:
-        """Whether deliveries are arriving, or would if there were any."""
+        """Whether deliveries are arriving, or would if there were any and it may take them."""
 
     @property
     def gone(self) -> bool:
         """Whether it will not come back by itself, as it does when it was only the queue that was away."""
+
+    def admit(self, prefetch: int) -> None:
+        """Handle at most so many deliveries at once from now on; with 0, take none until told otherwise.
+
+        It takes a moment until the queue knows: a few more deliveries may come.
+        """
 
     async def stop(self) -> None:
         """Take no more deliveries and return once those in hand are settled.

@@ -33,6 +33,7 @@ class RabbitMQSubscription:
         self._slots = asyncio.Semaphore(prefetch)
         self._in_hand: set[asyncio.Task[None]] = set()
         self._consuming = asyncio.Event()
+        self._told = asyncio.Event()
         self._consumer: tuple[AbstractQueue, str] | None = None
         self._stopping = False
         self._connection: asyncio.Task[None] | None = None
@@ -44,6 +45,11 @@ class RabbitMQSubscription:
     @property
     def gone(self) -> bool:
         return self._connection is None or self._connection.done()
+
+    def admit(self, prefetch: int) -> None:
+        if prefetch != self._prefetch:
+            self._prefetch = prefetch
+            self._told.set()
 
     async def start(self) -> None:
         """Begin to consume. Raises `Transient` if that takes longer than `patience`."""
@@ -67,14 +73,20 @@ class RabbitMQSubscription:
                 await queue.cancel(tag, timeout=self._settings.patience)
 
     async def _use(self, channel: AbstractChannel) -> None:
-        if self._stopping:
-            # What is in hand came by a channel that is lost; by this one nothing more is to come.
-            await channel.closed()
-            return
-        await channel.set_qos(prefetch_count=self._prefetch)
         cancelled = asyncio.Event()
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: cancelled.set())
+        while not (channel.is_closed or cancelled.is_set()):
+            self._told.clear()
+            if self._prefetch and not self._stopping:
+                await self._consume(channel, cancelled)
+            else:
+                # What is in hand while stopping may have come by a channel that is lost; by this one nothing comes.
+                await _first(channel.closed(), self._told.wait())
+
+    async def _consume(self, channel: AbstractChannel, cancelled: asyncio.Event) -> None:
+        """Take deliveries until the channel or the consumer is lost, or until told to take more or fewer at once."""
+        await channel.set_qos(prefetch_count=self._prefetch)  # of consumers that begin after this
         queue = await channel.get_queue(self._queue.name, ensure=False)
         self._consumer = queue, await queue.consume(self._received)
         try:
@@ -82,7 +94,10 @@ class RabbitMQSubscription:
                 await self._stop_consuming()
             else:
                 self._consuming.set()
-            await _first(channel.closed(), cancelled.wait())
+            await _first(channel.closed(), cancelled.wait(), self._told.wait())
+            if self._told.is_set():
+                with broker_errors():  # and the channel with it, if it does not work: there must never be two consumers
+                    await queue.cancel(self._consumer[1], timeout=self._settings.patience)
         finally:
             self._consuming.clear()
             self._consumer = None
