@@ -50,7 +50,7 @@ images:  ## build all images and print their sizes
 
 sbom: $(READY)  ## write a software bill of materials (CycloneDX) for each image to dist/sbom
 	@mkdir -p $(SBOM)
-	for name in $(IMAGES); do $(BIN)/cyclonedx-py requirements --no-validate --output-reproducible --pyproject pyproject.toml \
+	for name in $(IMAGES); do $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --no-validate --output-reproducible --pyproject pyproject.toml \
 	  --output-file $(SBOM)/$$name.cdx.json deploy/requirements/$$name.txt || exit 1; done
 
 test: $(READY)  ## run the whole suite against a real RabbitMQ and a real MongoDB

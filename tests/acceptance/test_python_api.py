@@ -164,6 +164,24 @@ print("at", upload_job(SimpleNamespace(job_id="to-upload", to="json"), manager))
     assert "to-upload.json" in done.stdout
 
 
+def test_a_job_is_looked_at_by_the_beginning_of_its_id(
+    environment: dict[str, str], manager: JobManager, tmp_path: Path
+) -> None:
+    manager.add_job(MetriqGymJob(**{**vars(JOB), "id": "to-view", "state": None}))
+    code = """
+from types import SimpleNamespace
+from metriq_gym.job_manager import JobManager
+from metriq_gym.run import view_job
+job = view_job(SimpleNamespace(job_id="to-v"), JobManager())
+print("returned", job.id, job.result_data["score"]["value"])
+"""
+    done = run(code, environment, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^device +local/aer_simulator$", done.stdout, re.MULTILINE)
+    assert re.search(r"^score +0\.9900 ± 0\.0010", done.stdout, re.MULTILINE)
+    assert "returned to-view 0.99" in done.stdout
+
+
 def test_dispatch_and_poll_as_printed_give_the_result(
     environment: dict[str, str], manager: JobManager, tmp_path: Path
 ) -> None:
