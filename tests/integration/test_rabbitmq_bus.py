@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -235,6 +235,33 @@ async def test_deleted_queue_is_declared_again_and_consumed(amqp_url: str) -> No
                     await asyncio.sleep(0.02)
         await recorder.until(lambda: "b" in recorder.jobs)
         assert subscription.healthy
+
+
+async def test_queue_deleted_again_and_again_while_all_publish_to_it_is_consumed_each_time(amqp_url: str) -> None:
+    """RabbitMQ does not always tell the consumers of a queue that is declared anew as soon as it is gone."""
+    recorder = Recorder()
+    enough = asyncio.Event()
+
+    async def publish_all_the_time(bus: RabbitMQBus) -> None:
+        number = 0
+        while not enough.is_set():
+            number += 1
+            with suppress(Transient):
+                await bus.publish(JobDispatched(job_id=f"{number}"))
+
+    async with (
+        RabbitMQBus(amqp_url, app_id="poller") as consumer,
+        RabbitMQBus(amqp_url, app_id="dispatcher") as publisher,
+        outsider(amqp_url) as channel,
+        asyncio.TaskGroup() as publishing,
+    ):
+        await consumer.consume(POLLER, recorder, prefetch=10)
+        for _ in range(5):
+            publishing.create_task(publish_all_the_time(publisher))
+        for _ in range(4):
+            await channel.queue_delete(POLLER.name)
+            await recorder.received(len(recorder.deliveries) + 20)
+        enough.set()
 
 
 async def test_deleted_queue_without_a_consumer_is_declared_again_by_who_misses_it(amqp_url: str) -> None:

@@ -27,6 +27,7 @@ class Publisher:
         self._channel: AbstractChannel | None = None
         self._opened = asyncio.Event()
         self._connection: asyncio.Task[None] | None = None
+        self._declaration: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -45,6 +46,8 @@ class Publisher:
             await self._window.acquire()
         for _ in range(WINDOW):
             self._window.release()
+        if self._declaration is not None:
+            self._declaration.cancel()
         if self._connection is not None:
             self._connection.cancel()
             await asyncio.wait([self._connection])
@@ -61,8 +64,19 @@ class Publisher:
                     await target.publish(message, routing_key, mandatory=mandatory)
             except PublishError as error:
                 # Somebody deleted a queue: whoever tries again will find it.
-                await topology.declare(channel, self._settings.queues, self._settings.retry_pauses)
+                await self._declared_again(channel)
                 raise Unroutable(f"No queue is bound to receive {routing_key} from {exchange}.") from error
+
+    async def _declared_again(self, channel: AbstractChannel) -> None:
+        """Return when what is missing has been declared, once for all that miss it."""
+        if self._declaration is None or self._declaration.done():
+            self._declaration = asyncio.create_task(self._declare(channel))
+        await asyncio.shield(self._declaration)
+
+    async def _declare(self, channel: AbstractChannel) -> None:
+        await asyncio.sleep(topology.MOURNING_SECONDS)
+        async with asyncio.timeout(self._settings.patience):
+            await topology.declare(channel, self._settings.queues, self._settings.retry_pauses)
 
     async def waiting(self) -> dict[str, int]:
         """Return how many messages wait in each queue; raises `Transient`."""

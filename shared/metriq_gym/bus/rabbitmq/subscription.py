@@ -83,6 +83,8 @@ class RabbitMQSubscription:
             else:
                 # What is in hand while stopping may have come by a channel that is lost; by this one nothing comes.
                 await _first(channel.closed(), self._told.wait())
+        if cancelled.is_set():
+            await asyncio.sleep(topology.MOURNING_SECONDS)
 
     async def _consume(self, channel: AbstractChannel, cancelled: asyncio.Event) -> None:
         """Take deliveries until the channel or the consumer is lost, or until told to take more or fewer at once."""
