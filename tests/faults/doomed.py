@@ -18,10 +18,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 import metriq_gym.service
-from metriq_gym.errors import Transient
 from metriq_gym.settings import Settings
 from tests.faults.case import KINDS
 from tests.faults.points import Call, Point, SurroundedBus, surround_store, surrounded_providers, surrounding
+from tests.faults.report import SEED
+from tests.faults.unreliable import break_calls
 from tests.support.system import ServiceProcess
 
 VARIABLE = "FAULTS"
@@ -37,10 +38,10 @@ class Orders(BaseModel):
     stop_at: str = ""
     """A point at which the process stands still as by SIGSTOP, until somebody continues it."""
     refused: float = 0.0
-    """The share of the store's calls that fail without doing anything."""
+    """The share of the calls to MongoDB that fail without doing anything."""
     timed_out: float = 0.0
-    """The share of the store's calls that are carried out and then fail."""
-    seed: int = 0
+    """The share of the calls to MongoDB that are carried out and then fail."""
+    seed: int = SEED
 
     def environment(self) -> dict[str, str]:
         return {VARIABLE: self.model_dump_json()}
@@ -57,29 +58,22 @@ class Doom:
     """Carries out orders around every call."""
 
     def __init__(self, orders: Orders) -> None:
-        self._orders = orders
-        self._random = random.Random(orders.seed)
+        self.orders = orders
         self._calls = Counter[str]()
 
     async def around(self, name: str, call: Call) -> Any:
         self._calls[name] += 1
         number = self._calls[name]
         self._pass(Point(name, number, "before"))
-        is_store = name.startswith("store.")
-        if is_store and self._random.random() < self._orders.refused:
-            raise Transient(f"{name} was ordered to fail")
         try:
-            result = await call()
+            return await call()
         finally:
             self._pass(Point(name, number, "after"))
-        if is_store and self._random.random() < self._orders.timed_out:
-            raise Transient(f"{name} was ordered to time out after it was carried out")
-        return result
 
     def _pass(self, point: Point) -> None:
-        if str(point) == self._orders.kill_at:
+        if str(point) == self.orders.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if str(point) == self._orders.stop_at:
+        if str(point) == self.orders.stop_at:
             os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -95,6 +89,8 @@ def main(name: str) -> None:
 
     metriq_gym.service.connected = surrounded
     surrounding.set(doom.around)
+    orders = doom.orders
+    break_calls(random.Random(f"{orders.seed}/{name}"), refused=orders.refused, timed_out=orders.timed_out)
     with surrounded_providers():
         metriq_gym.service.main(KINDS[name])
 

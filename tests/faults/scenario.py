@@ -21,10 +21,11 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 from metriq_gym.store import TERMINAL, JobState
 from metriq_gym.store.documents import is_settled
 from tests.faults.audit import Verdict, judge
+from tests.faults.doomed import Orders
 from tests.faults.evidence import Witness, drained
 from tests.faults.report import SEED, Report, recoveries
 from tests.sandbox.fixture import SandboxControl
-from tests.support.system import ServiceProcess, System, system
+from tests.support.system import SERVICES, ServiceProcess, System, system
 
 TRIVIAL = {"benchmark_name": "Bernstein-Vazirani", "min_qubits": 3, "max_qubits": 3, "max_circuits": 1, "shots": 10}
 BETWEEN = (1.0, 4.0)
@@ -198,12 +199,12 @@ async def scenario(
     *,
     through: str = "",
     counts: Mapping[str, int] | None = None,
-    own: Mapping[str, Mapping[str, str]] | None = None,
+    orders: Orders | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scenario]:
     """Run services and a sandbox while inside, in a database of their own.
 
-    The services reach the broker by the URL `through`, if there is one.
+    The services reach the broker by the URL `through`, if there is one, and are all under `orders`.
     """
     from tests.sandbox.app import TOKEN, Sandbox
     from tests.sandbox.server import serving
@@ -220,7 +221,10 @@ async def scenario(
             "reconcile_seconds": 3,
         }
         urls = through or amqp_url, mongo_url
-        async with system(*urls, database, folder, counts=counts, own=own, **usual | settings) as started:
+        own = dict.fromkeys(SERVICES, orders.environment()) if orders else None
+        module = "tests.faults.doomed" if orders else None
+        options = usual | settings
+        async with system(*urls, database, folder, counts=counts, own=own, module=module, **options) as started:
             yield Scenario(name, amqp_url, mongo_url, started, witness, sandbox, report)
         with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
             client.drop_database(database)

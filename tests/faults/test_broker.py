@@ -7,7 +7,7 @@ all are taken up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,7 @@ from pathlib import Path
 import aio_pika
 import pytest
 
-from metriq_gym.bus.port import EVENTS, QUEUES
-from metriq_gym.bus.rabbitmq.topology import topology
+from metriq_gym.bus.port import QUEUES
 from tests.faults.evidence import ALL_QUEUES
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
@@ -53,25 +52,17 @@ async def _silence(target: Target, seconds: float) -> None:
     target.proxy.thaw()
 
 
-async def _delete_queues(target: Target) -> None:
+async def _delete(target: Target, names: Sequence[str]) -> None:
+    """Delete queues, at which the broker cancels their consumers."""
     async with target.running.requesting, await aio_pika.connect(target.running.amqp_url) as connection:
         await target.running.all_taken_up()
         channel = await connection.channel()
-        for name in ALL_QUEUES:
+        for name in names:
             await channel.queue_delete(name)
 
 
-async def _cancel_consumers(target: Target) -> None:
-    """Delete the queue of one service, at which the broker cancels its consumers, and make it anew."""
-    wanted = target.running.random.choice(QUEUES)
-    async with target.running.requesting, await aio_pika.connect(target.running.amqp_url) as connection:
-        await target.running.all_taken_up()
-        channel = await connection.channel()
-        await channel.queue_delete(wanted.name)
-        arguments = dict(topology([wanted], ()).queues[wanted.name])
-        queue = await channel.declare_queue(wanted.name, durable=True, arguments=arguments)
-        for key in wanted.routing_keys:
-            await queue.bind(EVENTS, key)
+async def _cancel_a_consumer(target: Target) -> None:
+    await _delete(target, [target.running.random.choice(QUEUES).name])
 
 
 async def _alarm(target: Target, seconds: float) -> None:
@@ -84,8 +75,8 @@ async def _alarm(target: Target, seconds: float) -> None:
 Stroke = Callable[[Target], Awaitable[None]]
 EACH: dict[str, Stroke] = {
     "broker killed and restarted": _kill,
-    "all queues deleted": _delete_queues,
-    "consumers cancelled by the broker": _cancel_consumers,
+    "all queues deleted": partial(_delete, names=ALL_QUEUES),
+    "consumer cancelled by the broker": _cancel_a_consumer,
     "connection to the broker cut for 10 s": partial(_cut, seconds=10),
     "connection to the broker cut for 30 s": partial(_cut, seconds=30),
     "connection to the broker silent for 30 s": partial(_silence, seconds=30),
@@ -94,8 +85,8 @@ EACH: dict[str, Stroke] = {
 }
 SHORT_FORM: list[Stroke] = [
     _kill,
-    _delete_queues,
-    _cancel_consumers,
+    partial(_delete, names=ALL_QUEUES),
+    _cancel_a_consumer,
     partial(_cut, seconds=3),
     partial(_alarm, seconds=3),
 ]

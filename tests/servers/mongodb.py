@@ -9,7 +9,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_plus
+
+import pymongo
 
 from metriq_gym.store.private_mongod import find_binary, make_primary, server_command
 from tests.servers import guard
@@ -70,6 +73,79 @@ class NativeMongod:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
             self._process = None
+
+
+class Member:
+    """One member of a replica set, which may be killed, stopped, continued and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "db").mkdir(parents=True)
+        self._folder = folder
+        self._port = free_port()
+        self.address = f"127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it with the data it had."""
+        command = [
+            *(str(find_binary()), "--dbpath", str(self._folder / "db"), "--bind_ip", "127.0.0.1"),
+            *("--port", str(self._port), "--nounixsocket", "--logpath", str(self._folder / "log"), "--logappend"),
+            *("--quiet", "--replSet", "rs0", "--wiredTigerCacheSizeGB", "0.25"),
+        ]
+        self._process = subprocess.Popen(
+            [sys.executable, guard.__file__, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server."""
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        if self._process is not None:
+            self.send_signal(signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
+
+
+class ReplicaSet:
+    """Three members, of which one takes the writes; their files are below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.members = [Member(folder / str(number)) for number in range(3)]
+        addresses = [member.address for member in self.members]
+        self.url = f"mongodb://{','.join(addresses)}/?replicaSet=rs0"
+        configuration = {
+            "_id": "rs0",
+            "members": [{"_id": number, "host": address} for number, address in enumerate(addresses)],
+            "settings": {"electionTimeoutMillis": 2000},
+        }
+        with pymongo.MongoClient[dict[str, Any]](f"mongodb://{addresses[0]}/?directConnection=true") as first:
+            first.admin.command("replSetInitiate", configuration)
+        self.await_primary()
+
+    def await_primary(self) -> Member:
+        """Return the member that takes writes, once there is one."""
+        with pymongo.MongoClient[dict[str, Any]](self.url) as client:
+            client.admin.command("ping", read_preference=pymongo.ReadPreference.PRIMARY)
+            assert client.primary is not None
+            port = client.primary[1]
+        return next(member for member in self.members if member.address.endswith(f":{port}"))
+
+    def step_down(self) -> None:
+        """Let the primary give up, and not come back for some seconds."""
+        with pymongo.MongoClient[dict[str, Any]](self.url) as client:
+            client.admin.command("replSetStepDown", 10, secondaryCatchUpPeriodSecs=5)
+
+    def kill(self) -> None:
+        """End all as kill -9 does."""
+        for member in self.members:
+            member.kill()
 
 
 class LockedMongod:

@@ -151,11 +151,12 @@ async def system(
     *,
     counts: Mapping[str, int] | None = None,
     own: Any = None,  # a mapping of mappings; but any setting may be given as `**settings`
+    module: Any = None,  # likewise, a word
     **settings: object,
 ) -> AsyncIterator[System]:
     """Run the services while inside: one process of each, or as many as `counts` says.
 
-    `own` adds to the environment of the service it names.
+    `own` adds to the environment of the service it names; `module` is run in place of each, with its name.
     """
     environment = {
         "METRIQ_AMQP_URL": amqp_url,
@@ -170,7 +171,12 @@ async def system(
     }
     many = dict.fromkeys(SERVICES, 1) | dict(counts or {})
     services = [
-        ServiceProcess(name, {**environment, **(own or {}).get(name, {})}, folder / f"{name}-{number}.log")
+        ServiceProcess(
+            name,
+            {**environment, **(own or {}).get(name, {})},
+            folder / f"{name}-{number}.log",
+            module=[module, name] if module else (),
+        )
         for name, count in many.items()
         for number in range(count)
     ]
