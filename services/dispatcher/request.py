@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.messages import JobRequested
-from metriq_gym.problems import first, from_pydantic, shorten
+from metriq_gym.problems import first, from_pydantic, shorten, step
 from metriq_gym.schema_validator import validate
 
 MAX_DEPTH = 50
@@ -72,9 +72,7 @@ def _unstorable(value: Any, depth: int = 0) -> Iterator[Problem]:
             elif key == "$ref":
                 yield Problem(".$ref", "is a name that the store keeps for itself")
             # Only a problem needs a path: that of everything there is could take gigabytes.
-            yield from (
-                Problem(f".{shorten(key)}{found.path}", found.message) for found in _unstorable(each, depth + 1)
-            )
+            yield from (Problem(step(key) + found.path, found.message) for found in _unstorable(each, depth + 1))
     elif isinstance(value, list):
         for index, each in enumerate(value):
             yield from (Problem(f"[{index}]{found.path}", found.message) for found in _unstorable(each, depth + 1))

@@ -28,6 +28,16 @@ def shorten(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"
 
 
+def printable(text: str) -> str:
+    """Keep what a stranger wrote from steering a terminal, where rejections are read."""
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
+
+
+def step(key: str) -> str:
+    """Return the step of a JSON path to a key that may be anything."""
+    return f".{printable(shorten(key))}"
+
+
 def from_pydantic(error: ValidationError, path: str = "$") -> list[Problem]:
     """Return the first errors of a validation; `path` is the JSON path of the document that was validated."""
     found = error.errors(include_url=False, include_context=False, include_input=False)

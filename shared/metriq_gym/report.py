@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from metriq_gym.problems import printable
 from metriq_gym.store import Job, JobState
 
 Row = Sequence[object]
@@ -85,7 +86,8 @@ def show_table(console: Console, columns: Sequence[str], rows: Iterable[Row]) ->
 
     What is in the first column, perhaps to be copied, is not broken over lines.
     """
-    texts = [[each if isinstance(each, Text) else Text(str(each)) for each in row] for row in rows]
+    columns = [printable(each) for each in columns]
+    texts = [[_text(each) for each in row] for row in rows]
     if console.is_terminal:
         table = Table(box=SIMPLE, header_style="bold", pad_edge=False)
         for position, column in enumerate(columns):
@@ -153,8 +155,7 @@ def show_facts(console: Console, facts: Mapping[str, object]) -> None:
     known = {name: value for name, value in facts.items() if str(value)}
     width = max(map(len, known), default=0)
     for name, value in known.items():
-        line = value.copy() if isinstance(value, Text) else Text(str(value))
-        console.print(Text.assemble((name.ljust(width), "dim"), "  ", line), soft_wrap=True, highlight=False)
+        console.print(Text.assemble((name.ljust(width), "dim"), "  ", _text(value)), soft_wrap=True, highlight=False)
 
 
 def show_result(console: Console, job: Job) -> None:
@@ -170,6 +171,10 @@ def why(job: Job) -> list[str]:
     if job.failure is None:
         return []
     return [f"{each['path']}: {each['message']}" for each in job.failure.problems] or job.failure.reason.splitlines()
+
+
+def _text(value: object) -> Text:
+    return value.copy() if isinstance(value, Text) else Text(printable(str(value)))
 
 
 def _moment(at: datetime) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from metriq_gym import benchmarks
 from metriq_gym.errors import InvalidRequest, NotFound, Problem
-from metriq_gym.problems import did_you_mean, first, shorten
+from metriq_gym.problems import did_you_mean, first, shorten, step
 
 NAME_KEY = "benchmark_name"
 MAX_ITEMS = 1000
@@ -52,14 +52,14 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
         for error in Draft202012Validator(schema).iter_errors(complete)
     )
     infinite = (
-        Problem(f"{path}.{shorten(key)}", "must be a finite number")
+        Problem(path + step(key), "must be a finite number")
         for key, value in complete.items()
         if isinstance(value, float) and not isfinite(value)
     )
     if problems := [*sorted(first(errors), key=lambda problem: problem.path), *first(infinite)]:
         raise InvalidRequest(problems)
     unknown = (
-        Problem(f"{path}.{shorten(key)}", f"is not a parameter of {name} and is ignored{did_you_mean(key, properties)}")
+        Problem(path + step(key), f"is not a parameter of {name} and is ignored{did_you_mean(key, properties)}")
         for key in config
         if key not in properties
     )
@@ -86,7 +86,7 @@ def _too_long(value: Any, schema: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(value, Mapping):
         for key, each in value.items():
             found = _too_long(each, _part(schema.get("properties", {}), key))
-            yield from (Problem(f".{shorten(key)}{problem.path}", problem.message) for problem in found)
+            yield from (Problem(step(key) + problem.path, problem.message) for problem in found)
     elif isinstance(value, list):
         if "maxItems" not in schema and len(value) > MAX_ITEMS:
             yield Problem("", f"has {len(value):,} entries; at most {MAX_ITEMS:,} are accepted")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metriq_gym.errors import InvalidRequest, NotFound, Problem
 from metriq_gym.messages import Name
-from metriq_gym.problems import did_you_mean, first, from_pydantic, shorten
+from metriq_gym.problems import did_you_mean, first, from_pydantic, step
 from metriq_gym.schema_validator import validate
 
 MAX_BENCHMARKS = 200
@@ -165,7 +165,7 @@ def _unknown_keys(document: Mapping[str, Any], model: type[BaseModel], path: str
     for key in document:
         if key not in model.model_fields:
             hint = did_you_mean(key, model.model_fields)
-            yield Problem(f"{path}.{shorten(key)}", f"has no meaning here and is ignored{hint}")
+            yield Problem(path + step(key), f"has no meaning here and is ignored{hint}")
 
 
 def _folded(component: str) -> str:

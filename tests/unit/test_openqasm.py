@@ -105,3 +105,10 @@ def test_any_text_is_read_or_refused(tokens: list[str]) -> None:
         return
     assert circuit.num_clbits == 0
     assert circuit.num_qubits <= 4
+
+
+@pytest.mark.parametrize("source", ["\x1b[2J", HEADER + "qubit q; rz(" + "(" * 1000, '{"level": "error"}\n' * 3])
+def test_nothing_of_a_program_is_printed(source: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Unsupported):
+        read_circuit(source, max_qubits=10)
+    assert capfd.readouterr() == ("", "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from math import isfinite
 
 from openqasm3 import ast, parse
@@ -32,7 +33,8 @@ def read_circuit(source: str, max_qubits: int) -> QuantumCircuit:
     """
     if source.count(";") > MAX_STATEMENTS:
         raise Unsupported(f"the OpenQASM 3 program has more than {MAX_STATEMENTS} statements")
-    with _reporting("parsed"):
+    # The parser also prints what it stumbles over, which would end up between the lines of a service's log.
+    with _reporting("parsed"), redirect_stderr(StringIO()):
         program = parse(source)
     _Inspection(max_qubits).program(program)
     with _reporting("converted"):

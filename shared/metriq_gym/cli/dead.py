@@ -55,6 +55,7 @@ def show(ids: Ids = None, json: AsJson = False) -> None:
     from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit
+    from metriq_gym.problems import printable
 
     async def look() -> list[DeadLetter]:
         async with _held() as held:
@@ -69,7 +70,7 @@ def show(ids: Ids = None, json: AsJson = False) -> None:
         report.show_table(console(), ("letter", letter.id), facts)
         for text in (letter.traceback, _body(letter)):
             if text:
-                console().print(f"\n{_printable(text)}", markup=False, highlight=False, soft_wrap=True)
+                console().print(f"\n{printable(text)}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -217,8 +218,7 @@ def _row(letter: DeadLetter) -> list[object]:
     from metriq_gym import report
 
     given_up = "" if letter.last is None else f"{report.age(letter.last)} ago"
-    reason = _printable(letter.reason)
-    return [_printable(letter.id), letter.service, letter.routing_key, letter.deliveries, given_up, reason]
+    return [letter.id, letter.service, letter.routing_key, letter.deliveries, given_up, letter.reason]
 
 
 def _facts(letter: DeadLetter) -> dict[str, Any]:
@@ -238,8 +238,3 @@ def _facts(letter: DeadLetter) -> dict[str, Any]:
 
 def _body(letter: DeadLetter) -> str:
     return letter.body.decode(errors="backslashreplace")
-
-
-def _printable(text: str) -> str:
-    """Keep what a stranger wrote from steering the terminal."""
-    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
