@@ -72,7 +72,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-VALUES = (
+VALUES: tuple[Any, ...] = (
     *TEXTS,
     *NUMBERS,
     *NO_NUMBERS,
@@ -182,10 +182,11 @@ FIELDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
 }
 """Routing key → field → values that it cannot have, each in an otherwise good request; but None is like leaving out."""
 
+_SHOTS: tuple[Any, ...] = ("10", [10], {}, None, True, *NUMBERS[:7], *NUMBERS[-5:], *NO_NUMBERS)
 CONFIGURATIONS: tuple[Mapping[str, Any], ...] = (
     *({**TRIVIAL, "benchmark_name": name} for name in ("", "WITT", "../wit", "wit.schema.json", "__init__", "Ｗ𝕀Ｔ")),
     *({**TRIVIAL, "benchmark_name": name} for name in ("WIT\x00", "\x1b[2J", "x" * 100_000, ["WIT"], {"$gt": ""}, 7)),
-    *({**TRIVIAL, "shots": shots} for shots in ("10", [10], {}, None, True, *NUMBERS[:7], *NUMBERS[-5:], *NO_NUMBERS)),
+    *({**TRIVIAL, "shots": shots} for shots in _SHOTS),
     *({**TRIVIAL, "min_qubits": value, "max_qubits": value} for value in (0, -3, 2**40, 3.5, "3")),
     {**TRIVIAL, "\x1b[2J\x1b[31mred": 2**70},
     {**TRIVIAL, "a\x00b": 1},
@@ -270,7 +271,7 @@ PROPERTIES: Mapping[str, Mapping[str, Any]] = {
         }
     },
     "headers in headers": {"headers": {"traceparent": nested(200)}},
-    "as many headers as fit": {"headers": {f"header-{number}": "\N{SNOWMAN}" * 950 for number in range(44)}},
+    "as many headers as fit": {"headers": {f"header-{number}": "\N{SNOWMAN}" * 960 for number in range(45)}},
     "ten thousand headers": {"headers": {str(number): number for number in range(10_000)}},
 }
 """What can be around a body; with a good one the job runs."""

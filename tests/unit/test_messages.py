@@ -14,7 +14,7 @@ from metriq_gym.bus.port import QUEUES
 from metriq_gym.messages import MESSAGES, JobDispatched, JobRequested, Message, SuiteRequested
 
 ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", fullmatch=True)
-names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=200)
+names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=200)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8")),

@@ -12,6 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit_qasm3_import import convert
 
 from metriq_gym.errors import Unsupported
+from metriq_gym.problems import printable
 
 MAX_OPERATIONS = 100_000
 """Gates a program may apply, those within its own gates and for each qubit of a register included."""
@@ -52,7 +53,7 @@ def _reporting(done: str) -> Iterator[None]:
         yield
     # The parser and the converter raise whatever malformed text makes them trip over.
     except Exception as error:
-        reason = str(error)[:200] or type(error).__name__
+        reason = printable(str(error)[:200]) or type(error).__name__
         raise Unsupported(f"the OpenQASM 3 program cannot be {done}: {reason}") from error
 
 

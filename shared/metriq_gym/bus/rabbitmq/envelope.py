@@ -22,8 +22,11 @@ RETRY = "metriq-retry"
 DEAD = "metriq-dead"
 """Header of a dead letter: everything about it that is not in the message itself."""
 
-_MOST_HEADERS = 50
-_LONGEST_HEADER = 1000
+_MOST_BYTES = 32 * 1024
+"""Of headers that are not ours. All of a message's have to fit into one frame of 128 KiB: a bigger one costs the
+connection, and with it whatever others were publishing."""
+_OVERHEAD = 16
+"""Bytes; more than what AMQP puts around a name and its value."""
 _LONGEST_KEY = 255
 """Bytes; what AMQP allows."""
 
@@ -128,16 +131,17 @@ def _copy(message: AbstractIncomingMessage, headers: Mapping[str, Any]) -> Messa
 
 
 def _plain(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Those headers that are sure to survive being sent again, with more; the broker sets the ones with ``x-`` itself.
+    """Those headers that are sure to survive being sent again with more; the broker itself sets those with ``x-``.
 
-    All headers have to fit into one frame.
+    The client library sends numbers with less precision, or not at all, than it receives.
     """
-    plain = {
-        name: value
-        for name, value in headers.items()
-        if isinstance(value, str | int | float) and not name.startswith("x-") and len(str(value)) <= _LONGEST_HEADER
-    }
-    return dict(list(plain.items())[:_MOST_HEADERS])
+    plain, room = dict[str, Any](), _MOST_BYTES
+    for name, value in headers.items():
+        size = len(f"{name}{value}".encode()) + _OVERHEAD
+        if isinstance(value, str) and not name.startswith("x-") and size <= room:
+            plain[name] = value
+            room -= size
+    return plain
 
 
 def _death(headers: Mapping[str, Any]) -> Mapping[str, Any]:
