@@ -27,7 +27,7 @@ from metriq_gym.errors import (
     Transient,
 )
 from metriq_gym.health import Measure
-from metriq_gym.identity import identify, identify_suite, suite_of
+from metriq_gym.identity import identify, identify_suite, read_about, suite_of
 from metriq_gym.loop import Loop
 from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, JobRequested, SuiteRequested
 from metriq_gym.problems import shorten
@@ -99,7 +99,7 @@ class Dispatcher(Service):
         """Dispatch or cancel one job, or request the jobs of a suite."""
         match delivery.routing_key:
             case JobCancelRequested.routing_key:
-                await self._cancel(JobCancelRequested.model_validate_json(delivery.body).job_id, delivery.postponed + 1)
+                await self._cancel(read_about(JobCancelRequested, delivery), delivery.postponed + 1)
             case SuiteRequested.routing_key:
                 await self._fan_out(delivery)
             case _:

@@ -19,14 +19,15 @@ from metriq_gym.bus.port import EXPORTER, Delivery
 from metriq_gym.errors import NotFound, NotYet, Permanent, Transient
 from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
-from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored
+from metriq_gym.identity import read_about
+from metriq_gym.messages import AboutJob, JobCancelled, JobExported, JobFailed, JobScored
 from metriq_gym.service import Context, Service
 from metriq_gym.store import ExportState, Job, JobState
 from metriq_gym.store.transitions import measured
 
 log = structlog.get_logger()
 
-_ABOUT = {message.routing_key: message for message in (JobScored, JobFailed, JobCancelled)}
+_ABOUT: dict[str, type[AboutJob]] = {message.routing_key: message for message in (JobScored, JobFailed, JobCancelled)}
 _RECORDED = (JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED)
 
 MAX_ATTEMPTS = 100
@@ -63,11 +64,11 @@ class Exporter(Service):
 
     async def handle(self, delivery: Delivery) -> None:
         """Export one job's record, or a suite's if this was the last of its jobs to end."""
-        message = _ABOUT[delivery.routing_key].model_validate_json(delivery.body)
+        job_id = read_about(_ABOUT[delivery.routing_key], delivery)
         try:
-            job: Job | None = await self.store.jobs.get(message.job_id)
+            job: Job | None = await self.store.jobs.get(job_id)
         except NotFound:
-            log.info("job was deleted", job_id=message.job_id)
+            log.info("job was deleted", job_id=job_id)
             return
         if job is not None and job.state is JobState.REJECTED:
             job = next(iter(await whole_suite(self.store, job)), None)

@@ -16,6 +16,7 @@ import structlog
 from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import POLLER, Delivery
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
+from metriq_gym.identity import read_about
 from metriq_gym.lease import held
 from metriq_gym.loop import PATIENCE, Loop
 from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
@@ -93,7 +94,7 @@ class Poller(Service):
         """Look for due tasks now, and see whether the job's have all ended."""
         for loop in self.loops():
             loop.wake()
-        await self._settle(JobDispatched.model_validate_json(delivery.body).job_id)
+        await self._settle(read_about(JobDispatched, delivery))
 
     def _remote_loop(self, provider: RemoteProvider) -> Loop:
         tasks = RemoteTasks(

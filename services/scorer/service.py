@@ -13,6 +13,7 @@ import structlog
 from metriq_gym import tracing
 from metriq_gym.bus.port import SCORER, Delivery
 from metriq_gym.errors import IllegalTransition, NotFound
+from metriq_gym.identity import read_about
 from metriq_gym.messages import JobCompleted, JobFailed, JobScored
 from metriq_gym.pool import WorkerDied
 from metriq_gym.scoring import Share, score
@@ -35,7 +36,7 @@ class Scorer(Service):
 
     async def handle(self, delivery: Delivery) -> None:
         """Score one job."""
-        job_id = JobCompleted.model_validate_json(delivery.body).job_id
+        job_id = read_about(JobCompleted, delivery)
         try:
             job = await self.store.jobs.get(job_id)
         except NotFound:

@@ -8,6 +8,7 @@ MetriqGymError
 ├── Lethal                  handling a message has ended the process time and again
 ├── NotFound                no job, device, provider or schema has that name
 ├── Permanent               trying again cannot help
+│   └── Unreadable          a message does not even say which job it is about
 ├── SubmissionAmbiguous     a provider may or may not have accepted a submission
 ├── Transient               trying again later may help
 │   ├── NotYet              somebody else has it in hand, or it is not due
@@ -70,6 +71,10 @@ class NotFound(MetriqGymError):
 
 class Permanent(MetriqGymError):
     """The operation failed and trying again cannot help."""
+
+
+class Unreadable(Permanent):
+    """The message names no job."""
 
 
 class SubmissionAmbiguous(MetriqGymError):

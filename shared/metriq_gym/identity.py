@@ -8,7 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from metriq_gym.bus.port import Delivery
-from metriq_gym.messages import JobId, JobRequested, SuiteId
+from metriq_gym.errors import InvalidRequest, Unreadable
+from metriq_gym.messages import AboutJob, JobId, JobRequested, SuiteId
+from metriq_gym.problems import from_pydantic
 
 MAX_READ = 2**24
 """A body of more bytes is not searched for an id: parsed, it can take 30 times as many. RabbitMQ 4 takes no more."""
@@ -21,6 +23,20 @@ def job_of(delivery: Delivery) -> str | None:
     if delivery.routing_key == JobRequested.routing_key:
         return identify(delivery)
     return _stated(delivery, "job_id", _job_id)
+
+
+def read_about(kind: type[AboutJob], delivery: Delivery) -> str:
+    """Return the id of the job that a message of a kind is about.
+
+    Raises `Unreadable` when it names none; and what the model raises when it names one and is no such message anyway,
+    as one of a later version may be: that is not the message's fault.
+    """
+    try:
+        return kind.model_validate_json(delivery.body).job_id
+    except ValidationError as error:
+        if _stated(delivery, "job_id", _job_id) is not None:
+            raise
+        raise Unreadable(f"{kind.routing_key} that names no job: {InvalidRequest(from_pydantic(error))}") from None
 
 
 def identify(delivery: Delivery) -> str:

@@ -67,36 +67,38 @@ class JobRequested(_Request):
     config: dict[str, Any] = Field(description="The benchmark's configuration, with benchmark_name.")
 
 
-class _AboutJob(Message):
+class AboutJob(Message):
+    """A message that names a job, and perhaps says little more."""
+
     job_id: JobId
 
 
-class JobDispatched(_AboutJob):
+class JobDispatched(AboutJob):
     """All tasks of the job are with the provider. A wake-up for pollers; the work list is in the store."""
 
     routing_key = "job.dispatched"
 
 
-class JobCompleted(_AboutJob):
+class JobCompleted(AboutJob):
     """Every task of the job has counts. Handled by the scorer."""
 
     routing_key = "job.completed"
 
 
-class JobScored(_AboutJob):
+class JobScored(AboutJob):
     """The job has a result. Handled by the exporter."""
 
     routing_key = "job.scored"
 
 
-class JobExported(_AboutJob):
+class JobExported(AboutJob):
     """The result is where it was asked to go. For observers."""
 
     routing_key = "job.exported"
     has_consumer = False
 
 
-class JobFailed(_AboutJob):
+class JobFailed(AboutJob):
     """The job ended without a result. Handled by the exporter, which writes an outcome record."""
 
     routing_key = "job.failed"
@@ -105,13 +107,13 @@ class JobFailed(_AboutJob):
     reason: str = Field(description="What went wrong, for a human.")
 
 
-class JobCancelled(_AboutJob):
+class JobCancelled(AboutJob):
     """The job was cancelled before it had a result. Handled by the exporter."""
 
     routing_key = "job.cancelled"
 
 
-class JobCancelRequested(_AboutJob):
+class JobCancelRequested(AboutJob):
     """Please cancel the job. Published by anyone, handled by the dispatcher."""
 
     routing_key = "job.cancel_requested"

@@ -20,7 +20,7 @@ from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, DISPATCHER, EXPORTER, POLLER, SCORER, Bus, Delivery, Queue
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
-from metriq_gym.errors import NotYet, Transient, Unavailable, Unroutable
+from metriq_gym.errors import NotYet, Transient, Unavailable, Unreadable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobFailed, JobRequested, JobScored
 from tests.support.handlers import PATIENCE, Holder, Recorder
 
@@ -357,6 +357,19 @@ async def test_transient_failure_does_not_hold_up_others(buses: Buses) -> None:
 
     await recorder.received(3)
     assert recorder.jobs == ["stuck", "a", "b"]
+
+
+async def test_what_cannot_be_read_is_dead_lettered_at_once(buses: Buses) -> None:
+    def fail(_: Delivery) -> None:
+        raise Unreadable("names no job")
+
+    bus = await buses.open()
+    recorder = Recorder(fail)
+    await bus.consume(POLLER, recorder, prefetch=1)
+    await bus.publish(JobDispatched(job_id="a"))
+    async with asyncio.timeout(PATIENCE):
+        [letter] = await buses.dead_letters(bus)
+    assert (letter.reason, letter.deliveries, len(recorder.deliveries)) == ("Unreadable: names no job", 1, 1)
 
 
 async def test_poison_is_dead_lettered_also_after_transient_failures(buses: Buses) -> None:

@@ -286,9 +286,11 @@ NOT_ABOUT_A_JOB: Mapping[str, bytes] = {
     "query for an id": b'{"job_id": {"$gt": ""}}',
     "deep": b'{"job_id":' * 100_000,
     "long": b'{"job_id": "' + b"x" * 2_000_000 + b'"}',
-    "of the next version": b'{"job_id": "unknown", "schema_version": 2}',
 }
 """Bodies for messages that only services send, and for a cancellation: nobody can tell which job they mean."""
+
+NEXT_VERSION = b'{"job_id": "nobody-knows-it", "schema_version": 2}'
+"""Fails each time it is tried: nobody here can tell what it means."""
 
 REQUESTS = ("job.requested", "suite.requested")
 ABOUT_JOBS = tuple(key for queue in QUEUES for key in queue.routing_keys if key not in REQUESTS)
@@ -324,11 +326,12 @@ def corpus() -> Iterator[Hostile]:
     for name, properties in PROPERTIES.items():
         yield Hostile(name, "job.requested", _json(GOOD), "exported", properties)
         yield Hostile(f"{name}, bad body", "job.requested", b"{", "rejected", properties)
+        yield Hostile(f"{name}, bad message", "job.cancel_requested", b"{", "dead", properties)
+        yield Hostile(f"{name}, poison", "job.cancel_requested", NEXT_VERSION, "dead", properties)
     for key in ABOUT_JOBS:
         for name, body in NOT_ABOUT_A_JOB.items():
             yield Hostile(f"{key}: {name}", key, body, "dead")
-        for name, properties in PROPERTIES.items():
-            yield Hostile(f"{key}: {name}", key, b"{", "dead", properties)
+        yield Hostile(f"{key}: next version", key, NEXT_VERSION, "dead")
         if key != "job.cancel_requested":  # which waits for its job to come
             about = {"job_id": "nobody-knows-it", "outcome": "error", "reason": "\x1b[2J"}
             yield Hostile(f"{key}: unknown job", key, _json(about), "nothing")

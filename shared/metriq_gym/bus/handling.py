@@ -14,7 +14,7 @@ import structlog
 from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import DELIVERY_LIMIT, WAITING_PAUSES, Delivery, Handler
 from metriq_gym.bus.spans import processing
-from metriq_gym.errors import Transient
+from metriq_gym.errors import Transient, Unreadable
 from metriq_gym.failures import FailureClass, classify
 from metriq_gym.messages import SuiteRequested
 
@@ -119,7 +119,7 @@ def _postponed(delivery: Delivery, error: Transient, pauses: Sequence[float]) ->
 def _failed(delivery: Delivery, error: BaseException, pauses: Sequence[float]) -> Outcome:
     now = datetime.now(UTC)
     failures = delivery.failures + 1
-    if failures >= DELIVERY_LIMIT:
+    if failures >= DELIVERY_LIMIT or isinstance(error, Unreadable):
         return Dead(error, now)
     return Again(pauses[0], failures, delivery.failing_since or now, delivery.postponed)
 
