@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Self
 
 from rich.console import Console
@@ -105,6 +106,11 @@ class Estimate:
         return spent / (done - before) * (size - done)
 
 
+def _clock(seconds: float) -> str:
+    """Return a time span as ``h:mm:ss``, or in seconds as long as it is short."""
+    return f"{seconds:.0f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))
+
+
 class Progress:
     """The line that says what is going on, and for how long it has been."""
 
@@ -149,7 +155,7 @@ class Progress:
 
     def __rich__(self) -> str:
         now = time.monotonic()
-        times = f"{now - self._began:.0f} s"
+        times = _clock(now - self._began)
         if self._expected is not None:
-            times += f", about {max(0.0, self._expected - now):.0f} s left"
+            times += f", about {_clock(max(0.0, self._expected - now))} left"
         return f"{self._title}: {self._text} ({times})".replace("[", r"\[")

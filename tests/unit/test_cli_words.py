@@ -20,7 +20,7 @@ from metriq_gym.cli.errors import explain
 from metriq_gym.configurations import NoConfiguration, examples, read_configuration
 from metriq_gym.constants import JobType
 from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem, Transient, Undecided, Unsupported
-from metriq_gym.follow import Estimate
+from metriq_gym.follow import Estimate, Progress
 from metriq_gym.importing import BadLine, import_jobs, parse
 from metriq_gym.packing import pack_counts
 from metriq_gym.settings import Settings
@@ -123,6 +123,25 @@ def test_the_time_left_is_told_once_there_is_something_to_go_by() -> None:
     now[0] = 10.0
     assert estimate.seconds_left(2, 10) is None
     assert estimate.seconds_left(4, 10) == pytest.approx(30)
+
+
+def test_a_terminal_shows_the_stage_how_far_it_is_how_long_it_took_and_how_long_it_will(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress("WIT [1] on local/d")
+    progress.show("running")
+    now[0] += 7
+    assert progress.__rich__() == r"WIT \[1] on local/d: running (7 s)"
+    progress.update("running, 3 of 9 tasks done")
+    progress.expect(4000)
+    now[0] += 100
+    assert progress.__rich__().endswith("running, 3 of 9 tasks done (0:01:47, about 1:05:00 left)")
+    progress.show("scoring")
+    assert progress.__rich__().endswith("scoring (0:01:47)")
 
 
 class TestConfigurations:
