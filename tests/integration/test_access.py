@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
@@ -35,6 +38,7 @@ from metriq_gym.messages import MESSAGES
 from metriq_gym.store import JobState, Store
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import Broker, publish_raw, virtual_host
+from tests.support.readme import BIN, ROOT, blocks
 from tests.support.system import SERVICES as SERVICE_NAMES
 from tests.support.system import System, request, system
 
@@ -71,6 +75,8 @@ class Servers:
 
     virtual_host: str
     mongo: str
+    environment: dict[str, str]
+    """With which they were prepared."""
 
     def amqp(self, user: str) -> str:
         parts = urlsplit(self.virtual_host)
@@ -88,18 +94,20 @@ def servers(amqp_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> It
     }
     server = LockedMongod(tmp_path_factory.mktemp("mongodb"))
     with virtual_host(amqp_broker) as url, pytest.MonkeyPatch.context() as patch:
-        environment |= {"RABBITMQ_ADMIN_URL": url, "RABBITMQ_MANAGEMENT_URL": amqp_broker.management_url}
-        for name, value in (environment | {"MONGO_ADMIN_PASSWORD": "of-the-administrator"}).items():
+        environment |= {
+            "RABBITMQ_ADMIN_URL": url,
+            "RABBITMQ_MANAGEMENT_URL": amqp_broker.management_url,
+            "MONGO_ADMIN_PASSWORD": "of-the-administrator",
+            "MONGO_ADMIN_URL": f"mongodb://admin:of-the-administrator@{server.address}/?directConnection=true",
+        }
+        for name, value in environment.items():
             patch.setenv(name, value)
         try:
             for _ in range(2):  # what is prepared already stays as it is
                 prepare(["rabbitmq", urlsplit(url).path.removeprefix("/")])
                 prepare(["mongo", server.address, "metriq", "fresh", "--local", server.address])
-                patch.setenv(
-                    "MONGO_ADMIN_URL", f"mongodb://admin:of-the-administrator@{server.address}/?directConnection=true"
-                )
                 prepare(["mongo-users", "metriq", "fresh"])
-            yield Servers(url, server.address)
+            yield Servers(url, server.address, environment)
         finally:
             server.kill()
 
@@ -350,6 +358,38 @@ async def test_forged_messages_move_no_job(restricted: System) -> None:
                 await asyncio.sleep(0.02)
     assert (await restricted.store.jobs.get("waiting")).state is JobState.DISPATCHED
     assert "waiting" not in restricted.exported()
+
+
+async def test_rights_are_given_by_the_commands_of_the_page(servers: Servers, tmp_path: Path) -> None:
+    (printed,) = [each for each in blocks("sh", ROOT / "docs" / "security.md") if "metriq_gym.access" in each]
+    # The addresses and passwords are these servers'; the virtual host is this test's, so that nobody else is disturbed.
+    here = re.sub(r"((RABBITMQ|MONGO)_\w+)=\S+", lambda each: f"{each[1]}='{servers.environment[each[1]]}'", printed)
+    here = here.replace("rabbitmq /", f"rabbitmq '{urlsplit(servers.virtual_host).path[1:]}'")
+    everything = {**os.environ, **servers.environment, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    given = await asyncio.to_thread(_typed, here, tmp_path, everything)
+    assert given.returncode == 0, given.stderr
+    async with Store.at(servers.store("metriq")) as store:
+        await store.answers()
+    with pymongo.MongoClient[dict[str, Any]](servers.environment["MONGO_ADMIN_URL"]) as administrator:
+        (user,) = administrator.admin.command("usersInfo", "metriq")["users"]
+    assert {role["db"] for role in user["roles"]} == {"metriq", "fresh"}  # of which one was not named again
+    del everything["MONGO_POLLER_PASSWORD"]
+    missing = await asyncio.to_thread(_typed, here, tmp_path, everything)
+    assert missing.stderr.splitlines() == ["error: not set: MONGO_POLLER_PASSWORD"]
+    wrong = servers.environment["MONGO_ADMIN_URL"].replace("of-the-administrator", "guessed")
+    refused = await asyncio.to_thread(
+        _typed,
+        "python -m metriq_gym.access mongo-users",
+        tmp_path,
+        os.environ | servers.environment | {"MONGO_ADMIN_URL": wrong},
+    )
+    assert refused.stderr.startswith("error: MongoDB: Authentication failed")
+
+
+def _typed(commands: str, folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euc", commands], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
 async def test_who_may_not_create_indexes_waits_for_them(servers: Servers) -> None:

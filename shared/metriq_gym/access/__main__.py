@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 from collections.abc import Sequence
 
 from metriq_gym.access import ALL, rabbitmq
 from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.errors import MetriqGymError
 from metriq_gym.store import users
 
 
@@ -34,21 +36,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     running.add_argument("databases", nargs="*", default=["metriq"], metavar="DATABASE")
     given = parser.parse_args(arguments)
     if given.server == "rabbitmq":
-        rabbitmq.give(
-            os.environ["RABBITMQ_MANAGEMENT_URL"], rabbitmq.definitions(_passwords("RABBITMQ"), given.virtual_hosts)
-        )
+        (management_url, url), passwords = _told("RABBITMQ", "RABBITMQ_MANAGEMENT_URL", "RABBITMQ_ADMIN_URL")
+        rabbitmq.give(management_url, rabbitmq.definitions(passwords, given.virtual_hosts))
         for name in given.virtual_hosts:
-            asyncio.run(_declare(rabbitmq.at_virtual_host(os.environ["RABBITMQ_ADMIN_URL"], name)))
+            asyncio.run(_declare(rabbitmq.at_virtual_host(url, name)))
     elif given.server == "mongo":
-        password = os.environ["MONGO_ADMIN_PASSWORD"]
+        (password,), passwords = _told("MONGO", "MONGO_ADMIN_PASSWORD")
         url = users.make_administrator(given.host, "admin", password, given.local, given.options)
-        users.give(url, _passwords("MONGO"), given.databases)
+        users.give(url, passwords, given.databases)
     else:
-        users.give(os.environ["MONGO_ADMIN_URL"], _passwords("MONGO"), given.databases)
+        (url,), passwords = _told("MONGO", "MONGO_ADMIN_URL")
+        users.give(url, passwords, given.databases)
 
 
-def _passwords(prefix: str) -> dict[str, str]:
-    return {rights.user: os.environ[f"{prefix}_{rights.user.upper()}_PASSWORD"] for rights in ALL}
+def _told(server: str, *names: str) -> tuple[list[str], dict[str, str]]:
+    """Return the values of these variables and every user's password; raises `MetriqGymError` naming missing ones."""
+    passwords = {rights.user: f"{server}_{rights.user.upper()}_PASSWORD" for rights in ALL}
+    if missing := [name for name in (*names, *passwords.values()) if not os.environ.get(name)]:
+        raise MetriqGymError(f"not set: {', '.join(missing)}")
+    return [os.environ[name] for name in names], {user: os.environ[name] for user, name in passwords.items()}
 
 
 async def _declare(url: str) -> None:
@@ -57,4 +63,7 @@ async def _declare(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MetriqGymError as error:
+        sys.exit(f"error: {error}")

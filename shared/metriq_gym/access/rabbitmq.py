@@ -8,10 +8,12 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from metriq_gym.access.rights import ALL, WATCHERS
+from metriq_gym.errors import Permanent, Transient
 
 _SECONDS = 30
 WATCHED_AT_MOST = 10_000
@@ -67,9 +69,10 @@ def password_hash(password: str) -> str:
 
 
 def give(management_url: str, document: Mapping[str, Any]) -> None:
-    """Have the broker take over definitions; what it has beside them stays. Raises `OSError` when it refuses.
+    """Have the broker take over definitions; what it has beside them stays.
 
     `management_url` is ``http://user:password@host:port`` of an administrator, who may also use the virtual hosts then.
+    Raises `Permanent` when the broker refuses and `Transient` when it does not answer.
     """
     administrator = unquote(urlsplit(management_url).username or "")
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
@@ -94,5 +97,10 @@ def _call(management_url: str, path: str, body: Mapping[str, Any]) -> None:
             "Content-Type": "application/json",
         },
     )
-    with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-        answer.read()
+    try:
+        with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+            answer.read()
+    except HTTPError as error:
+        raise Permanent(f"RabbitMQ's management at {address} refuses: {error}") from error
+    except OSError as error:
+        raise Transient(f"RabbitMQ's management at {address} does not answer: {error}") from error

@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from metriq_gym.access.rights import ALL, Rights
+from metriq_gym.errors import MetriqGymError
 from metriq_gym.store.private_mongod import await_primary, make_primary
 
 _SECONDS = 60
@@ -28,24 +29,30 @@ def privileges(rights: Rights, database: str) -> list[dict[str, Any]]:
 
 
 def give(url: str, passwords: Mapping[str, str], databases: Sequence[str] = ("metriq",)) -> None:
-    """Create or bring up to date every user's role and password; `url` is an administrator's."""
-    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=1000 * _SECONDS) as client:
-        for rights in ALL:
-            for name in databases:
-                role = {"privileges": privileges(rights, name), "roles": []}
-                _create_or_update(client, name, "Role", rights.user, role, _NO_SUCH_ROLE)
-            roles = [{"role": rights.user, "db": name} for name in databases]
-            user = {"pwd": passwords[rights.user], "roles": roles}
-            _create_or_update(client, "admin", "User", rights.user, user, _NO_SUCH_USER)
+    """Create or bring up to date every user's role and password; `url` is an administrator's.
 
-
-def _create_or_update(client: Any, database: str, kind: str, name: str, fields: dict[str, Any], missing: int) -> None:
+    What a user may do in other databases stays. Raises `MetriqGymError` when the server refuses or does not answer.
+    """
     try:
-        client[database].command(f"update{kind}", name, **fields)
+        with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=1000 * _SECONDS) as client:
+            for rights in ALL:
+                for name in databases:
+                    role = {"privileges": privileges(rights, name), "roles": []}
+                    _create_or_update(client[name], "Role", rights.user, role, _NO_SUCH_ROLE)
+                _create_or_update(client.admin, "User", rights.user, {"pwd": passwords[rights.user]}, _NO_SUCH_USER)
+                roles = [{"role": rights.user, "db": name} for name in databases]
+                client.admin.command("grantRolesToUser", rights.user, roles=roles)
+    except PyMongoError as error:
+        raise MetriqGymError(f"MongoDB: {error}") from error
+
+
+def _create_or_update(database: Any, kind: str, name: str, fields: dict[str, Any], missing: int) -> None:
+    try:
+        database.command(f"update{kind}", name, **fields)
     except OperationFailure as error:
         if error.code != missing:
             raise
-        client[database].command(f"create{kind}", name, **fields)
+        database.command(f"create{kind}", name, **{"roles": []} | fields)
 
 
 def make_administrator(host: str, user: str, password: str, local: str, options: str = "") -> str:
