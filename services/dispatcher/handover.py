@@ -13,8 +13,9 @@ from metriq_gym import tracing
 from metriq_gym.errors import MetriqGymError, Permanent, Transient, Unsupported
 from metriq_gym.lease import held
 from metriq_gym.plan import Plan, make_plan
-from metriq_gym.pool import Pool, WorkerDied
+from metriq_gym.pool import JOB_SECONDS, Pool, WorkerDied
 from metriq_gym.providers.provider import Device, Provider, RemoteProvider
+from metriq_gym.report import duration
 from metriq_gym.store import Failure, Job, JobState, Store, Task, TaskState
 from metriq_gym.store.documents import Lease
 from services.dispatcher.submission import Submitter
@@ -70,9 +71,13 @@ class HandOver:
         circuits = provider.max_circuits_per_task
         try:
             with tracing.span("build circuits"):
-                plan = await self.pool.run(make_plan, job.config, job.seed, device, provider.compiler, circuits)
+                plan = await self.pool.run_within(
+                    JOB_SECONDS, make_plan, job.config, job.seed, device, provider.compiler, circuits
+                )
         except MetriqGymError:
             raise
+        except TimeoutError as error:
+            raise Permanent(f"building the circuits took longer than {duration(JOB_SECONDS)}") from error
         except Exception as error:
             # Building is a pure function: what it raised once it would raise each time.
             log.exception("building failed", job_id=job.id)

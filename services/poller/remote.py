@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from zlib import crc32
 
 import structlog
@@ -217,10 +217,7 @@ class RemoteTasks:
             # What is gone was cancelled meanwhile.
             share = [(task, result) for task, result in share if task.id in circuits]
             packed = [(circuits[task.id], result.counts) for task, result in share]
-            try:
-                decoded = await self._pool.run(decode_all, self._provider.decoder, packed)
-            except WorkerDied as error:
-                raise Transient(str(error)) from error
+            decoded = await self._decode(packed)
             good = []
             for (task, result), counts in zip(share, decoded, strict=True):
                 if isinstance(counts, bytes):
@@ -234,6 +231,15 @@ class RemoteTasks:
         for job_id in dict.fromkeys(task.job_id for task, _ in finished):
             await self._job_moves_on(job_id)
         await self._doubt(doubted)
+
+    async def _decode(self, packed: Sequence[tuple[bytes, Mapping[str, int]]]) -> list[bytes | str]:
+        """Return each task's packed counts, or why there are none; if they end the worker, one by one."""
+        try:
+            return await self._pool.run(decode_all, self._provider.decoder, packed)
+        except WorkerDied as error:
+            if len(packed) == 1:
+                return [str(error)]
+        return [(await self._decode([each]))[0] for each in packed]
 
     async def _doubt(self, doubted: Sequence[tuple[Task, str]]) -> None:
         """Ask again later what was not understood, but not for ever."""

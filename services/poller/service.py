@@ -23,6 +23,7 @@ from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
 from metriq_gym.pool import Pool, WorkerDied
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import RemoteProvider
+from metriq_gym.report import duration
 from metriq_gym.service import Context, Service
 from metriq_gym.store import Failure, Job, JobState, Task, TaskState
 from metriq_gym.store.documents import OPEN_TASKS
@@ -33,6 +34,10 @@ log = structlog.get_logger()
 
 _MAX_RUNS = 3
 """How often a task may kill its worker process before it is given up."""
+_MAX_BEGUN = 5
+"""How often the poller that runs a task may end without a word before it is given up."""
+_SUSPECT_FROM = 3
+"""From this try on a task is run alone: then it costs no other task a try, nor is it blamed for another's memory."""
 
 
 class Poller(Service):
@@ -50,6 +55,8 @@ class Poller(Service):
         self._local = self._providers.local()
         self._running: set[asyncio.Task[None]] = set()
         self._simulating: set[str] = set()
+        self._alone: str | None = None
+        """The task beside which no other is claimed."""
         self._loop = Loop("claims", self._claim, self.settings.poll_seconds)
         # Counts must not wait for a simulation that takes minutes.
         self._decoding = decoding or Pool(1)
@@ -120,11 +127,13 @@ class Poller(Service):
     async def _claim(self) -> None:
         """Claim as many tasks as there are idle workers."""
         for name in self._local:
-            if (idle := self.pool.size - len(self._simulating)) > 0:
+            if self._alone is None and (idle := self.pool.size - len(self._simulating)) > 0:
                 tasks = await self.store.tasks.claim(
                     name, owner=self.instance, limit=idle, lease_seconds=self.settings.lease_seconds
                 )
                 for task in tasks:
+                    if self._alone is None and _is_suspect(task):
+                        self._alone = task.id
                     self._simulating.add(task.id)
                     running = asyncio.create_task(self._run(task), name=task.id)
                     self._running.add(running)
@@ -142,7 +151,14 @@ class Poller(Service):
 
     async def _see_through(self, task: Task) -> None:
         try:
-            await self._simulate(task)
+            if task.begun > _MAX_BEGUN:
+                self._let_others(task)
+                await self._give_up(task, _ENDLESS)
+            elif _is_suspect(task) and self._alone != task.id:
+                self._let_others(task)
+                await self.store.tasks.hand_back(task)
+            else:
+                await self._simulate(task)
         except LeaseLost:
             metrics.LEASE_LOSSES.labels("task").inc()
             log.info("task went to another poller or has ended")
@@ -167,6 +183,10 @@ class Poller(Service):
                 await self.store.tasks.hand_back(task, died=True)
                 raise Transient(str(error)) from error
             await self._give_up(task, f"{error} ({deaths} times)")
+        except TimeoutError:
+            calls("too_long").inc()
+            seconds = duration(self.settings.simulation_seconds)
+            await self._give_up(task, f"not simulated within {seconds} (METRIQ_SIMULATION_SECONDS)")
         except (LeaseLost, Transient):
             raise
         except Exception as error:
@@ -180,16 +200,29 @@ class Poller(Service):
             await self._settle(task.job_id)
 
     async def _counts(self, task: Task) -> tuple[bytes, float]:
-        provider = self._local[task.provider]
-        work = self.pool.run(simulate, provider.simulation, task.device, task.circuits, task.shots, task.seed)
         seconds = self.settings.lease_seconds
         try:
-            with metrics.PROVIDER_SECONDS.labels(provider.name, "simulate").time():
-                return await held(work, partial(self.store.tasks.renew, task, seconds), seconds)
+            return await held(self._work(task), partial(self.store.tasks.renew, task, seconds), seconds)
         finally:
             # The worker need not wait for these counts to be stored.
-            self._simulating.discard(task.id)
-            self._loop.wake()
+            self._let_others(task)
+
+    async def _work(self, task: Task) -> tuple[bytes, float]:
+        if self._alone == task.id and (others := [each for each in self._running if each.get_name() != task.id]):
+            await asyncio.wait(others)
+        provider = self._local[task.provider]
+        limit = self.settings.simulation_seconds
+        with metrics.PROVIDER_SECONDS.labels(provider.name, "simulate").time():
+            return await self.pool.run_within(
+                limit, simulate, provider.simulation, task.device, task.circuits, task.shots, task.seed
+            )
+
+    def _let_others(self, task: Task) -> None:
+        """Let others be claimed in place of a task."""
+        self._simulating.discard(task.id)
+        if self._alone == task.id:
+            self._alone = None
+        self._loop.wake()
 
     async def _give_up(self, task: Task, error: str) -> None:
         await self.store.tasks.fail(task, error)
@@ -240,3 +273,14 @@ class Poller(Service):
             return await self.store.jobs.move(job.id, target, service=self.name, cause=cause, fields=fields)
         except IllegalTransition:
             return await self.store.jobs.get(job.id)  # another poller saw the last task end as well
+
+
+_ENDLESS = (
+    f"given up: it was begun {_MAX_BEGUN} times, and each time the poller that ran it ended, perhaps for want of "
+    "memory, or could not store its counts"
+)
+
+
+def _is_suspect(task: Task) -> bool:
+    """Whether running it has ended badly before, again and again."""
+    return task.begun + task.deaths >= _SUSPECT_FROM

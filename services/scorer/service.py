@@ -15,7 +15,8 @@ from metriq_gym.bus.port import SCORER, Delivery
 from metriq_gym.errors import IllegalTransition, NotFound
 from metriq_gym.identity import read_about
 from metriq_gym.messages import JobCompleted, JobFailed, JobScored
-from metriq_gym.pool import WorkerDied
+from metriq_gym.pool import JOB_SECONDS, WorkerDied
+from metriq_gym.report import duration
 from metriq_gym.scoring import Share, score
 from metriq_gym.service import Service
 from metriq_gym.store import Failure, Job, JobState
@@ -55,7 +56,11 @@ class Scorer(Service):
         spent = [task.execution_seconds for task in tasks if task.execution_seconds is not None]
         try:
             with tracing.span("score", attributes={"metriq.job.id": job.id}):
-                result = await self.pool.run(score, job.config, job.seed, job.data, job.runs, shares)
+                result = await self.pool.run_within(
+                    JOB_SECONDS, score, job.config, job.seed, job.data, job.runs, shares
+                )
+        except TimeoutError:
+            return await self._fail(job, f"scoring the counts took longer than {duration(JOB_SECONDS)}")
         except WorkerDied as error:
             if not last_try:
                 raise  # this delivery comes again, and is counted

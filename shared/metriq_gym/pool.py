@@ -27,6 +27,10 @@ _UNTOLD = "ignore:resource_tracker:UserWarning"
 """What loky says of a worker that is stopped while it starts; its tracker, a process, clears up and is done."""
 
 
+JOB_SECONDS = 20 * 60.0
+"""How long building or scoring one job may take: minutes are much, and after 30 RabbitMQ takes its message for lost."""
+
+
 class WorkerDied(MetriqGymError):
     """A worker process died at its work, perhaps for want of memory."""
 
@@ -59,16 +63,21 @@ class Pool:
 
         Cancelling the call kills the worker: there is no other way to stop computing.
         """
+        return await self.run_within(None, function, *args, **kwargs)
+
+    async def run_within(self, seconds: float | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call as `run` does; raises `TimeoutError` if that takes longer, the wait for a worker not counted."""
         from loky.process_executor import ShutdownExecutorError
 
         worker = await self._idle.get()
         try:
-            result: T = await asyncio.wrap_future(worker.submit(function, *args, **kwargs))
+            async with asyncio.timeout(seconds):
+                result: T = await asyncio.wrap_future(worker.submit(function, *args, **kwargs))
             return result
         except (BrokenExecutor, ShutdownExecutorError) as error:
             worker = self._replace(worker)
             raise WorkerDied from error
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, TimeoutError):
             worker = self._replace(worker)
             raise
         finally:

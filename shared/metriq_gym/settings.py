@@ -107,6 +107,11 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=30, gt=0, description="How long a crashed worker's job or task stays with it before another takes over."
     )
+    simulation_seconds: float = Field(
+        default=6 * 3600,
+        gt=0,
+        description="How long a worker process may simulate one task, of up to 100 circuits, before that fails.",
+    )
     poll_seconds: float = Field(
         default=1,
         gt=0,

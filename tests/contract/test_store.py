@@ -233,6 +233,17 @@ class TestTasks:
             await store.tasks.hand_back(held, died=died)
         assert (await claim(store))[0].deaths == 2
 
+    async def test_runs_of_which_nothing_was_heard_again_are_counted(self, store: Store) -> None:
+        await released(store, 0)
+        (held,) = await claim(store)
+        assert held.begun == 1
+        for begun in (2, 3):
+            await asyncio.sleep(0.05)
+            (held,) = await claim(store, lease_seconds=0.02)
+            assert held.begun == begun
+        await store.tasks.hand_back(held)
+        assert (await claim(store))[0].begun == 3
+
     async def test_concurrent_pollers_never_hold_the_same_task(self, store: Store) -> None:
         await released(store, *range(60))
         batches = await asyncio.gather(

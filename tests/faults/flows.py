@@ -53,9 +53,9 @@ class LossyBus(MemoryBus):
 class SlowPool(InlinePool):
     """Takes longer than a lease goes without being renewed."""
 
-    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def run_within(self, seconds: float | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(0.8)
-        return await super().run(function, *args, **kwargs)
+        return await super().run_within(seconds, function, *args, **kwargs)
 
 
 class DyingPool(InlinePool):
@@ -65,11 +65,11 @@ class DyingPool(InlinePool):
         super().__init__()
         self._calls = Counter[str]()
 
-    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def run_within(self, seconds: float | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self._calls[function.__name__] += 1
         if self._calls[function.__name__] == 1:
             raise WorkerDied
-        return await super().run(function, *args, **kwargs)
+        return await super().run_within(seconds, function, *args, **kwargs)
 
 
 def local(job_id: str = "j", **config: Any) -> JobRequested:

@@ -49,10 +49,10 @@ class Pool(InlinePool):
         super().__init__()
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
-    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def run_within(self, seconds: float | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self.meanwhile is not None:
             await self.meanwhile()
-        return await super().run(function, *args, **kwargs)
+        return await super().run_within(seconds, function, *args, **kwargs)
 
 
 class World:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ import pytest
 from metriq_gym.errors import MetriqGymError
 from metriq_gym.metrics import REGISTRY
 from metriq_gym.packing import pack_counts, unpack_counts
+from metriq_gym.pool import Pool
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq.errors import ProtocolError, RateLimited
 from metriq_gym.store import Store, Task, TaskState
@@ -36,6 +39,8 @@ class Clock:
 def decode(circuits: bytes, counts: Mapping[str, int]) -> bytes:
     if "boom" in counts:
         raise ValueError("no such bitstring")
+    if "deadly" in counts:
+        os.kill(os.getpid(), signal.SIGKILL)
     return pack_counts([dict(counts)])
 
 
@@ -87,14 +92,14 @@ class Bench:
     clock: Clock = field(default_factory=Clock)
     settled: list[str] = field(default_factory=list)
 
-    def poller(self, owner: str = "me", **options: Any) -> RemoteTasks:
+    def poller(self, owner: str = "me", pool: Pool | None = None, **options: Any) -> RemoteTasks:
         async def settle(job_id: str) -> None:
             self.settled.append(job_id)
 
         return RemoteTasks(
             self.provider,  # type: ignore[arg-type]
             self.store,
-            InlinePool(),  # type: ignore[arg-type]
+            pool or InlinePool(),  # type: ignore[arg-type]
             owner,
             settle=settle,
             give_up=self.store.tasks.fail,
@@ -219,6 +224,16 @@ async def test_each_answer_ends_in_the_right_state(bench: Bench) -> None:
     assert tasks[1].error == "syntax error"
     assert [task.unclear for task in tasks[2:5]] == [0, 1, 1]
     assert bench.settled == ["j"]
+
+
+async def test_an_answer_that_ends_the_worker_is_not_understood_and_costs_no_other_its_counts(bench: Bench) -> None:
+    await bench.add(4)
+    bench.provider.default = Finished({"0": 10}, 1)
+    bench.provider.says = {"j.2": Finished({"deadly": 1}, None)}
+    async with Pool(1) as pool:
+        await bench.poller(pool=pool).poll()
+    assert await bench.states() == ["completed", "completed", "submitted", "completed"]
+    assert [task.unclear for task in await bench.tasks()] == [0, 0, 1, 0]
 
 
 async def test_each_job_is_looked_at_once_for_all_of_its_tasks(bench: Bench) -> None:

@@ -33,7 +33,7 @@ class InlinePool(Pool):
     def warm(self) -> None:
         """There is nothing to start."""
 
-    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def run_within(self, seconds: float | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(0)
         return function(*args, **kwargs)
 

@@ -45,6 +45,18 @@ async def test_cancelling_kills_the_worker_at_its_work() -> None:
         assert await pool.run(abs, -4) == 4
 
 
+async def test_what_takes_too_long_is_ended_with_its_worker_and_the_wait_for_one_is_not_counted() -> None:
+    async with Pool(1) as pool:
+        worker = psutil.Process(await pool.run(os.getpid))
+        call = asyncio.create_task(pool.run_within(0.5, time.sleep, SLOW))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(pool.run_within(20, time.sleep, 0.1))
+        with pytest.raises(TimeoutError):
+            await call
+        await waiting
+        assert not psutil.wait_procs([worker], timeout=10)[1]
+
+
 async def test_closing_the_pool_ends_busy_workers() -> None:
     async with Pool(1) as pool:
         worker = psutil.Process(await pool.run(os.getpid))

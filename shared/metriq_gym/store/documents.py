@@ -255,6 +255,8 @@ class Task(_Document):
     lease: Lease | None = None
     deaths: int = 0
     """How many worker processes running it has killed."""
+    begun: int = 0
+    """How many times a poller began to run it and was not heard of again, the run in hand included."""
     intended_at: datetime | None = None
     """When its submission was about to be sent."""
     provider_job_id: str | None = None

@@ -180,9 +180,10 @@ class Tasks:
 
     @translated
     async def claim(self, provider: str, *, owner: str, limit: int, lease_seconds: float) -> list[Task]:
-        """Lease up to `limit` due tasks of `provider` to `owner`."""
+        """Lease up to `limit` due tasks of `provider` to `owner`, which begins to run them."""
         due = await self.due(provider, limit=SPREAD * limit)
-        return await self._claim(provider, _choose(due, limit), owner, lease_seconds, {"counts": 0})
+        begun: Stage = {"begun": {"$add": [{"$ifNull": ["$begun", 0]}, 1]}}
+        return await self._claim(provider, _choose(due, limit), owner, lease_seconds, {"counts": 0}, begun)
 
     @translated
     async def claim_of(
@@ -196,7 +197,13 @@ class Tasks:
         return await self._claim(provider, _choose(due, limit), owner, lease_seconds, left_out)
 
     async def _claim(
-        self, provider: str, due: Sequence[DueTask], owner: str, lease_seconds: float, left_out: dict[str, int]
+        self,
+        provider: str,
+        due: Sequence[DueTask],
+        owner: str,
+        lease_seconds: float,
+        left_out: dict[str, int],
+        changes: Stage | None = None,
     ) -> list[Task]:
         if not due:
             return []
@@ -204,7 +211,8 @@ class Tasks:
         claim = f"{owner}/{random.getrandbits(64):016x}"
         lease = {"owner": claim, "token": {"$add": [{"$ifNull": ["$lease.token", 0]}, 1]}}
         await self._tasks.update_many(
-            chosen | _due(provider), [{"$set": {"next_poll_at": from_now(lease_seconds), "lease": lease}}]
+            chosen | _due(provider),
+            [{"$set": {"next_poll_at": from_now(lease_seconds), "lease": lease, **(changes or {})}}],
         )
         cursor = self._tasks.find(chosen | {"lease.owner": claim}, left_out)
         return [Task.model_validate(found) async for found in cursor]
@@ -230,7 +238,8 @@ class Tasks:
     @translated
     async def hand_back(self, task: Task, *, died: bool = False) -> None:
         """Give up the lease so that another worker can claim the task at once; count it if the worker `died`."""
-        await self._update(task, [{"$set": {"next_poll_at": "$$NOW", "deaths": task.deaths + died}}])
+        changes = {"next_poll_at": "$$NOW", "deaths": task.deaths + died, "begun": task.begun - 1}
+        await self._update(task, [{"$set": changes}])
 
     @translated
     async def postpone(

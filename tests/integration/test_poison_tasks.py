@@ -1,0 +1,92 @@
+"""Tasks whose run kills its worker or its poller, or never ends: they fail, say why, and cost no other anything."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from metriq_gym.store import Job, JobState, Store
+from tests.support.poison import (
+    HARMLESS,
+    KILLS_ITS_POLLER,
+    KILLS_ITS_WORKER,
+    NEVER_ENDS,
+    SLOW,
+    dispatched,
+    polling,
+)
+
+PATIENCE = 90
+
+
+@pytest.fixture
+async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
+    async with Store.at(mongo_url, mongo_database) as store:
+        yield store
+
+
+async def ended(store: Store, job_id: str) -> Job:
+    async with asyncio.timeout(PATIENCE):
+        async for job in store.jobs.watch(job_id, until=lambda job: job.state is not JobState.DISPATCHED):
+            found = job
+    return found
+
+
+async def failed(store: Store, job_id: str) -> str:
+    job = await ended(store, job_id)
+    assert job.state is JobState.FAILED
+    assert job.failure is not None
+    return job.failure.reason
+
+
+async def test_a_task_that_kills_its_worker_each_time_fails_with_its_job_and_no_other(store: Store) -> None:
+    await dispatched(store, "poison", [KILLS_ITS_WORKER])
+    await dispatched(store, "neighbour", [SLOW] * 3 + [HARMLESS] * 10)
+    async with polling(store):
+        reason = await failed(store, "poison")
+        assert reason == "A worker process died at its work, perhaps for want of memory. (3 times)"
+        assert (await ended(store, "neighbour")).state is JobState.COMPLETED
+    assert {task.deaths for task in await store.tasks.of_job("neighbour")} == {0}
+
+
+async def test_a_task_that_never_ends_is_ended_and_its_worker_goes_on(store: Store) -> None:
+    await dispatched(store, "poison", [NEVER_ENDS])
+    await dispatched(store, "neighbour", [HARMLESS] * 5)
+    async with polling(store, workers=1, simulation_seconds=5):
+        assert await failed(store, "poison") == "not simulated within 5 s (METRIQ_SIMULATION_SECONDS)"
+        assert (await ended(store, "neighbour")).state is JobState.COMPLETED
+
+
+async def test_a_task_that_kills_its_poller_each_time_fails_with_its_job_and_no_other(
+    store: Store, mongo_url: str, mongo_database: str
+) -> None:
+    await dispatched(store, "poison", [KILLS_ITS_POLLER])
+    await dispatched(store, "neighbour", [SLOW] * 4)
+    deaths = 0
+    while True:
+        poller = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.support.poison", mongo_url, mongo_database, "poison"
+        )
+        async with asyncio.timeout(PATIENCE):
+            if await poller.wait() != -signal.SIGKILL:
+                break
+        deaths += 1
+    assert deaths == 5
+    assert (await failed(store, "poison")).startswith("given up: it was begun 5 times")
+    async with polling(store):
+        assert (await ended(store, "neighbour")).state is JobState.COMPLETED
+    # From the third time on it was run alone.
+    assert max(task.begun for task in await store.tasks.of_job("neighbour")) <= 3
+
+
+async def test_two_tasks_to_be_run_alone_are_run_one_after_the_other(store: Store) -> None:
+    await dispatched(store, "a", [SLOW, SLOW, HARMLESS, HARMLESS])
+    for _ in range(2):
+        await store.tasks.claim("local", owner="gone", limit=4, lease_seconds=0.001)
+        await asyncio.sleep(0.05)
+    async with polling(store):
+        assert (await ended(store, "a")).state is JobState.COMPLETED
