@@ -36,6 +36,10 @@ _MAX_RUNS = 3
 """How often a task may kill its worker process before it is given up."""
 _MAX_BEGUN = 5
 """How often the poller that runs a task may end without a word before it is given up."""
+_ENDLESS = (
+    f"given up: it was begun {_MAX_BEGUN} times, and each time the poller that ran it ended, perhaps for want of "
+    "memory, or could not store its counts"
+)
 _SUSPECT_FROM = 3
 """From this try on a task is run alone: then it costs no other task a try, nor is it blamed for another's memory."""
 
@@ -273,12 +277,6 @@ class Poller(Service):
             return await self.store.jobs.move(job.id, target, service=self.name, cause=cause, fields=fields)
         except IllegalTransition:
             return await self.store.jobs.get(job.id)  # another poller saw the last task end as well
-
-
-_ENDLESS = (
-    f"given up: it was begun {_MAX_BEGUN} times, and each time the poller that ran it ended, perhaps for want of "
-    "memory, or could not store its counts"
-)
 
 
 def _is_suspect(task: Task) -> bool:

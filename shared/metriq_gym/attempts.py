@@ -19,8 +19,8 @@ from metriq_gym.errors import IllegalTransition, Lethal, NotFound, NotYet, Trans
 from metriq_gym.failures import FailureClass, classify, is_exhausted
 from metriq_gym.report import duration
 from metriq_gym.republish import republish
-from metriq_gym.store import Failure, JobState, Store, TaskState
-from metriq_gym.store.documents import Stage
+from metriq_gym.store import Failure, JobState, Store
+from metriq_gym.store.documents import PLACED_TASKS, Stage
 
 log = structlog.get_logger()
 
@@ -103,7 +103,7 @@ class Attempt:
                 job_id,
                 self.service,
                 str(error),
-                progress=await self.store.tasks.count(job_id, TaskState.SUBMITTED),
+                progress=await self.store.tasks.count(job_id, *PLACED_TASKS),
                 next_seconds=retry_pause(RETRY_PAUSES, tried),
             )
             if noted is not None:

@@ -71,7 +71,8 @@ async def world(mongo_url: str, mongo_database: str) -> AsyncIterator[World]:
 
             async def handle(self, delivery: Delivery) -> None:
                 world.handled.append(delivery)
-                world.does(delivery)
+                if (done := world.does(delivery)) is not None:
+                    await done
 
         service = Told(Context(Settings(), bus, store, InlinePool()))
         await service.start()
@@ -144,6 +145,25 @@ async def test_attempts_count_anew_once_something_was_gained(world: World) -> No
     await world.request()
     await world.until(lambda job: job.state is JobState.FAILED)
     assert len(world.handled) == 2
+
+
+@pytest.mark.usefixtures("three_attempts")
+async def test_each_task_that_a_provider_accepts_is_a_gain_even_if_it_has_ended_since(world: World) -> None:
+    await world.job()
+    fields: dict[str, Any] = {"job_id": "j", "provider": "tyxonq", "device": "d", "run": 0, "first": 0, "seed": 1}
+
+    async def accept_one_more(delivery: Delivery) -> None:
+        if len(world.handled) < 10:
+            task = Task(
+                id=f"j:{len(world.handled)}", state=TaskState.COMPLETED, circuit_count=1, shots=1, counts=b"", **fields
+            )
+            await world.store.tasks.insert([task])
+        raise Transient("and no more for now")
+
+    world.does = accept_one_more
+    await world.request()
+    await world.until(lambda job: job.state is JobState.FAILED)
+    assert len(world.handled) == 9 + 2
 
 
 async def test_a_break_counts_no_longer_than_a_pause_takes(world: World, mongo_url: str, mongo_database: str) -> None:

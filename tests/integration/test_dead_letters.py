@@ -23,6 +23,14 @@ def fail(_: object) -> None:
     raise ValueError("poison")
 
 
+class CutOff(Exception):
+    """As if the process ended here."""
+
+
+async def cut_off(_: object) -> None:
+    raise CutOff
+
+
 def impatient(url: str) -> RabbitMQBus:
     return RabbitMQBus(url, app_id="poller", retry_pauses=(0.01,))
 
@@ -143,6 +151,31 @@ async def test_replayed_message_reaches_its_service_alone_as_if_it_had_just_come
         )
         assert delivery.failures == 0
         assert await watcher.get(fail=False) is None
+        async with held_letters(amqp_url) as held:
+            assert not held
+
+
+async def test_replay_that_is_cut_off_is_in_both_places_and_can_be_repeated(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [letter] = await dead(amqp_url, "a")
+
+    async def begin() -> None:
+        async with held_letters(amqp_url) as held:
+            await held[0].replay()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(aio_pika.message.IncomingMessage, "ack", cut_off)
+        with pytest.raises(CutOff):
+            await begin()
+    recorder = Recorder()
+    async with impatient(amqp_url) as bus:
+        await bus.consume(POLLER, recorder, prefetch=1)
+        await recorder.received(1)
+        assert await until_there_are(amqp_url, 1) == [letter]
+        await begin()
+        await recorder.received(2)
+        assert recorder.jobs == ["a", "a"]
         async with held_letters(amqp_url) as held:
             assert not held
 

@@ -61,6 +61,8 @@ class TaskState(StrEnum):
     CANCELLED = "cancelled"
 
 
+PLACED_TASKS = (TaskState.SUBMITTED, TaskState.COMPLETED, TaskState.FAILED)
+"""Those that the provider has, or had."""
 OPEN_TASKS = (TaskState.STORED, TaskState.SUBMITTING, TaskState.UNKNOWN, TaskState.SUBMITTED)
 
 

@@ -327,9 +327,9 @@ class Tasks:
         return {TaskState(state) for state in await self._tasks.distinct("state", {"job_id": job_id})}
 
     @translated
-    async def count(self, job_id: str, state: TaskState) -> int:
-        """Return how many of a job's tasks are in a state."""
-        return int(await self._tasks.count_documents({"job_id": job_id, "state": state}))
+    async def count(self, job_id: str, *states: TaskState) -> int:
+        """Return how many of a job's tasks are in one of these states."""
+        return int(await self._tasks.count_documents({"job_id": job_id, "state": {"$in": states}}))
 
     @translated
     async def first_error(self, job_id: str) -> str | None:
