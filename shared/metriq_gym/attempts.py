@@ -6,8 +6,10 @@ is settled; delivered again, it comes to the same.
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -24,6 +26,10 @@ from metriq_gym.store.documents import PLACED_TASKS, Stage
 
 log = structlog.get_logger()
 
+SUSPECT_FROM = 2
+"""Messages whose process, or connection, has ended so many times are handled one at a time, in another order each time.
+If one of them does it again, those before it are done by then and not blamed with it."""
+SHUFFLE_SECONDS = 1.0
 LETHAL_LETTERS = 3
 """After so many of its messages have ended their process time and again, a job is held. One would do where only one
 message was in hand; with others it cannot be told whose fault it was, and theirs are tried again."""
@@ -47,6 +53,7 @@ class Attempt:
     bus: Bus
     breaker: Breaker
     refuse: Callable[[Delivery, str], Awaitable[bool]]
+    _one_by_one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def __call__(
         self, delivery: Delivery, job_id: str | None, handle: Callable[[Delivery], Awaitable[None]]
@@ -58,7 +65,12 @@ class Attempt:
             # Once may be chance, as in a roll-out.
             if delivery.returned > 1 and delivery.failures >= DELIVERY_LIMIT - 1:
                 raise Lethal(f"handling it ended the process, or its connection, {delivery.returned} times in a row")
-            await handle(delivery)
+            if delivery.returned < SUSPECT_FROM:
+                await handle(delivery)
+            else:
+                await asyncio.sleep(SHUFFLE_SECONDS * random.random())  # noqa: S311
+                async with self._one_by_one:
+                    await handle(delivery)
         except Exception as error:
             if not await self._ends(delivery, job_id, error):
                 raise

@@ -11,7 +11,9 @@ from typing import Any
 import pymongo
 import pytest
 
-from metriq_gym import failures
+from metriq_gym import attempts, failures
+from metriq_gym.attempts import Attempt
+from metriq_gym.breaker import Breaker
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import DELIVERY_LIMIT, DISPATCHER, EXPORTER, POLLER, Delivery
 from metriq_gym.errors import NotYet, Permanent, Transient, Unavailable
@@ -257,6 +259,38 @@ async def test_message_that_ends_its_process_is_not_tried_once_too_often(world: 
         job = await world.store.jobs.get("j")
         # Whether it was this message or one beside it cannot be told the first time.
         assert (job.given_up, job.held is not None) == (letters, letters == 3)
+
+
+async def test_messages_whose_process_ended_again_and_again_are_handled_one_at_a_time_in_any_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "SHUFFLE_SECONDS", 0.01)
+    in_hand, most, order = 0, 0, list[int]()
+
+    async def handle(delivery: Delivery) -> None:
+        nonlocal in_hand, most
+        in_hand += 1
+        most = max(most, in_hand)
+        await asyncio.sleep(0.001)
+        in_hand -= 1
+        order.append(delivery.attempt)
+
+    async def refuse(_: Delivery, __: str) -> bool:
+        return False
+
+    attempt = Attempt("scorer", "score", world.store, world.bus, Breaker("metriq.scorer", 1), refuse)
+
+    async def all_of(returned: int) -> None:
+        deliveries = [Delivery("job.completed", b"{}", attempt=number, returned=returned) for number in range(20)]
+        await asyncio.gather(*(attempt(delivery, None, handle) for delivery in deliveries))
+
+    await all_of(returned=attempts.SUSPECT_FROM - 1)
+    assert most == 20
+    most = 0
+    order.clear()
+    await all_of(returned=attempts.SUSPECT_FROM)
+    assert most == 1
+    assert order != sorted(order)
 
 
 @pytest.mark.usefixtures("three_attempts")
