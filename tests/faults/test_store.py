@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -9,11 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorCollection
 
+import metriq_gym.store
 from tests.faults.doomed import Orders
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import scenario
-from tests.faults.unreliable import BROKEN
+from tests.faults.unreliable import BROKEN, CALLS, CURSORS
 from tests.servers.mongodb import Member, ReplicaSet
 
 JOBS = 200 if LONG else 12
@@ -86,6 +89,16 @@ async def test_a_store_that_fails_loses_and_repeats_nothing(
     async with scenario(name, report, amqp_url, store.url, tmp_path) as running:
         await running.weather([partial(stroke, store) for stroke in STROKES[name]])
         await running.finish()
+
+
+def test_no_call_of_the_driver_is_spared() -> None:
+    files = Path(metriq_gym.store.__file__).parent.glob("*.py")
+    calls = (
+        node.func for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
+    )
+    names = {called.attr for called in calls if isinstance(called, ast.Attribute)}
+    of_collections = {name for name in dir(AsyncIOMotorCollection) if not name.startswith("_")}
+    assert names & of_collections - {*CALLS, *CURSORS} == {"create_indexes", "index_information", "watch"}
 
 
 @pytest.mark.parametrize("name", ORDERS)

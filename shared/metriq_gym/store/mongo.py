@@ -9,12 +9,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     ConnectionFailure,
     ExecutionTimeout,
     OperationFailure,
     PyMongoError,
     WaitQueueTimeoutError,
-    WTimeoutError,
+    WriteConcernError,
 )
 
 from metriq_gym.errors import Unavailable
@@ -37,7 +38,10 @@ OPTIONS: dict[str, Any] = {
     "appname": "metriq-gym",
 }
 
-_PASSING = (AutoReconnect, ConnectionFailure, ExecutionTimeout, WaitQueueTimeoutError, WTimeoutError)
+_PASSING = (AutoReconnect, ConnectionFailure, ExecutionTimeout, WaitQueueTimeoutError)
+_PASSING_CODES = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""Codes at which a driver tries again, once (MongoDB's specification of retryable reads): of servers that cannot be
+reached, that start, stop, or change their role."""
 _REFUSALS = (13, 18)
 """Codes of Unauthorized and AuthenticationFailed: until an administrator changes the user's rights or password."""
 
@@ -59,13 +63,23 @@ def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         except _PASSING as error:
             raise Unavailable(f"the store is away: {_in_short(error)}") from error
         except PyMongoError as error:
-            if isinstance(error, OperationFailure) and error.code in _REFUSALS:
+            code = error.code if isinstance(error, OperationFailure) else None
+            if code in _REFUSALS:
                 raise Unavailable(f"the store refuses this user: {error}") from error
+            if code in _PASSING_CODES or _is_unconfirmed(error):
+                raise Unavailable(f"the store is changing: {_in_short(error)}") from error
             if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
                 raise Unavailable(f"the store asks to try again: {error}") from error
             raise
 
     return wrapper
+
+
+def _is_unconfirmed(error: PyMongoError) -> bool:
+    """Whether a write was carried out, and it is open whether it will last: a majority has not confirmed it."""
+    if isinstance(error, BulkWriteError):
+        return bool((error.details or {}).get("writeConcernErrors"))
+    return isinstance(error, WriteConcernError)
 
 
 def _in_short(error: PyMongoError) -> str:
