@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 async def upload(client: Client, job: Job, target: str, tell: Callable[[Export], None] = lambda _: None) -> str:
     """Have the exporter bring a job's record to a target, and return where it is then.
 
-    What is there already stays as it is. `tell` is called with how the export is getting on, whenever that may have
-    changed. Raises `NotFound` for a target that there is not, and `Permanent` when the job has no record or the target
-    refuses it.
+    What is on GitHub already stays as it is; a file is written again. `tell` is called with how the export is getting
+    on, whenever that may have changed. Raises `NotFound` for a target that there is not, and `Permanent` when the job
+    has no record or the target refuses it.
     """
 
     def ended(job: Job) -> bool:

@@ -225,9 +225,13 @@ class TestJobs:
     def test_an_upload_to_the_folder_of_results_writes_the_record_again(
         self, environment: dict[str, str], wit: str, folder: Path
     ) -> None:
+        path = folder / "results" / f"{wit}.json"
+        before = path.read_text()
+        path.unlink()
         uploaded = mgym(environment, "job", "upload", wit, "--to", "json")
         assert uploaded.returncode == 0, uploaded.stderr
-        assert uploaded.stdout == f"{wit}: {folder / 'results' / f'{wit}.json'}\n"
+        assert uploaded.stdout == f"{wit}: {path}\n"
+        assert path.read_text() == before
         rehearsed = mgym_here(environment, "job", "upload", wit, "--dry-run")
         assert rehearsed.returncode == 0, rehearsed.stderr
         assert "mgym upload: WIT on local/aer_simulator" in rehearsed.stdout

@@ -59,6 +59,18 @@ async def test_what_is_done_stays_done(store: Store, late: ExportState) -> None:
     assert not await store.exports.begin("j", "json")
 
 
+async def test_what_is_done_and_lost_may_begin_anew(store: Store) -> None:
+    await store.exports.want("j", ["json"])
+    await store.exports.settle(["j"], "json", ExportState.DONE, location="here")
+    assert (await store.jobs.get("j")).state is JobState.EXPORTED
+    await store.exports.again("j", "json", if_done=True)
+    assert [job.id for job in await store.upkeep.unrecorded(0)] == ["j"]
+    assert await store.exports.begin("j", "json")
+    await store.exports.settle(["j"], "json", ExportState.DONE, location="there")
+    job = await store.jobs.get("j")
+    assert (job.state, job.exports["json"].location) == (JobState.EXPORTED, "there")
+
+
 async def test_what_failed_may_begin_anew(store: Store) -> None:
     await store.exports.want("j", ["json"])
     await store.exports.settle(["j", "gone"], "json", ExportState.FAILED, error="$no")

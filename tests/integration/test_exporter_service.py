@@ -15,7 +15,7 @@ import structlog
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import Delivery
-from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.errors import NotFound, Permanent, Unreadable
 from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored, Message
@@ -551,5 +551,5 @@ async def test_killed_after_any_creation_the_exporter_makes_nothing_twice_and_lo
 async def test_a_message_with_a_path_for_an_id_is_refused(one: Running) -> None:
     for job_id in ("../escaped", "/tmp/escaped", "a/b"):
         await one.store.records.add(ended_job(job_id))
-        with pytest.raises(ValueError, match="job_id"):
+        with pytest.raises(Unreadable, match=r"\$\.job_id"):
             await one.exporter.handle(Delivery("job.scored", json.dumps({"job_id": job_id}).encode()))

@@ -13,7 +13,7 @@ _RECORDED = {JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCE
 
 
 async def retry_export(store: Store, bus: Bus, job_id: str, target: str) -> None:
-    """Ask the exporter to bring the job's record to `target`; what is done there stays as it is.
+    """Ask the exporter to bring the job's record to `target`, once more where what was brought there may be lost.
 
     For a job of a suite, a target that takes whole suites gets all of it.
 
@@ -30,5 +30,5 @@ async def retry_export(store: Store, bus: Bus, job_id: str, target: str) -> None
     if job.state not in _RECORDED:
         raise Permanent(f"job {job_id} is {job.state}; only one that has ended, and was not rejected, has a record")
     await exported_together(store, job, target)
-    await store.exports.again(job_id, target)
+    await store.exports.again(job_id, target, if_done=not TARGETS[target].lasting)
     await bus.publish(message_for(job))

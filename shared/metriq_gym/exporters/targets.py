@@ -19,6 +19,8 @@ class Target(Protocol):
     """How many exports may go on at once in a process."""
     whole_suites: bool
     """Whether the jobs of a suite are exported together, once all of them have ended."""
+    lasting: bool
+    """Whether what was brought there stays, so that nobody need bring it again."""
 
     def export(self, jobs: Sequence[Job]) -> str:
         """Bring the records of jobs that have ended to the target and say where they are; again, it changes nothing.
@@ -32,6 +34,7 @@ class JSONFiles:
 
     concurrency = 8
     whole_suites = False
+    lasting = False
 
     def __init__(self, settings: Settings) -> None:
         self._root = settings.export_root
@@ -49,6 +52,7 @@ class GitHubPullRequests:
 
     concurrency = 1
     whole_suites = True
+    lasting = True
 
     def __init__(self, settings: Settings) -> None:
         from metriq_gym.exporters.github_pr_exporter import connect

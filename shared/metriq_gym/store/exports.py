@@ -71,14 +71,16 @@ class Exports:
         return job.model_copy(update={"exports": dict.fromkeys(new, pending) | job.exports}), new & frozenset(begin)
 
     @translated
-    async def again(self, job_id: str, target: str) -> Job:
-        """Let the job's export to `target` begin anew at once, unless it is done, and return it; raises `NotFound`."""
+    async def again(self, job_id: str, target: str, *, if_done: bool = False) -> Job:
+        """Let the job's export to `target` begin anew at once, and return it; raises `NotFound`.
+
+        One that is done stays so, but `if_done`.
+        """
         is_done = {"$eq": [f"$exports.{target}.state", ExportState.DONE]}
-        is_work = {"$and": [{"$in": ["$state", list(TERMINAL)]}, {"$not": is_done}]}
+        is_work: Stage = {"$and": [{"$in": ["$state", list(TERMINAL)]}, if_done or {"$not": is_done}]}
         due = {"$cond": [is_work, "$$NOW", "$record_due"]}
-        return await self._change(
-            job_id, {"$set": {f"exports.{target}": _unless_done(target, _NEW), "record_due": due}}
-        )
+        begun = _NEW if if_done else _unless_done(target, _NEW)
+        return await self._change(job_id, {"$set": {f"exports.{target}": begun, "record_due": due}})
 
     @translated
     async def begin(self, job_id: str, target: str) -> bool:
