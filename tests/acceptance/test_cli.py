@@ -160,6 +160,8 @@ class TestJobs:
         replayed = mgym_here(environment, "job", "replay", str(raw), "--json")
         assert replayed.returncode == 0, replayed.stderr
         assert json.loads(replayed.stdout) == json.loads(polled.stdout)["results"]
+        another = mgym_here(environment, "job", "replay", str(record))
+        assert (another.returncode, "`mgym job poll --include-raw` writes" in another.stderr) == (2, True)
         changed = json.loads(raw.read_text())
         changed["tasks"][0]["counts"][0]["0"] = 4000
         assert mgym_here(environment, "job", "replay", write(raw, changed)).returncode == 1

@@ -212,13 +212,19 @@ def replay(
     The exit code is 1 when the result is not the same.
     """
     from metriq_gym import report
-    from metriq_gym.cli.errors import FAILED
+    from metriq_gym.cli.errors import FAILED, Usage
     from metriq_gym.cli.output import console, emit, say
     from metriq_gym.configurations import read_configuration
+    from metriq_gym.errors import InvalidRequest
     from metriq_gym.replay import replay as score_again
 
     document = read_configuration(file)
-    result = score_again(document)
+    try:
+        result = score_again(document)
+    except InvalidRequest as error:
+        raise Usage(
+            "\n  ".join([f"{file} is not what `mgym job poll --include-raw` writes:", *map(str, error.problems)])
+        ) from None
     if json:
         emit(result)
     else:
