@@ -123,7 +123,8 @@ A job whose submission may or may not have been accepted is held: `mgym status` 
 A message that a service gave up, after ten attempts that ended in an error nobody expected or with the process,
 becomes a dead letter: `mgym dead list` and `mgym dead show ID` say why, `mgym dead replay` hands letters back to their
 service once that is mended, `mgym dead drop` deletes them. They are chosen by ids, by `--job`, `--reason` and
-`--service`, or `--all`; the `METRIQ_AMQP_URL` has to be an operator's. The job of such a message is held until then.
+`--service`, or `--all`; the `METRIQ_AMQP_URL` has to be an operator's. The job of such a message is held until a replay
+lets it go on or `mgym job resolve JOB --fail` gives it up.
 """
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
