@@ -10,12 +10,12 @@ from typing import Any, Literal
 import structlog
 
 from metriq_gym import tracing
+from metriq_gym.durations import duration
 from metriq_gym.errors import MetriqGymError, Permanent, Transient, Unsupported
 from metriq_gym.lease import held
 from metriq_gym.plan import Plan, make_plan
 from metriq_gym.pool import JOB_SECONDS, Pool, WorkerDied
 from metriq_gym.providers.provider import Device, Provider, RemoteProvider
-from metriq_gym.report import duration
 from metriq_gym.store import Failure, Job, JobState, Store, Task, TaskState
 from metriq_gym.store.documents import Lease
 from services.dispatcher.submission import Submitter

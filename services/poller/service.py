@@ -15,6 +15,7 @@ import structlog
 
 from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import POLLER, Delivery
+from metriq_gym.durations import duration
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
 from metriq_gym.identity import read_about
 from metriq_gym.lease import held
@@ -23,7 +24,6 @@ from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
 from metriq_gym.pool import Pool, WorkerDied
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import RemoteProvider
-from metriq_gym.report import duration
 from metriq_gym.service import Context, Service
 from metriq_gym.store import Failure, Job, JobState, Task, TaskState
 from metriq_gym.store.documents import OPEN_TASKS

@@ -12,11 +12,11 @@ import structlog
 
 from metriq_gym import tracing
 from metriq_gym.bus.port import SCORER, Delivery
+from metriq_gym.durations import duration
 from metriq_gym.errors import IllegalTransition, NotFound
 from metriq_gym.identity import read_about
 from metriq_gym.messages import JobCompleted, JobFailed, JobScored
 from metriq_gym.pool import JOB_SECONDS, WorkerDied
-from metriq_gym.report import duration
 from metriq_gym.scoring import Share, score
 from metriq_gym.service import Service
 from metriq_gym.store import Failure, Job, JobState

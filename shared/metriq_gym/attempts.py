@@ -17,9 +17,9 @@ from metriq_gym.breaker import Breaker
 from metriq_gym.bus.dead_letters import in_a_line
 from metriq_gym.bus.handling import retry_pause
 from metriq_gym.bus.port import DELIVERY_LIMIT, RETRY_PAUSES, Bus, Delivery
+from metriq_gym.durations import duration
 from metriq_gym.errors import IllegalTransition, Lethal, NotFound, NotYet, Transient
 from metriq_gym.failures import FailureClass, classify, is_exhausted
-from metriq_gym.report import duration
 from metriq_gym.republish import republish
 from metriq_gym.store import Failure, JobState, Store
 from metriq_gym.store.documents import PLACED_TASKS, Stage

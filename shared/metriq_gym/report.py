@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from metriq_gym.durations import duration
 from metriq_gym.problems import printable
 from metriq_gym.store import Job, JobState
 
@@ -71,14 +72,6 @@ def score(job: Job) -> str:
 def age(at: datetime, now: datetime | None = None) -> str:
     """Return how long ago a time was, in words."""
     return duration(((now or datetime.now(UTC)) - at).total_seconds())
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in its largest sensible unit."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
 
 
 def show_table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> None:

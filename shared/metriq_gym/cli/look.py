@@ -109,6 +109,7 @@ def status(json: AsJson = False) -> None:
     from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
+    from metriq_gym.durations import duration
     from metriq_gym.settings import Settings
     from metriq_gym.standing import STILL_SECONDS, look
     from metriq_gym.store.catalogue import AGES
@@ -120,7 +121,7 @@ def status(json: AsJson = False) -> None:
     standing = opening.run(ask())
     unexported = [(job.id, target, export.error) for job in standing.stuck for target, export in job.exports.items()]
     if json:
-        names = [*(f"under_{report.duration(age).replace(' ', '_')}" for age in AGES), "older"]
+        names = [*(f"under_{duration(age).replace(' ', '_')}" for age in AGES), "older"]
         emit(
             {
                 "jobs": [asdict(each) | {"ages": dict(zip(names, each.ages, strict=True))} for each in standing.states],
@@ -134,10 +135,10 @@ def status(json: AsJson = False) -> None:
         )
         return
     out = console()
-    younger = [f"< {report.duration(age)}" for age in AGES]
-    rows = [[each.state, each.count, *each.ages, report.duration(each.oldest_seconds)] for each in standing.states]
+    younger = [f"< {duration(age)}" for age in AGES]
+    rows = [[each.state, each.count, *each.ages, duration(each.oldest_seconds)] for each in standing.states]
     report.show_table(out, ("state", "jobs", *younger, "older", "oldest, for"), rows)
-    late = [[each.provider, each.count, report.duration(each.lag_seconds)] for each in standing.due]
+    late = [[each.provider, each.count, duration(each.lag_seconds)] for each in standing.due]
     if late:
         report.show_table(out, ("tasks due at", "tasks", "due since"), late)
     if standing.queues is not None:
@@ -156,7 +157,7 @@ def status(json: AsJson = False) -> None:
     if standing.dead_letters:
         report.show_table(out, ("dead letters", "look at them with"), [[standing.dead_letters, "mgym dead list"]])
     if not (late or still or waiting or unexported or standing.dead_letters):
-        minutes = report.duration(STILL_SECONDS)
+        minutes = duration(STILL_SECONDS)
         out.print(f"no task is overdue, no job is held, stuck, or has stood still for {minutes}", highlight=False)
     if standing.queue_error is not None:
         say(f"no queues: {standing.queue_error}")
