@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import EXPORTER, POLLER, Delivery
 from metriq_gym.errors import NotFound, Transient
+from metriq_gym.pool import JOB_SECONDS
 from metriq_gym.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import JobState, Store
@@ -138,3 +139,26 @@ async def test_counts_of_a_job_that_was_deleted_meanwhile_are_nothing_to_score(s
     async with MemoryBus(queues=[EXPORTER]) as bus:
         scorer = Scorer(Context(Settings(), bus, store, InlinePool()))
         await scorer.handle(Delivery("job.completed", b'{"job_id": "gone"}'))
+
+
+class EndlessPool(InlinePool):
+    """Ends whatever takes time."""
+
+    async def run_within(self, seconds: float | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        assert seconds == JOB_SECONDS
+        raise TimeoutError
+
+
+async def test_a_job_whose_building_or_scoring_never_ends_fails_and_says_so(store: Store) -> None:
+    async with MemoryBus(queues=[POLLER, EXPORTER]) as bus:
+        context = Context(Settings(), bus, store, EndlessPool())
+        await Dispatcher(context).handle(requested("built"))
+        await abandoned(store, "scored")
+        await store.jobs.move("scored", JobState.DISPATCHED, service="test")
+        await store.jobs.move("scored", JobState.COMPLETED, service="test")
+        await Scorer(context).handle(Delivery("job.completed", b'{"job_id": "scored"}'))
+    failures = [(await store.jobs.get(job_id)).failure for job_id in ("built", "scored")]
+    assert [failure and failure.reason for failure in failures] == [
+        "building the circuits took longer than 20 min",
+        "scoring the counts took longer than 20 min",
+    ]
