@@ -60,7 +60,7 @@ async def dispatched(store: Store, job_id: str, shots: Sequence[int]) -> None:
 @asynccontextmanager
 async def polling(store: Store, **changes: Any) -> AsyncIterator[None]:
     """Poll while inside, impatiently, with two workers."""
-    values: dict[str, Any] = {"poll_seconds": 0.05, "lease_seconds": 1, "workers": 2}
+    values: dict[str, Any] = {"poll_seconds": 0.05, "lease_seconds": 2, "workers": 2}
     settings = Settings(**values | changes)
     async with MemoryBus() as bus, Pool(settings.workers) as pool:
         poller = Poller(Context(settings, bus, store, pool))
