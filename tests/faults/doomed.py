@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 import metriq_gym.service
 from metriq_gym.settings import Settings
 from tests.faults.case import KINDS
+from tests.faults.clocks import set_ahead
 from tests.faults.points import Call, Point, SurroundedBus, surround_store, surrounded_providers, surrounding
 from tests.faults.report import SEED
 from tests.faults.unreliable import break_calls
@@ -35,12 +37,16 @@ class Orders(BaseModel):
 
     kill_at: str = ""
     """A point at which the process ends as by SIGKILL."""
-    stop_at: str = ""
-    """A point at which the process stands still as by SIGSTOP, until somebody continues it."""
+    stop_at: tuple[str, ...] = ()
+    """Points at which the first process to come by stands still as by SIGSTOP, until somebody continues it."""
+    marks: Path = Path()
+    """A folder where each of these points is marked by the process that stands still there."""
     refused: float = 0.0
     """The share of the calls to MongoDB that fail without doing anything."""
     timed_out: float = 0.0
     """The share of the calls to MongoDB that are carried out and then fail."""
+    clock_off: float = 0.0
+    """By how many seconds the process's clock is wrong; of half of all processes it is behind."""
     seed: int = SEED
 
     def environment(self) -> dict[str, str]:
@@ -73,8 +79,15 @@ class Doom:
     def _pass(self, point: Point) -> None:
         if str(point) == self.orders.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if str(point) == self.orders.stop_at:
+        if str(point) in self.orders.stop_at and self._is_first(point):
             os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _is_first(self, point: Point) -> bool:
+        try:
+            (self.orders.marks / str(point)).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
 
 def main(name: str) -> None:
@@ -91,6 +104,7 @@ def main(name: str) -> None:
     surrounding.set(doom.around)
     orders = doom.orders
     break_calls(random.Random(f"{orders.seed}/{name}"), refused=orders.refused, timed_out=orders.timed_out)
+    set_ahead(orders.clock_off if os.getpid() % 2 else -orders.clock_off)
     with surrounded_providers():
         metriq_gym.service.main(KINDS[name])
 

@@ -230,8 +230,8 @@ REFUSED_LATER: tuple[Mapping[str, Any], ...] = (
     {"benchmark_name": "QAT OLE", "qasm": "\x00", "observable_qubits": [0]},
     {"benchmark_name": "QAT OLE", "qasm": 'OPENQASM 3; include "/etc/passwd";', "observable_qubits": [0]},
     {"benchmark_name": "QAT OLE", "qasm": f"OPENQASM 3; qubit[{10**9}] q; h q;", "observable_qubits": [0]},
-    {"benchmark_name": "QAT OLE", "qasm": "OPENQASM 3; qubit q; " + "{" * 10_000, "observable_qubits": [0]},
-    {"benchmark_name": "QAT OLE", "qasm": "OPENQASM 3; qubit q; rz(" + "(" * 50_000, "observable_qubits": [0]},
+    {"benchmark_name": "QAT OLE", "qasm": "OPENQASM 3; qubit q; " + "{" * 1000, "observable_qubits": [0]},
+    {"benchmark_name": "QAT OLE", "qasm": "OPENQASM 3; qubit q; rz(" + "(" * 1000, "observable_qubits": [0]},
 )
 """Configurations whose form is right: only whoever builds the circuits finds out."""
 

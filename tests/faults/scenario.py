@@ -200,17 +200,21 @@ async def scenario(
     through: str = "",
     counts: Mapping[str, int] | None = None,
     orders: Orders | None = None,
+    provider_ahead: float = 0.0,
     **settings: Any,
 ) -> AsyncIterator[Scenario]:
     """Run services and a sandbox while inside, in a database of their own.
 
-    The services reach the broker by the URL `through`, if there is one, and are all under `orders`.
+    The services reach the broker by the URL `through`, if there is one, and are all under `orders`. The provider's
+    clock is `provider_ahead` seconds ahead.
     """
     from tests.sandbox.app import TOKEN, Sandbox
+    from tests.sandbox.clock import Clock
     from tests.sandbox.server import serving
 
     database = f"test_{secrets.token_hex(6)}"
-    with serving(Sandbox(seed=secrets.randbits(32))) as url, Witness(mongo_url, database) as witness:
+    clock = Clock(source=lambda: time.time() + provider_ahead)
+    with serving(Sandbox(seed=secrets.randbits(32), clock=clock)) as url, Witness(mongo_url, database) as witness:
         sandbox = SandboxControl(url, TOKEN)
         sandbox.set(pending_seconds=0.1, running_seconds=0.5, results="ideal")
         usual: dict[str, Any] = {

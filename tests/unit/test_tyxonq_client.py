@@ -309,6 +309,13 @@ async def test_long_pause_is_left_to_the_caller(header: str, seconds: float, sta
     assert pickle.loads(pickle.dumps(caught.value)).retry_after == seconds
 
 
+async def test_a_date_to_try_again_is_by_the_clock_of_who_gave_it() -> None:
+    dates = {"date": "Fri, 20 Nov 2026 12:05:00 GMT", "retry-after": "Fri, 20 Nov 2026 12:07:00 GMT"}
+    with pytest.raises(TryLater) as caught:
+        await Service(httpx.Response(503, headers=dates)).client().detail("job_1")
+    assert caught.value.retry_after == 120
+
+
 @pytest.mark.parametrize("header", ["", "soon", "nan", "Fri, 99 Nov 2026"])
 async def test_retry_after_that_makes_no_sense_is_ignored(header: str) -> None:
     service = Service(httpx.Response(429, headers={"retry-after": header}))

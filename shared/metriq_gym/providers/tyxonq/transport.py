@@ -111,17 +111,26 @@ def _without(secret: SecretStr, text: str) -> str:
 
 
 def _retry_after(headers: httpx.Headers, now: datetime) -> float | None:
-    """Read Retry-After, which is seconds or an HTTP date; None when it is absent or neither."""
+    """Read Retry-After, which is seconds or an HTTP date; None when it is absent or neither.
+
+    A date is by the clock that the answer's own date is by, if it has one: `now` may be minutes off.
+    """
     text = headers.get("retry-after", "").strip()
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            date = parsedate_to_datetime(text)
-        except ValueError:
+        if (then := _date(text)) is None:
             return None
-        seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+        seconds = (then - (_date(headers.get("date", "")) or now)).total_seconds()
     return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _describe(error: Exception) -> str:
