@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+import grimp
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -96,3 +98,20 @@ def test_every_pin_has_hashes_and_no_line_says_where_to_download(extra: str) -> 
 @pytest.mark.parametrize("service", ["scorer", "exporter"])
 def test_services_that_reach_no_provider_have_neither_httpx_nor_aer(service: str) -> None:
     assert not {"httpx", "qiskit-aer"} & set(pins(LOCKS[service]))
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    """Who imports whom, also within functions."""
+    return grimp.build_graph(
+        "metriq_gym", "services", include_external_packages=True, exclude_type_checking_imports=True
+    )
+
+
+@pytest.mark.parametrize("service", sorted(LOCKS.keys() - {"sandbox", "dev"}))
+def test_all_that_a_service_can_come_to_import_is_in_its_image(imports: grimp.ImportGraph, service: str) -> None:
+    reached = imports.find_upstream_modules(f"services.{service}", as_package=True)
+    others = {name.split(".")[0] for name in reached if imports.is_module_squashed(name)} - sys.stdlib_module_names
+    locked, carriers = pins(LOCKS[service]), packages_distributions()
+    assert "pydantic" in others
+    assert [name for name in others if not locked.keys() & set(map(canonicalize_name, carriers[name]))] == []
