@@ -20,6 +20,7 @@ from metriq_gym.bus.port import DELIVERY_LIMIT, RETRY_PAUSES, Bus, Delivery
 from metriq_gym.durations import duration
 from metriq_gym.errors import IllegalTransition, Lethal, NotFound, NotYet, Transient
 from metriq_gym.failures import FailureClass, classify, is_exhausted
+from metriq_gym.identity import job_of
 from metriq_gym.republish import republish
 from metriq_gym.store import Failure, JobState, Store
 from metriq_gym.store.documents import PLACED_TASKS, Stage
@@ -55,10 +56,8 @@ class Attempt:
     refuse: Callable[[Delivery, str], Awaitable[bool]]
     _one_by_one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def __call__(
-        self, delivery: Delivery, job_id: str | None, handle: Callable[[Delivery], Awaitable[None]]
-    ) -> None:
-        """Handle a delivery about a job; raises what keeps the message from being done with."""
+    async def __call__(self, delivery: Delivery, handle: Callable[[Delivery], Awaitable[None]]) -> None:
+        """Handle a delivery; raises what keeps the message from being done with."""
         if not self.breaker.lets_through:
             raise NotYet(f"the {self.service} has stopped")
         try:
@@ -72,7 +71,7 @@ class Attempt:
                 async with self._one_by_one:
                     await handle(delivery)
         except Exception as error:
-            if not await self._ends(delivery, job_id, error):
+            if not await self._ends(delivery, job_of(delivery), error):
                 raise
         self.breaker.handled()
 

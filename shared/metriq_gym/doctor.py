@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from metriq_gym.bus.port import DEAD_LETTERS
 from metriq_gym.client import embedded, open_store
 from metriq_gym.errors import MetriqGymError, Permanent
+from metriq_gym.resolve import command
 from metriq_gym.settings import Settings
 from metriq_gym.store.inspection import inspect as inspect_mongodb
 from metriq_gym.store.private_mongod import find_binary
@@ -148,8 +149,7 @@ async def _mongodb(settings: Settings) -> AsyncIterator[Finding]:
     except (MetriqGymError, TimeoutError):
         return  # said above
     if held:
-        remedy = f"mgym job resolve {held[0].id}"
-        yield Finding(Verdict.NOTE, "held jobs", f"{len(held)} wait for an operator", remedy)
+        yield Finding(Verdict.NOTE, "held jobs", f"{len(held)} wait for an operator", command(held[0]))
 
 
 async def _rabbitmq(settings: Settings, management_url: str | None = None) -> AsyncIterator[Finding]:

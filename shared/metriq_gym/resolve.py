@@ -75,11 +75,16 @@ async def resolve(store: Store, bus: Bus, job_id: str, decision: Decision, task_
     return job
 
 
+def command(job: Job) -> str:
+    """Return the command by which to decide about a held job."""
+    return f"mgym dead replay --job {job.id}" if job.given_up else f"mgym job resolve {job.id}"
+
+
 def advice(job: Job) -> str:
-    """Say by which command to decide about a held job."""
+    """Say how to decide about a held job."""
     if job.given_up:
-        return f"see `mgym dead list --job {job.id}`, mend it, then `mgym dead replay --job {job.id}`"
-    return f"decide with: mgym job resolve {job.id}"
+        return f"see `mgym dead list --job {job.id}`, mend it, then `{command(job)}`"
+    return f"decide with: {command(job)}"
 
 
 def in_doubt(tasks: list[Task]) -> list[Task]:

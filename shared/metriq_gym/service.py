@@ -26,7 +26,6 @@ from metriq_gym.breaker import LEAST_LETTERS, Breaker
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
 from metriq_gym.errors import MetriqGymError, Transient
 from metriq_gym.health import Check, Measure, serve_health
-from metriq_gym.identity import job_of
 from metriq_gym.lag import lag_measured
 from metriq_gym.loop import Loop
 from metriq_gym.pool import Pool
@@ -86,7 +85,7 @@ class Service(ABC):
 
     async def attempt(self, delivery: Delivery) -> None:
         """Handle a delivery, and see to its job where that fails for good."""
-        await self._attempting(delivery, job_of(delivery), self.handle)
+        await self._attempting(delivery, self.handle)
 
     async def refuse(self, delivery: Delivery, reason: str) -> bool:
         """Let a request end that never became a job; return false if it is not one."""

@@ -129,6 +129,8 @@ async def test_replay_lets_the_job_go_on(url: str, mongo_url: str, mongo_databas
         await store.troubles.give_up("wit-aaa", "poller", "a defect", hold_after=1)
         shown = await asyncio.to_thread(mgym_here, environment(url), "job", "resolve", "wit-aaa")
         assert "mgym dead replay --job wit-aaa" in shown.stderr
+        shown = await asyncio.to_thread(mgym_here, environment(url), "status")
+        assert "mgym dead replay --job wit-aaa" in shown.stdout
         assert (await told(url, "replay", "--job", "wit-aaa", "--yes"))[0] == 0
         job = await store.jobs.get("wit-aaa")
         assert (job.held, job.given_up) == (None, 0)

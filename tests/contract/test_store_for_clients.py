@@ -99,6 +99,18 @@ class TestCatalogue:
         await store.jobs.unhold("a")
         assert await store.catalogue.held() == []
 
+    @pytest.mark.parametrize("states", [[], [JobState.DISPATCHED], [JobState.DISPATCHED, JobState.COMPLETED]])
+    async def test_jobs_whose_message_was_given_up_are_found_in_any_state(
+        self, store: Store, states: list[JobState]
+    ) -> None:
+        await accepted(store, "a")
+        await moved(store, "a", *states)
+        await store.troubles.give_up("a", "scorer", "a defect", hold_after=1)
+        assert [job.id for job in await store.catalogue.held()] == ["a"]
+        assert await store.catalogue.undecided_counts() == (1, 0)
+        await store.troubles.forgive("a")
+        assert await store.catalogue.held() == []
+
     async def test_every_state_is_counted_even_that_of_no_job(self, store: Store) -> None:
         for name in ("a", "b", "c"):
             await accepted(store, name)

@@ -282,7 +282,7 @@ async def test_messages_whose_process_ended_again_and_again_are_handled_one_at_a
 
     async def all_of(returned: int) -> None:
         deliveries = [Delivery("job.completed", b"{}", attempt=number, returned=returned) for number in range(20)]
-        await asyncio.gather(*(attempt(delivery, None, handle) for delivery in deliveries))
+        await asyncio.gather(*(attempt(delivery, handle) for delivery in deliveries))
 
     await all_of(returned=attempts.SUSPECT_FROM - 1)
     assert most == 20

@@ -110,6 +110,7 @@ def status(json: AsJson = False) -> None:
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
     from metriq_gym.durations import duration
+    from metriq_gym.resolve import command
     from metriq_gym.settings import Settings
     from metriq_gym.standing import STILL_SECONDS, look
     from metriq_gym.store.catalogue import AGES
@@ -148,7 +149,7 @@ def status(json: AsJson = False) -> None:
     if still:
         report.show_table(out, ("standing still", "state", "for"), still)
         say("`mgym doctor` says what is away")
-    waiting = [[job.id, job.held, f"mgym job resolve {job.id}"] for job in standing.held]
+    waiting = [[job.id, job.held, command(job)] for job in standing.held]
     if waiting:
         report.show_table(out, ("held job", "because", "decide with"), waiting)
     if unexported:

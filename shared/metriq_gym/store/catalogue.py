@@ -15,7 +15,7 @@ _BULKY = ("data", "result", "runs")
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 AGES = (60, 3600, 86400)
 """Seconds by which the time that jobs have been in a state is told apart."""
-_HELD = {"state": JobState.DISPATCHING, "held": {"$type": "string"}}
+_HELD = {"held": {"$gt": ""}}  # as a partial index has it
 
 
 @dataclass(frozen=True, slots=True)

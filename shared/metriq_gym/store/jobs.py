@@ -40,6 +40,7 @@ class Jobs:
                 of_suites,
                 _where_set("deadline_at"),
                 _where_set("record_due"),
+                _where_set("held"),
             ],
         )
         await ensure(self._deleted, [of_suites])
