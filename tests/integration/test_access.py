@@ -368,7 +368,7 @@ async def test_rights_are_given_by_the_commands_of_the_page(servers: Servers, tm
     everything = {**os.environ, **servers.environment, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     given = await asyncio.to_thread(_typed, here, tmp_path, everything)
     assert given.returncode == 0, given.stderr
-    async with Store.at(servers.store("metriq")) as store:
+    async with Store.at(servers.store("dispatcher")), Store.at(servers.store("metriq")) as store:
         await store.answers()
     with pymongo.MongoClient[dict[str, Any]](servers.environment["MONGO_ADMIN_URL"]) as administrator:
         (user,) = administrator.admin.command("usersInfo", "metriq")["users"]
@@ -381,7 +381,7 @@ async def test_rights_are_given_by_the_commands_of_the_page(servers: Servers, tm
         _typed,
         "python -m metriq_gym.access mongo-users",
         tmp_path,
-        os.environ | servers.environment | {"MONGO_ADMIN_URL": wrong},
+        everything | servers.environment | {"MONGO_ADMIN_URL": wrong},
     )
     assert refused.stderr.startswith("error: MongoDB: Authentication failed")
 
