@@ -138,9 +138,9 @@ class ReplicaSet:
         return next(member for member in self.members if member.address.endswith(f":{port}"))
 
     def step_down(self) -> None:
-        """Let the primary give up, and not come back for some seconds."""
+        """Let the primary give up for some seconds, even if none of the others can take over yet."""
         with pymongo.MongoClient[dict[str, Any]](self.url) as client:
-            client.admin.command("replSetStepDown", 10, secondaryCatchUpPeriodSecs=5)
+            client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=2, force=True)
 
     def kill(self) -> None:
         """End all as kill -9 does."""
