@@ -15,7 +15,7 @@ ELSEWHERE = {
     "make test": "what runs this",
     "docker compose": "tests/docker/test_readme.py",
     "kubectl": "tests/acceptance/test_kubernetes.py, as far as it goes without a cluster",
-    "curl -O": "tests/integration/test_readme_clients.py, tests/docker/test_readme.py",
+    "curl -fO": "tests/integration/test_readme_clients.py, tests/docker/test_readme.py",
     "export METRIQ_AMQP_URL": "both of these",
 }
 """How a block begins that is not run here, and where it is."""
