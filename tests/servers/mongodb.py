@@ -100,6 +100,11 @@ class Member:
             start_new_session=True,
         )
 
+    def command(self, name: str, value: object = 1) -> None:
+        """Carry out a command for administrators, once it answers."""
+        with pymongo.MongoClient[dict[str, Any]](f"mongodb://{self.address}/?directConnection=true") as client:
+            client.admin.command(name, value)
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the server."""
         assert self._process is not None
@@ -125,8 +130,9 @@ class ReplicaSet:
             "members": [{"_id": number, "host": address} for number, address in enumerate(addresses)],
             "settings": {"electionTimeoutMillis": 2000},
         }
-        with pymongo.MongoClient[dict[str, Any]](f"mongodb://{addresses[0]}/?directConnection=true") as first:
-            first.admin.command("replSetInitiate", configuration)
+        for member in self.members:
+            member.command("ping")  # all must answer before the first is told of the others
+        self.members[0].command("replSetInitiate", configuration)
         self.await_primary()
 
     def await_primary(self) -> Member:
