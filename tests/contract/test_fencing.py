@@ -190,3 +190,16 @@ async def test_whoever_has_the_lease_writes(store: Store, database: Any, name: s
     before = everything(database)
     await FENCED[name](store, holder)
     assert everything(database) != before
+
+
+@pytest.mark.parametrize("name", sorted(FENCED.keys() - {"tasks.replace_all", "tasks.insert"}))
+async def test_whoever_has_the_lease_writes_also_where_a_newer_version_added_fields(
+    store: Store, database: Any, name: str
+) -> None:
+    _, holder = await changed_hands(store, name)
+    for each in COLLECTIONS:
+        database[each].update_many({}, {"$set": {"newer": 1}})
+        database[each].update_many({"lease": {"$type": "object"}}, {"$set": {"lease.newer": 1}})
+    before = everything(database)
+    await FENCED[name](store, holder)
+    assert everything(database) != before

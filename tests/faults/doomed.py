@@ -5,20 +5,25 @@ The service is the real one; its calls to store, provider and queue are surround
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import sys
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 import metriq_gym.service
+from metriq_gym.bus.port import Delivery
+from metriq_gym.messages import Message
+from metriq_gym.service import Service
 from metriq_gym.settings import Settings
 from tests.faults.case import KINDS
 from tests.faults.clocks import set_ahead
@@ -28,6 +33,8 @@ from tests.faults.unreliable import break_calls
 from tests.support.system import ServiceProcess
 
 VARIABLE = "FAULTS"
+Ailment = Literal["kills", "blocks", "raises"]
+"""Ends the process; keeps its event loop from ever turning again; or is an error that nobody expects."""
 
 
 class Orders(BaseModel):
@@ -47,6 +54,10 @@ class Orders(BaseModel):
     """The share of the calls to MongoDB that are carried out and then fail."""
     clock_off: float = 0.0
     """By how many seconds the process's clock is wrong; of half of all processes it is behind."""
+    poison: Mapping[str, Ailment] = {}
+    """Routing key and job, with a space in between → what comes of handling that message."""
+    newer: bool = False
+    """Whether its messages carry fields that a newer version would add."""
     seed: int = SEED
 
     def environment(self) -> dict[str, str]:
@@ -90,6 +101,37 @@ class Doom:
         return True
 
 
+NEWER: dict[str, Any] = {"newer": {"fields": [1, None, "two"]}, "deadline": "2026-11-21T00:00:00Z"}
+"""What a version to come may add to a message."""
+
+
+def write_newer_messages() -> None:
+    """Let all messages of this process be those of a newer version."""
+    write = Message.model_dump_json
+
+    def written(message: Message) -> str:
+        return json.dumps(NEWER | json.loads(write(message)))
+
+    Message.model_dump_json = written  # type: ignore[method-assign, assignment]
+
+
+def poison(kind: type[Service], orders: Orders) -> None:
+    """Let messages be poison to a service."""
+    handle: Any = kind.handle
+
+    async def poisoned(service: Service, delivery: Delivery) -> None:
+        match orders.poison.get(f"{delivery.routing_key} {delivery.correlation_id}"):
+            case "kills":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "blocks":
+                threading.Event().wait()
+            case "raises":
+                raise RuntimeError("nobody expected this")
+        await handle(service, delivery)
+
+    kind.handle = poisoned  # type: ignore[method-assign, assignment]
+
+
 def main(name: str) -> None:
     doom = Doom(Orders.model_validate_json(os.environ[VARIABLE]))
     connected = metriq_gym.service.connected
@@ -105,6 +147,9 @@ def main(name: str) -> None:
     orders = doom.orders
     break_calls(random.Random(f"{orders.seed}/{name}"), refused=orders.refused, timed_out=orders.timed_out)
     set_ahead(orders.clock_off if os.getpid() % 2 else -orders.clock_off)
+    poison(KINDS[name], orders)
+    if orders.newer:
+        write_newer_messages()
     with surrounded_providers():
         metriq_gym.service.main(KINDS[name])
 

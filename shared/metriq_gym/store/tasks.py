@@ -371,7 +371,9 @@ def _lease(task: Task) -> Lease:
 
 
 def _held(task: Task) -> dict[str, Any]:
-    return {"_id": task.id, "state": TaskState.SUBMITTED, "lease": _lease(task).model_dump()}
+    # Field by field: a newer version may have left more in the lease.
+    lease = _lease(task)
+    return {"_id": task.id, "state": TaskState.SUBMITTED, "lease.owner": lease.owner, "lease.token": lease.token}
 
 
 def _ended(state: TaskState, fields: dict[str, Any]) -> list[Stage]:

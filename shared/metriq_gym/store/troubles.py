@@ -54,14 +54,14 @@ class Troubles:
     async def give_up(self, job_id: str, service: str, reason: str, *, hold_after: int) -> None:
         """Write down that a message of a job became a dead letter; when `hold_after` have, the job is held.
 
-        A job that has ended is not held, but the reconciler asks no more for its record.
+        A job that has ended stays as it is, but the reconciler asks no more for its record.
         """
         count = {"$add": [{"$ifNull": ["$given_up", 0]}, 1]}
         ended = {"$in": ["$state", list(TERMINAL)]}
         enough = {"$gte": [count, hold_after]}
         changes = {
             "given_up": count,
-            "history": _told(service, reason),
+            "history": {"$cond": [ended, "$history", _told(service, reason)]},
             "held": {"$cond": [{"$and": [enough, {"$not": ended}]}, {"$literal": reason}, "$held"]},
             "record_due": {"$cond": [{"$and": [enough, ended]}, "$$REMOVE", "$record_due"]},
         }
