@@ -34,7 +34,7 @@ LONGEST_DEAD_REASON = 310
 AT_ONCE = 20
 MAX_BYTES = 2**20
 FRAME_BYTES = 2**17
-bounded = settings(max_examples=5000 if LONG else 300, derandomize=not LONG)
+bounded = settings(max_examples=5000 if LONG else 200, derandomize=not LONG)
 
 
 async def test_every_hostile_message_is_rejected_or_dead_lettered_with_a_reason_and_the_next_job_runs(

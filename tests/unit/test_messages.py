@@ -55,6 +55,13 @@ def test_unknown_fields_are_ignored(message: Message, extra: dict[str, Any]) -> 
 
 
 @given(messages)
+def test_message_without_a_version_has_the_first(message: Message) -> None:
+    body = message.model_dump(mode="json", exclude={"schema_version"})
+
+    assert type(message).model_validate_json(json.dumps(body)) == message
+
+
+@given(messages)
 def test_message_cannot_be_changed(message: Message) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         setattr(message, "schema_version", 1)  # noqa: B010
