@@ -43,8 +43,8 @@ async def test_poison_is_dead_lettered_its_neighbours_go_on_and_once_mended_it_i
         running.accepted -= set(POISON.values())
         await running.all_ended()
         reasons = await _letters(running)
-        for ailment in POISON.values():
-            assert re.search(REASONS[ailment], reasons[ailment])
+        for message, ailment in POISON.items():
+            assert re.search(REASONS[ailment], reasons[message])
         held = await running.system.store.jobs.get("raises")
         assert held.held == "the exporter gave up a message: RuntimeError: nobody expected this"
         for orchestrator in orchestrators:
@@ -79,15 +79,16 @@ async def _keep_alive(running: Scenario, service: ServiceProcess) -> None:
 
 
 async def _letters(running: Scenario) -> dict[str, str]:
-    """Return the reasons of dead letters by job, once there are those of all poison.
+    """Return the reasons of dead letters by routing key and job, once there are those of all poison.
 
-    Of a job that was in hand with it there may be one as well, which has ended since.
+    Of a job that was in hand with it there may be some as well, though it has gone on since.
     """
     async with asyncio.timeout(GIVEN_UP_SECONDS):
         while True:
             async with held_letters(running.amqp_url) as held:
-                found = {str(each.letter.job_id): each.letter.reason for each in held}
-            if found.keys() >= set(POISON.values()):
+                letters = [each.letter for each in held]
+            found = {f"{each.routing_key} {each.job_id}": each.reason for each in letters}
+            if found.keys() >= POISON.keys():
                 return found
             await asyncio.sleep(1)
 
