@@ -7,6 +7,8 @@ import subprocess
 from itertools import count, takewhile
 from pathlib import Path
 
+import aio_pika
+
 from metriq_gym.store import TERMINAL
 from tests.faults.case import Outcome
 from tests.faults.doomed import Orders, doom
@@ -19,6 +21,8 @@ REACH_SECONDS = 60
 """How long a process may take to come by its point."""
 IN_SHORT = 3
 """Points in each service in the short form."""
+DEATHS = 5
+"""In a row; what was in hand of a process that ended is given up as lethal when that has happened nine times."""
 FLOWS = ("local", "remote", "suite", "rejected", "cancelled", "task fails") if LONG else ("remote",)
 """Those that need nothing but jobs and the provider to come about."""
 
@@ -54,8 +58,10 @@ def _points(running: Scenario, service: str, clean: dict[str, Outcome]) -> list[
 async def _kill_in_turn(running: Scenario, service: ServiceProcess, points: list[Point]) -> list[str]:
     """Let each process of a service die at the next point, the last one live; return the points none came by."""
     missed = []
-    for point in points:
+    for number, point in enumerate(points):
         service.kill()
+        if number % DEATHS == DEATHS - 1:
+            await _work_off(running, service)
         doom(service, Orders(kill_at=str(point)))
         assert service.process is not None
         try:
@@ -68,6 +74,18 @@ async def _kill_in_turn(running: Scenario, service: ServiceProcess, points: list
     doom(service, Orders())
     await service.ready()
     return missed
+
+
+async def _work_off(running: Scenario, service: ServiceProcess) -> None:
+    """Let a process that is not told to die do what those before it had in hand."""
+    doom(service, Orders())
+    await service.ready()
+    queue = f"metriq.{service.name}"
+    async with await aio_pika.connect(running.amqp_url) as connection:
+        channel = await connection.channel()
+        while (await channel.declare_queue(queue, passive=True)).declaration_result.message_count:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    await service.terminate()
 
 
 async def _jobs_of_all_kinds(running: Scenario, enough: asyncio.Event) -> None:
