@@ -28,14 +28,14 @@ def shorten(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"
 
 
-def printable(text: str) -> str:
+def printable(text: str, kept: str = "\n\t") -> str:
     """Keep what a stranger wrote from steering a terminal, where rejections are read."""
-    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
+    return "".join(each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text)
 
 
 def step(key: str) -> str:
     """Return the step of a JSON path to a key that may be anything."""
-    return f".{printable(shorten(key))}"
+    return "." + printable(shorten(key), kept="")
 
 
 def from_pydantic(error: ValidationError, path: str = "$") -> list[Problem]:

@@ -140,7 +140,7 @@ def _spoil(draw: st.DrawFn, document: Any) -> None:
     kept = node.pop(step)
     match draw(st.sampled_from(["replace", "rename", "remove"])):
         case "replace":
-            kept = draw(st.sampled_from(VALUES) | st.text() | st.floats() | st.integers())
+            kept = deepcopy(draw(st.sampled_from(VALUES) | st.text() | st.floats() | st.integers()))
         case "rename" if isinstance(node, dict):
             step = draw(st.sampled_from(TEXTS) | st.text(max_size=20))
         case _:
