@@ -31,6 +31,9 @@ SUSPECT_FROM = 2
 """Messages whose process, or connection, has ended so many times are handled one at a time, in another order each time.
 If one of them does it again, those before it are done by then and not blamed with it."""
 SHUFFLE_SECONDS = 1.0
+HANDLING_SECONDS = 25 * 60.0
+"""How long handling a message may take: longer than building or scoring may, and less than the 30 minutes after which
+RabbitMQ takes a message for lost."""
 LETHAL_LETTERS = 3
 """After so many of its messages have ended their process time and again, a job is held. One would do where only one
 message was in hand; with others it cannot be told whose fault it was, and theirs are tried again."""
@@ -65,11 +68,11 @@ class Attempt:
             if delivery.returned > 1 and delivery.failures >= DELIVERY_LIMIT - 1:
                 raise Lethal(f"handling it ended the process, or its connection, {delivery.returned} times in a row")
             if delivery.returned < SUSPECT_FROM:
-                await handle(delivery)
+                await _in_time(handle, delivery)
             else:
                 await asyncio.sleep(SHUFFLE_SECONDS * random.random())  # noqa: S311
                 async with self._one_by_one:
-                    await handle(delivery)
+                    await _in_time(handle, delivery)
         except Exception as error:
             if not await self._ends(delivery, job_of(delivery), error):
                 raise
@@ -137,3 +140,14 @@ class Attempt:
         if job.state is JobState.FAILED:
             await republish(self.store, self.bus, job)
         return True
+
+
+async def _in_time(handle: Callable[[Delivery], Awaitable[None]], delivery: Delivery) -> None:
+    """Handle a delivery, but not for ever: to be cut off is to a handler what a crash is."""
+    try:
+        async with asyncio.timeout(HANDLING_SECONDS) as limit:
+            await handle(delivery)
+    except TimeoutError as error:
+        if limit.expired():
+            raise TimeoutError(f"not handled within {duration(HANDLING_SECONDS)}") from error
+        raise

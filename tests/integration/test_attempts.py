@@ -231,6 +231,23 @@ async def test_job_of_a_defect_is_held_until_its_letter_is_replayed(world: World
     assert (job.held, job.given_up) == (None, 0)
 
 
+async def test_message_whose_handling_never_ends_is_cut_off_each_time_and_its_neighbours_are_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "HANDLING_SECONDS", 0.05)
+    await world.job()
+    await world.job("neighbour")
+    world.does = lambda delivery: asyncio.Event().wait() if delivery.correlation_id == "j" else None
+    await world.request()
+    await world.request("neighbour")
+    job = await world.until(lambda job: job.held is not None)
+    assert job.held is not None
+    assert "gave up a message: TimeoutError: not handled within" in job.held
+    handled = [each.correlation_id for each in world.handled]
+    assert (handled.count("j"), handled.count("neighbour")) == (DELIVERY_LIMIT, 1)
+    assert (await world.store.jobs.get("neighbour")).held is None
+
+
 async def test_job_of_a_defect_can_be_given_up_in_any_state(world: World) -> None:
     for job_id, states in {
         "a": [JobState.DISPATCHING],
