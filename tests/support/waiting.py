@@ -33,19 +33,19 @@ class Gate:
 
 def hold(gate: Gate) -> None:
     """Let everything that runs in a worker process or writes a record wait."""
-    run, export = Pool.run, JSONFiles.export
+    run, export = Pool.run_within, JSONFiles.export
 
-    async def run_later(self: Pool, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def run_later(self: Pool, seconds: float | None, function: Callable[..., Any], *args: Any, **of: Any) -> Any:
         while gate.closed():  # noqa: ASYNC110  (the test's file)
             await asyncio.sleep(0.02)
-        return await run(self, function, *args, **kwargs)
+        return await run(self, seconds, function, *args, **of)
 
     def export_later(self: JSONFiles, jobs: Sequence[Job]) -> str:
         while gate.closed():
             time.sleep(0.02)
         return export(self, jobs)
 
-    Pool.run = run_later  # type: ignore[method-assign]
+    Pool.run_within = run_later  # type: ignore[method-assign]
     JSONFiles.export = export_later  # type: ignore[method-assign]
 
 
