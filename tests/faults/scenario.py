@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import secrets
 import time
@@ -26,6 +27,7 @@ from tests.faults.evidence import Witness, drained
 from tests.faults.report import SEED, Report, recoveries
 from tests.sandbox.fixture import SandboxControl
 from tests.support.system import SERVICES, ServiceProcess, System, system
+from tests.support.terminal import mgym_here
 
 TRIVIAL = {"benchmark_name": "Bernstein-Vazirani", "min_qubits": 3, "max_qubits": 3, "max_circuits": 1, "shots": 10}
 BETWEEN = (1.0, 4.0)
@@ -139,6 +141,16 @@ class Scenario:
             recoveries=recoveries(self.faults, ends),
         )
         return verdict
+
+    async def replay_letters(self) -> None:
+        """Give every dead letter to its service once more, as an operator would."""
+        urls = {
+            "METRIQ_AMQP_URL": self.amqp_url,
+            "METRIQ_MONGO_URL": self.mongo_url,
+            "METRIQ_MONGO_DATABASE": self.system.database,
+        }
+        done = await asyncio.to_thread(mgym_here, os.environ | urls, "dead", "replay", "--all", "--yes")
+        assert done.returncode == 0, done.stderr
 
     async def all_ended(self) -> None:
         """Return when every job has ended; fail when for long none has."""

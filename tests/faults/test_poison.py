@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,6 @@ from tests.faults.doomed import Ailment, Orders, doom
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
 from tests.support.system import ServiceProcess
-from tests.support.terminal import mgym_here
 
 POISON: dict[str, Ailment] = {"job.completed kills": "kills", "job.scored raises": "raises"}
 if LONG:
@@ -54,7 +52,7 @@ async def test_poison_is_dead_lettered_its_neighbours_go_on_and_once_mended_it_i
             service.kill()
             doom(service, Orders())
         await asyncio.gather(*(service.ready() for service in ailing))
-        await _replay_all(running)
+        await running.replay_letters()
         running.accepted |= set(POISON.values())
         await running.finish()
         assert running.witness.states() == dict.fromkeys(running.accepted, JobState.EXPORTED)
@@ -91,13 +89,3 @@ async def _letters(running: Scenario) -> dict[str, str]:
             if found.keys() >= POISON.keys():
                 return found
             await asyncio.sleep(1)
-
-
-async def _replay_all(running: Scenario) -> None:
-    urls = {
-        "METRIQ_AMQP_URL": running.amqp_url,
-        "METRIQ_MONGO_URL": running.mongo_url,
-        "METRIQ_MONGO_DATABASE": running.system.database,
-    }
-    done = await asyncio.to_thread(mgym_here, os.environ | urls, "dead", "replay", "--all", "--yes")
-    assert done.returncode == 0, done.stderr
