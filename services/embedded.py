@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.pool import Pool
-from metriq_gym.service import Context, running
+from metriq_gym.service.pool import Pool
+from metriq_gym.service.service import Context, running
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.private_mongod import private_mongod

@@ -1,6 +1,6 @@
 """`python -m services.dispatcher`."""
 
-from metriq_gym.service import main
+from metriq_gym.service.service import main
 from services.dispatcher import Dispatcher
 
 main(Dispatcher)

@@ -9,15 +9,16 @@ from typing import Any, Literal
 
 import structlog
 
-from metriq_gym import tracing
-from metriq_gym.durations import duration
 from metriq_gym.errors import MetriqGymError, Permanent, Transient, Unsupported
-from metriq_gym.lease import held
-from metriq_gym.plan import Plan, make_plan
-from metriq_gym.pool import JOB_SECONDS, Pool, WorkerDied
+from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
+from metriq_gym.jobs.documents import Lease
+from metriq_gym.jobs.plan import Plan, make_plan
 from metriq_gym.providers.provider import Device, Provider, RemoteProvider
-from metriq_gym.store import Failure, Job, JobState, Store, Task, TaskState
-from metriq_gym.store.documents import Lease
+from metriq_gym.service.lease import held
+from metriq_gym.service.pool import JOB_SECONDS, Pool, WorkerDied
+from metriq_gym.store import Store
+from metriq_gym.telemetry import tracing
+from metriq_gym.wording import duration
 from services.dispatcher.submission import Submitter
 
 log = structlog.get_logger()

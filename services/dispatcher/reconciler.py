@@ -15,15 +15,16 @@ from functools import partial
 
 import structlog
 
-from metriq_gym import metrics, tracing
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import IllegalTransition, LeaseLost, Transient
-from metriq_gym.lease import held
+from metriq_gym.jobs import Failure, Job, TaskState
+from metriq_gym.jobs.states import STAGES
 from metriq_gym.messages import JobFailed, JobRequested
-from metriq_gym.republish import republish
-from metriq_gym.store import Failure, Job, Store, TaskState
-from metriq_gym.store.documents import STAGES
+from metriq_gym.service.lease import held
+from metriq_gym.service.lifecycle import republish
+from metriq_gym.store import Store
 from metriq_gym.store.suites import SuitePlan
+from metriq_gym.telemetry import metrics, tracing
 
 log = structlog.get_logger()
 

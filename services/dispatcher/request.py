@@ -12,8 +12,8 @@ from pydantic_core import from_json
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.messages import JobRequested
-from metriq_gym.problems import first, from_pydantic, shorten, step
 from metriq_gym.schema_validator import validate
+from metriq_gym.wording import first, from_pydantic, shorten, step
 
 MAX_DEPTH = 50
 _INT64 = range(-(2**63), 2**63)

@@ -14,7 +14,8 @@ from typing import Any
 
 import structlog
 
-from metriq_gym import __version__, metrics, tracing
+from metriq_gym import __version__
+from metriq_gym.bus.identity import identify, identify_suite, read_about, suite_of
 from metriq_gym.bus.port import DISPATCHER, Delivery
 from metriq_gym.errors import (
     IllegalTransition,
@@ -26,17 +27,17 @@ from metriq_gym.errors import (
     Problem,
     Transient,
 )
-from metriq_gym.health import Measure
-from metriq_gym.identity import identify, identify_suite, read_about, suite_of
-from metriq_gym.loop import Loop
+from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, JobRequested, SuiteRequested
-from metriq_gym.problems import shorten
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Device, Provider
-from metriq_gym.republish import clear
 from metriq_gym.schema_validator import seed_of
-from metriq_gym.service import Context, Service
-from metriq_gym.store import Failure, Job, JobState
+from metriq_gym.service.health import Measure
+from metriq_gym.service.lifecycle import clear
+from metriq_gym.service.loop import Loop
+from metriq_gym.service.service import Context, Service
+from metriq_gym.telemetry import metrics, tracing
+from metriq_gym.wording import shorten
 from services.dispatcher.handover import HandOver
 from services.dispatcher.reconciler import Reconciler
 from services.dispatcher.request import Checked, check

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import structlog
 
-from metriq_gym import metrics
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import Transient
 from metriq_gym.providers import SHIPPED
 from metriq_gym.store import Store
+from metriq_gym.telemetry import metrics
 
 log = structlog.get_logger()
 

@@ -16,11 +16,12 @@ from datetime import timedelta
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from metriq_gym import tracing
 from metriq_gym.errors import MetriqGymError, NotYet, SubmissionAmbiguous, Transient
-from metriq_gym.pool import Pool
+from metriq_gym.jobs import Job, Task, TaskState
 from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted, RemoteProvider, Submission
-from metriq_gym.store import Job, Store, Task, TaskState
+from metriq_gym.service.pool import Pool
+from metriq_gym.store import Store
+from metriq_gym.telemetry import tracing
 
 log = structlog.get_logger()
 

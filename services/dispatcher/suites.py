@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.messages import JobRequested, SuiteRequested
-from metriq_gym.problems import first, from_pydantic
 from metriq_gym.suite_parser import parse_suite, select
+from metriq_gym.wording import first, from_pydantic
 from services.dispatcher.request import read_object
 
 log = structlog.get_logger()

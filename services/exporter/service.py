@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from metriq_gym import metrics, tracing
+from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import EXPORTER, Delivery
 from metriq_gym.errors import NotFound, NotYet, Permanent, Transient
 from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
-from metriq_gym.identity import read_about
+from metriq_gym.jobs import ExportState, Job, JobState
 from metriq_gym.messages import AboutJob, JobCancelled, JobExported, JobFailed, JobScored
-from metriq_gym.service import Context, Service
-from metriq_gym.store import ExportState, Job, JobState
+from metriq_gym.service.service import Context, Service
 from metriq_gym.store.transitions import measured
+from metriq_gym.telemetry import metrics, tracing
 
 log = structlog.get_logger()
 

@@ -1,6 +1,6 @@
 """`python -m services.poller`."""
 
-from metriq_gym.service import main
+from metriq_gym.service.service import main
 from services.poller import Poller
 
 main(Poller)

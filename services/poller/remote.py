@@ -13,13 +13,14 @@ from zlib import crc32
 
 import structlog
 
-from metriq_gym import metrics, tracing
 from metriq_gym.errors import LeaseLost, MetriqGymError, Transient
-from metriq_gym.pool import Pool, WorkerDied
+from metriq_gym.jobs import Task
+from metriq_gym.jobs.documents import DueTask
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, RemoteProvider, Unclear, Waiting
-from metriq_gym.store import Store, Task
-from metriq_gym.store.documents import DueTask
+from metriq_gym.service.pool import Pool, WorkerDied
+from metriq_gym.store import Store
 from metriq_gym.store.tasks import SPREAD
+from metriq_gym.telemetry import metrics, tracing
 from services.poller.decode import decode_all
 from services.poller.pacing import Breaker, Pace
 from services.poller.survey import WORTH_FROM, Survey

@@ -13,20 +13,20 @@ from functools import partial
 
 import structlog
 
-from metriq_gym import metrics, tracing
+from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import POLLER, Delivery
-from metriq_gym.durations import duration
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
-from metriq_gym.identity import read_about
-from metriq_gym.lease import held
-from metriq_gym.loop import PATIENCE, Loop
+from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
+from metriq_gym.jobs.states import OPEN_TASKS
 from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
-from metriq_gym.pool import Pool, WorkerDied
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import RemoteProvider
-from metriq_gym.service import Context, Service
-from metriq_gym.store import Failure, Job, JobState, Task, TaskState
-from metriq_gym.store.documents import OPEN_TASKS
+from metriq_gym.service.lease import held
+from metriq_gym.service.loop import PATIENCE, Loop
+from metriq_gym.service.pool import Pool, WorkerDied
+from metriq_gym.service.service import Context, Service
+from metriq_gym.telemetry import metrics, tracing
+from metriq_gym.wording import duration
 from services.poller.remote import RemoteTasks
 from services.poller.simulate import simulate
 

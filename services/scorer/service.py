@@ -10,16 +10,16 @@ from typing import Any
 
 import structlog
 
-from metriq_gym import tracing
+from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import SCORER, Delivery
-from metriq_gym.durations import duration
 from metriq_gym.errors import IllegalTransition, NotFound
-from metriq_gym.identity import read_about
+from metriq_gym.jobs import Failure, Job, JobState
+from metriq_gym.jobs.scoring import Share, score
 from metriq_gym.messages import JobCompleted, JobFailed, JobScored
-from metriq_gym.pool import JOB_SECONDS, WorkerDied
-from metriq_gym.scoring import Share, score
-from metriq_gym.service import Service
-from metriq_gym.store import Failure, Job, JobState
+from metriq_gym.service.pool import JOB_SECONDS, WorkerDied
+from metriq_gym.service.service import Service
+from metriq_gym.telemetry import tracing
+from metriq_gym.wording import duration
 
 log = structlog.get_logger()
 

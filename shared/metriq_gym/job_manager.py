@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from metriq_gym import __version__
+from metriq_gym.client.session import Session, session_for
 from metriq_gym.constants import JobType
 from metriq_gym.errors import NotFound
-from metriq_gym.session import Session, session_for
+from metriq_gym.jobs import Failure, Job, JobState
+from metriq_gym.jobs.documents import Transition
 from metriq_gym.settings import Settings
-from metriq_gym.store import Failure, Job, JobState, Store
-from metriq_gym.store.documents import Transition
+from metriq_gym.store import Store
 
 NO_RESULT = "imported without a result: only the tool that dispatched it can still fetch one"
 

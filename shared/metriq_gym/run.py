@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
-from metriq_gym import report
-from metriq_gym.choosing import choose_job
-from metriq_gym.client import Client, decision_about, failure_of
-from metriq_gym.configurations import read_configuration
-from metriq_gym.follow import Progress, follow, handed_over
+from metriq_gym.client.client import Client, decision_about, failure_of
+from metriq_gym.client.configurations import read_configuration
+from metriq_gym.client.lookup import choose_job
+from metriq_gym.client.session import session_for
+from metriq_gym.client.upload import rehearse, upload
 from metriq_gym.job_manager import JobManager, MetriqGymJob, load
 from metriq_gym.providers import Providers
 from metriq_gym.schema_validator import validate
-from metriq_gym.session import session_for
 from metriq_gym.settings import Settings
-from metriq_gym.uploading import rehearse, upload
+from metriq_gym.terminal import report
+from metriq_gym.terminal.follow import Progress, follow, handed_over
 
 if TYPE_CHECKING:
+    from metriq_gym.jobs import Job
     from metriq_gym.providers.provider import Device, Provider
-    from metriq_gym.store import Job, Store
+    from metriq_gym.store import Store
 
 T = TypeVar("T")
 

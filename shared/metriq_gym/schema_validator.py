@@ -10,7 +10,7 @@ from typing import Any
 
 from metriq_gym import benchmarks
 from metriq_gym.errors import InvalidRequest, NotFound, Problem
-from metriq_gym.problems import did_you_mean, first, shorten, step
+from metriq_gym.wording import did_you_mean, first, shorten, step
 
 NAME_KEY = "benchmark_name"
 MAX_ITEMS = 1000

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metriq_gym.errors import InvalidRequest, NotFound, Problem
 from metriq_gym.messages import Name
-from metriq_gym.problems import did_you_mean, first, from_pydantic, step
 from metriq_gym.schema_validator import validate
+from metriq_gym.wording import did_you_mean, first, from_pydantic, step
 
 MAX_BENCHMARKS = 200
 

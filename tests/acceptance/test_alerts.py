@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metriq_gym.metrics import METRICS
+from metriq_gym.telemetry.metrics import METRICS
 from tests.servers.promtool import promtool
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from metriq_gym.session import Session
+from metriq_gym.client.session import Session
+from metriq_gym.jobs import ExportState, Job, JobState, Task, TaskState
 from metriq_gym.settings import Settings
-from metriq_gym.store import ExportState, Job, JobState, Store, Task, TaskState
+from metriq_gym.store import Store
 from tests.sandbox.fixture import SandboxControl
 from tests.support.terminal import MGYM, mgym, mgym_here, on_terminal
 

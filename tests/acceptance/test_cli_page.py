@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from metriq_gym.session import Session
+from metriq_gym.client.session import Session
 from metriq_gym.settings import Settings
 from tests.acceptance.transcripts import INTRODUCTION, PAGE, TASKS, prepare, recorded, run
 

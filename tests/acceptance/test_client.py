@@ -20,15 +20,15 @@ import pika
 import pytest
 from pydantic import SecretStr
 
-from metriq_gym import client as client_module
-from metriq_gym import follow as follow_module
-from metriq_gym.client import Client, connect, decision_about, failure_of
+from metriq_gym.client import client as client_module
+from metriq_gym.client.client import Client, connect, decision_about, failure_of
 from metriq_gym.errors import InvalidRequest, MetriqGymError, Permanent, Transient, Unsupported
-from metriq_gym.follow import Progress, follow
 from metriq_gym.job_manager import JobManager
+from metriq_gym.jobs import ExportState, JobState
 from metriq_gym.run import dispatch_job, poll_job
 from metriq_gym.settings import Settings
-from metriq_gym.store import ExportState, JobState
+from metriq_gym.terminal import follow as follow_module
+from metriq_gym.terminal.follow import Progress, follow
 from tests.servers.discovery import free_port
 from tests.servers.rabbitmq import Broker, virtual_host
 from tests.support.terminal import MGYM, mgym, mgym_here
@@ -147,7 +147,7 @@ def test_the_doctor_finds_a_binding_that_is_missing(
 def verdicts_without_consumers(environment: dict[str, str]) -> str:
     """What the doctor says to a queue that nobody consumes: another database changes nothing about the queues."""
     from metriq_gym.bus.rabbitmq.inspection import BrokerState, QueueState
-    from metriq_gym.doctor import _rabbitmq
+    from metriq_gym.operations.doctor import _rabbitmq
 
     async def inspect(_: str) -> BrokerState:
         return BrokerState("4.0", True, [QueueState("metriq.poller", True, 3, 0)])

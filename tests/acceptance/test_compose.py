@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from metriq_gym.access import ALL as ALL_RIGHTS
-from metriq_gym.service import LAST_SECONDS
+from metriq_gym.operations.access import ALL as ALL_RIGHTS
+from metriq_gym.service.service import LAST_SECONDS
 from metriq_gym.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from metriq_gym.bus.port import DISPATCHER, EXPORTER, POLLER, SCORER
-from metriq_gym.service import LAST_SECONDS
+from metriq_gym.service.service import LAST_SECONDS
 from metriq_gym.settings import PREFIX, Settings
 from metriq_gym.store import Store
 from tests.support.custom_resources import DEFINITIONS

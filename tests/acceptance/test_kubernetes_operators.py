@@ -14,11 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pymongo import MongoClient
 
-from metriq_gym.access import ALL
-from metriq_gym.access.rabbitmq import definitions
 from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.operations.access import ALL
+from metriq_gym.operations.access.mongodb import give, make_administrator
+from metriq_gym.operations.access.rabbitmq import definitions
 from metriq_gym.settings import Settings
-from metriq_gym.store.users import give, make_administrator
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import Broker, call, virtual_host
 from tests.support.manifests import SERVICES, Manifest, labels, of, overlay, selects

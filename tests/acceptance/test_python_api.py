@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from metriq_gym.client.session import Session
 from metriq_gym.constants import JobType
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
 from metriq_gym.job_manager import JobManager, MetriqGymJob
 from metriq_gym.run import load_provider, setup_device
-from metriq_gym.session import Session
 from metriq_gym.settings import Settings
 from tests.fake_github.server import MAINTAINER, FakeGitHub
 from tests.fake_github.server import serving as serving_github

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from metriq_gym.store import JobState
+from metriq_gym.jobs import JobState
 from tests.sandbox.app import TOKEN, Sandbox
 from tests.sandbox.fixture import SandboxControl
 from tests.sandbox.server import serving

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from metriq_gym.access import ALL, SERVICES, Rights
 from metriq_gym.bus.port import EVENTS
 from metriq_gym.messages import MESSAGES
+from metriq_gym.operations.access import ALL, SERVICES, Rights
 
 ROOT = Path(__file__).parents[2]
 COLLECTIONS = {name for rights in SERVICES for name in rights.collections}

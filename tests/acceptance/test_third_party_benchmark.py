@@ -18,14 +18,14 @@ EXAMPLE = ROOT / "examples" / "third_party_benchmark"
 RUN = """
 import json, random
 from metriq_gym import benchmarks
-from metriq_gym.estimate import estimate
+from metriq_gym.jobs.estimate import estimate
 from metriq_gym.errors import InvalidRequest
 from metriq_gym.packing import pack_counts, unpack_circuits
-from metriq_gym.plan import make_plan
+from metriq_gym.jobs.plan import make_plan
 from metriq_gym.providers.aer.devices import describe
 from metriq_gym.providers.aer.provider import AerProvider
 from metriq_gym.schema_validator import validate
-from metriq_gym.scoring import Share, score
+from metriq_gym.jobs.scoring import Share, score
 
 provider, device = AerProvider(), describe("aer_simulator")
 config, warnings = validate({"benchmark_name": "GHZ Fidelity", "num_qubits": 5, "shot": 7})

@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from metriq_gym import plan, scoring
+from metriq_gym.jobs import plan, scoring
 from metriq_gym.packing import pack_circuits, pack_counts, unpack_circuits
 from metriq_gym.providers.aer import devices
 from metriq_gym.providers.aer.provider import AerProvider

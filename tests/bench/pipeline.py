@@ -18,10 +18,9 @@ import psutil
 import pymongo
 from qiskit_aer import AerSimulator
 
-from metriq_gym import plan
+from metriq_gym.jobs import Job, plan
 from metriq_gym.providers.aer import devices
 from metriq_gym.providers.aer.provider import AerProvider
-from metriq_gym.store import Job
 from tests.bench.observer import Observer, observer
 from tests.bench.operations import Operations, operations
 from tests.bench.report import ms, progress, show, spread

@@ -26,8 +26,9 @@ import pymongo
 from aio_pika.abc import AbstractIncomingMessage
 from qiskit import QuantumCircuit
 
+from metriq_gym.jobs import JobState
 from metriq_gym.packing import pack_circuits
-from metriq_gym.store import JobState, Store
+from metriq_gym.store import Store
 from tests.bench.report import progress, show
 from tests.bench.virtual import simulate
 from tests.sandbox.app import BASE_PATH, TOKEN

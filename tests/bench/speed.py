@@ -19,14 +19,14 @@ import numpy as np
 import rustworkx as rx
 from numpy.typing import NDArray
 
-from metriq_gym import plan, scoring
 from metriq_gym.benchmarks.colouring import edge_colouring
+from metriq_gym.jobs import plan, scoring
 from metriq_gym.packing import pack_counts
-from metriq_gym.pool import Pool
 from metriq_gym.providers.aer import devices
 from metriq_gym.providers.aer.compiler import AerCompiler
 from metriq_gym.providers.provider import Device
 from metriq_gym.schema_validator import validate
+from metriq_gym.service.pool import Pool
 from tests.bench.report import progress, show
 
 SEED = 7

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metriq_gym.jobs import Task, TaskState
+from metriq_gym.jobs.documents import DueTask
 from metriq_gym.providers.provider import Finished, Overview, Progress, Waiting
-from metriq_gym.store import Task, TaskState
-from metriq_gym.store.documents import DueTask
 from services.poller.remote import RemoteTasks
 
 LEASE_SECONDS = 30.0

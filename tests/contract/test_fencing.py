@@ -14,8 +14,9 @@ import pymongo
 import pytest
 
 from metriq_gym.errors import LeaseLost
+from metriq_gym.jobs import Failure, JobState, Task, TaskState
 from metriq_gym.messages import JobRequested
-from metriq_gym.store import Failure, JobState, Store, Task, TaskState
+from metriq_gym.store import Store
 
 COLLECTIONS = ("jobs", "tasks", "listings", "suites", "leases")
 DRIVER = {"insert_one", "insert_many", "update_one", "update_many", "replace_one", "delete_one", "delete_many"} | {

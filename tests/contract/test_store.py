@@ -10,9 +10,10 @@ import pytest
 from pymongo import AsyncMongoClient, monitoring
 
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
+from metriq_gym.jobs import Job, JobState, Task, TaskState
+from metriq_gym.jobs.states import MOVES, TERMINAL
 from metriq_gym.packing import pack_counts
-from metriq_gym.store import Job, JobState, Store, Task, TaskState
-from metriq_gym.store.documents import MOVES, TERMINAL
+from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
 
 

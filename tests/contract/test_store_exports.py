@@ -9,7 +9,8 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import NotFound
-from metriq_gym.store import Export, ExportState, JobState, Store
+from metriq_gym.jobs import Export, ExportState, JobState
+from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
 from tests.support.jobs import ended_job
 

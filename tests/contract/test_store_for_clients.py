@@ -11,7 +11,8 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
-from metriq_gym.store import ExportState, Job, JobState, Store, Task, TaskState
+from metriq_gym.jobs import ExportState, Job, JobState, Task, TaskState
+from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
 
 PATIENCE = 30

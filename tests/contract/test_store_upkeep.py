@@ -11,8 +11,9 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import IllegalTransition, LeaseLost
+from metriq_gym.jobs import ExportState, Failure, JobState
 from metriq_gym.messages import JobRequested
-from metriq_gym.store import ExportState, Failure, JobState, Store
+from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
 
 LATE = Failure(outcome="error", reason="late", source="poll")

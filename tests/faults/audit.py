@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from metriq_gym.store import TERMINAL, Job, JobState, Task, TaskState
-from metriq_gym.store.documents import MOVES, OPEN_TASKS
+from metriq_gym.jobs import TERMINAL, Job, JobState, Task, TaskState
+from metriq_gym.jobs.states import MOVES, OPEN_TASKS
 
 FINAL = ("state", "result", "failure", "history")
 """Fields of a job that never change again once its state is terminal; `exports` goes on."""

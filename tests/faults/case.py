@@ -14,10 +14,11 @@ from typing import Any
 import pymongo
 
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.service import Context, Service, running
+from metriq_gym.jobs import Job, JobState
+from metriq_gym.jobs.documents import is_settled
+from metriq_gym.service.service import Context, Service, running
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job, JobState, Store
-from metriq_gym.store.documents import is_settled
+from metriq_gym.store import Store
 from metriq_gym.store.mongo import connect
 from services.dispatcher import Dispatcher
 from services.exporter import Exporter

@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-import metriq_gym.service
+import metriq_gym.service.service
 from metriq_gym.bus.port import Delivery
 from metriq_gym.messages import Message
-from metriq_gym.service import Service
+from metriq_gym.service.service import Service
 from metriq_gym.settings import Settings
 from tests.faults.case import KINDS
 from tests.faults.clocks import set_ahead
@@ -134,15 +134,15 @@ def poison(kind: type[Service], orders: Orders) -> None:
 
 def main(name: str) -> None:
     doom = Doom(Orders.model_validate_json(os.environ[VARIABLE]))
-    connected = metriq_gym.service.connected
+    connected = metriq_gym.service.service.connected
 
     @asynccontextmanager
-    async def surrounded(settings: Settings, app_id: str) -> AsyncIterator[metriq_gym.service.Context]:
+    async def surrounded(settings: Settings, app_id: str) -> AsyncIterator[metriq_gym.service.service.Context]:
         async with connected(settings, app_id) as context:
             surround_store(context.store, doom.around)
             yield replace(context, bus=SurroundedBus(context.bus, doom.around))
 
-    metriq_gym.service.connected = surrounded
+    metriq_gym.service.service.connected = surrounded
     surrounding.set(doom.around)
     orders = doom.orders
     break_calls(random.Random(f"{orders.seed}/{name}"), refused=orders.refused, timed_out=orders.timed_out)
@@ -151,7 +151,7 @@ def main(name: str) -> None:
     if orders.newer:
         write_newer_messages()
     with surrounded_providers():
-        metriq_gym.service.main(KINDS[name])
+        metriq_gym.service.service.main(KINDS[name])
 
 
 if __name__ == "__main__":

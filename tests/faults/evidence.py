@@ -14,7 +14,7 @@ from bson import Timestamp
 
 from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, RETRY_PAUSES
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
-from metriq_gym.store import TERMINAL, Job, JobState, Task
+from metriq_gym.jobs import TERMINAL, Job, JobState, Task
 from tests.faults.audit import Change, Evidence
 from tests.sandbox.fixture import SandboxControl
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.jobs import JobState
 from metriq_gym.messages import JobCancelRequested, JobRequested, Message, SuiteRequested
-from metriq_gym.pool import WorkerDied
-from metriq_gym.store import JobState
+from metriq_gym.service.pool import WorkerDied
 from tests.sandbox.fixture import SandboxControl
 from tests.support.inprocess import InlinePool
 from tests.support.system import WIT

@@ -19,8 +19,8 @@ import aio_pika
 import pymongo
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
-from metriq_gym.store import TERMINAL, JobState
-from metriq_gym.store.documents import is_settled
+from metriq_gym.jobs import TERMINAL, JobState
+from metriq_gym.jobs.documents import is_settled
 from tests.faults.audit import Verdict, judge
 from tests.faults.doomed import Orders
 from tests.faults.evidence import Witness, drained

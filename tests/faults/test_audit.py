@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metriq_gym.store import Failure, Job, JobState, Task, TaskState
+from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
 from tests.faults.audit import Change, Evidence, Verdict, judge
 from tests.support.jobs import SCORE, ended_job
 

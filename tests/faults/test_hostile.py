@@ -22,7 +22,7 @@ from metriq_gym.bus.port import Delivery
 from metriq_gym.bus.rabbitmq import envelope
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
 from metriq_gym.errors import InvalidRequest, Problem
-from metriq_gym.store import Job, JobState
+from metriq_gym.jobs import Job, JobState
 from services.dispatcher.request import check
 from services.dispatcher.suites import fan_out
 from tests.faults.hostile import GOOD, TEXTS, VALUES, Hostile, corpus

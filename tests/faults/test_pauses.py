@@ -16,7 +16,7 @@ from typing import Any
 import pymongo
 import pytest
 
-from metriq_gym.store import TERMINAL
+from metriq_gym.jobs import TERMINAL
 from tests.faults.doomed import Orders
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario

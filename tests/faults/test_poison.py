@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
-from metriq_gym.store import JobState
+from metriq_gym.jobs import JobState
 from tests.faults.doomed import Ailment, Orders, doom
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aio_pika
 
-from metriq_gym.store import TERMINAL
+from metriq_gym.jobs import TERMINAL
 from tests.faults.case import Outcome
 from tests.faults.doomed import Orders, doom
 from tests.faults.points import Point

@@ -7,7 +7,7 @@ from typing import Any
 import pymongo
 import pytest
 
-from metriq_gym.store import JobState
+from metriq_gym.jobs import JobState
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
 from tests.faults.shuffler import shuffled

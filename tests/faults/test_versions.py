@@ -13,7 +13,7 @@ from typing import Any
 
 import pymongo
 
-from metriq_gym.store import TERMINAL, JobState
+from metriq_gym.jobs import TERMINAL, JobState
 from tests.faults.doomed import NEWER, Orders
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import TRIVIAL, Scenario, scenario

@@ -25,17 +25,18 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.exceptions import ChannelAccessRefused
 from pymongo.errors import OperationFailure
 
-from metriq_gym.access import ALL, MONITOR, OPERATOR, PUBLISHER, SERVICES, Rights
-from metriq_gym.access.__main__ import main as prepare
-from metriq_gym.access.rabbitmq import at_virtual_host
 from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import NotRead, held_letters
 from metriq_gym.bus.rabbitmq.inspection import unbound
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Transient
+from metriq_gym.jobs import JobState
 from metriq_gym.messages import MESSAGES
-from metriq_gym.store import JobState, Store
+from metriq_gym.operations.access import ALL, MONITOR, OPERATOR, PUBLISHER, SERVICES, Rights
+from metriq_gym.operations.access.__main__ import main as prepare
+from metriq_gym.operations.access.rabbitmq import at_virtual_host
+from metriq_gym.store import Store
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import Broker, publish_raw, virtual_host
 from tests.support.readme import BIN, ROOT, blocks
@@ -361,7 +362,9 @@ async def test_forged_messages_move_no_job(restricted: System) -> None:
 
 
 async def test_rights_are_given_by_the_commands_of_the_page(servers: Servers, tmp_path: Path) -> None:
-    (printed,) = [each for each in blocks("sh", ROOT / "docs" / "security.md") if "metriq_gym.access" in each]
+    (printed,) = [
+        each for each in blocks("sh", ROOT / "docs" / "security.md") if "metriq_gym.operations.access" in each
+    ]
     # The addresses and passwords are these servers'; the virtual host is this test's, so that nobody else is disturbed.
     here = re.sub(r"((RABBITMQ|MONGO)_\w+)=\S+", lambda each: f"{each[1]}='{servers.environment[each[1]]}'", printed)
     here = here.replace("rabbitmq /", f"rabbitmq '{urlsplit(servers.virtual_host).path[1:]}'")
@@ -379,7 +382,7 @@ async def test_rights_are_given_by_the_commands_of_the_page(servers: Servers, tm
     wrong = servers.environment["MONGO_ADMIN_URL"].replace("of-the-administrator", "guessed")
     refused = await asyncio.to_thread(
         _typed,
-        "python -m metriq_gym.access mongo-users",
+        "python -m metriq_gym.operations.access mongo-users",
         tmp_path,
         everything | servers.environment | {"MONGO_ADMIN_URL": wrong},
     )

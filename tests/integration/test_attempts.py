@@ -11,17 +11,19 @@ from typing import Any
 import pymongo
 import pytest
 
-from metriq_gym import attempts, failures
-from metriq_gym.attempts import Attempt
-from metriq_gym.breaker import Breaker
+from metriq_gym.bus import failures
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import DELIVERY_LIMIT, DISPATCHER, EXPORTER, POLLER, Delivery
 from metriq_gym.errors import NotYet, Permanent, Transient, Unavailable
+from metriq_gym.jobs import Job, JobState, Task, TaskState
 from metriq_gym.messages import JobFailed, JobRequested, SuiteRequested
-from metriq_gym.resolve import Fail, NotHeld, Resubmit, resolve
-from metriq_gym.service import Context, Service
+from metriq_gym.operations.resolve import Fail, NotHeld, Resubmit, resolve
+from metriq_gym.service import attempts
+from metriq_gym.service.attempts import Attempt
+from metriq_gym.service.breaker import Breaker
+from metriq_gym.service.service import Context, Service
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
 from tests.support.handlers import PATIENCE, Recorder
 from tests.support.inprocess import InlinePool

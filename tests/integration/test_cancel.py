@@ -12,12 +12,13 @@ import pytest
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import LeaseLost, Transient
+from metriq_gym.jobs import Job, JobState, Task, TaskState
+from metriq_gym.jobs.states import OPEN_TASKS
 from metriq_gym.messages import Message
 from metriq_gym.providers.provider import Submission
-from metriq_gym.service import Context
+from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job, JobState, Store, Task, TaskState
-from metriq_gym.store.documents import OPEN_TASKS
+from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
 from services.dispatcher.service import CANCEL_ATTEMPTS
 from services.dispatcher.submission import Submitter

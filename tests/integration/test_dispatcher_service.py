@@ -11,10 +11,11 @@ import pytest
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import EXPORTER, POLLER, Delivery
 from metriq_gym.errors import NotFound, Transient
-from metriq_gym.pool import JOB_SECONDS
-from metriq_gym.service import Context
+from metriq_gym.jobs import JobState
+from metriq_gym.service.pool import JOB_SECONDS
+from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
-from metriq_gym.store import JobState, Store
+from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
 from services.dispatcher.service import CANCEL_ATTEMPTS
 from services.scorer import Scorer

@@ -18,11 +18,12 @@ from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import NotFound, Permanent, Unreadable
 from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.retry import retry_export
+from metriq_gym.jobs import Export, ExportState, Job, JobState
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored, Message
-from metriq_gym.metrics import REGISTRY
-from metriq_gym.service import Context, running
+from metriq_gym.service.service import Context, running
 from metriq_gym.settings import Settings
-from metriq_gym.store import Export, ExportState, Job, JobState, Store
+from metriq_gym.store import Store
+from metriq_gym.telemetry.metrics import REGISTRY
 from services.exporter import Exporter
 from tests.fake_github import FakeGitHub, serving
 from tests.fake_github.server import MAINTAINER, REPO

@@ -19,8 +19,8 @@ from metriq_gym.exporters.github import Busy, GitHub
 from metriq_gym.exporters.github_pr_exporter import GitHubPRExporter
 from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import make_record
+from metriq_gym.jobs import Job
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job
 from tests.fake_github import FakeGitHub, serving
 from tests.fake_github.server import MAINTAINER, OUTSIDER, REPO, TOKENS
 from tests.support.jobs import ended_job, failed_job

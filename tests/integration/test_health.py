@@ -10,8 +10,8 @@ import httpx
 
 from metriq_gym.bus.port import SCORER, Delivery
 from metriq_gym.bus.rabbitmq import RabbitMQBus
-from metriq_gym.pool import Pool
-from metriq_gym.service import Context, Service, running
+from metriq_gym.service.pool import Pool
+from metriq_gym.service.service import Context, Service, running
 from metriq_gym.settings import Settings
 from tests.servers.mongodb import NativeMongod
 from tests.servers.proxy import proxied

@@ -6,14 +6,14 @@ import asyncio
 import os
 import sys
 
-from metriq_gym.health import serve_health
+from metriq_gym.service.health import serve_health
 from tests.servers.discovery import free_port
 
 
 async def healthcheck(port: int, *arguments: str) -> tuple[int | None, str]:
     """Run it as a container does; return its exit code and what it says."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "metriq_gym.healthcheck", *arguments),
+        *(sys.executable, "-m", "metriq_gym.service.healthcheck", *arguments),
         env={**os.environ, "METRIQ_HTTP_HOST": "127.0.0.1", "METRIQ_HTTP_PORT": str(port)},
         stderr=asyncio.subprocess.PIPE,
     )

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from metriq_gym.store import JobState
+from metriq_gym.jobs import JobState
 from tests.support.system import WIT, Sample, System, request, sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,7 +14,7 @@ import pika
 import pymongo
 import pytest
 
-from metriq_gym.store import JobState
+from metriq_gym.jobs import JobState
 from tests.support.system import SERVICES, WIT, System, request, system
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

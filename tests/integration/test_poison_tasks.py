@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from metriq_gym.store import Job, JobState, Store
+from metriq_gym.jobs import Job, JobState
+from metriq_gym.store import Store
 from tests.support.poison import (
     HARMLESS,
     KILLS_ITS_POLLER,

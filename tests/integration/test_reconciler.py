@@ -12,11 +12,12 @@ import pytest
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import Transient
+from metriq_gym.jobs import JobState, Task, TaskState
+from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.messages import Message
-from metriq_gym.service import Context
+from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
-from metriq_gym.store import JobState, Store, Task, TaskState
-from metriq_gym.suite_progress import summarise
+from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
 from services.dispatcher.reconciler import LEASE, Reconciler
 from services.poller import Poller

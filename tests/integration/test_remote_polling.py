@@ -14,13 +14,14 @@ import pymongo
 import pytest
 
 from metriq_gym.errors import MetriqGymError
-from metriq_gym.metrics import REGISTRY
+from metriq_gym.jobs import Task, TaskState
+from metriq_gym.jobs.documents import DueTask
 from metriq_gym.packing import pack_counts, unpack_counts
-from metriq_gym.pool import Pool
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq.errors import ProtocolError, RateLimited
-from metriq_gym.store import Store, Task, TaskState
-from metriq_gym.store.documents import DueTask
+from metriq_gym.service.pool import Pool
+from metriq_gym.store import Store
+from metriq_gym.telemetry.metrics import REGISTRY
 from services.poller import remote
 from services.poller.remote import GROWTH, MAX_UNCLEAR, RemoteTasks
 from services.poller.survey import WORTH_FROM

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.jobs import Job, JobState, Task, TaskState
 from metriq_gym.messages import JobFailed, JobRequested, Message
-from metriq_gym.resolve import Adopt, Decision, Fail, NotHeld, Resubmit, resolve
-from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from metriq_gym.operations.resolve import Adopt, Decision, Fail, NotHeld, Resubmit, resolve
+from metriq_gym.store import Store
 from services.dispatcher.submission import Submitter
 
 REASON = "two tasks look like it (candidates: a, b)"

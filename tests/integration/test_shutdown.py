@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from metriq_gym.service import LAST_SECONDS
-from metriq_gym.store import JobState
+from metriq_gym.jobs import JobState
+from metriq_gym.service.service import LAST_SECONDS
 from tests.support.system import SERVICES, ServiceProcess, System, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

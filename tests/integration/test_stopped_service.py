@@ -10,15 +10,16 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from metriq_gym import breaker, metrics
-from metriq_gym.breaker import LEAST_LETTERS
 from metriq_gym.bus.port import DEAD_LETTERS, SCORER, Delivery
 from metriq_gym.bus.rabbitmq import RabbitMQBus
-from metriq_gym.health import serve_health
 from metriq_gym.messages import JobCompleted
-from metriq_gym.service import Context, Service, running
+from metriq_gym.service import breaker
+from metriq_gym.service.breaker import LEAST_LETTERS
+from metriq_gym.service.health import serve_health
+from metriq_gym.service.service import Context, Service, running
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
+from metriq_gym.telemetry import metrics
 from tests.support.inprocess import InlinePool
 
 PATIENCE = 60

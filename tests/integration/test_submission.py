@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from metriq_gym.errors import Permanent, SubmissionAmbiguous, Transient
+from metriq_gym.jobs import Job, JobState, Task, TaskState
 from metriq_gym.providers.provider import Adopted, Ambiguous, Listing, LostSubmission, NotAccepted, Progress, Submission
-from metriq_gym.store import Job, JobState, Store, Task, TaskState
+from metriq_gym.store import Store
 from services.dispatcher.submission import Submitter
 
 TASKS = 6

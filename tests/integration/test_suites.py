@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from metriq_gym.store import JobState
-from metriq_gym.suite_progress import summarise
+from metriq_gym.jobs import JobState
+from metriq_gym.jobs.suite_progress import summarise
 from tests.support.system import WIT, System, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

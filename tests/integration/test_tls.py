@@ -12,8 +12,9 @@ import pytest
 import trustme
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
-from metriq_gym.store import JobState, Store
-from metriq_gym.store.users import make_administrator
+from metriq_gym.jobs import JobState
+from metriq_gym.operations.access.mongodb import make_administrator
+from metriq_gym.store import Store
 from tests.servers.discovery import free_port
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import NativeBroker

@@ -6,7 +6,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from metriq_gym.store import JobState
+from metriq_gym.jobs import JobState
 from tests.sandbox.fixture import SandboxControl
 from tests.support.otlp import ReceivedSpan, Receiver, otlp_receiver
 from tests.support.system import SERVICES, WIT, System, request, system

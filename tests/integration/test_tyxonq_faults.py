@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from metriq_gym.jobs import Job, JobState, TaskState
 from metriq_gym.packing import unpack_counts
 from metriq_gym.providers.tyxonq import client
-from metriq_gym.store import Job, JobState, Store, TaskState
+from metriq_gym.store import Store
 from services.poller import remote
 from tests.sandbox.fixture import SandboxControl
 from tests.support.inprocess import Pair, dispatcher_and_poller

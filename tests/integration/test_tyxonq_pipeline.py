@@ -16,10 +16,10 @@ import pytest
 import pytest_asyncio
 from qiskit.quantum_info import SuperOp
 
-from metriq_gym.configurations import examples, read_configuration
+from metriq_gym.client.configurations import examples, read_configuration
+from metriq_gym.jobs import JobState
 from metriq_gym.providers.aer import twin
 from metriq_gym.providers.tyxonq.calibration import Calibration
-from metriq_gym.store import JobState
 from tests.sandbox.app import TOKEN, Sandbox
 from tests.sandbox.devices import HOMEBREW_S2
 from tests.sandbox.execution import noise_model

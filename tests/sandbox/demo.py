@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from metriq_gym.client import connect
-from metriq_gym.store import Job, JobState
+from metriq_gym.client.client import connect
+from metriq_gym.jobs import Job, JobState
 
 JOB = "sandbox-demo"
 DONE = Path(tempfile.gettempdir()) / "done"

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.jobs import Job
 from metriq_gym.messages import JobRequested
-from metriq_gym.pool import Pool
-from metriq_gym.service import Context, running
+from metriq_gym.service.pool import Pool
+from metriq_gym.service.service import Context, running
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job, Store
+from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
 from services.poller import Poller
 from tests.sandbox.fixture import SandboxControl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from metriq_gym.store import Failure, Job, JobState
+from metriq_gym.jobs import Failure, Job, JobState
 
 AT = datetime(2026, 11, 20, 12, 34, 56, tzinfo=UTC)
 

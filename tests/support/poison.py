@@ -15,12 +15,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.jobs import JobState, Task, TaskState
 from metriq_gym.packing import pack_circuits
-from metriq_gym.pool import Pool
 from metriq_gym.providers.provider import Execution
-from metriq_gym.service import Context, running
+from metriq_gym.service.pool import Pool
+from metriq_gym.service.service import Context, running
 from metriq_gym.settings import Settings
-from metriq_gym.store import JobState, Store, Task, TaskState
+from metriq_gym.store import Store
 from services.poller import Poller
 
 HARMLESS, KILLS_ITS_WORKER, KILLS_ITS_POLLER, NEVER_ENDS, SLOW = 1, 2, 3, 4, 5

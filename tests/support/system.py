@@ -18,7 +18,8 @@ import aio_pika
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from metriq_gym.store import TERMINAL, Job, Store
+from metriq_gym.jobs import TERMINAL, Job
+from metriq_gym.store import Store
 from tests.servers.discovery import free_port
 
 SERVICES = ("dispatcher", "poller", "scorer", "exporter")

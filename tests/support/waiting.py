@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from metriq_gym.exporters.targets import JSONFiles
-from metriq_gym.pool import Pool
-from metriq_gym.service import main
-from metriq_gym.store import Job
+from metriq_gym.jobs import Job
+from metriq_gym.service.pool import Pool
+from metriq_gym.service.service import main
 
 
 class Gate:

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from metriq_gym.asyncapi import as_yaml, document
+from metriq_gym.bus.asyncapi import as_yaml, document
 from metriq_gym.bus.port import QUEUES
 from metriq_gym.messages import MESSAGES, JobDispatched, JobRequested, Message
 
@@ -31,11 +31,13 @@ def references(node: Any) -> Iterator[str]:
 
 
 def test_published_document_is_fresh() -> None:
-    assert PUBLISHED.read_text() == as_yaml(), "python -m metriq_gym.asyncapi > docs/asyncapi.yaml"
+    assert PUBLISHED.read_text() == as_yaml(), "python -m metriq_gym.bus.asyncapi > docs/asyncapi.yaml"
 
 
 def test_module_prints_the_document() -> None:
-    printed = subprocess.run([sys.executable, "-m", "metriq_gym.asyncapi"], capture_output=True, text=True, check=True)
+    printed = subprocess.run(
+        [sys.executable, "-m", "metriq_gym.bus.asyncapi"], capture_output=True, text=True, check=True
+    )
 
     assert yaml.safe_load(printed.stdout) == document()
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from metriq_gym import breaker
-from metriq_gym.breaker import LEAST_LETTERS, WINDOW, Breaker
+from metriq_gym.service import breaker
+from metriq_gym.service.breaker import LEAST_LETTERS, WINDOW, Breaker
 from tests.support.handlers import PATIENCE
 
 PREFETCH = 20

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from rich.console import Console
 
-from metriq_gym import plots, report
 from metriq_gym.cli.errors import explain
-from metriq_gym.configurations import NoConfiguration, examples, read_configuration
+from metriq_gym.client.configurations import NoConfiguration, examples, read_configuration
 from metriq_gym.constants import JobType
 from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem, Transient, Undecided, Unsupported
-from metriq_gym.follow import Estimate, Progress
-from metriq_gym.importing import BadLine, import_jobs, parse
+from metriq_gym.jobs import Task, TaskState
+from metriq_gym.operations.importing import BadLine, import_jobs, parse
 from metriq_gym.packing import pack_counts
 from metriq_gym.settings import Settings
-from metriq_gym.store import Task, TaskState
+from metriq_gym.terminal import plots, report
+from metriq_gym.terminal.follow import Estimate, Progress
 from tests.support.jobs import ended_job, failed_job
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from metriq_gym import tracker
-from metriq_gym.configurations import NoConfiguration, examples, read_configuration
+from metriq_gym.client import tracker
+from metriq_gym.client.configurations import NoConfiguration, examples, read_configuration
 from metriq_gym.schema_validator import validate
 
 

@@ -15,8 +15,8 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit.random import random_circuit
 
 from metriq_gym.errors import Unsupported
-from metriq_gym.estimate import Size, estimate, size_of
-from metriq_gym.plan import make_plan
+from metriq_gym.jobs.estimate import Size, estimate, size_of
+from metriq_gym.jobs.plan import make_plan
 from metriq_gym.providers.aer.provider import AerProvider
 from metriq_gym.providers.provider import Device
 from metriq_gym.schema_validator import validate

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from metriq_gym.bus.failures import MOST_ATTEMPTS, MOST_SECONDS, FailureClass, classify, is_exhausted
 from metriq_gym.errors import (
     InvalidRequest,
     LeaseLost,
@@ -19,9 +20,8 @@ from metriq_gym.errors import (
     Unroutable,
     Unsupported,
 )
-from metriq_gym.failures import MOST_ATTEMPTS, MOST_SECONDS, FailureClass, classify, is_exhausted
-from metriq_gym.pool import WorkerDied
 from metriq_gym.providers.tyxonq.errors import AuthenticationFailed, Rejected, TryLater
+from metriq_gym.service.pool import WorkerDied
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metriq_gym.access.kubernetes import as_yaml, mongodb
+from metriq_gym.operations.access.kubernetes import as_yaml, mongodb
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = {
@@ -21,10 +21,12 @@ PUBLISHED = {
 @pytest.mark.parametrize("server", PUBLISHED)
 def test_published_resources_are_fresh(server: str) -> None:
     path = PUBLISHED[server]
-    assert (ROOT / path).read_text() == as_yaml(server), f"python -m metriq_gym.access.kubernetes {server} > {path}"
+    assert (ROOT / path).read_text() == as_yaml(server), (
+        f"python -m metriq_gym.operations.access.kubernetes {server} > {path}"
+    )
 
 
 def test_module_prints_them() -> None:
-    command = [sys.executable, "-m", "metriq_gym.access.kubernetes", "mongodb"]
+    command = [sys.executable, "-m", "metriq_gym.operations.access.kubernetes", "mongodb"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True)
     assert yaml.safe_load(printed.stdout) == mongodb()

@@ -15,11 +15,11 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metriq_gym import logs, tracing
 from metriq_gym.bus.handling import handle
 from metriq_gym.bus.port import POLLER, RETRY_PAUSES, Delivery
 from metriq_gym.errors import Transient
 from metriq_gym.settings import PREFIX, Settings
+from metriq_gym.telemetry import logs, tracing
 from tests.support.handlers import Recorder
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

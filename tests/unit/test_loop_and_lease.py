@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from metriq_gym.errors import LeaseLost, Transient
-from metriq_gym.lease import held
-from metriq_gym.loop import Loop
+from metriq_gym.service.lease import held
+from metriq_gym.service.loop import Loop
 
 LONG = 600
 

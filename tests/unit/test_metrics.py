@@ -9,13 +9,14 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from metriq_gym import metrics
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.errors import Transient
-from metriq_gym.health import serve_health
-from metriq_gym.lag import lag_measured
-from metriq_gym.store import JobState, Store
+from metriq_gym.jobs import JobState
+from metriq_gym.service.health import serve_health
+from metriq_gym.service.lag import lag_measured
+from metriq_gym.store import Store
 from metriq_gym.store.catalogue import DueTasks
+from metriq_gym.telemetry import metrics
 from services.dispatcher.standing import SERVES_SECONDS, SHARE, Standing
 
 
@@ -45,7 +46,7 @@ def test_names_follow_the_conventions() -> None:
 
 
 def test_the_page_on_operations_lists_every_metric() -> None:
-    """If this fails: python -m metriq_gym.metrics prints the table that belongs between the marks."""
+    """If this fails: python -m metriq_gym.telemetry.metrics prints the table that belongs between the marks."""
     text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
     listed = text.partition("-->\n\n")[2].partition("\n\n<!-- /metrics")[0]
     assert listed == metrics.table()

@@ -9,12 +9,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 
-from metriq_gym import plan as planning
 from metriq_gym.errors import Unsupported
+from metriq_gym.jobs import plan as planning
+from metriq_gym.jobs.plan import PlannedTask
+from metriq_gym.jobs.scoring import Share, regroup
 from metriq_gym.packing import MAX_BYTES, max_counts_bytes, pack_counts, unpack_circuits
-from metriq_gym.plan import PlannedTask
 from metriq_gym.providers.aer.provider import AerProvider
-from metriq_gym.scoring import Share, regroup
 
 AER = AerProvider()
 

@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 
-from metriq_gym.pool import Pool, WorkerDied
+from metriq_gym.service.pool import Pool, WorkerDied
 
 SLOW = 600
 
@@ -71,7 +71,7 @@ async def test_closing_the_pool_ends_busy_workers() -> None:
 def test_workers_do_not_outlive_a_parent_that_is_killed(busy: bool) -> None:
     script = f"""
 import asyncio, os, time
-from metriq_gym.pool import Pool
+from metriq_gym.service.pool import Pool
 
 async def main():
     async with Pool(1) as pool:

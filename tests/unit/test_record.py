@@ -12,7 +12,7 @@ from metriq_gym.benchmarks.benchmark import BenchmarkResult, BenchmarkScore
 from metriq_gym.constants import JobType
 from metriq_gym.errors import Permanent
 from metriq_gym.exporters.record import make_record
-from metriq_gym.store import JobState
+from metriq_gym.jobs import JobState
 from tests.support.jobs import SCORE, ended_job, failed_job
 
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 
 from metriq_gym.errors import InvalidRequest, MetriqGymError, Permanent
+from metriq_gym.jobs import Job, JobState, Task, TaskState
+from metriq_gym.jobs.plan import make_plan
+from metriq_gym.jobs.replay import make_debug_export, replay
+from metriq_gym.jobs.scoring import Share, score
 from metriq_gym.packing import pack_counts, unpack_circuits
-from metriq_gym.plan import make_plan
 from metriq_gym.providers.provider import Device
-from metriq_gym.replay import make_debug_export, replay
 from metriq_gym.schema_validator import validate
-from metriq_gym.scoring import Share, score
-from metriq_gym.store import Job, JobState, Task, TaskState
 
 DEVICE = Device("local", "fake", 4, simulator=True, edges=((0, 1), (1, 2), (2, 3)))
 SEED = 11

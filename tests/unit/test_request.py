@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from metriq_gym.bus.identity import MAX_READ, identify, job_of
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest
-from metriq_gym.identity import MAX_READ, identify, job_of
-from metriq_gym.problems import MOST
+from metriq_gym.wording import MOST
 from services.dispatcher.request import check
 
 LIMIT = 2**20

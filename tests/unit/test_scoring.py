@@ -11,8 +11,8 @@ import pytest
 from metriq_gym import benchmarks
 from metriq_gym.benchmarks.benchmark import Benchmark, BenchmarkData, BenchmarkResult, Device, RunResult
 from metriq_gym.errors import Permanent
+from metriq_gym.jobs.scoring import Share, regroup, score
 from metriq_gym.packing import pack_counts
-from metriq_gym.scoring import Share, regroup, score
 
 
 @dataclass

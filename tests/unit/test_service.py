@@ -9,10 +9,10 @@ import pytest
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import POLLER, Delivery
-from metriq_gym.loop import Loop
 from metriq_gym.messages import JobDispatched
-from metriq_gym.pool import Pool
-from metriq_gym.service import Context, Service, running, until_broken
+from metriq_gym.service.loop import Loop
+from metriq_gym.service.pool import Pool
+from metriq_gym.service.service import Context, Service, running, until_broken
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 

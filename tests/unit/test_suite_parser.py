@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metriq_gym.bus.identity import identify_suite
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, NotFound
-from metriq_gym.identity import identify_suite
+from metriq_gym.jobs import Export, ExportState, Job, JobState
+from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.messages import JobRequested
 from metriq_gym.schema_validator import validate
-from metriq_gym.store import Export, ExportState, Job, JobState
 from metriq_gym.suite_parser import MAX_BENCHMARKS, Suite, load_suite, parse_suite, select, shipped
-from metriq_gym.suite_progress import summarise
 from services.dispatcher.suites import fan_out
 
 WIT = {"benchmark_name": "WIT", "num_qubits": 7}

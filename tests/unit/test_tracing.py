@@ -15,13 +15,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.semconv._incubating.attributes import messaging_attributes
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
-from metriq_gym import tracing
 from metriq_gym.bus.handling import handle
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import POLLER, RETRY_PAUSES, SCORER, Delivery
 from metriq_gym.errors import MetriqGymError, Transient
 from metriq_gym.messages import JobCompleted, JobDispatched
-from metriq_gym.otel import Spans
+from metriq_gym.telemetry import tracing
+from metriq_gym.telemetry.otel import Spans
 from tests.support.handlers import Recorder
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -59,7 +59,7 @@ def test_without_an_address_opentelemetry_is_not_even_imported() -> None:
 
 
 def test_an_address_without_the_extra_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "metriq_gym.otel", None)
+    monkeypatch.setitem(sys.modules, "metriq_gym.telemetry.otel", None)
     with pytest.raises(MetriqGymError, match="extra `otel`"), tracing.exported("http://127.0.0.1:4318", "x"):
         pass
 

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
-from metriq_gym.metrics import REGISTRY
 from metriq_gym.providers.tyxonq import client as client_module
 from metriq_gym.providers.tyxonq import transport
 from metriq_gym.providers.tyxonq.client import TyxonQClient
@@ -32,6 +31,7 @@ from metriq_gym.providers.tyxonq.errors import (
     Unavailable,
 )
 from metriq_gym.providers.tyxonq.models import Submission, TaskDetail, TaskRow
+from metriq_gym.telemetry.metrics import REGISTRY
 from tests.support.tyxonq import HOMEBREW, TOKEN, URL, Answer, Service, ok
 
 BELL = Submission(device=DeviceString("homebrew_s2", 3), source="OPENQASM 2.0;", shots=100, remarks="job:0", prior=2)

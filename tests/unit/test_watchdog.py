@@ -9,8 +9,8 @@ from http.client import HTTPConnection
 
 import structlog
 
-from metriq_gym.health import serve_health
-from metriq_gym.watchdog import watched
+from metriq_gym.service.health import serve_health
+from metriq_gym.service.watchdog import watched
 
 LIMIT = 0.8
 PATIENCE = 30.0

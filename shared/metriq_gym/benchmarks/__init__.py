@@ -15,7 +15,7 @@ from typing import Any
 from metriq_gym.benchmarks.benchmark import Benchmark
 from metriq_gym.constants import SCHEMA_MAPPING, JobType
 from metriq_gym.errors import NotFound
-from metriq_gym.problems import did_you_mean
+from metriq_gym.wording import did_you_mean
 
 GROUP = "metriq_gym.benchmarks"
 """Entry-point group for third parties: the entry's name is the ``benchmark_name``, its object the class.

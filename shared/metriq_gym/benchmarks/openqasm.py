@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit_qasm3_import import convert
 
 from metriq_gym.errors import Unsupported
-from metriq_gym.problems import printable
+from metriq_gym.wording import printable
 
 MAX_OPERATIONS = 100_000
 """Gates a program may apply, those within its own gates and for each qubit of a register included."""

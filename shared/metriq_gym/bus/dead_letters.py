@@ -7,9 +7,9 @@ import traceback
 from dataclasses import dataclass
 from datetime import datetime
 
+from metriq_gym.bus.identity import job_of
 from metriq_gym.bus.port import Delivery
-from metriq_gym.identity import job_of
-from metriq_gym.problems import shorten
+from metriq_gym.wording import shorten
 
 TRACEBACK_BYTES = 8 * 1024
 """Of a longer traceback the end is kept, which names the error and where it was raised."""

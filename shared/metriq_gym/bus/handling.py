@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 import structlog
 
-from metriq_gym import metrics, tracing
+from metriq_gym.bus.failures import FailureClass, classify
 from metriq_gym.bus.port import DELIVERY_LIMIT, WAITING_PAUSES, Delivery, Handler
 from metriq_gym.bus.spans import processing
 from metriq_gym.errors import Transient, Unreadable
-from metriq_gym.failures import FailureClass, classify
 from metriq_gym.messages import SuiteRequested
+from metriq_gym.telemetry import metrics, tracing
 
 logger = structlog.get_logger()
 

@@ -4,7 +4,7 @@ A handler's end decides what becomes of its delivery:
 
 - it returns: acknowledged;
 - it raises `Transient`: delivered again after a pause (`RETRY_PAUSES`), as often as it takes, and other
-  deliveries take its place meanwhile (`metriq_gym.failures` says when that is enough);
+  deliveries take its place meanwhile (`metriq_gym.bus.failures` says when that is enough);
 - it raises `Unreadable`: a dead letter at once;
 - it raises anything else: delivered again after the first of these pauses, until that has happened `DELIVERY_LIMIT`
   times; then it becomes a dead letter, which says why;

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from metriq_gym import tracing
 from metriq_gym.bus.port import EVENTS, Delivery
 from metriq_gym.messages import Message
+from metriq_gym.telemetry import tracing
 
 
 @contextmanager

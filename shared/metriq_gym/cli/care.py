@@ -31,13 +31,13 @@ def doctor(
 
     from rich.text import Text
 
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import FAILED
     from metriq_gym.cli.output import console, emit
-    from metriq_gym.doctor import Verdict, examine
-    from metriq_gym.session import quiet
+    from metriq_gym.client.session import quiet
+    from metriq_gym.operations.doctor import Verdict, examine
     from metriq_gym.settings import Settings
+    from metriq_gym.terminal import report
 
     quiet()
     findings = opening.run(examine(Settings(), management_url))
@@ -66,7 +66,7 @@ def import_(
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import FAILED
     from metriq_gym.cli.output import emit, say
-    from metriq_gym.importing import Report, import_jobs
+    from metriq_gym.operations.importing import Report, import_jobs
 
     async def work() -> Report:
         async with opening.store() as store:

@@ -31,9 +31,9 @@ All = Annotated[bool, typer.Option("--all", help="All there are.")]
 @app.command("list")
 def list_(job: OfJob = None, reason: Because = None, service: OfService = None, json: AsJson = False) -> None:
     """List dead letters, the oldest first."""
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit
+    from metriq_gym.terminal import report
 
     async def look() -> list[DeadLetter]:
         async with _held() as held:
@@ -52,10 +52,10 @@ def list_(job: OfJob = None, reason: Because = None, service: OfService = None, 
 @app.command()
 def show(ids: Ids = None, json: AsJson = False) -> None:
     """Print letters with their traceback and body."""
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit
-    from metriq_gym.problems import printable
+    from metriq_gym.terminal import report
+    from metriq_gym.wording import printable
 
     async def look() -> list[DeadLetter]:
         async with _held() as held:
@@ -143,7 +143,7 @@ async def _held() -> AsyncIterator[Sequence[Held]]:
     from metriq_gym.bus.rabbitmq.dead_letters import MOST, held_letters
     from metriq_gym.cli.errors import Usage
     from metriq_gym.cli.output import say
-    from metriq_gym.session import quiet
+    from metriq_gym.client.session import quiet
     from metriq_gym.settings import Settings
 
     quiet()
@@ -201,7 +201,7 @@ def _matching(held: Sequence[Held], job: str | None, reason: str | None, service
 
 def _chosen(held: Sequence[Held], names: Sequence[str]) -> list[Held]:
     """Return the letters of these ids, all copies of each; raises `NotFound` and `Unclear`."""
-    from metriq_gym.choosing import only
+    from metriq_gym.client.lookup import only
 
     ids = [each.letter.id for each in held]
     wanted = {only("letter", name, sorted({each for each in ids if each.startswith(name)}), "dead") for name in names}
@@ -215,7 +215,7 @@ def _confirm(what: str, chosen: Sequence[Held], yes: bool) -> None:
 
 
 def _row(letter: DeadLetter) -> list[object]:
-    from metriq_gym import report
+    from metriq_gym.terminal import report
 
     given_up = "" if letter.last is None else f"{report.age(letter.last)} ago"
     return [letter.id, letter.service, letter.routing_key, letter.deliveries, given_up, letter.reason]

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 from metriq_gym.cli.opening import client, way_back
 from metriq_gym.cli.output import say
-from metriq_gym.client import decision_about, embedded, failure_of
-from metriq_gym.follow import Progress, follow, handed_over
+from metriq_gym.client.client import decision_about, embedded, failure_of
+from metriq_gym.jobs import Job
 from metriq_gym.schema_validator import validate
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job
 from metriq_gym.suite_parser import Suite, load_suite, select
+from metriq_gym.terminal.follow import Progress, follow, handed_over
 
 
 async def dispatch(

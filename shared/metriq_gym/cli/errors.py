@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from metriq_gym.choosing import Unclear
-from metriq_gym.configurations import NoConfiguration
+from metriq_gym.client.configurations import NoConfiguration
+from metriq_gym.client.lookup import Unclear
 from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Transient, Undecided, Unsupported
 from metriq_gym.settings import PREFIX
 

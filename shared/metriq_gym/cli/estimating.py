@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from metriq_gym import report
 from metriq_gym.cli import opening
-from metriq_gym.estimate import Estimate, estimate
+from metriq_gym.jobs.estimate import Estimate, estimate
 from metriq_gym.schema_validator import validate
+from metriq_gym.terminal import report
 
 _SHOWN = 10
 

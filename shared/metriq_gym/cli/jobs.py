@@ -11,7 +11,8 @@ from metriq_gym.cli import options
 from metriq_gym.cli.options import AsJson, Config, Device, JobName, Output, Plot, Provider, Wait, Yes
 
 if TYPE_CHECKING:
-    from metriq_gym.store import Job, Store, Task
+    from metriq_gym.jobs import Job, Task
+    from metriq_gym.store import Store
 
 app = typer.Typer(help="Dispatch jobs and look after them.", no_args_is_help=True)
 
@@ -35,7 +36,7 @@ def dispatch(
     """Hand a benchmark to a device, print its id."""
     from metriq_gym.cli import dispatching, opening
     from metriq_gym.cli.output import emit, say
-    from metriq_gym.configurations import read_configuration
+    from metriq_gym.client.configurations import read_configuration
 
     chosen = read_configuration(config)
     wishes = {"job_id": job_id, "prior": prior, "remarks": remarks, "group": group}
@@ -71,10 +72,10 @@ def poll(
 @app.command()
 def view(name: JobName = None, json: AsJson = False, plot: Plot = None) -> None:
     """Print a job and its result."""
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
     from metriq_gym.cli.polling import draw
+    from metriq_gym.terminal import report
 
     async def look() -> tuple[Job, list[str]]:
         async with opening.store() as store:
@@ -106,11 +107,11 @@ def list_(
     metric: Annotated[str, typer.Option(help="With --plot: the metric that is drawn over time.")] = "score",
 ) -> None:
     """List jobs, newest first."""
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import Usage
     from metriq_gym.cli.output import console, emit, say
-    from metriq_gym.store import JobState
+    from metriq_gym.jobs import JobState
+    from metriq_gym.terminal import report
 
     if state is not None and state not in set(JobState):
         raise Usage(f"no state is called {state!r}; there are: {', '.join(JobState)} (`mgym status` shows held jobs)")
@@ -124,7 +125,7 @@ def list_(
 
     jobs = opening.run(look())
     if plot is not None:
-        from metriq_gym import plots
+        from metriq_gym.terminal import plots
 
         plots.save(plots.over_time(jobs, metric), plot)
         say(f"wrote {plot}")
@@ -193,7 +194,7 @@ def estimate(
     from metriq_gym.cli import opening
     from metriq_gym.cli.estimating import make_estimate, show_estimate
     from metriq_gym.cli.output import console, emit
-    from metriq_gym.configurations import read_configuration
+    from metriq_gym.client.configurations import read_configuration
 
     found = opening.run(make_estimate(read_configuration(config), provider, device))
     if json:
@@ -211,12 +212,12 @@ def replay(
 
     The exit code is 1 when the result is not the same.
     """
-    from metriq_gym import report
     from metriq_gym.cli.errors import FAILED, Usage
     from metriq_gym.cli.output import console, emit, say
-    from metriq_gym.configurations import read_configuration
+    from metriq_gym.client.configurations import read_configuration
     from metriq_gym.errors import InvalidRequest
-    from metriq_gym.replay import replay as score_again
+    from metriq_gym.jobs.replay import replay as score_again
+    from metriq_gym.terminal import report
 
     document = read_configuration(file)
     try:
@@ -243,8 +244,8 @@ def cancel(name: JobName = None) -> None:
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import FAILED
     from metriq_gym.cli.output import say
-    from metriq_gym.follow import Progress, follow
-    from metriq_gym.store import JobState
+    from metriq_gym.jobs import JobState
+    from metriq_gym.terminal.follow import Progress, follow
 
     def decided(job: Job) -> bool:
         """Whether it is cancelled, or too late for that."""
@@ -284,9 +285,9 @@ def resolve(
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import Usage
     from metriq_gym.cli.output import emit, say
-    from metriq_gym.follow import Progress, follow, handed_over
-    from metriq_gym.resolve import Adopt, Decision, Fail, Resubmit
-    from metriq_gym.resolve import resolve as carry_out
+    from metriq_gym.operations.resolve import Adopt, Decision, Fail, Resubmit
+    from metriq_gym.operations.resolve import resolve as carry_out
+    from metriq_gym.terminal.follow import Progress, follow, handed_over
 
     decisions: list[Decision] = [
         *([Adopt(adopt)] if adopt is not None else []),
@@ -328,9 +329,9 @@ def history(name: JobName = None, json: AsJson = False) -> None:
 
     When it got there, which service moved it, and why.
     """
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit
+    from metriq_gym.terminal import report
 
     async def look() -> Job:
         async with opening.store() as store:
@@ -361,9 +362,10 @@ def _listed(job: Job) -> dict[str, Any]:
 
 
 async def _show_doubts(store: Store, job: Job, as_json: bool) -> None:
-    from metriq_gym import report
     from metriq_gym.cli.output import console, emit, say
-    from metriq_gym.resolve import NotHeld, advice, in_doubt
+    from metriq_gym.jobs.lifecycle import advice
+    from metriq_gym.operations.resolve import NotHeld, in_doubt
+    from metriq_gym.terminal import report
 
     tasks: list[Task] = in_doubt(await store.catalogue.outline(job.id))
     if job.held is None and not tasks:

@@ -10,8 +10,8 @@ from metriq_gym.cli import options
 from metriq_gym.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from metriq_gym.operations.status import Standing
     from metriq_gym.providers.provider import Device
-    from metriq_gym.standing import Standing
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,11 +32,11 @@ def devices(
     """
     from dataclasses import asdict
 
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
     from metriq_gym.errors import Permanent
     from metriq_gym.providers import SHIPPED
+    from metriq_gym.terminal import report
 
     async def ask() -> list[Device]:
         found: list[Device] = []
@@ -63,11 +63,11 @@ def devices(
 
 def benchmarks(json: AsJson = False) -> None:
     """List benchmarks, parameters and examples."""
-    from metriq_gym import report
     from metriq_gym.benchmarks import names
     from metriq_gym.benchmarks import schema as schema_of
     from metriq_gym.cli.output import console, emit
-    from metriq_gym.configurations import examples, read_configuration
+    from metriq_gym.client.configurations import examples, read_configuration
+    from metriq_gym.terminal import report
 
     shipped = {read_configuration(example)["benchmark_name"]: example for example in examples()}
     found: list[dict[str, Any]] = []
@@ -106,14 +106,14 @@ def status(json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
-    from metriq_gym.durations import duration
-    from metriq_gym.resolve import command
+    from metriq_gym.jobs.lifecycle import command
+    from metriq_gym.operations.status import STILL_SECONDS, look
     from metriq_gym.settings import Settings
-    from metriq_gym.standing import STILL_SECONDS, look
     from metriq_gym.store.catalogue import AGES
+    from metriq_gym.terminal import report
+    from metriq_gym.wording import duration
 
     async def ask() -> Standing:
         async with opening.store() as store:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 from rich.console import Console
 
-from metriq_gym import report
-from metriq_gym.choosing import choose_job, choose_suite
 from metriq_gym.cli.errors import Usage
-from metriq_gym.client import Client, brief, connect, open_store
+from metriq_gym.client.client import Client, brief, connect, open_store
+from metriq_gym.client.lookup import choose_job, choose_suite
+from metriq_gym.jobs import Job
+from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job, Store
-from metriq_gym.suite_progress import summarise
+from metriq_gym.store import Store
+from metriq_gym.terminal import report
 
 if TYPE_CHECKING:
     from metriq_gym.providers import Providers
@@ -40,7 +41,7 @@ def store() -> AbstractAsyncContextManager[Store]:
 @asynccontextmanager
 async def client() -> AsyncIterator[Client]:
     """Open a client."""
-    from metriq_gym.session import quiet
+    from metriq_gym.client.session import quiet
 
     quiet()
     async with connect(brief(Settings())) as opened:
@@ -60,8 +61,8 @@ def way_back(command: str) -> Iterator[None]:
 @asynccontextmanager
 async def providers() -> AsyncIterator[Providers]:
     """Open the providers that the settings name."""
+    from metriq_gym.client.session import quiet
     from metriq_gym.providers import Providers
-    from metriq_gym.session import quiet
 
     quiet()
     opened = Providers(Settings())

@@ -9,7 +9,7 @@ import typer
 
 
 def _configurations(beginning: str) -> list[str]:
-    from metriq_gym.configurations import examples
+    from metriq_gym.client.configurations import examples
 
     folder, _, name = beginning.rpartition("/")
     here = sorted(Path(folder or ".").glob(f"{name}*")) if "*" not in beginning else []

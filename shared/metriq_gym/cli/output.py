@@ -20,7 +20,7 @@ def configure_logs(debug: bool) -> None:
     import os
 
     if debug or os.environ.get("METRIQ_LOG_LEVEL") == "debug":
-        from metriq_gym import logs
+        from metriq_gym.telemetry import logs
 
         logs.configure("mgym", "debug", sys.stderr)
         return

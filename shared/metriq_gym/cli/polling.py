@@ -7,16 +7,17 @@ from pathlib import Path
 
 import typer
 
-from metriq_gym import report
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import FAILED, UNFINISHED
 from metriq_gym.cli.output import console, emit, say
-from metriq_gym.client import decision_about, failure_of
+from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.exporters.record import make_record
-from metriq_gym.follow import Progress, follow
-from metriq_gym.replay import make_debug_export
+from metriq_gym.jobs import Job
+from metriq_gym.jobs.replay import make_debug_export
 from metriq_gym.run import write_record, write_text
-from metriq_gym.store import Job, Store
+from metriq_gym.store import Store
+from metriq_gym.terminal import report
+from metriq_gym.terminal.follow import Progress, follow
 
 
 async def poll(
@@ -67,7 +68,7 @@ def tell_of_exports(job: Job) -> None:
 
 async def draw(store: Store, job: Job, path: Path) -> None:
     """Draw a job to a file, from its counts if its result has nothing better to show."""
-    from metriq_gym import plots
+    from metriq_gym.terminal import plots
 
     plots.save(plots.of_job(job, await store.tasks.of_job(job.id)), path)
 

@@ -8,10 +8,10 @@ from dataclasses import asdict
 import typer
 
 from metriq_gym.cli.output import emit, say
+from metriq_gym.client.session import quiet
 from metriq_gym.errors import Permanent
 from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.probe import Plan, probe
-from metriq_gym.session import quiet
 from metriq_gym.settings import Settings
 
 

@@ -10,7 +10,7 @@ from metriq_gym.cli import options
 from metriq_gym.cli.options import AsJson, Config, Device, JobName, Plot, Provider
 
 if TYPE_CHECKING:
-    from metriq_gym.store import Job
+    from metriq_gym.jobs import Job
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,15 +32,15 @@ def run(
     """
     from uuid import uuid4
 
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
     from metriq_gym.cli.polling import draw, tell_of_exports
-    from metriq_gym.client import decision_about, failure_of
-    from metriq_gym.configurations import read_configuration
+    from metriq_gym.client.client import decision_about, failure_of
+    from metriq_gym.client.configurations import read_configuration
     from metriq_gym.exporters.record import make_record
-    from metriq_gym.follow import Progress, follow
     from metriq_gym.schema_validator import validate
+    from metriq_gym.terminal import report
+    from metriq_gym.terminal.follow import Progress, follow
 
     chosen = read_configuration(config)
     _, warnings = validate(chosen, "$.config")
@@ -84,7 +84,7 @@ def watch(name: JobName = None, json: AsJson = False) -> None:
     """
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import emit_line
-    from metriq_gym.client import decision_about, failure_of
+    from metriq_gym.client.client import decision_about, failure_of
 
     def show(job: Job) -> None:
         last = job.history[-1]

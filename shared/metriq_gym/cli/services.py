@@ -28,7 +28,7 @@ def run(
     from importlib.metadata import entry_points
 
     from metriq_gym.cli.errors import Usage
-    from metriq_gym.service import main as serve
+    from metriq_gym.service.service import main as serve
 
     wanted = NAMES if names == ["all"] else tuple(dict.fromkeys(names))
     if unknown := [name for name in wanted if name not in NAMES]:

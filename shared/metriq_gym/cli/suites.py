@@ -10,7 +10,7 @@ from metriq_gym.cli import options
 from metriq_gym.cli.options import AsJson, Device, Plot, Provider, SuiteName, Wait, Yes
 
 if TYPE_CHECKING:
-    from metriq_gym.store import Job
+    from metriq_gym.jobs import Job
 
 app = typer.Typer(help="Dispatch suites of benchmarks and look after them.", no_args_is_help=True)
 
@@ -50,9 +50,9 @@ def poll(name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: 
     from metriq_gym.cli import opening
     from metriq_gym.cli.errors import FAILED, HELD, UNFINISHED
     from metriq_gym.cli.output import say
-    from metriq_gym.follow import Progress, follow_suite
-    from metriq_gym.store import JobState
-    from metriq_gym.suite_progress import summarise
+    from metriq_gym.jobs import JobState
+    from metriq_gym.jobs.suite_progress import summarise
+    from metriq_gym.terminal.follow import Progress, follow_suite
 
     async def look() -> list[Job]:
         async with opening.store() as store:
@@ -95,11 +95,11 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """List runs of suites, and the suites there are."""
-    from metriq_gym import report
     from metriq_gym.cli import opening
     from metriq_gym.cli.output import console, emit, say
+    from metriq_gym.jobs.suite_progress import summarise
     from metriq_gym.suite_parser import shipped
-    from metriq_gym.suite_progress import summarise
+    from metriq_gym.terminal import report
 
     async def look() -> list[list[Job]]:
         async with opening.store() as store:
@@ -168,13 +168,13 @@ def upload(
 
 
 def _show(jobs: list[Job], as_json: bool, plot: Any) -> None:
-    from metriq_gym import report
     from metriq_gym.cli.output import console, emit, say
-    from metriq_gym.follow import describe
-    from metriq_gym.suite_progress import summarise
+    from metriq_gym.jobs.suite_progress import summarise
+    from metriq_gym.terminal import report
+    from metriq_gym.terminal.follow import describe
 
     if plot is not None:
-        from metriq_gym import plots
+        from metriq_gym.terminal import plots
 
         plots.save(plots.of_suite(jobs), plot)
         say(f"wrote {plot}")
@@ -197,7 +197,7 @@ def _show(jobs: list[Job], as_json: bool, plot: Any) -> None:
 
 
 def _described(jobs: list[Job]) -> dict[str, Any]:
-    from metriq_gym.suite_progress import summarise
+    from metriq_gym.jobs.suite_progress import summarise
 
     summary = summarise(jobs)
     return {

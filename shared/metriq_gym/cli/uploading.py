@@ -9,15 +9,15 @@ import typer
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import FAILED
 from metriq_gym.cli.output import emit, say
-from metriq_gym.client import Client
+from metriq_gym.client.client import Client
+from metriq_gym.client.upload import rehearse, upload
 from metriq_gym.errors import Permanent
 from metriq_gym.exporters.pull_request import PullRequest
 from metriq_gym.exporters.targets import is_in_suite
-from metriq_gym.follow import Progress
+from metriq_gym.jobs import Export, ExportState, Job, JobState
 from metriq_gym.run import write_record
 from metriq_gym.settings import Settings
-from metriq_gym.store import Export, ExportState, Job, JobState
-from metriq_gym.uploading import rehearse, upload
+from metriq_gym.terminal.follow import Progress
 
 
 async def upload_job(name: str | None, target: str, output: Path | None, *, dry_run: bool, as_json: bool) -> None:

@@ -6,8 +6,8 @@ from metriq_gym.errors import Permanent
 from metriq_gym.exporters.github import GitHub
 from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import GymJob, Result, make_record
+from metriq_gym.jobs import Job
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job
 
 
 class GitHubPRExporter:

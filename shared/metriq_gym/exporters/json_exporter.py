@@ -10,7 +10,7 @@ from pathlib import Path
 from metriq_gym.errors import Permanent, Transient
 from metriq_gym.exporters.record import GymJob, Result, make_record
 from metriq_gym.exporters.upload_path import encode
-from metriq_gym.store import Job
+from metriq_gym.jobs import Job
 
 _MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 

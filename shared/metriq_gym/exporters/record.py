@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from metriq_gym.benchmarks.benchmark import BenchmarkResult
 from metriq_gym.errors import Permanent
-from metriq_gym.store import Failure, Job, JobState
+from metriq_gym.jobs import Failure, Job, JobState
 
 Record = dict[str, Any]
 

@@ -6,8 +6,9 @@ from metriq_gym.bus.port import Bus
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.suites import exported_together
 from metriq_gym.exporters.targets import TARGETS
-from metriq_gym.republish import message_for
-from metriq_gym.store import JobState, Store
+from metriq_gym.jobs import JobState
+from metriq_gym.jobs.lifecycle import message_for
+from metriq_gym.store import Store
 
 _RECORDED = {JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED}
 

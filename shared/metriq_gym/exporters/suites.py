@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.targets import TARGETS, is_in_suite
-from metriq_gym.store import TERMINAL, Job, JobState, Store
+from metriq_gym.jobs import TERMINAL, Job, JobState
+from metriq_gym.store import Store
 
 _ENDED = TERMINAL | {JobState.SCORED}
 

@@ -8,8 +8,8 @@ from typing import Protocol
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import make_record
+from metriq_gym.jobs import Job
 from metriq_gym.settings import Settings
-from metriq_gym.store import Job
 
 
 class Target(Protocol):

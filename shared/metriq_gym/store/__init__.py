@@ -1,6 +1,8 @@
-"""Job documents in MongoDB; every query the project makes lives here."""
+"""Jobs and tasks in MongoDB: every query the project makes lives here.
 
-from metriq_gym.store.documents import TERMINAL, Export, ExportState, Failure, Job, JobState, Task, TaskState
+No message is published here, no metric counted, and no user given rights.
+"""
+
 from metriq_gym.store.store import Store
 
-__all__ = ["TERMINAL", "Export", "ExportState", "Failure", "Job", "JobState", "Store", "Task", "TaskState"]
+__all__ = ["Store"]

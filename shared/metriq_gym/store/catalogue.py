@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from metriq_gym.store.documents import OPEN_TASKS, TERMINAL, ExportState, Job, JobState, Task
+from metriq_gym.jobs.documents import Job, Task
+from metriq_gym.jobs.states import OPEN_TASKS, TERMINAL, ExportState, JobState
 from metriq_gym.store.mongo import EPOCH, from_now, translated
 
 _BULKY = ("data", "result", "runs")

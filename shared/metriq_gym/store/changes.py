@@ -10,7 +10,8 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from metriq_gym.errors import NotFound, Unavailable
-from metriq_gym.store.documents import Job, TaskState, is_settled
+from metriq_gym.jobs.documents import Job, is_settled
+from metriq_gym.jobs.states import TaskState
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.tasks import Tasks
 

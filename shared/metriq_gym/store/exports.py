@@ -8,7 +8,8 @@ from typing import Any
 from pymongo import ReturnDocument
 
 from metriq_gym.errors import NotFound
-from metriq_gym.store.documents import TERMINAL, Export, ExportState, Job, JobState, sources
+from metriq_gym.jobs.documents import Export, Job
+from metriq_gym.jobs.states import TERMINAL, ExportState, JobState, sources
 from metriq_gym.store.mongo import Stage, from_now, translated
 from metriq_gym.store.transitions import moving
 

@@ -9,7 +9,8 @@ from pymongo import IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
-from metriq_gym.store.documents import MOVES, Job, JobState, sources
+from metriq_gym.jobs.documents import Job
+from metriq_gym.jobs.states import MOVES, JobState, sources
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
 from metriq_gym.store.transitions import entry, measured, moving, not_checked_after, noted

@@ -12,7 +12,7 @@ from bson.errors import BSONError
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError
 
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound, Problem
-from metriq_gym.store.documents import Job
+from metriq_gym.jobs.documents import Job
 from metriq_gym.store.mongo import translated
 
 _UNSTORABLE = (BSONError, DocumentTooLarge, OverflowError)

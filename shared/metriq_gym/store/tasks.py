@@ -15,7 +15,8 @@ from pymongo import IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from metriq_gym.errors import LeaseLost
-from metriq_gym.store.documents import OPEN_TASKS, DueTask, Lease, Task, TaskState
+from metriq_gym.jobs.documents import DueTask, Lease, Task
+from metriq_gym.jobs.states import OPEN_TASKS, TaskState
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, translated
 

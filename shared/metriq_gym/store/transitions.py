@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from metriq_gym.metrics import STAGE_SECONDS
-from metriq_gym.problems import shorten
-from metriq_gym.store.documents import Job, JobState
+from metriq_gym.jobs.documents import Job
+from metriq_gym.jobs.states import JobState
 from metriq_gym.store.mongo import Stage
+from metriq_gym.telemetry.metrics import STAGE_SECONDS
+from metriq_gym.wording import shorten
 
 
 def entry(state: JobState | Literal["$state"], service: str, cause: str) -> Stage:

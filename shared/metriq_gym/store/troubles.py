@@ -6,7 +6,8 @@ from typing import Any
 
 from pymongo import ReturnDocument
 
-from metriq_gym.store.documents import TERMINAL, Attempts, Job, JobState
+from metriq_gym.jobs.documents import Attempts, Job
+from metriq_gym.jobs.states import TERMINAL, JobState
 from metriq_gym.store.mongo import Stage, from_now, translated
 from metriq_gym.store.transitions import noted
 

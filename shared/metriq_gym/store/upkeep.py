@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from metriq_gym.store.documents import TERMINAL, Failure, Job, JobState
+from metriq_gym.jobs.documents import Failure, Job
+from metriq_gym.jobs.states import TERMINAL, JobState
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, translated
 from metriq_gym.store.transitions import not_checked_after

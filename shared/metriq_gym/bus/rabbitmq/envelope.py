@@ -14,8 +14,8 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.handling import Again
+from metriq_gym.bus.identity import job_of
 from metriq_gym.bus.port import DELIVERY_LIMIT, QUEUES, Delivery
-from metriq_gym.identity import job_of
 
 RETRY = "metriq-retry"
 """Header of a message that went the way round through a retry queue: what it was and how its attempts ended."""

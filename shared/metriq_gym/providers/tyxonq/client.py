@@ -16,7 +16,6 @@ from aiolimiter import AsyncLimiter
 from pydantic import BaseModel, SecretStr, ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from metriq_gym import metrics
 from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
 from metriq_gym.providers.tyxonq.errors import (
     AuthenticationFailed,
@@ -38,6 +37,7 @@ from metriq_gym.providers.tyxonq.models import (
 )
 from metriq_gym.providers.tyxonq.text import readable
 from metriq_gym.providers.tyxonq.transport import NoReply, NotSent, Reply, post
+from metriq_gym.telemetry import metrics
 
 log = structlog.get_logger()
 

@@ -1,0 +1,301 @@
+"""Using the system from Python, asynchronously: publish requests, follow jobs and suites, wait for their end.
+
+>>> async with connect() as client:
+...     job_id = await client.dispatch({"benchmark_name": "WIT"}, "local", "aer_simulator")
+...     job = await client.wait(job_id)
+
+With servers configured (METRIQ_AMQP_URL and METRIQ_MONGO_URL) the running services do the work; without, the
+embedded runtime does, for as long as it is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from pydantic import ValidationError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from metriq_gym.bus.port import Bus
+from metriq_gym.errors import (
+    InvalidRequest,
+    MetriqGymError,
+    NotFound,
+    Permanent,
+    Problem,
+    Transient,
+    Undecided,
+    Unsupported,
+)
+from metriq_gym.jobs import Job, JobState
+from metriq_gym.jobs.documents import is_settled
+from metriq_gym.jobs.lifecycle import advice
+from metriq_gym.jobs.suite_progress import SuiteProgress, summarise
+from metriq_gym.messages import JobCancelRequested, JobRequested, Message, SuiteRequested
+from metriq_gym.settings import Settings
+from metriq_gym.store import Store
+from metriq_gym.store.private_mongod import private_mongod
+from metriq_gym.wording import from_pydantic
+
+if TYPE_CHECKING:
+    from metriq_gym.service.service import Context
+
+GRACE_SECONDS = 2.0
+"""How long work in hand may go on when a command or a script ends: just enough to hand it back."""
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+CONNECT_SECONDS = 20.0
+"""How long servers may take to answer before they are said to be away."""
+PUBLISH_SECONDS = 60.0
+"""For how long a request whose confirmation did not come is published again; it has one id, so it runs once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is."""
+
+    job: Job
+    tasks_done: int
+
+
+class Client:
+    """Publishes with confirmation, and follows by the store's change streams."""
+
+    def __init__(self, store: Store, bus: Bus) -> None:
+        self.store = store
+        self.bus = bus
+
+    async def dispatch(
+        self,
+        config: Mapping[str, Any],
+        provider: str,
+        device: str,
+        *,
+        job_id: str | None = None,
+        prior: int | None = None,
+        remarks: str | None = None,
+        group: str | None = None,
+    ) -> str:
+        """Request a job and return its id once the queue has safely taken the request.
+
+        Asking again for the same `job_id` runs nothing twice. What is wrong with the request shows in the job, whose
+        state is `rejected` then; an id or a name that no message can carry, or a deleted job's id, raises
+        `InvalidRequest`.
+        """
+        if job_id is not None and await self.store.records.is_deleted(job_id):
+            raise InvalidRequest([Problem("$.job_id", f"{job_id} is the id of a job that was deleted; choose another")])
+        request = _checked(
+            JobRequested,
+            job_id=job_id or uuid4().hex,
+            provider=provider,
+            device=device,
+            config=dict(config),
+            prior=prior,
+            remarks=remarks,
+            group=group,
+        )
+        await self._publish(request)
+        return str(request.job_id)
+
+    async def dispatch_suite(
+        self,
+        suite: Mapping[str, Any],
+        provider: str,
+        device: str,
+        *,
+        components: Sequence[str] = (),
+        all: bool = False,  # noqa: A002  (what the request calls it)
+        suite_id: str | None = None,
+    ) -> str:
+        """Request the jobs of a suite's document and return the suite's id once the queue has taken the request."""
+        if suite_id is not None and await self.store.records.is_deleted_suite(suite_id):
+            problem = f"{suite_id} is the id of a suite of which jobs were deleted; choose another"
+            raise InvalidRequest([Problem("$.suite_id", problem)])
+        request = _checked(
+            SuiteRequested,
+            suite_id=suite_id or uuid4().hex,
+            provider=provider,
+            device=device,
+            suite=dict(suite),
+            components=list(components),
+            all=all,
+        )
+        await self._publish(request)
+        return str(request.suite_id)
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask for a job to be cancelled."""
+        await self._publish(JobCancelRequested(job_id=job_id))
+
+    async def progress(self, job_id: str, until: Callable[[Job], bool] | None = None) -> AsyncIterator[Progress]:
+        """Yield how far a job is, each time that has changed, once it exists and until it is as wanted.
+
+        Unless told else that is when it stays as it is: it has ended, is held for an operator (see `failure_of` and
+        `decision_about`), or has a result that waits to be exported with a suite in which another job is held.
+        """
+        reached = until or _may_be_settled
+        async for job, done in _reopened(lambda: self.store.changes.job(job_id, until=reached)):
+            yield Progress(job, done)
+        if until is not None or is_settled(job):
+            return
+        async for jobs in _reopened(lambda: self.store.changes.suite(str(job.suite_id))):
+            ours = next((each for each in jobs if each.id == job_id), None)
+            if ours is None:
+                raise NotFound(f"there is no job {job_id}")
+            yield Progress(ours, done)
+            if is_settled(ours) or summarise(jobs).settled:
+                return
+
+    async def suite_progress(self, suite_id: str) -> AsyncIterator[tuple[SuiteProgress, list[Job]]]:
+        """Yield how far a suite is and its jobs so far, each time one has changed, until all stay as they are.
+
+        That is when they have ended, or wait for an operator to decide about one that is held.
+        """
+        async for jobs in _reopened(lambda: self.store.changes.suite(suite_id)):
+            progress = summarise(jobs)
+            yield progress, jobs
+            if jobs and progress.settled:
+                return
+
+    async def changes(self) -> AsyncIterator[Job]:
+        """Yield each job that changes, for ever."""
+        async for job in _reopened(self.store.changes.all):
+            yield job
+
+    async def wait(self, job_id: str, until: Callable[[Job], bool] | None = None) -> Job:
+        """Return the job once it is as wanted; see `progress`."""
+        return [progress.job async for progress in self.progress(job_id, until)][-1]
+
+    async def wait_suite(self, suite_id: str) -> list[Job]:
+        """Return the jobs of a suite once all stay as they are; see `suite_progress`."""
+        return [jobs async for _, jobs in self.suite_progress(suite_id)][-1]
+
+    async def _publish(self, message: Message) -> None:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Transient),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            stop=stop_after_delay(PUBLISH_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                await self.bus.publish(message)
+
+
+async def _reopened(open_stream: Callable[[], AsyncIterator[T]]) -> AsyncIterator[T]:
+    """Yield from a stream that is opened anew when the store is away for a while."""
+    while True:
+        try:
+            async for each in open_stream():
+                yield each
+            return
+        except Transient:
+            await asyncio.sleep(1)
+
+
+def _may_be_settled(job: Job) -> bool:
+    return is_settled(job) or job.waits_for_suite
+
+
+def _checked(kind: type[M], **fields: Any) -> M:
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        raise InvalidRequest(from_pydantic(error)) from None
+
+
+def failure_of(job: Job) -> MetriqGymError | None:
+    """Return why a job has no result, as the error that stands for it; None if it has one or has not ended."""
+    if job.state is JobState.CANCELLED:
+        return Permanent(f"job {job.id} was cancelled")
+    if job.failure is None:
+        return None
+    match job.failure.outcome:
+        case "rejected":
+            return InvalidRequest([Problem(each["path"], each["message"]) for each in job.failure.problems])
+        case "unsupported":
+            return Unsupported(job.failure.reason)
+    return Permanent(job.failure.reason)
+
+
+def decision_about(job: Job) -> Undecided | None:
+    """Return what has to be decided about a job that is held for an operator; None if it is not."""
+    if job.held is None:
+        return None
+    return Undecided(f"job {job.id} is held: {job.held}\n{advice(job)}")
+
+
+def brief(settings: Settings) -> Settings:
+    """Return settings for a process that somebody waits for: at its end, work in hand is handed back, not finished."""
+    return settings.model_copy(update={"grace_seconds": min(settings.grace_seconds, GRACE_SECONDS)})
+
+
+@asynccontextmanager
+async def connect(settings: Settings | None = None) -> AsyncIterator[Client]:
+    """Yield a client of the configured servers, or of an embedded runtime that runs meanwhile."""
+    async with open_runtime(settings or Settings()) as runtime:
+        yield Client(runtime.store, runtime.bus)
+
+
+def embedded(settings: Settings) -> bool:
+    """Whether no server is configured; raises `MetriqGymError` when one of two is."""
+    if (settings.amqp_url is None) != (settings.mongo_url is None):
+        raise MetriqGymError("set both METRIQ_AMQP_URL and METRIQ_MONGO_URL, or neither for the embedded runtime")
+    return settings.amqp_url is None
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncIterator[Context]:
+    """Open the configured servers' runtime, or the embedded one when no server is configured.
+
+    Raises `Transient` when the servers do not answer.
+    """
+    manager = _embedded_runtime(settings) if embedded(settings) else _servers(settings)
+    async with manager as context:
+        yield context
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open the store alone, where nothing is to be run: no queue, no services, no workers."""
+    if embedded(settings):
+        async with private_mongod(settings.data_dir / "mongod") as url, Store.at(url, settings.mongo_database) as store:
+            yield store
+    else:
+        assert settings.mongo_url is not None  # noqa: S101  (`embedded` has looked)
+        async with Store.at(settings.mongo_url.get_secret_value(), settings.mongo_database) as store:
+            yield store
+
+
+def _embedded_runtime(settings: Settings) -> AbstractAsyncContextManager[Context]:
+    found = list(entry_points(group="metriq_gym.runtimes", name="embedded"))
+    if not found:
+        raise MetriqGymError("the embedded runtime is not installed: pip install 'metriq-gym-services[embedded]'")
+    runtime: AbstractAsyncContextManager[Context] = found[0].load()(settings)
+    return runtime
+
+
+@asynccontextmanager
+async def _servers(settings: Settings) -> AsyncIterator[Context]:
+    """Connect, waiting for the servers as a service does, but not for longer than a person would."""
+    # It brings a web server, which takes a tenth of a second to import and which only-looking commands do not need.
+    from metriq_gym.service.service import connected
+
+    manager = connected(settings, "mgym")
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            opened = await manager.__aenter__()
+    except TimeoutError:
+        raise Transient(
+            f"no answer from the servers in {CONNECT_SECONDS:g} s; `mgym doctor` says which one is away"
+        ) from None
+    try:
+        yield opened
+    finally:
+        await manager.__aexit__(None, None, None)

@@ -1,0 +1,212 @@
+"""The documents in the store: jobs, tasks and what they hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from metriq_gym.jobs.states import TERMINAL, ExportState, JobState, Stage, TaskState
+from metriq_gym.wording import shorten
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Lease(_Document):
+    """Who works on a document. `token` grows with every new holder; a write with an older one is refused."""
+
+    owner: str
+    token: int
+
+
+"""State → what a job is waiting for in it, and what has failed if it ends there."""
+
+
+class Failure(_Document):
+    """Why a job ended without a result."""
+
+    outcome: Literal["rejected", "error", "unsupported"]
+    reason: Annotated[str, AfterValidator(partial(shorten, limit=10_000))]
+    source: Stage
+    problems: list[dict[str, str]] = []
+    """For a rejected request: every error found, as ``{path, message}`` with a JSON path."""
+
+
+class Attempts(_Document):
+    """Attempts in a row to move a job on that failed for a passing reason, without anything gained in between."""
+
+    count: int
+    seconds: float
+    """From the first to the last; of a longer break, as when the store was away, only as much as a pause takes."""
+    at: datetime
+    progress: int
+
+
+class Export(_Document):
+    """The export of a job's record to one target."""
+
+    state: ExportState
+    attempts: int = 0
+    location: str | None = None
+    """Where the record is: a path, or a pull request's address."""
+    error: str | None = None
+    """Why the last attempt did not succeed."""
+    at: datetime
+    """When this was written."""
+    not_before: datetime | None = None
+    """When the next attempt may be made."""
+
+
+class Transition(_Document):
+    """One line of a job's history."""
+
+    state: JobState
+    at: datetime
+    service: str
+    cause: str = ""
+
+
+class Job(_Document):
+    """One benchmark on one device. What only later stages know is None until then."""
+
+    id: str = Field(alias="_id")
+    state: JobState
+    benchmark_name: str = ""
+    provider: str = ""
+    device: str = ""
+    """As the dataset names it."""
+    target: str = ""
+    """As the request named it, with whatever flags the provider knows."""
+    prior: int | None = None
+    remarks: str | None = None
+    group: str | None = None
+    config: dict[str, Any] = {}
+    """The configuration with the schema's defaults applied."""
+    warnings: list[dict[str, str]] = []
+    suite_id: str | None = None
+    suite_name: str | None = None
+    suite_size: int | None = None
+    """How many jobs were requested with the suite."""
+    seed: int = 0
+    traceparent: str | None = None
+    """Trace context of its dispatch, for whoever goes on with it later."""
+    app_version: str = ""
+    created_at: datetime
+    updated_at: datetime
+    lease: Lease | None = None
+    """The dispatcher at work on it, while `dispatching`."""
+    deaths: int = 0
+    """How many worker processes building it has killed."""
+    planned: bool = False
+    """Whether the tasks are stored and the fields below, up to the gate counts, are set."""
+    deadline_at: datetime | None = None
+    """When a job that has no result by then ends without one."""
+    attempts: Attempts | None = None
+    """Those that have failed since it moved."""
+    given_up: int = 0
+    """How many of its messages services have given up since it moved."""
+    held: str | None = None
+    """Why the job waits for an operator (`mgym job resolve`, `mgym dead replay`)."""
+
+    dispatch_time: datetime | None = None
+    device_metadata: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    """The benchmark's own `BenchmarkData`."""
+    runs: list[int] = []
+    """Circuits per `Device.run` call."""
+    task_count: int = 0
+    input_two_qubit_gate_counts: list[int] = []
+    transpiled_two_qubit_gate_counts: list[int] = []
+
+    result: dict[str, Any] | None = None
+    runtime_seconds: float | None = None
+    failure: Failure | None = None
+    exports: dict[str, Export] = {}
+    """Target → how its export is getting on."""
+    imported: str | None = None
+    """Of a job that no service ran: its record as JSON, as a client added or imported it."""
+    history: list[Transition] = []
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether every target's export has ended, and at least one well: then a scored job is `exported`."""
+        states = {export.state for export in self.exports.values()}
+        return ExportState.DONE in states and ExportState.PENDING not in states
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether there is a result that could be exported nowhere: it stays `scored` until an export is retried."""
+        states = {export.state for export in self.exports.values()}
+        return self.state is JobState.SCORED and states == {ExportState.FAILED}
+
+    @property
+    def waits_for_suite(self) -> bool:
+        """Whether it has a result, and all that is left to do is to export it with the rest of its suite."""
+        pending = [export for export in self.exports.values() if export.state is ExportState.PENDING]
+        in_suite = self.suite_id is not None and self.suite_size is not None
+        return (
+            self.state is JobState.SCORED and in_suite and bool(pending) and not any(each.attempts for each in pending)
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no service has anything left to do for it: its state is terminal, or it is stuck."""
+        return self.state in TERMINAL or self.is_stuck
+
+
+def is_settled(job: Job) -> bool:
+    """Whether a job stays as it is unless somebody decides: it has ended, or is held for an operator."""
+    return job.has_ended or job.held is not None
+
+
+class Task(_Document):
+    """A share of a job's circuits: what one submission to the provider carries."""
+
+    id: str = Field(alias="_id")
+    job_id: str
+    provider: str
+    device: str
+    state: TaskState
+    run: int
+    """Which `Device.run` call the circuits belong to."""
+    first: int
+    """Position of the task's first circuit in that call."""
+    circuit_count: int
+    shots: int
+    seed: int
+    plan: int = 0
+    """Fencing token of the dispatcher that stored it."""
+    traceparent: str | None = None
+    """The job's."""
+    dispatcher: int | None = None
+    """Fencing token of the dispatcher that last saw to its submission."""
+    lease: Lease | None = None
+    deaths: int = 0
+    """How many worker processes running it has killed."""
+    begun: int = 0
+    """How many times a poller began to run it and was not heard of again, the run in hand included."""
+    intended_at: datetime | None = None
+    """When its submission was about to be sent."""
+    provider_job_id: str | None = None
+    polls: int = 0
+    """How often it was postponed, each time for longer."""
+    unclear: int = 0
+    """How often in a row the provider's answer was not understood."""
+    circuits: bytes = b""
+    """Compressed QPY; see `metriq_gym.packing`."""
+    counts: bytes = b""
+    """Compressed counts of each circuit; see `metriq_gym.packing`."""
+    execution_seconds: float | None = None
+    error: str | None = None
+
+
+class DueTask(NamedTuple):
+    """What is looked at of a task before it is claimed."""
+
+    id: str
+    provider_job_id: str | None
+    polls: int

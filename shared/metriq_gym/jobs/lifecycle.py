@@ -1,0 +1,49 @@
+"""The lifecycle of a job: the message that each state waits for, and what a person can do about a parked job."""
+
+from __future__ import annotations
+
+from metriq_gym.jobs.documents import Job
+from metriq_gym.jobs.states import JobState
+from metriq_gym.messages import JobCancelled, JobCompleted, JobDispatched, JobFailed, JobRequested, JobScored, Message
+
+
+def message_for(job: Job) -> Message:
+    """Return the message that a job waits for; raises `ValueError` for a rejected one: it waits for nothing."""
+    match job.state:
+        case JobState.DISPATCHING:
+            return JobRequested(
+                job_id=job.id,
+                suite_id=job.suite_id,
+                suite_name=job.suite_name,
+                suite_size=job.suite_size,
+                provider=job.provider,
+                device=job.target,
+                prior=job.prior,
+                remarks=job.remarks,
+                group=job.group,
+                config=job.config,
+            )
+        case JobState.DISPATCHED:
+            return JobDispatched(job_id=job.id)
+        case JobState.COMPLETED:
+            return JobCompleted(job_id=job.id)
+        case JobState.SCORED | JobState.EXPORTED:
+            return JobScored(job_id=job.id)
+        case JobState.FAILED if job.failure is not None:
+            return JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason)
+        case JobState.CANCELLED:
+            return JobCancelled(job_id=job.id)
+        case _:
+            raise ValueError(f"a {job.state} job has nowhere to go")
+
+
+def command(job: Job) -> str:
+    """Return the command by which to decide about a held job."""
+    return f"mgym dead replay --job {job.id}" if job.given_up else f"mgym job resolve {job.id}"
+
+
+def advice(job: Job) -> str:
+    """Say how to decide about a held job."""
+    if job.given_up:
+        return f"see `mgym dead list --job {job.id}`, mend it, then `{command(job)}`"
+    return f"decide with: {command(job)}"

@@ -1,0 +1,169 @@
+"""The users and their rights, as data, which are rendered for a broker, a database and Kubernetes (write the copies of
+the last anew after a change: `metriq_gym.operations.access.kubernetes`).
+
+RabbitMQ's permissions are regular expressions on names of exchanges and queues, and its topic permissions on routing
+keys (https://www.rabbitmq.com/docs/access-control). MongoDB's are actions on collections
+(https://www.mongodb.com/docs/manual/reference/privilege-actions).
+
+No service may declare anything: the topology is declared by whoever prepares the broker, and services find it there. A
+retry goes by an exchange that all share, so its topic permission lets each service send only to its own queue.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, EXPORTER, POLLER, RETRY_PAUSES, SCORER, Queue
+from metriq_gym.bus.rabbitmq.topology import retry_exchange
+from metriq_gym.messages import (
+    JobCancelled,
+    JobCancelRequested,
+    JobCompleted,
+    JobDispatched,
+    JobExported,
+    JobFailed,
+    JobRequested,
+    JobScored,
+    Message,
+    SuiteRequested,
+)
+
+NOTHING = "^$"
+EVERYTHING = ".*"
+WATCHERS = r"amq\.gen-.*"
+"""Names that the broker gives to queues declared without one."""
+RETRIES = tuple(retry_exchange(pause) for pause in RETRY_PAUSES)
+
+FIND = ("find", "listIndexes")
+DATABASE = ""
+"""Stands for every collection of the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Regular expressions on the names of what may be declared or deleted, published or bound to, and consumed."""
+
+    configure: str
+    write: str
+    read: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPermission:
+    """Regular expressions on the routing keys that may be published to, and bound to, at a topic exchange."""
+
+    exchange: str
+    write: str
+    read: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """One user, of the same name at both servers."""
+
+    user: str
+    purpose: str
+    permission: Permission
+    topics: Sequence[TopicPermission]
+    collections: Mapping[str, Sequence[str]]
+    """Collection → MongoDB's actions on it."""
+    tags: Sequence[str] = ()
+    """What RabbitMQ's management interface lets the user see."""
+
+
+def any_of(names: Sequence[str]) -> str:
+    """Return the expression for exactly these names."""
+    return f"^({'|'.join(map(re.escape, names))})$" if names else NOTHING
+
+
+def _topics(events_write: str, events_read: str, retries: str) -> tuple[TopicPermission, ...]:
+    # Where a user has no topic permission at an exchange, every routing key is allowed: so all are listed.
+    return (
+        TopicPermission(EVENTS, events_write, events_read),
+        *(TopicPermission(exchange, retries, NOTHING) for exchange in RETRIES),
+    )
+
+
+def _service(
+    queue: Queue, purpose: str, publishes: Sequence[type[Message]], collections: Mapping[str, Sequence[str]]
+) -> Rights:
+    keys = any_of([message.routing_key for message in publishes])
+    return Rights(
+        user=queue.name.removeprefix("metriq."),
+        purpose=purpose,
+        permission=Permission(NOTHING, any_of([EVENTS, DEAD_LETTERS, *RETRIES]), any_of([queue.name])),
+        topics=_topics(keys, NOTHING, any_of([queue.name])),
+        collections=collections,
+    )
+
+
+SERVICES = (
+    _service(
+        DISPATCHER,
+        "takes requests, submits circuits, and publishes again what a job that stands still needs",
+        [JobRequested, JobDispatched, JobCompleted, JobScored, JobFailed, JobCancelled],
+        {
+            "jobs": (*FIND, "insert", "update", "createIndex"),
+            "tasks": (*FIND, "insert", "update", "remove", "createIndex"),
+            "listings": (*FIND, "insert", "update", "remove"),
+            "deleted": (*FIND, "createIndex"),
+            "suites": (*FIND, "insert", "update", "remove"),
+            "leases": (*FIND, "insert", "update"),
+        },
+    ),
+    _service(
+        POLLER,
+        "collects counts",
+        [JobDispatched, JobCompleted, JobFailed],
+        {"jobs": (*FIND, "update"), "tasks": (*FIND, "update"), "deleted": FIND},
+    ),
+    _service(
+        SCORER,
+        "turns counts into results",
+        [JobScored, JobFailed],
+        {"jobs": (*FIND, "update"), "tasks": FIND, "deleted": FIND},
+    ),
+    _service(
+        EXPORTER,
+        "brings results where they are wanted",
+        [JobExported],
+        {"jobs": (*FIND, "update"), "tasks": ("listIndexes",), "deleted": FIND},
+    ),
+)
+
+PUBLISHER = Rights(
+    user="metriq",
+    purpose="publishes requests and watches what becomes of them",
+    permission=Permission(
+        f"^{WATCHERS}$", f"^({re.escape(EVENTS)}|{WATCHERS})$", f"^({re.escape(EVENTS)}|{WATCHERS})$"
+    ),
+    topics=_topics(
+        any_of([each.routing_key for each in (JobRequested, JobCancelRequested, SuiteRequested)]), EVERYTHING, NOTHING
+    ),
+    collections={DATABASE: (*FIND, "changeStream")},
+    tags=("management",),  # for publishing with rabbitmqadmin
+)
+
+OPERATOR = Rights(
+    user="operator",
+    purpose="declares the topology, looks after dead letters and held jobs, deletes and imports jobs",
+    permission=Permission(
+        rf"^(metriq\..*|{WATCHERS})$", rf"^(metriq\..*|amq\.default|{WATCHERS})$", rf"^(metriq\..*|{WATCHERS})$"
+    ),
+    topics=_topics(EVERYTHING, EVERYTHING, EVERYTHING),
+    collections={DATABASE: (*FIND, "changeStream", "insert", "update", "remove", "createIndex", "listCollections")},
+    tags=("monitoring",),
+)
+
+MONITOR = Rights(
+    user="monitor",
+    purpose="counts what waits, for an autoscaler or a dashboard",
+    permission=Permission(NOTHING, NOTHING, NOTHING),
+    topics=_topics(NOTHING, NOTHING, NOTHING),
+    collections={"jobs": ("find",), "tasks": ("find",)},
+    tags=("monitoring",),
+)
+
+ALL = (*SERVICES, PUBLISHER, OPERATOR, MONITOR)

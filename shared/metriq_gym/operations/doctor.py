@@ -1,0 +1,252 @@
+"""Checking whether everything that is needed is there and works, and saying what to do where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from metriq_gym.bus.port import DEAD_LETTERS
+from metriq_gym.client.client import embedded, open_store
+from metriq_gym.errors import MetriqGymError, Permanent
+from metriq_gym.jobs.lifecycle import command
+from metriq_gym.settings import Settings
+from metriq_gym.store.inspection import inspect as inspect_mongodb
+from metriq_gym.store.private_mongod import find_binary
+
+CLOCK_SECONDS = 2.0
+"""By how much this machine's clock may differ from the database's; only what people read depends on it."""
+ROOM_BYTES = 2 * 2**30
+_PACKAGES = {
+    "aio-pika": "",
+    "motor": "",
+    "qiskit": "benchmarks",
+    "qiskit-aer": "aer",
+    "qiskit-ibm-runtime": "aer",
+    "httpx": "dispatcher",
+    "PyGithub": "exporter",
+    "matplotlib": "cli",
+}
+"""Package → the extra that brings it."""
+
+
+class Verdict(StrEnum):
+    """How good a finding is."""
+
+    GOOD = "ok"
+    NOTE = "note"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, what was found, and what to do about it."""
+
+    verdict: Verdict
+    subject: str
+    found: str
+    remedy: str = ""
+
+
+async def examine(settings: Settings, management_url: str | None = None) -> list[Finding]:
+    """Look at everything; what is broken is a finding, not an error.
+
+    `management_url` says where RabbitMQ's management API is, if it is not at its usual port beside the broker.
+    """
+    findings = [_python(), *_packages()]
+    try:
+        without_servers = embedded(settings)
+    except MetriqGymError as error:
+        return [*findings, Finding(Verdict.BAD, "servers", "only one of two is configured", str(error))]
+    if without_servers:
+        findings += [_folder(settings.data_dir), *[each async for each in _embedded(settings)]]
+    else:
+        findings += [each async for each in _mongodb(settings)]
+        findings += [each async for each in _rabbitmq(settings, management_url)]
+    return [*findings, await _tyxonq(settings), await _github(settings)]
+
+
+def _python() -> Finding:
+    return Finding(Verdict.GOOD, "Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
+
+
+def _packages() -> list[Finding]:
+    found, missing = [], []
+    for name, extra in _PACKAGES.items():
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            remedy = f"pip install 'metriq-gym-services[{extra}]', if this machine is to do that"
+            missing.append(Finding(Verdict.NOTE, f"package {name}", "not installed", remedy))
+    return [Finding(Verdict.GOOD, "packages", ", ".join(found)), *missing]
+
+
+def _folder(folder: Path) -> Finding:
+    parent = next(each for each in (folder, *folder.parents) if each.exists())
+    if not os.access(parent, os.W_OK):
+        return Finding(Verdict.BAD, "data folder", f"{folder} cannot be written", "set METRIQ_DATA_DIR to one that can")
+    free = shutil.disk_usage(parent).free
+    room = f"{folder}, {free / 2**30:.0f} GiB free"
+    if free < ROOM_BYTES:
+        return Finding(Verdict.NOTE, "data folder", room, "make room, or set METRIQ_DATA_DIR to a larger disk")
+    return Finding(Verdict.GOOD, "data folder", room)
+
+
+async def _embedded(settings: Settings) -> AsyncIterator[Finding]:
+    yield Finding(Verdict.GOOD, "servers", "none configured: the embedded runtime does the work")
+    try:
+        find_binary()
+        async with open_store(settings) as store:
+            unfinished = await store.catalogue.unfinished()
+    except MetriqGymError as error:
+        yield Finding(
+            Verdict.BAD, "private mongod", str(error), "see its log, or set METRIQ_DATA_DIR to a fresh folder"
+        )
+        return
+    yield Finding(Verdict.GOOD, "private mongod", "starts, and is a replica set of its own")
+    if unfinished:
+        remedy = "the next `mgym job poll` or `mgym run` goes on with them"
+        yield Finding(Verdict.NOTE, "jobs", f"{unfinished} unfinished", remedy)
+
+
+async def _mongodb(settings: Settings) -> AsyncIterator[Finding]:
+    assert settings.mongo_url is not None  # noqa: S101  (asked before)
+    url = settings.mongo_url.get_secret_value()
+    before = datetime.now(UTC)
+    try:
+        state = await inspect_mongodb(url)
+    except (MetriqGymError, ValueError) as error:
+        remedy = "start it, or correct METRIQ_MONGO_URL (mongodb://user:password@host/?replicaSet=…)"
+        yield Finding(Verdict.BAD, "MongoDB", f"{_where(url)}: {error}", remedy)
+        return
+    after = datetime.now(UTC)
+    if state.replica_set is None:
+        remedy = "start mongod with --replSet and call rs.initiate(): following jobs needs it"
+        yield Finding(Verdict.BAD, "MongoDB", f"{_where(url)}: version {state.version}, no replica set", remedy)
+    elif not state.writable:
+        remedy = "wait for the election of a primary, or see rs.status()"
+        yield Finding(Verdict.BAD, "MongoDB", f"{_where(url)}: {state.replica_set} has no primary", remedy)
+    else:
+        said = f"{_where(url)}: version {state.version}, replica set {state.replica_set}"
+        yield Finding(Verdict.GOOD, "MongoDB", said)
+    # Somewhere between the question and the answer the server looked at its clock.
+    off = max((before - state.now).total_seconds(), (state.now - after).total_seconds(), 0.0)
+    if off > CLOCK_SECONDS:
+        yield Finding(Verdict.NOTE, "clock", f"{off:.0f} s away from the database's", "let NTP set both")
+    else:
+        yield Finding(Verdict.GOOD, "clock", f"within {CLOCK_SECONDS:g} s of the database's")
+    try:
+        async with asyncio.timeout(10), open_store(settings) as store:
+            held = await store.catalogue.held()
+    except (MetriqGymError, TimeoutError):
+        return  # said above
+    if held:
+        yield Finding(Verdict.NOTE, "held jobs", f"{len(held)} wait for an operator", command(held[0]))
+
+
+async def _rabbitmq(settings: Settings, management_url: str | None = None) -> AsyncIterator[Finding]:
+    from metriq_gym.bus.rabbitmq.inspection import inspect
+
+    assert settings.amqp_url is not None  # noqa: S101  (asked before)
+    url = settings.amqp_url.get_secret_value()
+    try:
+        state = await inspect(url)
+    except (MetriqGymError, ValueError) as error:
+        remedy = "start it, or correct METRIQ_AMQP_URL (amqp://user:password@host/vhost)"
+        yield Finding(Verdict.BAD, "RabbitMQ", f"{_where(url)}: {error}", remedy)
+        return
+    yield Finding(Verdict.GOOD, "RabbitMQ", f"{_where(url)}: version {state.version}")
+    if not state.exchange_exists:
+        yield Finding(Verdict.NOTE, "exchange", "not declared yet", "start a service: each declares all there is")
+    for queue in state.queues:
+        subject = f"queue {queue.name}"
+        if not queue.exists:
+            yield Finding(Verdict.NOTE, subject, "not declared yet", "start a service: each declares all there is")
+        elif queue.name == DEAD_LETTERS:
+            remedy = "look at them: mgym dead list" if queue.messages else ""
+            verdict = Verdict.NOTE if queue.messages else Verdict.GOOD
+            yield Finding(verdict, subject, f"{queue.messages} messages were given up", remedy)
+        elif not queue.consumers:
+            remedy = f"start the service: mgym service run {queue.name.removeprefix('metriq.')}"
+            yield Finding(Verdict.BAD, subject, f"{queue.messages} messages, and nobody consumes them", remedy)
+        else:
+            yield Finding(Verdict.GOOD, subject, f"{queue.messages} messages, {queue.consumers} consumers")
+    if all(queue.exists for queue in state.queues):
+        yield await _bindings(url, management_url)
+
+
+async def _bindings(url: str, management_url: str | None) -> Finding:
+    from metriq_gym.bus.rabbitmq.inspection import unbound
+
+    try:
+        missing = await unbound(url, management_url)
+    except MetriqGymError as error:
+        return Finding(Verdict.NOTE, "bindings", str(error), "say where it is: --management-url http://…")
+    if missing:
+        remedy = "restart a service that may: each declares all there is"
+        return Finding(Verdict.BAD, "bindings", f"missing: {', '.join(missing)}", remedy)
+    return Finding(Verdict.GOOD, "bindings", "every message has its queue")
+
+
+async def _tyxonq(settings: Settings) -> Finding:
+    from metriq_gym.providers import Providers
+
+    if settings.tyxonq_token is None:
+        remedy = "set METRIQ_TYXONQ_TOKEN, if this machine is to use TyxonQ"
+        return Finding(Verdict.NOTE, "TyxonQ", "no token", remedy)
+    providers = Providers(settings)
+    try:
+        devices = await providers.get("tyxonq").devices()
+    except MetriqGymError as error:
+        return Finding(Verdict.BAD, "TyxonQ", str(error), "check METRIQ_TYXONQ_TOKEN and METRIQ_TYXONQ_BASE_URL")
+    finally:
+        await providers.aclose()
+    return Finding(Verdict.GOOD, "TyxonQ", ", ".join(f"{device.id} {device.status}" for device in devices))
+
+
+async def _github(settings: Settings) -> Finding:
+    if settings.github_token is None:
+        return Finding(
+            Verdict.NOTE, "GitHub", "no token", "set METRIQ_GITHUB_TOKEN, if this machine is to open pull requests"
+        )
+    if not settings.github_repos:
+        return Finding(Verdict.BAD, "GitHub", "no repository is allowed", "name those that are in METRIQ_GITHUB_REPOS")
+    try:
+        login = await asyncio.to_thread(_login, settings)
+    except Permanent as error:
+        return Finding(Verdict.BAD, "GitHub", str(error), "check METRIQ_GITHUB_TOKEN and METRIQ_GITHUB_API_URL")
+    return Finding(Verdict.GOOD, "GitHub", f"token of {login}; pull requests go to {', '.join(settings.github_repos)}")
+
+
+def _login(settings: Settings) -> str:
+    from github import Auth, Github, GithubException
+
+    assert settings.github_token is not None  # noqa: S101  (asked before)
+    github = Github(
+        auth=Auth.Token(settings.github_token.get_secret_value()),
+        base_url=settings.github_api_url,
+        timeout=10,
+        retry=None,
+    )
+    try:
+        return github.get_user().login
+    except GithubException as error:
+        raise Permanent(f"GitHub answers {error.status}") from None
+    except OSError as error:
+        raise Permanent(f"GitHub cannot be reached: {type(error).__name__}") from None
+    finally:
+        github.close()
+
+
+def _where(url: str) -> str:
+    """The server in a URL, without its password."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] or "no address"

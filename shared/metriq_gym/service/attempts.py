@@ -1,0 +1,154 @@
+"""One attempt at a delivery, and what its failure means for the job, before the queue hears of it.
+
+`metriq_gym.bus.failures` says what kind of failure it is. What is written to the store here is written before the
+message is settled; delivered again, it comes to the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from metriq_gym.bus.dead_letters import in_a_line
+from metriq_gym.bus.failures import FailureClass, classify, is_exhausted
+from metriq_gym.bus.handling import retry_pause
+from metriq_gym.bus.identity import job_of
+from metriq_gym.bus.port import DELIVERY_LIMIT, RETRY_PAUSES, Bus, Delivery
+from metriq_gym.errors import IllegalTransition, Lethal, NotFound, NotYet, Transient
+from metriq_gym.jobs import Failure, JobState
+from metriq_gym.jobs.states import PLACED_TASKS, Stage
+from metriq_gym.service.breaker import Breaker
+from metriq_gym.service.lifecycle import republish
+from metriq_gym.store import Store
+from metriq_gym.wording import duration
+
+log = structlog.get_logger()
+
+SUSPECT_FROM = 2
+"""Messages whose process, or connection, has ended so many times are handled one at a time, in another order each time.
+If one of them does it again, those before it are done by then and not blamed with it."""
+SHUFFLE_SECONDS = 1.0
+HANDLING_SECONDS = 25 * 60.0
+"""How long handling a message may take: longer than building or scoring may, and less than the 30 minutes after which
+RabbitMQ takes a message for lost."""
+LETHAL_LETTERS = 3
+"""After so many of its messages have ended their process time and again, a job is held. One would do where only one
+message was in hand; with others it cannot be told whose fault it was, and theirs are tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one service attempts a delivery.
+
+    Parameters
+    ----------
+    stage:
+        Where a job fails that fails here; None if it has its result by then and can fail no more.
+    refuse:
+        Lets a request end that never became a job, for the reason given; returns false if the delivery is none.
+    """
+
+    service: str
+    stage: Stage | None
+    store: Store
+    bus: Bus
+    breaker: Breaker
+    refuse: Callable[[Delivery, str], Awaitable[bool]]
+    _one_by_one: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def __call__(self, delivery: Delivery, handle: Callable[[Delivery], Awaitable[None]]) -> None:
+        """Handle a delivery; raises what keeps the message from being done with."""
+        if not self.breaker.lets_through:
+            raise NotYet(f"the {self.service} has stopped")
+        try:
+            # Once may be chance, as in a roll-out.
+            if delivery.returned > 1 and delivery.failures >= DELIVERY_LIMIT - 1:
+                raise Lethal(f"handling it ended the process, or its connection, {delivery.returned} times in a row")
+            if delivery.returned < SUSPECT_FROM:
+                await _in_time(handle, delivery)
+            else:
+                await asyncio.sleep(SHUFFLE_SECONDS * random.random())  # noqa: S311
+                async with self._one_by_one:
+                    await _in_time(handle, delivery)
+        except Exception as error:
+            if not await self._ends(delivery, job_of(delivery), error):
+                raise
+        self.breaker.handled()
+
+    async def _ends(self, delivery: Delivery, job_id: str | None, error: Exception) -> bool:
+        """See to the job of a delivery that failed; return whether it has ended, and the message with it."""
+        match classify(error):
+            case FailureClass.PERMANENT:
+                return await self._end(delivery, job_id, str(error))
+            case FailureClass.TRANSIENT:
+                tried, seconds = await self._note(delivery, job_id, error)
+                if is_exhausted(tried, seconds):
+                    spent = f" over {duration(seconds)}" if seconds else ""
+                    return await self._end(delivery, job_id, f"given up after {tried} attempts{spent}: {error}")
+            case FailureClass.POISON if not self.breaker.is_closed:
+                # Then it counts for nothing: it is the service that has to be mended first.
+                log.warning("service cannot go on yet", job_id=job_id, exc_info=error)
+                self.breaker.failed()
+                raise NotYet(f"the {self.service} has stopped: {in_a_line(error)}") from error
+            case FailureClass.POISON if delivery.failures + 1 >= DELIVERY_LIMIT:
+                self.breaker.buried()
+                if job_id is not None:
+                    await self._hold(job_id, error)
+        return False
+
+    async def _hold(self, job_id: str, error: Exception) -> None:
+        """See to the job of a message that becomes a dead letter."""
+        reason = f"the {self.service} gave up a message: {in_a_line(error)}"
+        hold_after = LETHAL_LETTERS if isinstance(error, Lethal) else 1
+        try:
+            await self.store.troubles.give_up(job_id, self.service, reason, hold_after=hold_after)
+        except Transient as away:
+            # The letter says the same, and the reconciler brings us back here.
+            log.warning("job not held", job_id=job_id, reason=str(away))
+
+    async def _note(self, delivery: Delivery, job_id: str | None, error: Exception) -> tuple[int, float]:
+        """Return how many attempts in a row have failed, and over how many seconds."""
+        tried = delivery.postponed + 1
+        if job_id is not None:
+            noted = await self.store.troubles.failed_attempt(
+                job_id,
+                self.service,
+                str(error),
+                progress=await self.store.tasks.count(job_id, *PLACED_TASKS),
+                next_seconds=retry_pause(RETRY_PAUSES, tried),
+            )
+            if noted is not None:
+                return noted.count, noted.seconds
+        return tried, 0.0
+
+    async def _end(self, delivery: Delivery, job_id: str | None, reason: str) -> bool:
+        if self.stage is None:
+            return False
+        if job_id is None:
+            return await self.refuse(delivery, reason)
+        failure = Failure(outcome="error", reason=reason, source=self.stage)
+        fields = {"failure": failure.model_dump()}
+        try:
+            job = await self.store.jobs.move(job_id, JobState.FAILED, service=self.service, cause=reason, fields=fields)
+        except NotFound:
+            return await self.refuse(delivery, reason)
+        except IllegalTransition:
+            job = await self.store.jobs.get(job_id)  # it has a result, or has ended
+        if job.state is JobState.FAILED:
+            await republish(self.store, self.bus, job)
+        return True
+
+
+async def _in_time(handle: Callable[[Delivery], Awaitable[None]], delivery: Delivery) -> None:
+    """Handle a delivery, but not for ever: to be cut off is to a handler what a crash is."""
+    try:
+        async with asyncio.timeout(HANDLING_SECONDS) as limit:
+            await handle(delivery)
+    except TimeoutError as error:
+        if limit.expired():
+            raise TimeoutError(f"not handled within {duration(HANDLING_SECONDS)}") from error
+        raise

@@ -1,0 +1,130 @@
+"""Stops a service that makes dead letters of too large a share of what it gets.
+
+Most likely it is the service then that is broken, not one message after the other: what waits in its queue is to stay
+there until it is mended. It goes on by itself once it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import Enum, auto
+
+import structlog
+
+from metriq_gym.bus.port import Subscription
+from metriq_gym.telemetry import metrics
+
+log = structlog.get_logger()
+
+WINDOW = 50
+"""So many of the last messages that were done with are looked at, whether handled or dead letters,"""
+LEAST_LETTERS = 5
+"""and more than half of them, but at least so many, have to be dead letters."""
+PAUSES = (30.0, 60.0, 120.0, 300.0, 600.0)
+"""Seconds until the first, second, … and any further try whether the service can go on."""
+
+
+class _State(Enum):
+    CLOSED = auto()
+    """All is well."""
+    OPEN = auto()
+    """Nothing is taken from the queue, and what is here already is put off."""
+    HALF_OPEN = auto()
+    """One message at a time is tried, until one is handled or fails."""
+
+
+class Breaker:
+    """What a service asks before it buries a message, and tells how messages went; unless it is closed none is buried.
+
+    Parameters
+    ----------
+    queue:
+        The name of the service's queue.
+    prefetch:
+        How many deliveries the service takes at once while all is well.
+    least_letters:
+        How many dead letters it takes to open.
+    """
+
+    def __init__(self, queue: str, prefetch: int, least_letters: float = LEAST_LETTERS) -> None:
+        self._queue = queue
+        self._prefetch = prefetch
+        self._least_letters = least_letters
+        self._tries = 0
+        self._recent = deque[bool](maxlen=WINDOW)
+        self._state = _State.CLOSED
+        self._subscription: Subscription | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._show()
+
+    def steer(self, subscription: Subscription) -> None:
+        """Decide from now on how much a subscription takes."""
+        self._subscription = subscription
+        self._show()
+
+    def stop(self) -> None:
+        """Try nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether messages may be buried."""
+        return self._state is _State.CLOSED
+
+    @property
+    def lets_through(self) -> bool:
+        """Whether a delivery that is here may be handled."""
+        return self._state is not _State.OPEN
+
+    @property
+    def reason(self) -> str:
+        """Why the service has stopped, for whoever looks after it."""
+        return (
+            f"stopped: {sum(self._recent)} of the last {len(self._recent)} messages became dead letters "
+            "(mgym dead list); it tries one from time to time, and goes on when that is handled"
+        )
+
+    def handled(self) -> None:
+        """Hear that a message was done with as it should be."""
+        if self._state is _State.HALF_OPEN:
+            self._close()
+        if self._state is _State.CLOSED:
+            self._recent.append(False)
+
+    def buried(self) -> None:
+        """Hear that a message becomes a dead letter."""
+        self._recent.append(True)
+        letters = sum(self._recent)
+        if letters >= self._least_letters and 2 * letters > len(self._recent):
+            self._open()
+
+    def failed(self) -> None:
+        """Hear that a message failed which would count if the breaker were closed."""
+        if self._state is _State.HALF_OPEN:
+            self._open()
+
+    def _open(self) -> None:
+        self._state = _State.OPEN
+        pause = PAUSES[min(self._tries, len(PAUSES) - 1)]
+        self._tries += 1
+        log.error("service stopped", queue=self._queue, reason=self.reason, next_try_seconds=pause)
+        self._timer = asyncio.get_running_loop().call_later(pause, self._half_open)
+        self._show()
+
+    def _half_open(self) -> None:
+        self._state = _State.HALF_OPEN
+        self._show()
+
+    def _close(self) -> None:
+        self._state = _State.CLOSED
+        self._recent.clear()
+        self._tries = 0
+        log.info("service goes on", queue=self._queue)
+        self._show()
+
+    def _show(self) -> None:
+        metrics.STOPPED.labels(self._queue).set(0 if self.is_closed else 1)
+        if self._subscription is not None:
+            self._subscription.admit({_State.CLOSED: self._prefetch, _State.OPEN: 0, _State.HALF_OPEN: 1}[self._state])

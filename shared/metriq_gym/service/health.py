@@ -1,0 +1,60 @@
+"""What a service says of itself over HTTP.
+
+``/livez`` says restart me, ``/readyz`` send me no work yet, ``/metrics`` how it is going, for Prometheus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from metriq_gym.telemetry.metrics import REGISTRY
+
+Check = Callable[[], Awaitable[bool | str]]
+"""Whether one thing a service needs is as it should be; or why it is not, in words that anybody may read."""
+Measure = Callable[[], Awaitable[None]]
+"""Brings up to date what is measured only when somebody asks; raises nothing."""
+
+
+@asynccontextmanager
+async def serve_health(
+    host: str, port: int, live: Mapping[str, Check], ready: Mapping[str, Check], measures: Sequence[Measure] = ()
+) -> AsyncIterator[int]:
+    """Serve the pages while inside, and yield the port.
+
+    The first two answer 200 when all of their checks hold and 503 otherwise, with every check's outcome as a JSON
+    object. A service that is not live is not ready. Before metrics are shown, each of `measures` is awaited. Checks and
+    measures may be added while it runs.
+
+    One whose event loop is blocked does not answer: whoever asks takes a time-out for a no
+    (`metriq_gym.service.watchdog` logs what blocks it).
+    """
+
+    def page(*groups: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(_: web.Request) -> web.Response:
+            outcome = {name: await check() for checks in groups for name, check in checks.items()}
+            return web.json_response(outcome, status=200 if all(each is True for each in outcome.values()) else 503)
+
+        return handle
+
+    async def metrics(request: web.Request) -> web.Response:
+        for measure in measures:
+            await measure()
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
+
+    app = web.Application()
+    app.router.add_get("/livez", page(live))
+    app.router.add_get("/readyz", page(live, ready))
+    app.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,266 @@
+"""The one pattern all services follow: settings → connect → consume → drain on SIGTERM.
+
+A service is a queue and a handler; `main` runs one or several in this process until it is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
+from metriq_gym.errors import MetriqGymError, Transient
+from metriq_gym.jobs.states import Stage
+from metriq_gym.service.attempts import Attempt
+from metriq_gym.service.breaker import LEAST_LETTERS, Breaker
+from metriq_gym.service.health import Check, Measure, serve_health
+from metriq_gym.service.lag import lag_measured
+from metriq_gym.service.loop import Loop
+from metriq_gym.service.pool import Pool
+from metriq_gym.service.watchdog import watched
+from metriq_gym.settings import Settings
+from metriq_gym.store import Store
+from metriq_gym.telemetry import logs, tracing
+
+log = structlog.get_logger()
+
+LAST_SECONDS = 5.0
+"""What is left, after the grace period or a second signal, to hand back what is in hand and to close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a service works with."""
+
+    settings: Settings
+    bus: Bus
+    store: Store
+    pool: Pool
+    instance: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(4)}")
+    """Names this process among all that run the same service."""
+    letters_to_stop: float = LEAST_LETTERS
+    """How many dead letters, when most of what it gets becomes one, stop a service."""
+
+    async def bus_connected(self) -> bool:
+        """Whether the message queue can be reached now."""
+        return self.bus.connected
+
+
+class Service(ABC):
+    """A queue, a handler, and whatever loops beside them."""
+
+    name: ClassVar[str]
+    queue: ClassVar[Queue]
+    default_port: ClassVar[int]
+    stage: ClassVar[Stage | None] = None
+    """Where a job fails that fails here; None if it can fail no more."""
+    uses_workers: ClassVar[bool] = True
+    """Whether the handler runs anything in the pool."""
+
+    def __init__(self, context: Context) -> None:
+        self.settings = context.settings
+        self.bus = context.bus
+        self.store = context.store
+        self.pool = context.pool
+        self.instance = context.instance
+        self.breaker = Breaker(self.queue.name, self.settings.prefetch, context.letters_to_stop)
+        self._attempting = Attempt(self.name, self.stage, self.store, self.bus, self.breaker, self.refuse)
+        self._subscription: Subscription | None = None
+
+    @abstractmethod
+    async def handle(self, delivery: Delivery) -> None:
+        """Do what the message asks, publish what follows, and return: only then is it acknowledged."""
+
+    async def attempt(self, delivery: Delivery) -> None:
+        """Handle a delivery, and see to its job where that fails for good."""
+        await self._attempting(delivery, self.handle)
+
+    async def refuse(self, delivery: Delivery, reason: str) -> bool:
+        """Let a request end that never became a job; return false if it is not one."""
+        return False
+
+    async def start(self) -> None:
+        """Begin to consume."""
+        if self.uses_workers:
+            self.pool.warm()
+        self._subscription = await self.bus.consume(self.queue, self.attempt, prefetch=self.settings.prefetch)
+        self.breaker.steer(self._subscription)
+
+    async def stop(self) -> None:
+        """Take nothing new, and return when what is in hand is settled."""
+        self.breaker.stop()
+        if self._subscription is not None:
+            await self._subscription.stop()
+
+    def loops(self) -> Sequence[Loop]:
+        """Return what runs beside the handler."""
+        return ()
+
+    def live_checks(self) -> dict[str, Check]:
+        """Return what must hold for this service to be alive; without it only a restart helps.
+
+        A server that is away is no reason to restart.
+        """
+        loops: dict[str, Check] = {f"{loop.name} comes round": loop.alive for loop in self.loops()}
+        return {f"{self.name} has its consumer": self._has_consumer} | loops
+
+    def ready_checks(self) -> dict[str, Check]:
+        """Return what must hold for this service to get work."""
+        return {f"{self.name} consumes": self._consumes}
+
+    async def _has_consumer(self) -> bool:
+        return self._subscription is not None and not self._subscription.gone
+
+    def measures(self) -> Sequence[Measure]:
+        """Return what brings those metrics up to date that are looked up only when somebody asks for them."""
+        return ()
+
+    async def _consumes(self) -> bool | str:
+        if not self.breaker.is_closed:
+            return self.breaker.reason
+        return self._subscription is not None and self._subscription.healthy
+
+
+@asynccontextmanager
+async def connected(settings: Settings, app_id: str) -> AsyncIterator[Context]:
+    """Connect to the servers that the settings name, waiting for as long as they are away."""
+    from metriq_gym.bus.rabbitmq import RabbitMQBus
+
+    if settings.amqp_url is None or settings.mongo_url is None:
+        raise MetriqGymError("a service needs METRIQ_AMQP_URL and METRIQ_MONGO_URL (or …_FILE)")
+    async with AsyncExitStack() as stack:
+        store = Store.at(settings.mongo_url.get_secret_value(), settings.mongo_database)
+        bus = RabbitMQBus(settings.amqp_url.get_secret_value(), app_id=app_id)
+        for resource in (store, bus):
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(Transient),
+                wait=wait_random_exponential(multiplier=0.2, max=5),
+                before_sleep=_report_wait,
+            ):
+                with attempt:
+                    await stack.enter_async_context(resource)
+        pool = await stack.enter_async_context(Pool(settings.workers))
+        yield Context(settings, bus, store, pool)
+
+
+def _report_wait(state: RetryCallState) -> None:
+    assert state.outcome is not None  # noqa: S101  (called after an attempt)
+    log.warning("waiting for a server", attempt=state.attempt_number, error=str(state.outcome.exception()))
+
+
+@asynccontextmanager
+async def running(services: Sequence[Service], grace_seconds: float) -> AsyncIterator[None]:
+    """Run services while inside; on leaving, all drain at the same time, for at most `grace_seconds`."""
+    try:
+        for service in services:
+            await service.start()
+        yield
+    finally:
+        try:
+            # A group, unlike `gather`, waits also for those that it has to cancel.
+            async with asyncio.timeout(grace_seconds), asyncio.TaskGroup() as stopping:
+                for service in services:
+                    stopping.create_task(service.stop())
+        except TimeoutError:
+            log.warning("work in hand is handed back: it did not end in time", grace_seconds=grace_seconds)
+
+
+async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
+    """Run services on the configured servers until SIGTERM or SIGINT; a second signal cuts the drain short."""
+    this = asyncio.current_task()
+    assert this is not None  # noqa: S101  (a coroutine always runs in a task)
+    _stop_on_signals(this.cancel, settings.grace_seconds)
+    name, usual_port = (kinds[0].name, kinds[0].default_port) if len(kinds) == 1 else ("all", 8080)
+    host, port = settings.http_host, settings.http_port or usual_port
+    live = dict[str, Check]()
+    ready: dict[str, Check] = {"started": _no}
+    measures: list[Measure] = []
+    try:
+        async with (
+            lag_measured(),
+            watched() as watchdog,
+            serve_health(host, port, live, ready, measures) as bound,
+        ):
+            live["event loop turns"] = watchdog.alive
+            log.info("starting", port=bound)
+            async with connected(settings, name) as context:
+                services = [kind(context) for kind in kinds]
+                async with running(services, settings.grace_seconds):
+                    ready |= {"started": _yes, "store answers": context.store.answers, "bus": context.bus_connected}
+                    for service in services:
+                        live |= service.live_checks()
+                        measures += service.measures()
+                        ready |= service.ready_checks()
+                    log.info("started")
+                    try:
+                        await until_broken(services)
+                    finally:
+                        # What drains is not stuck, and is not to be restarted for it; but it takes nothing new.
+                        live.clear()
+                        ready["started"] = _no
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+def _stop_on_signals(stop: Callable[[], object], grace_seconds: float) -> None:
+    """Call `stop` for each SIGTERM and SIGINT, and end the process in time even if something hangs.
+
+    A call in a thread, say, cannot be cancelled. Nothing is lost by that, as nothing is by a crash.
+    """
+    grace = [grace_seconds]
+
+    def stop_in_time(number: int) -> None:
+        seconds = (grace.pop() if grace else 0) + LAST_SECONDS
+        timer = threading.Timer(seconds, _leave, [128 + number])
+        timer.daemon = True
+        timer.start()
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop_in_time, number)
+
+
+def _leave(code: int) -> None:
+    log.warning("left without waiting for what did not end in time")
+    os._exit(code)
+
+
+async def until_broken(services: Sequence[Service]) -> None:
+    """Wait until a loop of a running service ends, and raise what ended it: better restarted than half working."""
+    loops = [loop.task for service in services for loop in service.loops() if loop.task is not None]
+    await asyncio.gather(*map(asyncio.shield, loops), asyncio.Event().wait())
+
+
+async def _yes() -> bool:
+    return True
+
+
+async def _no() -> bool:
+    return False
+
+
+def main(*kinds: type[Service]) -> None:
+    """Run services in this process: what ``python -m services.…`` does."""
+    import uvloop
+
+    settings = Settings()
+    name = kinds[0].name if len(kinds) == 1 else "all"
+    logs.configure(name, settings.log_level, secrets=logs.secrets_of(settings))
+    try:
+        with tracing.exported(settings.otlp_endpoint, name):
+            uvloop.run(serve(kinds, settings))
+    except MetriqGymError as error:
+        log.error("cannot run", error=str(error))
+        raise SystemExit(1) from error

@@ -1,0 +1,101 @@
+"""Structured logs: one JSON object a line, with the ids of the trace and the job it is about, and without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from pydantic import SecretStr
+from structlog.typing import EventDict, Processor
+
+from metriq_gym.settings import Settings
+from metriq_gym.telemetry import tracing
+
+SHORTEST_SECRET = 8
+"""Length from which a known secret is hidden wherever it stands; a shorter one may be part of any word."""
+_NAMED = re.compile(
+    r'("(?:[\w.-]{0,40}(?:passw|secret|api_?key|authorization)[\w.-]{0,40}|(?:\w{0,40}_)?token)": ")(?:[^"\\]|\\.)+',
+    re.IGNORECASE,
+)
+"""A field, by its name."""
+_PATTERNS: Mapping[str, Sequence[re.Pattern[str]]] = {
+    "://": [re.compile(r"(://[^\s/?#:@\"\\]*:)[^\s/?#\"\\]+(?=@)")],
+    "bearer": [re.compile(r"(\bbearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)],
+    "authorization": [re.compile(r"(\bauthorization\W{1,6}basic\s+)[\w.~+/=-]+", re.IGNORECASE), _NAMED],
+    "passw": [_NAMED],
+    "secret": [_NAMED],
+    "api": [_NAMED],
+    "token": [_NAMED],
+    "gh": [re.compile(r"(\bgh[a-z]_)\w{16,}")],
+    "github_pat_": [re.compile(r"(\bgithub_pat_)\w{16,}")],
+}
+"""What a line has in it, in small letters, that may have a secret in it → where that then stands."""
+
+
+def configure(service: str, level: str, stream: TextIO = sys.stdout, secrets: Iterable[str] = ()) -> None:
+    """Send this process's logs, and from warnings on those of the libraries it uses, to `stream` as JSON lines.
+
+    `secrets` are hidden wherever they stand, and so is whatever looks like one.
+    """
+    render = _renderer(secrets)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _with_trace,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Without local variables: one of them may be a token.
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+    ]
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    least = max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])
+    logging.basicConfig(level=least, handlers=[handler], force=True)
+
+
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """Yield what no log line may show: tokens, and the passwords of URLs as they are and as they are written there."""
+    for name in type(settings).model_fields:
+        secret = getattr(settings, name)
+        if isinstance(secret, SecretStr):
+            password = urlsplit(secret.get_secret_value()).password
+            yield from (password, unquote(password)) if password else (secret.get_secret_value(),)
+
+
+def _with_trace(_: Any, __: str, event: EventDict) -> EventDict:
+    return {**event, **tracing.ids()}
+
+
+def _renderer(secrets: Iterable[str]) -> Callable[[Any, str, EventDict], str]:
+    """Return what writes a line; hiding is done on the text, so that nothing is nested too deep for it."""
+    render = structlog.processors.JSONRenderer()
+    known = sorted({json.dumps(secret)[1:-1] for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len)
+
+    def rendered(logger: Any, name: str, event: EventDict) -> str:
+        line = str(render(logger, name, event))
+        for secret in reversed(known):
+            line = line.replace(secret, "***")
+        lowered = line.lower()
+        for sign, patterns in _PATTERNS.items():
+            if sign in lowered:
+                for pattern in patterns:
+                    line = pattern.sub(r"\1***", line)
+        return line
+
+    return rendered

@@ -1,0 +1,63 @@
+"""Wording for people: JSON paths of validation errors, hints for misspelt words, and time spans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from metriq_gym.errors import Problem
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+MOST = 100
+"""Whoever made so many mistakes need not read of a million more, nor anybody keep them."""
+
+
+def first(problems: Iterable[Problem]) -> list[Problem]:
+    """Return at most `MOST` problems, and if there are more, one more that says so; the rest is not even looked for."""
+    found = list(islice(problems, MOST + 1))
+    return found if len(found) <= MOST else [*found[:MOST], Problem("$", f"has more problems than these {MOST}")]
+
+
+def shorten(text: str, limit: int = 300) -> str:
+    """Return the two ends of a text that is too long."""
+    return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"
+
+
+def printable(text: str, kept: str = "\n\t") -> str:
+    """Keep what a stranger wrote from steering a terminal, where rejections are read."""
+    return "".join(each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text)
+
+
+def step(key: str) -> str:
+    """Return the step of a JSON path to a key that may be anything."""
+    return "." + printable(shorten(key), kept="")
+
+
+def from_pydantic(error: ValidationError, path: str = "$") -> list[Problem]:
+    """Return the first errors of a validation; `path` is the JSON path of the document that was validated."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return first(Problem(path + _steps(each["loc"]), each["msg"]) for each in found)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint at the known word that is most like `word`, to append to a message; empty when none is."""
+    folded = {each.casefold(): each for each in known}
+    close = get_close_matches(word[:100].casefold(), folded, n=1)
+    return f" (did you mean {folded[close[0]]!r}?)" if close else ""
+
+
+def _steps(location: tuple[int | str, ...]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its largest sensible unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
