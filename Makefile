@@ -26,7 +26,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --python-version 3.11 --genera
 # $(call install,ENVIRONMENT,LOCK): one line for each package as it is fetched; bytecode is written when it is first needed.
 install = $(1)/bin/python -m pip install --disable-pip-version-check --require-hashes --no-compile -r $(2) | \
   awk -v all=$$(grep -c '^[^ \#]*==' $(2)) '/^(Collecting|Ignoring|Processing|Requirement)/ {n++} \
-  /^(Collecting|Processing)/ {name = $$2; sub(".*/", "", name); printf "  %3d of %d  %s\n", n, all, name; fflush()} \
+  /^(Collecting|Processing)/ {name = $$2; sub(".*/", "", name); sub("[=-]=?[0-9].*", "", name); printf "  %3d of %d  %s\n", n, all, name; fflush()} \
   /^Installing/ {print "  installing"; fflush()}' >&2
 
 help:  ## list the targets

