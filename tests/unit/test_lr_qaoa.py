@@ -24,7 +24,7 @@ from metriq_gym.benchmarks.maxcut import WeightedGraph
 from metriq_gym.errors import Permanent, Unsupported
 from tests.support.devices import IdealDevice, RecordingDevice
 
-NOTHING = LinearRampQAOAData()
+NOTHING = LinearRampQAOAData(draw="choice")
 
 
 def qaoa(**changes: Any) -> LinearRampQAOA:

@@ -75,9 +75,10 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
     a·αᵐ + b, and its process fidelity is (1 + 15·α)/16; for the qubit at either end of the chain, in the
     layer that leaves it alone, (1 + 3·α)/4.
 
-    The circuits are those of Qiskit Experiments' `LayerFidelity` for the same seed, written in gates of the
-    basis from the start, so that `decompose_clifford_ops` makes no difference. A test compares the fits with
-    its analysis too. Circuits are on the device's own qubits and must not be moved to others.
+    The chain is the dataset's for the same seed and connectivity graph wherever its search finds one, see
+    `random_path`. The circuits are those of Qiskit Experiments' `LayerFidelity` for the same seed, written in gates of
+    the basis from the start, so that `decompose_clifford_ops` makes no difference. A test compares the fits with its
+    analysis too. Circuits are on the device's own qubits and must not be moved to others.
 
     With `constrain_rb_offset_b`, b lies within 0.05 of 2⁻ⁿ; with only two lengths it is 2⁻ⁿ.
     """
@@ -97,7 +98,7 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
         per_layer = 3 * params.num_qubits_in_chain // 2 + 2
         require_operations(2 * params.num_samples * sum(params.lengths) * per_layer)
         gates = GateSet(params.two_qubit_gate, params.one_qubit_basis_gates)
-        chain = random_path(device, params.num_qubits_in_chain, np.random.default_rng(self.seed))
+        chain = random_path(device, params.num_qubits_in_chain, self.seed)
         sequences = LayerSequences(chain, device.num_qubits, gates, np.random.default_rng(self.seed))
         for _ in range(params.num_samples):
             circuits = [sequences.draw(layer, length) for layer in (0, 1) for length in sorted(params.lengths)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, pairwise
 from math import sqrt
+from random import Random
 from typing import Literal
 
 import numpy as np
@@ -32,6 +33,8 @@ MAX_RANDOM_BITS = 10**10
 """Bits that scoring draws: about a minute."""
 NETWORK_GATES_PER_EDGE = 4
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 1.0)
+STAR_DEVICE = "aer_simulator"
+"""The ideal simulator has no layout of its own; its native problem is a star, as in the dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class LinearRampQAOAData(BenchmarkData):
     """The edges of the native layout; None where the parameters alone say which edges there are."""
 
     native_edges: list[Edge] | None = None
+    draw: Literal["choice", "integers"] = "integers"
+    """How the weights are drawn. Jobs that do not say were dispatched when there was no choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,10 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
     of every depth once. The approximation ratio r is the mean cut ÷ the best cut known, over all shots; the
     effective one is max(0, (r − r_random)/(1 − r_random)).
 
-    The native layout of fewer qubits than the device has is a connected part of it.
+    The weights are those of the dataset for the same seed: successive draws of Python's ``random.choice`` from
+    `WEIGHTS` after ``random.seed(seed)``, one for each edge in order. That order is (i, i + 1) on a chain, all i < j by
+    i on the complete graph, and the device's own on its native layout, which on the ideal simulator is a star. The
+    native layout of fewer qubits than the device has is a connected part of it, which the dataset does not know.
 
     `confidence_pass` is a one-sided Student test of the hypothesis that the T trials are drawn from the same
     distribution as the R random ones: with s the standard deviation of the latter,
@@ -92,10 +100,10 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
         """Run all depths, trial after trial; raises `Unsupported` when the device has too few qubits."""
         params = self.params
         require_qubits(device, params.num_qubits)
-        n, data = params.num_qubits, LinearRampQAOAData()
+        n, data = params.num_qubits, LinearRampQAOAData(draw="choice")
         num_edges = n - 1 if params.graph_type == "1D" else n * (n - 1) // 2
         if params.graph_type == "NL":
-            data = LinearRampQAOAData(native_edges=connected_subgraph(device, n)[1])
+            data = LinearRampQAOAData(native_edges=native_edges(device, n), draw="choice")
             num_edges = len(data.native_edges or ())
         network = params.graph_type == "FC" and not _all_to_all(device)
         per_layer = n + num_edges * (NETWORK_GATES_PER_EDGE if network else 1)
@@ -142,8 +150,11 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
         edges = data.native_edges
         if edges is None:
             edges = list(pairwise(range(n)) if self.params.graph_type == "1D" else combinations(range(n), 2))
-        drawn = self._rng("weights").integers(len(WEIGHTS), size=len(edges))
-        return WeightedGraph(n, edges, np.array(WEIGHTS)[drawn])
+        if data.draw == "integers":
+            drawn = self._rng("weights").integers(len(WEIGHTS), size=len(edges))
+            return WeightedGraph(n, edges, np.array(WEIGHTS)[drawn])
+        draw = Random(self.seed)  # noqa: S311  (the dataset's own draw)
+        return WeightedGraph(n, edges, np.array([draw.choice(WEIGHTS) for _ in edges]))
 
     def betas(self, depth: int) -> list[float]:
         """Mixer angles, falling from delta_beta to delta_beta ÷ depth, radians."""
@@ -155,6 +166,16 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
 
     def _rng(self, purpose: Literal["weights", "heuristic", "random guesses"]) -> np.random.Generator:
         return np.random.default_rng([self.seed, *purpose.encode()])
+
+
+def native_edges(device: Device, num_qubits: int) -> list[Edge]:
+    """Return the edges of the device's native problem, in the order in which their weights are drawn."""
+    if device.id == STAR_DEVICE:
+        return [(0, node) for node in range(1, num_qubits)]
+    if num_qubits == device.num_qubits:
+        pairs = ((min(pair), max(pair)) for pair in device.connectivity.edge_list())
+        return list(dict.fromkeys(pair for pair in pairs if pair[0] != pair[1]))
+    return connected_subgraph(device, num_qubits)[1]
 
 
 def qaoa_circuit(

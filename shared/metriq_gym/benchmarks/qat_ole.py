@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +99,8 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
             )
         require_operations(self.params.num_initial_states * (len(circuit.data) + circuit.num_qubits))
         active = active_qubits(circuit, observable)
-        rng = np.random.default_rng(self.seed)
         states = np.zeros((self.params.num_initial_states, circuit.num_qubits), dtype=np.uint8)
-        states[:, active] = rng.integers(2, size=(len(states), len(active)), dtype=np.uint8)
+        states[:, active] = random_states(len(states), len(active), self.seed)
         device.run([_prepared_and_measured(circuit, state, observable) for state in states], self.params.shots)
         return QATOLEData(initial_states=["".join(map(str, state[::-1])) for state in states])
 
@@ -152,6 +152,16 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
             amplitudes = evolved(basis_state(len(active), index), gates)
             expectations.append(float(parities @ (amplitudes.real**2 + amplitudes.imag**2)))
         return np.array(expectations)
+
+
+def random_states(num_states: int, num_qubits: int, seed: int) -> NDArray[np.uint8]:
+    """Return random basis states, shape (states, qubits), as the dataset draws them for the same seed.
+
+    One draw of Python's ``random.choice`` decides the bit of each active qubit, in ascending order, state by state.
+    """
+    draw = Random(seed)  # noqa: S311  (the dataset's own draw)
+    bits = [int(draw.choice("01")) for _ in range(num_states * num_qubits)]
+    return np.array(bits, dtype=np.uint8).reshape(num_states, num_qubits)
 
 
 def active_qubits(circuit: QuantumCircuit, observable: Sequence[int]) -> list[int]:

@@ -84,10 +84,13 @@ def noise_model(device_id: str) -> Any:
 
 
 def _edges(conf: Mapping[str, Any], props: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
-    """Coupled pairs for which the snapshot has a two-qubit gate; a pair without one was out of order that day."""
+    """Coupled pairs for which the snapshot has a two-qubit gate; a pair without one was out of order that day.
+
+    They are in the snapshot's own order, in which the weights of a native problem are drawn.
+    """
     calibrated = {frozenset(gate["qubits"]) for gate in props["gates"] if len(gate["qubits"]) == 2}
-    coupled = {frozenset(pair) for pair in conf["coupling_map"] or ()}
-    return tuple(sorted((min(pair), max(pair)) for pair in coupled & calibrated))
+    coupled = dict.fromkeys((min(pair), max(pair)) for pair in conf["coupling_map"] or ())
+    return tuple(pair for pair in coupled if frozenset(pair) in calibrated)
 
 
 def _load(folder: Path, kind: str) -> Any:
