@@ -17,6 +17,7 @@ import structlog
 from metriq_gym import __version__
 from metriq_gym.bus.identity import identify, identify_suite, read_about, suite_of
 from metriq_gym.bus.port import DISPATCHER, Delivery
+from metriq_gym.bus.retry import CANCELLATION
 from metriq_gym.errors import (
     IllegalTransition,
     InvalidRequest,
@@ -46,10 +47,6 @@ from services.dispatcher.submission import Submitter
 from services.dispatcher.suites import fan_out
 
 log = structlog.get_logger()
-
-CANCEL_ATTEMPTS = 100
-"""How often, for about half a day, to look for a job that is to be cancelled: the message may have overtaken the job's
-request, which waits perhaps until its provider can be asked for the device."""
 
 
 class Dispatcher(Service):
@@ -230,7 +227,7 @@ class Dispatcher(Service):
         try:
             await self.store.jobs.move(job_id, JobState.CANCELLED, service=self.name, cause="requested")
         except NotFound as error:
-            if attempt < CANCEL_ATTEMPTS:
+            if not CANCELLATION.is_exhausted(attempt):
                 raise Transient(f"{error}; its request may still come") from error
             log.warning("asked to cancel a job that does not exist", job_id=job_id)
             return

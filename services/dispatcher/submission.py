@@ -85,7 +85,8 @@ class Submitter:
             raise Transient(f"task {task.id}: {error}") from error
         except MetriqGymError as error:
             await self.store.tasks.retract(task)
-            await asyncio.sleep(min(getattr(error, "retry_after", None) or 0.0, LONGEST_PAUSE))
+            if isinstance(error, Transient) and error.retry_after is not None:
+                await asyncio.sleep(min(error.retry_after, LONGEST_PAUSE))
             raise
         await self._write_down(task, provider_job_id)
 

@@ -16,6 +16,7 @@ import structlog
 
 from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import EXPORTER, Delivery
+from metriq_gym.bus.retry import EXPORT
 from metriq_gym.errors import NotFound, NotYet, Permanent, Transient
 from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
@@ -29,10 +30,6 @@ log = structlog.get_logger()
 
 _ABOUT: dict[str, type[AboutJob]] = {message.routing_key: message for message in (JobScored, JobFailed, JobCancelled)}
 _RECORDED = (JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED)
-
-MAX_ATTEMPTS = 100
-"""After so many attempts, about a day, an export is given up; an operator may start over."""
-_LONGEST_PAUSE = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +75,18 @@ class Exporter(Service):
     async def _export(self, job: Job) -> None:
         alone = [name for name, each in self._opened.items() if not (each.target.whole_suites and is_in_suite(job))]
         job, begun = await self.store.exports.take_up(job.id, self.settings.export_targets, alone)
-        postponed = []
+        postponed = dict[str, Transient]()
         for name in sorted(job.exports):
             if job.exports[name].state is ExportState.PENDING:
                 try:
                     await self._export_to(name, job, begun=name in begun)
                 except Transient as error:
                     # Other targets do not wait for this one; the delivery comes again for what is pending.
-                    postponed.append(f"{name}: {error}")
+                    postponed[name] = error
         await self._finish(job)
-        if postponed:
-            raise NotYet("; ".join(postponed))  # each target has bounds of its own
+        if postponed:  # each target has bounds of its own
+            reasons = "; ".join(f"{name}: {error}" for name, error in postponed.items())
+            raise NotYet(reasons, retry_after=min(each.retry_after or 0.0 for each in postponed.values()))
 
     async def _export_to(self, name: str, job: Job, *, begun: bool) -> None:
         """Make one attempt if one is due, or `begun`; raises `Transient` if there is to be another."""
@@ -103,11 +101,11 @@ class Exporter(Service):
             if not jobs:
                 return  # the last of them to end exports them all
         async with opened.slots:
-            if not begun and not await self.store.exports.begin(job.id, name):
-                now = (await self.store.jobs.get(job.id)).exports[name]
-                if now.state is ExportState.PENDING:
-                    raise NotYet(f"waits until {now.not_before}: {now.error}")
-                return
+            wait = 0.0 if begun else await self.store.exports.begin(job.id, name)
+            if wait is None:
+                return  # it has ended
+            if wait:
+                raise NotYet(f"waits for its next attempt: {job.exports[name].error}", retry_after=wait)
             await self._attempt(opened.target, name, job, jobs)
 
     async def _attempt(self, target: Target, name: str, job: Job, jobs: Sequence[Job]) -> None:
@@ -122,19 +120,18 @@ class Exporter(Service):
             await self._settle(jobs, name, ExportState.FAILED, error=str(error))
         except Transient as error:
             attempts = (await self.store.jobs.get(job.id)).exports[name].attempts
-            if attempts >= MAX_ATTEMPTS:
+            if EXPORT.is_exhausted(attempts):
                 log.error("export given up", job_id=job.id, target=name, reason=str(error))
                 metrics.EXPORTS.labels(name, "failed").inc()
                 reason = f"given up after {attempts} attempts: {error}"
                 await self._settle(jobs, name, ExportState.FAILED, error=reason)
                 return
             metrics.EXPORTS.labels(name, "postponed").inc()
-            asked = getattr(error, "retry_after", None) or 0
-            if asked:
-                metrics.RATE_LIMIT_WAIT.labels(name, "theirs").observe(asked)
-            pause = max(asked, min(2.0 ** (attempts - 1), _LONGEST_PAUSE))
+            if error.retry_after:
+                metrics.RATE_LIMIT_WAIT.labels(name, "theirs").observe(error.retry_after)
+            pause = max(error.retry_after or 0.0, EXPORT.pause(attempts))
             await self.store.exports.settle([job.id], name, ExportState.PENDING, error=str(error), retry_after=pause)
-            raise
+            raise NotYet(str(error), retry_after=pause) from error
         else:
             metrics.EXPORTS.labels(name, "done").inc()
             await self._settle(jobs, name, ExportState.DONE, location=location)

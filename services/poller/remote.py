@@ -130,7 +130,7 @@ class RemoteTasks:
             ended = await self._survey.take()
         except MetriqGymError as error:
             log.warning("no overview of the provider's tasks", provider=name, error=str(error))
-            if isinstance(error, Transient) and hasattr(error, "retry_after"):
+            if isinstance(error, Transient):
                 self._breaker.failed(error.retry_after)
         else:
             await self._store.tasks.make_due(name, ended)

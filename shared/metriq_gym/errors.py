@@ -1,30 +1,50 @@
-"""Every error this library raises on purpose.
+"""Every error this library raises on purpose, and what each says about trying again.
 
-MetriqGymError
-├── InvalidRequest          the request or configuration is wrong; carries every problem by JSON path
-├── Unsupported             the device cannot run this benchmark as configured
-├── IllegalTransition       a job cannot move from the state it is in to the one asked for
-├── LeaseLost               a write came with a fencing token that is no longer the newest
-├── Lethal                  handling a message has ended the process time and again
-├── NotFound                no job, device, provider or schema has that name
-├── Permanent               trying again cannot help
-│   └── Unreadable          a message does not even say which job it is about
-├── SubmissionAmbiguous     a provider may or may not have accepted a submission
-├── Transient               trying again later may help
-│   ├── NotYet              somebody else has it in hand, or it is not due
-│   └── Unavailable         the store or the message queue is away
-│       └── Unroutable      nothing is bound to receive the message that was published
-└── Undecided               a job is held until an operator decides
+MetriqGymError                  poison
+├── InvalidRequest              permanent   the request or configuration is wrong; carries every problem by JSON path
+├── Unsupported                 permanent   the device cannot run this benchmark as configured
+├── IllegalTransition           poison      a job cannot move from the state it is in to the one asked for
+├── LeaseLost                   poison      a write came with a fencing token that is no longer the newest
+├── Lethal                      poison      handling a message has ended the process time and again
+├── NotFound                    poison      no job, device, provider or schema has that name
+├── Permanent                   permanent   trying again cannot help
+│   └── Unreadable              permanent   a message does not even say which job it is about
+├── SubmissionAmbiguous         poison      a provider may or may not have accepted a submission
+├── Transient                   transient   trying again later may help
+│   ├── NotYet                  waiting     another process has it in hand, or it is not due
+│   └── Unavailable             waiting     the store or the message queue is away
+│       └── Unroutable          waiting     no queue is bound to receive the published message
+└── Undecided                   poison      a job is parked until an operator decides
+
+A subclass has its parent's class unless it says otherwise; errors of other rooms are subclasses of these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+
+class FailureClass(StrEnum):
+    """What an error says about trying again, and so what becomes of the message and of its job."""
+
+    PERMANENT = "permanent"
+    """It cannot help: the job ends with this error at once."""
+    TRANSIENT = "transient"
+    """It may help: after a pause, up to the bounds of `metriq_gym.bus.retry`; then the job ends with the last error."""
+    WAITING = "waiting"
+    """The job is not to blame: the store or the queue is away, or another process is at it. It is tried again for as
+    long as that lasts, which counts for nothing."""
+    POISON = "poison"
+    """Unexpected: after a few attempts the message becomes a dead letter, and an operator decides."""
 
 
 class MetriqGymError(Exception):
     """Something went wrong in metriq-gym."""
+
+    failure_class: ClassVar[FailureClass] = FailureClass.POISON
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").splitlines()[0])
@@ -44,6 +64,8 @@ class Problem:
 class InvalidRequest(MetriqGymError):
     """The request cannot be accepted."""
 
+    failure_class = FailureClass.PERMANENT
+
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(str(problem) for problem in self.problems))
@@ -51,6 +73,8 @@ class InvalidRequest(MetriqGymError):
 
 class Unsupported(MetriqGymError):
     """The device cannot run this benchmark as configured."""
+
+    failure_class = FailureClass.PERMANENT
 
 
 class IllegalTransition(MetriqGymError):
@@ -72,6 +96,8 @@ class NotFound(MetriqGymError):
 class Permanent(MetriqGymError):
     """The operation failed and trying again cannot help."""
 
+    failure_class = FailureClass.PERMANENT
+
 
 class Unreadable(Permanent):
     """The message names no job."""
@@ -82,20 +108,41 @@ class SubmissionAmbiguous(MetriqGymError):
 
 
 class Transient(MetriqGymError):
-    """The operation failed; trying again later may help."""
+    """The operation failed; trying again later may help.
+
+    Parameters
+    ----------
+    retry_after:
+        Seconds before the next attempt can succeed, where that is known.
+    """
+
+    failure_class = FailureClass.TRANSIENT
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NotYet(Transient):
-    """Somebody else has it in hand, or it is not due."""
+    """Another process has it in hand, or it is not due."""
+
+    failure_class = FailureClass.WAITING
 
 
 class Unavailable(Transient):
     """The store or the message queue is away."""
 
+    failure_class = FailureClass.WAITING
+
 
 class Undecided(MetriqGymError):
-    """A job is held until an operator decides."""
+    """A job is parked until an operator decides."""
 
 
 class Unroutable(Unavailable):
     """No queue is bound to receive the published message."""
+
+
+def classify(error: BaseException) -> FailureClass:
+    """Return an error's class; one that this library does not know is poison."""
+    return error.failure_class if isinstance(error, MetriqGymError) else FailureClass.POISON

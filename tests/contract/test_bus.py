@@ -17,9 +17,10 @@ from structlog.testing import capture_logs
 
 from metriq_gym.bus.dead_letters import TRACEBACK_BYTES, DeadLetter
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, DISPATCHER, EXPORTER, POLLER, SCORER, Bus, Delivery, Queue
+from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EXPORTER, POLLER, SCORER, Bus, Delivery, Queue
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
+from metriq_gym.bus.retry import DELIVERY_LIMIT
 from metriq_gym.errors import NotYet, Transient, Unavailable, Unreadable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobFailed, JobRequested, JobScored
 from tests.support.handlers import PATIENCE, Holder, Recorder
@@ -345,6 +346,28 @@ async def test_transient_failure_is_retried_after_growing_pauses(buses: Buses) -
     pauses = [after - before for before, after in pairwise(times)]
     assert pauses[0] >= 0.05
     assert min(pauses[1:]) >= 0.2
+
+
+async def test_a_delivery_comes_back_when_it_may_go_on_and_not_before(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(0.01, 0.05))
+    times: list[float] = []
+
+    def wait(delivery: Delivery) -> None:
+        times.append(time.monotonic())
+        if delivery.attempt == 1:
+            raise NotYet("a rate limit", retry_after=0.5)
+
+    recorder = Recorder(wait)
+    await bus.consume(POLLER, recorder, prefetch=1)
+
+    await bus.publish(JobDispatched(job_id="a"))
+
+    deliveries = await recorder.received(2)
+    assert [(delivery.attempt, delivery.failures, delivery.postponed) for delivery in deliveries] == [
+        (1, 0, 0),
+        (2, 0, 0),
+    ]
+    assert times[1] - times[0] >= 0.4  # a queue's clock counts whole milliseconds, downwards, ten times
 
 
 async def test_transient_failure_does_not_hold_up_others(buses: Buses) -> None:

@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import encode
 
-from metriq_gym.bus.handling import Again
 from metriq_gym.bus.port import Delivery
 from metriq_gym.bus.rabbitmq import envelope
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
@@ -199,7 +198,7 @@ def test_a_message_with_any_headers_is_read_tried_again_and_buried(headers: dict
     assert delivery.attempt >= 1
     letter = envelope.read_letter(message)
     for copy in (
-        envelope.to_retry(message, delivery, Again(1.0, delivery.failures, delivery.failing_since, delivery.postponed)),
+        envelope.to_retry(message, delivery),
         envelope.to_bury(message, letter),
         envelope.to_replay(message, letter),
     ):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pymongo
 import pytest
 
-from metriq_gym.bus import failures
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.bus.port import DELIVERY_LIMIT, DISPATCHER, EXPORTER, POLLER, Delivery
+from metriq_gym.bus.port import DISPATCHER, EXPORTER, POLLER, Delivery
+from metriq_gym.bus.retry import DELIVERY_LIMIT, TRANSIENT
 from metriq_gym.errors import NotYet, Permanent, Transient, Unavailable
 from metriq_gym.jobs import Job, JobState, Task, TaskState
 from metriq_gym.messages import JobFailed, JobRequested, SuiteRequested
@@ -93,7 +93,7 @@ def raising(error: Exception) -> Callable[[Delivery], None]:
 
 @pytest.fixture
 def three_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "MOST_ATTEMPTS", 3)
+    monkeypatch.setattr(attempts, "TRANSIENT", replace(TRANSIENT, attempts=3))
 
 
 @pytest.mark.usefixtures("three_attempts")

@@ -11,6 +11,7 @@ import pytest
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import Delivery
+from metriq_gym.bus.retry import CANCELLATION
 from metriq_gym.errors import LeaseLost, Transient
 from metriq_gym.jobs import Job, JobState, Task, TaskState
 from metriq_gym.jobs.states import OPEN_TASKS
@@ -20,7 +21,6 @@ from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
-from services.dispatcher.service import CANCEL_ATTEMPTS
 from services.dispatcher.submission import Submitter
 from services.exporter import Exporter
 from services.poller import Poller
@@ -179,7 +179,7 @@ async def test_a_held_job_is_cancelled_and_no_longer_held(world: World, tmp_path
 
 async def test_before_the_request_it_waits_for_it(world: World, tmp_path: Path) -> None:
     cancel = delivery("job.cancel_requested")
-    for attempt in (1, CANCEL_ATTEMPTS - 1):
+    for attempt in (1, CANCELLATION.attempts - 1):
         with pytest.raises(Transient, match="may still come"):
             await world.dispatcher.handle(Delivery(cancel.routing_key, cancel.body, attempt=attempt))
     await world.dispatch()

@@ -10,9 +10,10 @@ import aio_pika
 import pytest
 
 from metriq_gym.bus.dead_letters import DeadLetter
-from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, DISPATCHER, EVENTS, POLLER
+from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, POLLER
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import Held, held_letters
+from metriq_gym.bus.retry import DELIVERY_LIMIT
 from metriq_gym.errors import Permanent, Transient
 from metriq_gym.messages import JobDispatched
 from tests.servers.proxy import proxied

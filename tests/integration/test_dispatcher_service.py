@@ -10,6 +10,7 @@ import pytest
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import EXPORTER, POLLER, Delivery
+from metriq_gym.bus.retry import CANCELLATION
 from metriq_gym.errors import NotFound, Transient
 from metriq_gym.jobs import JobState
 from metriq_gym.service.pool import JOB_SECONDS
@@ -17,7 +18,6 @@ from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
-from services.dispatcher.service import CANCEL_ATTEMPTS
 from services.scorer import Scorer
 from tests.support.inprocess import InlinePool
 
@@ -115,7 +115,7 @@ async def test_a_job_that_is_deleted_while_it_is_built_leaves_no_open_task(
 
 
 async def test_a_cancellation_of_what_never_was_is_not_tried_for_ever(dispatcher: Dispatcher) -> None:
-    await dispatcher.handle(cancel("j", attempt=CANCEL_ATTEMPTS))
+    await dispatcher.handle(cancel("j", attempt=CANCELLATION.attempts))
 
 
 async def test_a_job_that_is_cancelled_while_it_is_built_leaves_no_open_task_and_no_listing(

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metriq_gym.bus.handling import handle
-from metriq_gym.bus.port import POLLER, RETRY_PAUSES, Delivery
+from metriq_gym.bus.port import POLLER, Delivery
+from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.errors import Transient
 from metriq_gym.settings import PREFIX, Settings
 from metriq_gym.telemetry import logs, tracing
@@ -57,7 +58,7 @@ async def test_every_line_of_a_handler_and_of_what_it_calls_has_the_ids_of_its_j
         raise Transient("away")
 
     delivery = Delivery("job.dispatched", b"", "m", "job-1", headers={"traceparent": TRACE})
-    await handle(Recorder(respond), delivery, POLLER.name, RETRY_PAUSES)
+    await handle(Recorder(respond), delivery, POLLER.name, TRANSIENT.pauses)
     structlog.get_logger().info("outside")
 
     *inside, outside = log.lines
@@ -78,7 +79,7 @@ async def test_deliveries_that_are_handled_at_once_do_not_mix_their_ids() -> Non
         structlog.get_logger().info("said", of=delivery.correlation_id)
 
     await asyncio.gather(
-        *(handle(handler, Delivery("job.dispatched", b"", "m", job), POLLER.name, RETRY_PAUSES) for job in "ab")
+        *(handle(handler, Delivery("job.dispatched", b"", "m", job), POLLER.name, TRANSIENT.pauses) for job in "ab")
     )
     assert {line["of"]: line["job_id"] for line in log.lines if line["event"] == "said"} == {"a": "a", "b": "b"}
 

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.bus.port import DELIVERY_LIMIT, POLLER, SCORER, Delivery
+from metriq_gym.bus.port import POLLER, SCORER, Delivery
+from metriq_gym.bus.retry import DELIVERY_LIMIT
 from metriq_gym.errors import Transient
 from metriq_gym.messages import JobCompleted, JobDispatched
 from tests.support.handlers import PATIENCE, Holder, Recorder

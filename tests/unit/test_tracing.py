@@ -17,7 +17,8 @@ from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_tra
 
 from metriq_gym.bus.handling import handle
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.bus.port import POLLER, RETRY_PAUSES, SCORER, Delivery
+from metriq_gym.bus.port import POLLER, SCORER, Delivery
+from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.errors import MetriqGymError, Transient
 from metriq_gym.messages import JobCompleted, JobDispatched
 from metriq_gym.telemetry import tracing
@@ -50,7 +51,7 @@ def header(span: ReadableSpan) -> str:
 def test_without_an_address_opentelemetry_is_not_even_imported() -> None:
     code = (
         "import sys, services.embedded\n"
-        "from metriq_gym import tracing\n"
+        "from metriq_gym.telemetry import tracing\n"
         "with tracing.exported(None, 'x'), tracing.continued(None), tracing.span('y'):\n"
         "    tracing.annotate({'a': 1}); tracing.failed('b')\n"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
@@ -104,7 +105,7 @@ async def test_a_message_and_its_handling_are_spans_of_the_senders_trace(made: I
 
 async def test_what_a_span_says_of_a_message_has_the_names_of_the_conventions(made: InMemorySpanExporter) -> None:
     delivery = Delivery("job.dispatched", b"12345", message_id="m", correlation_id="j", attempt=2)
-    await handle(Recorder(), delivery, POLLER.name, RETRY_PAUSES)
+    await handle(Recorder(), delivery, POLLER.name, TRANSIENT.pauses)
     span = named(made, "process metriq.events:job.dispatched:metriq.poller")
     assert span.attributes == {
         messaging_attributes.MESSAGING_SYSTEM: "rabbitmq",
@@ -127,7 +128,7 @@ async def test_a_delivery_that_comes_again_is_a_span_that_failed(
     def fail(_: Delivery) -> None:
         raise error
 
-    await handle(Recorder(fail), Delivery("job.dispatched", b""), POLLER.name, RETRY_PAUSES)
+    await handle(Recorder(fail), Delivery("job.dispatched", b""), POLLER.name, TRANSIENT.pauses)
     span = named(made, "process metriq.events:job.dispatched:metriq.poller")
     assert span.status.status_code is StatusCode.ERROR
     assert span.attributes is not None

@@ -28,7 +28,7 @@ from metriq_gym.providers.tyxonq.errors import (
     RateLimited,
     Rejected,
     TryLater,
-    Unavailable,
+    Unreachable,
 )
 from metriq_gym.providers.tyxonq.models import Submission, TaskDetail, TaskRow
 from metriq_gym.telemetry.metrics import REGISTRY
@@ -367,7 +367,7 @@ async def test_submission_with_a_doubtful_answer_is_ambiguous_and_never_sent_aga
 )
 async def test_submission_that_never_left_is_certainly_not_accepted(failure: Exception) -> None:
     service = Service(failure)
-    with pytest.raises(Unavailable, match=type(failure).__name__):
+    with pytest.raises(Unreachable, match=type(failure).__name__):
         await service.client().submit(BELL)
     assert len(service.requests) == 1
 
@@ -500,7 +500,7 @@ async def no_pause(seconds: float) -> None:
     """Go on at once."""
 
 
-@pytest.mark.parametrize(("call", "error"), [(READS["devices"], Unavailable), (CALLS["submit"], SubmissionAmbiguous)])
+@pytest.mark.parametrize(("call", "error"), [(READS["devices"], Unreachable), (CALLS["submit"], SubmissionAmbiguous)])
 async def test_body_that_drips_for_ever_is_given_up(
     call: Call, error: type[MetriqGymError], monkeypatch: pytest.MonkeyPatch
 ) -> None:

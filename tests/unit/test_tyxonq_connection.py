@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from metriq_gym.errors import SubmissionAmbiguous
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.errors import Unavailable
+from metriq_gym.providers.tyxonq.errors import Unreachable
 from metriq_gym.providers.tyxonq.models import Submission
 from tests.support.tyxonq import TOKEN
 
@@ -69,7 +69,7 @@ async def test_submission_to_a_closed_port_is_certainly_not_accepted() -> None:
     async with server(closes_at_once) as gone:
         url = str(gone._http.base_url)
     async with TyxonQClient(SecretStr(TOKEN), url) as client:
-        with pytest.raises(Unavailable, match="ConnectError"):
+        with pytest.raises(Unreachable, match="ConnectError"):
             await client.submit(BELL)
 
 

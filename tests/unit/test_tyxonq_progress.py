@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from metriq_gym.errors import Permanent, Transient
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq.client import TyxonQClient
-from metriq_gym.providers.tyxonq.errors import Unavailable
+from metriq_gym.providers.tyxonq.errors import Unreachable
 from metriq_gym.providers.tyxonq.progress import STRIKES, overview_of, progress_of
 from metriq_gym.providers.tyxonq.provider import TyxonQProvider
 from tests.support.tyxonq import TOKEN, URL, Service, ok
@@ -162,7 +162,7 @@ async def test_a_submission_that_gets_no_turn_is_certainly_not_sent() -> None:
     await client._slots.acquire()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SLOT_SECONDS", 0.01)
-        with pytest.raises(Unavailable, match="not its turn"):
+        with pytest.raises(Unreachable, match="not its turn"):
             await client.submit(Submission(device=DeviceString("d"), source="x", shots=1))
     assert not service.requests
     client._slots.release()

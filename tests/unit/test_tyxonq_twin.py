@@ -21,7 +21,7 @@ from metriq_gym.providers.aer.provider import AerProvider
 from metriq_gym.providers.aer.twin import GateTimes, Twin, Twins, noise_model
 from metriq_gym.providers.provider import Device
 from metriq_gym.providers.tyxonq.calibration import Calibration
-from metriq_gym.providers.tyxonq.errors import Unavailable
+from metriq_gym.providers.tyxonq.errors import Unreachable
 from metriq_gym.providers.tyxonq.provider import TyxonQProvider
 from tests.support.tyxonq import HOMEBREW, Service, ok
 
@@ -294,7 +294,7 @@ async def test_operators_calibration_comes_first_and_may_set_gate_times(tmp_path
     path.write_text(json.dumps({"homebrew_s2": {"num_qubits": 4, "cz_gate_ns": 200, "simulator": False}}))
 
     async def unreachable(device_id: str) -> Device:
-        raise Unavailable
+        raise Unreachable
 
     twins = Twins(path, unreachable)
     device = await twins.device("tyxonq:homebrew_s2")

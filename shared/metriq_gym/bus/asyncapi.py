@@ -9,7 +9,8 @@ import inspect
 import sys
 from typing import Any
 
-from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, EVENTS, QUEUES
+from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
+from metriq_gym.bus.retry import DELIVERY_LIMIT
 from metriq_gym.messages import MESSAGES, Message
 
 _HEADERS = {

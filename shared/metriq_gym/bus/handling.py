@@ -6,19 +6,22 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 
-from metriq_gym.bus.failures import FailureClass, classify
-from metriq_gym.bus.port import DELIVERY_LIMIT, WAITING_PAUSES, Delivery, Handler
+from metriq_gym.bus.port import Delivery, Handler
+from metriq_gym.bus.retry import LONGEST_WAIT, POISON, WAITING, RetryPolicy, jittered
 from metriq_gym.bus.spans import processing
-from metriq_gym.errors import Transient, Unreadable
+from metriq_gym.errors import FailureClass, Transient, Unreadable, classify
 from metriq_gym.messages import SuiteRequested
 from metriq_gym.telemetry import metrics, tracing
 
 logger = structlog.get_logger()
+
+_LATER = 1.1
+"""What was told to wait for the same time comes back spread over a tenth more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,21 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Deliver it again after `pause` seconds, jittered, with what the next attempt is to know."""
+    """Deliver it again.
 
+    Parameters
+    ----------
+    delivery:
+        As the next attempt gets it.
+    pause:
+        Which of the queue's pauses it waits in, in seconds.
+    seconds:
+        How long it waits there: at most `pause`.
+    """
+
+    delivery: Delivery
     pause: float
-    failures: int
-    failing_since: datetime | None
-    postponed: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,12 @@ Outcome = Done | Again | Dead
 
 
 async def handle(handler: Handler, delivery: Delivery, queue: str, pauses: Sequence[float]) -> Outcome:
-    """Run `handler` on a delivery of `queue` and say what follows. Raises only if our own task is cancelled."""
+    """Run `handler` on a delivery of `queue` and say what follows. Raises only if our own task is cancelled.
+
+    A delivery that still has to wait is sent on unseen: it costs its service nothing until it is due.
+    """
+    if delivery.wait > 0:
+        return _waiting(delivery, delivery.wait, pauses)
     with (
         structlog.contextvars.bound_contextvars(**_subject(delivery)),
         processing(delivery, queue),
@@ -75,8 +92,8 @@ def _counted_as(outcome: Outcome, delivery: Delivery) -> str:
     match outcome:
         case Done():
             return "handled"
-        case Again(failures=failures):
-            return "postponed" if failures == delivery.failures else "returned"
+        case Again(after):
+            return "postponed" if after.failures == delivery.failures else "returned"
         case Dead():
             return "given_up"
 
@@ -107,21 +124,31 @@ async def _handle(handler: Handler, delivery: Delivery, pauses: Sequence[float])
 
 
 def _postponed(delivery: Delivery, error: Transient, pauses: Sequence[float]) -> Again:
+    after = replace(delivery, attempt=delivery.attempt + 1)
     if classify(error) is FailureClass.TRANSIENT:
-        postponed = delivery.postponed + 1
-        pause = retry_pause(pauses, postponed)
+        after = replace(after, postponed=delivery.postponed + 1)
+        pause = RetryPolicy(pauses).pause(after.postponed)
     else:
-        postponed = delivery.postponed
-        pause = retry_pause(pauses[:WAITING_PAUSES], delivery.attempt)
-    return Again(pause, delivery.failures, delivery.failing_since, postponed)
+        pause = RetryPolicy(pauses[: len(WAITING.pauses)]).pause(delivery.attempt)
+    if error.retry_after is not None and error.retry_after > pause:
+        return _waiting(after, min(error.retry_after, LONGEST_WAIT) * random.uniform(1.0, _LATER), pauses)  # noqa: S311
+    return Again(after, pause, jittered(pause))
+
+
+def _waiting(delivery: Delivery, seconds: float, pauses: Sequence[float]) -> Again:
+    """Wait for so long in all, by as many of the pauses as that takes, the longest first."""
+    pause = max((each for each in pauses if each <= seconds), default=min(pauses))
+    return Again(replace(delivery, wait=max(0.0, seconds - pause)), pause, pause)
 
 
 def _failed(delivery: Delivery, error: BaseException, pauses: Sequence[float]) -> Outcome:
     now = datetime.now(UTC)
     failures = delivery.failures + 1
-    if failures >= DELIVERY_LIMIT or isinstance(error, Unreadable):
+    if POISON.is_exhausted(failures) or isinstance(error, Unreadable):
         return Dead(error, now)
-    return Again(pauses[0], failures, delivery.failing_since or now, delivery.postponed)
+    since = delivery.failing_since or now
+    after = replace(delivery, attempt=delivery.attempt + 1, failures=failures, failing_since=since)
+    return Again(after, pauses[0], jittered(pauses[0]))
 
 
 async def ended(handlers: set[asyncio.Task[None]]) -> None:
@@ -135,16 +162,6 @@ async def ended(handlers: set[asyncio.Task[None]]) -> None:
         while handlers:
             await asyncio.wait(handlers)
         raise
-
-
-def retry_pause(pauses: Sequence[float], attempt: int) -> float:
-    """Return the seconds, before jitter, from a try that failed for now (1 is the first) to the next."""
-    return pauses[min(attempt, len(pauses)) - 1]
-
-
-def jittered(seconds: float) -> float:
-    """Return a random time between half of `seconds` and all, so that what failed together comes back apart."""
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _cancelled() -> bool:

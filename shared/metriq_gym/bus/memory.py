@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Self
 
 from metriq_gym.bus.dead_letters import DeadLetter, given_up
-from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle, jittered
-from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, RETRY_PAUSES, Delivery, Handler, Queue
+from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
+from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, Delivery, Handler, Queue
+from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.bus.spans import sending
 from metriq_gym.errors import Unavailable, Unroutable
 from metriq_gym.messages import Message
@@ -31,7 +32,7 @@ class MemoryBus:
         *,
         queues: Sequence[Queue] = QUEUES,
         capacity: int = 10_000,
-        retry_pauses: Sequence[float] = RETRY_PAUSES,
+        retry_pauses: Sequence[float] = TRANSIENT.pauses,
         patience: float = 30.0,
     ) -> None:
         """A queue takes `capacity` messages; publishing to a full one waits for at most `patience` seconds."""
@@ -112,18 +113,16 @@ class MemoryBus:
     def _settle(self, name: str, delivery: Delivery, outcome: Outcome | None) -> None:
         """Carry out an outcome; None stands for a handler that was cut short."""
         queue = self._queues[name]
-        again = replace(delivery, attempt=delivery.attempt + 1)
         match outcome:
-            case Again(pause, failures, failing_since, postponed):
-                again = replace(again, failures=failures, failing_since=failing_since, postponed=postponed)
-                asyncio.get_running_loop().call_later(jittered(pause), self._put, queue, again)
+            case Again(after, _, seconds):
+                asyncio.get_running_loop().call_later(seconds, self._put, queue, after)
             case Dead(error, at):
                 self.dead_letters.append(given_up(name, delivery, error, at, delivery.routing_key))
                 queue.places.release()
             case Done():
                 queue.places.release()
             case None:
-                self._put(queue, again)
+                self._put(queue, replace(delivery, attempt=delivery.attempt + 1))
         self._pending -= 1
         if not self._pending:
             self._none_pending.set()

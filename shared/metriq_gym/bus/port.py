@@ -3,12 +3,14 @@
 A handler's end decides what becomes of its delivery:
 
 - it returns: acknowledged;
-- it raises `Transient`: delivered again after a pause (`RETRY_PAUSES`), as often as it takes, and other
-  deliveries take its place meanwhile (`metriq_gym.bus.failures` says when that is enough);
+- it raises `Transient`: delivered again after a pause, or after ``retry_after`` where that is longer, as often as it
+  takes, and other deliveries take its place meanwhile;
 - it raises `Unreadable`: a dead letter at once;
-- it raises anything else: delivered again after the first of these pauses, until that has happened `DELIVERY_LIMIT`
-  times; then it becomes a dead letter, which says why;
+- it raises anything else: delivered again after the first pause, as often as the policy for poison allows; then it
+  becomes a dead letter, which says why;
 - its process dies: delivered again at once, which counts as well.
+
+`metriq_gym.bus.retry` has the pauses and the bounds.
 """
 
 from __future__ import annotations
@@ -19,15 +21,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from metriq_gym.messages import Message
-
-DELIVERY_LIMIT = 10
-"""How often a delivery that fails in an unexpected way is tried before it is dead-lettered."""
-
-RETRY_PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
-"""Seconds until the first, second, … and any further retry of a `Transient` failure; each is jittered downwards."""
-WAITING_PAUSES = 3
-"""Of these the first so many are for what only waits for the store, the queue or somebody else: then it is to go on
-soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +52,15 @@ class Delivery:
     attempt: int = 1
     """1 on the first delivery, as far as the queue can tell; every retry of either kind adds one."""
     failures: int = 0
-    """How many of the attempts before this one count against `DELIVERY_LIMIT`."""
+    """How many of the attempts before this one count as poison."""
     returned: int = 0
     """How many of these, the last ones in a row, ended without a word: with the process, or with its connection."""
     postponed: int = 0
     """How many of the attempts before this one failed for a passing reason of their own, not for want of a server."""
     failing_since: datetime | None = None
     """When the first attempt failed in an unexpected way."""
+    wait: float = 0.0
+    """Seconds that have to pass before it is handled; the queue sees to that."""
     headers: Mapping[str, Any] = field(default_factory=dict)
 
 

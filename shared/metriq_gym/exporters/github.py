@@ -29,17 +29,7 @@ _RATE_SECONDS = 60.0
 
 
 class Busy(Transient):
-    """GitHub asks for patience.
-
-    Parameters
-    ----------
-    retry_after:
-        Seconds to wait before the next request, or None when GitHub did not say.
-    """
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+    """GitHub asks for patience; ``retry_after`` is what it said, if it said anything."""
 
 
 class GitHub:

@@ -1,7 +1,7 @@
 """One attempt at a delivery, and what its failure means for the job, before the queue hears of it.
 
-`metriq_gym.bus.failures` says what kind of failure it is. What is written to the store here is written before the
-message is settled; delivered again, it comes to the same.
+The error's class says what kind of failure it is (`metriq_gym.errors`). What is written to the store here is written
+before the message is settled; delivered again, it comes to the same.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 import structlog
 
 from metriq_gym.bus.dead_letters import in_a_line
-from metriq_gym.bus.failures import FailureClass, classify, is_exhausted
-from metriq_gym.bus.handling import retry_pause
 from metriq_gym.bus.identity import job_of
-from metriq_gym.bus.port import DELIVERY_LIMIT, RETRY_PAUSES, Bus, Delivery
-from metriq_gym.errors import IllegalTransition, Lethal, NotFound, NotYet, Transient
+from metriq_gym.bus.port import Bus, Delivery
+from metriq_gym.bus.retry import POISON, TRANSIENT
+from metriq_gym.errors import FailureClass, IllegalTransition, Lethal, NotFound, NotYet, Transient, classify
 from metriq_gym.jobs import Failure, JobState
 from metriq_gym.jobs.states import PLACED_TASKS, Stage
 from metriq_gym.service.breaker import Breaker
@@ -66,7 +65,7 @@ class Attempt:
             raise NotYet(f"the {self.service} has stopped")
         try:
             # Once may be chance, as in a roll-out.
-            if delivery.returned > 1 and delivery.failures >= DELIVERY_LIMIT - 1:
+            if delivery.returned > 1 and POISON.is_exhausted(delivery.failures + 1):
                 raise Lethal(f"handling it ended the process, or its connection, {delivery.returned} times in a row")
             if delivery.returned < SUSPECT_FROM:
                 await _in_time(handle, delivery)
@@ -86,7 +85,7 @@ class Attempt:
                 return await self._end(delivery, job_id, str(error))
             case FailureClass.TRANSIENT:
                 tried, seconds = await self._note(delivery, job_id, error)
-                if is_exhausted(tried, seconds):
+                if TRANSIENT.is_exhausted(tried, seconds):
                     spent = f" over {duration(seconds)}" if seconds else ""
                     return await self._end(delivery, job_id, f"given up after {tried} attempts{spent}: {error}")
             case FailureClass.POISON if not self.breaker.is_closed:
@@ -94,7 +93,7 @@ class Attempt:
                 log.warning("service cannot go on yet", job_id=job_id, exc_info=error)
                 self.breaker.failed()
                 raise NotYet(f"the {self.service} has stopped: {in_a_line(error)}") from error
-            case FailureClass.POISON if delivery.failures + 1 >= DELIVERY_LIMIT:
+            case FailureClass.POISON if POISON.is_exhausted(delivery.failures + 1):
                 self.breaker.buried()
                 if job_id is not None:
                     await self._hold(job_id, error)
@@ -113,13 +112,14 @@ class Attempt:
     async def _note(self, delivery: Delivery, job_id: str | None, error: Exception) -> tuple[int, float]:
         """Return how many attempts in a row have failed, and over how many seconds."""
         tried = delivery.postponed + 1
+        asked = error.retry_after if isinstance(error, Transient) else None
         if job_id is not None:
             noted = await self.store.troubles.failed_attempt(
                 job_id,
                 self.service,
                 str(error),
                 progress=await self.store.tasks.count(job_id, *PLACED_TASKS),
-                next_seconds=retry_pause(RETRY_PAUSES, tried),
+                next_seconds=max(TRANSIENT.pause(tried), asked or 0.0),
             )
             if noted is not None:
                 return noted.count, noted.seconds

@@ -84,12 +84,19 @@ class Exports:
         return await self._change(job_id, {"$set": {f"exports.{target}": begun, "record_due": due}})
 
     @translated
-    async def begin(self, job_id: str, target: str) -> bool:
-        """Count an attempt and return true, if the export is pending and its next attempt is due."""
-        not_before = {"$ifNull": [f"$exports.{target}.not_before", "$$NOW"]}
-        is_due = {f"exports.{target}.state": ExportState.PENDING, "$expr": {"$lte": [not_before, "$$NOW"]}}
-        begun = await self._jobs.update_one({"_id": job_id} | is_due, {"$inc": {f"exports.{target}.attempts": 1}})
-        return bool(begun.matched_count)
+    async def begin(self, job_id: str, target: str) -> float | None:
+        """Count an attempt and return 0, if the export is pending and due.
+
+        Otherwise return the seconds until it is, or None if it is not pending any more.
+        """
+        not_before: Stage = {"$ifNull": [f"$exports.{target}.not_before", "$$NOW"]}
+        pending = {"_id": job_id, f"exports.{target}.state": ExportState.PENDING}
+        is_due = pending | {"$expr": {"$lte": [not_before, "$$NOW"]}}
+        begun = await self._jobs.update_one(is_due, {"$inc": {f"exports.{target}.attempts": 1}})
+        if begun.matched_count:
+            return 0.0
+        found = await self._jobs.find_one(pending, {"ms": {"$subtract": [not_before, "$$NOW"]}})
+        return None if found is None else max(1, found["ms"]) / 1000
 
     @translated
     async def settle(

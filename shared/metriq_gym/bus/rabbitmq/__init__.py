@@ -9,11 +9,12 @@ from typing import Self
 from aio_pika import DeliveryMode
 from aio_pika import Message as AMQPMessage
 
-from metriq_gym.bus.port import EVENTS, QUEUES, RETRY_PAUSES, Handler, Queue
+from metriq_gym.bus.port import EVENTS, QUEUES, Handler, Queue
 from metriq_gym.bus.rabbitmq import decoding
 from metriq_gym.bus.rabbitmq.connection import Settings
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.bus.rabbitmq.subscription import RabbitMQSubscription
+from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.bus.spans import sending
 from metriq_gym.messages import Message
 
@@ -29,7 +30,7 @@ class RabbitMQBus:
         *,
         app_id: str,
         queues: Sequence[Queue] = QUEUES,
-        retry_pauses: Sequence[float] = RETRY_PAUSES,
+        retry_pauses: Sequence[float] = TRANSIENT.pauses,
         patience: float = 30.0,
     ) -> None:
         """`app_id` names the sender in what it publishes.

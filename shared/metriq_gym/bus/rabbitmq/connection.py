@@ -13,9 +13,9 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.exceptions import ChannelAccessRefused
 
-from metriq_gym.bus.handling import jittered
 from metriq_gym.bus.port import Queue
 from metriq_gym.bus.rabbitmq import topology
+from metriq_gym.bus.retry import jittered
 from metriq_gym.errors import Transient, Unavailable
 
 logger = structlog.get_logger()

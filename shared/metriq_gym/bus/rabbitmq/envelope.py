@@ -13,9 +13,9 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
 from metriq_gym.bus.dead_letters import DeadLetter
-from metriq_gym.bus.handling import Again
 from metriq_gym.bus.identity import job_of
-from metriq_gym.bus.port import DELIVERY_LIMIT, QUEUES, Delivery
+from metriq_gym.bus.port import QUEUES, Delivery
+from metriq_gym.bus.retry import DELIVERY_LIMIT
 
 RETRY = "metriq-retry"
 """Header of a message that went the way round through a retry queue: what it was and how its attempts ended."""
@@ -51,17 +51,19 @@ def read(message: AbstractIncomingMessage) -> Delivery:
         returned=returned,
         postponed=_count(retry.get("postponed")),
         failing_since=_time(retry.get("failing_since")),
+        wait=_count(retry.get("wait_ms")) / 1000,
         headers=headers,
     )
 
 
-def to_retry(message: AbstractIncomingMessage, delivery: Delivery, again: Again) -> Message:
-    """Return the copy that waits for the next attempt."""
+def to_retry(message: AbstractIncomingMessage, delivery: Delivery) -> Message:
+    """Return the copy that waits for the next attempt, which gets it as `delivery`."""
     retry = {
-        "attempts": delivery.attempt,
-        "failures": again.failures,
-        "postponed": again.postponed,
-        "failing_since": _text(again.failing_since),
+        "attempts": delivery.attempt - 1,
+        "failures": delivery.failures,
+        "postponed": delivery.postponed,
+        "failing_since": _text(delivery.failing_since),
+        "wait_ms": round(1000 * delivery.wait),
         "routing_key": delivery.routing_key,
         "message_id": delivery.message_id,  # the client library makes one up where there is none
     }

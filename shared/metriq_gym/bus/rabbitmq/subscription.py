@@ -10,7 +10,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from metriq_gym.bus.dead_letters import given_up
-from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle, jittered
+from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
 from metriq_gym.bus.port import DEAD_LETTERS, Delivery, Handler, Queue
 from metriq_gym.bus.rabbitmq import envelope, topology
 from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
@@ -141,8 +141,8 @@ class RabbitMQSubscription:
         """Publish the copy of a message that an outcome calls for; after that the message itself has served."""
         match outcome:
             case Again():
-                copy = envelope.to_retry(message, delivery, outcome)
-                copy.expiration = jittered(outcome.pause)
+                copy = envelope.to_retry(message, outcome.delivery)
+                copy.expiration = outcome.seconds
                 await self._publisher.publish(topology.retry_exchange(outcome.pause), self._queue.name, copy)
             case Dead(error, at):
                 letter = given_up(self._queue.name, delivery, error, at, message.type)

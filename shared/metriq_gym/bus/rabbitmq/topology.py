@@ -18,7 +18,8 @@ from typing import Any
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 
-from metriq_gym.bus.port import DEAD_LETTERS, DELIVERY_LIMIT, EVENTS, Queue
+from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, Queue
+from metriq_gym.bus.retry import DELIVERY_LIMIT
 
 _QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
 _AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}

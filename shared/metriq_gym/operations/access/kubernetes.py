@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from metriq_gym.bus.port import QUEUES, RETRY_PAUSES
+from metriq_gym.bus.port import QUEUES
 from metriq_gym.bus.rabbitmq.topology import topology
+from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.operations.access.mongodb import privileges
 from metriq_gym.operations.access.rabbitmq import POLICY
 from metriq_gym.operations.access.rights import ALL, MONITOR, Rights
@@ -54,7 +55,7 @@ def _resource(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _topology() -> Iterator[dict[str, Any]]:
-    wanted = topology(QUEUES, RETRY_PAUSES)
+    wanted = topology(QUEUES, TRANSIENT.pauses)
     for name, kind in wanted.exchanges.items():
         yield _resource("Exchange", name, {"name": name, "type": kind.value, "durable": True})
     for name, arguments in wanted.queues.items():

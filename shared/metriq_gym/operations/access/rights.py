@@ -15,8 +15,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, EXPORTER, POLLER, RETRY_PAUSES, SCORER, Queue
+from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, EXPORTER, POLLER, SCORER, Queue
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
+from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.messages import (
     JobCancelled,
     JobCancelRequested,
@@ -34,7 +35,7 @@ NOTHING = "^$"
 EVERYTHING = ".*"
 WATCHERS = r"amq\.gen-.*"
 """Names that the broker gives to queues declared without one."""
-RETRIES = tuple(retry_exchange(pause) for pause in RETRY_PAUSES)
+RETRIES = tuple(retry_exchange(pause) for pause in TRANSIENT.pauses)
 
 FIND = ("find", "listIndexes")
 DATABASE = ""

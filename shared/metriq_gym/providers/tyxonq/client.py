@@ -23,7 +23,7 @@ from metriq_gym.providers.tyxonq.errors import (
     RateLimited,
     Rejected,
     TryLater,
-    Unavailable,
+    Unreachable,
 )
 from metriq_gym.providers.tyxonq.models import (
     DeviceList,
@@ -229,8 +229,8 @@ class TyxonQClient:
             metrics.RATE_LIMIT_WAIT.labels(_NAME, "theirs").observe(reply.retry_after)
         return reply
 
-    def _unreachable(self, failure: NotSent | NoReply) -> Unavailable:
-        return Unavailable(f"TyxonQ cannot be reached: {failure.reason}")
+    def _unreachable(self, failure: NotSent | NoReply) -> Unreachable:
+        return Unreachable(f"TyxonQ cannot be reached: {failure.reason}")
 
     def _error(self, reply: Reply) -> MetriqGymError:
         """Return the error that an answer other than success stands for."""
@@ -241,7 +241,7 @@ class TyxonQClient:
             case 429:
                 return RateLimited(message, retry_after=reply.retry_after)
             case status if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:
-                return Unavailable(message, retry_after=reply.retry_after)
+                return Unreachable(message, retry_after=reply.retry_after)
             case status if status >= 400 or (status < 300 and reply.document):
                 return Rejected(message)
         return ProtocolError(message)
@@ -312,7 +312,9 @@ _backoff = wait_random_exponential(multiplier=0.25, max=5)
 def _pause(state: RetryCallState) -> float:
     """Seconds until the next attempt: what the service asked for, and a growing random share on top."""
     assert state.outcome is not None  # noqa: S101  (called after an attempt)
-    return (getattr(state.outcome.exception(), "retry_after", None) or 0.0) + _backoff(state)
+    error = state.outcome.exception()
+    asked = error.retry_after if isinstance(error, Transient) else None
+    return (asked or 0.0) + _backoff(state)
 
 
 def _is_worth_a_retry(error: BaseException) -> bool:

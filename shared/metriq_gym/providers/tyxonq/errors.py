@@ -7,7 +7,7 @@ MetriqGymError
 ├── Transient
 │   ├── TryLater                the same request may succeed later; `retry_after` says when, if that is known
 │   │   ├── RateLimited         too many requests (429)
-│   │   └── Unavailable         no connection, no answer in time, or a server error (5xx)
+│   │   └── Unreachable         no connection, no answer in time, or a server error (5xx)
 │   └── ProtocolError           an answer came and was not understood
 └── SubmissionAmbiguous         (of `metriq_gym.errors`) a submission may or may not have been accepted
 
@@ -29,24 +29,14 @@ class Rejected(Permanent):
 
 
 class TryLater(Transient):
-    """TyxonQ asks for patience.
-
-    Parameters
-    ----------
-    retry_after:
-        Seconds to wait before the next request, or None when the service did not say.
-    """
-
-    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+    """TyxonQ asks for patience; ``retry_after`` is what it said, if it said anything."""
 
 
 class RateLimited(TryLater):
     """TyxonQ asks for fewer requests."""
 
 
-class Unavailable(TryLater):
+class Unreachable(TryLater):
     """TyxonQ cannot be reached or does not work at the moment."""
 
 
