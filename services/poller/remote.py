@@ -13,10 +13,10 @@ from zlib import crc32
 
 import structlog
 
-from metriq_gym.errors import LeaseLost, MetriqGymError, Transient
+from metriq_gym.errors import LeaseLost, MetriqGymError
 from metriq_gym.jobs import Task
 from metriq_gym.jobs.documents import DueTask
-from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, RemoteProvider, Unclear, Waiting
+from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, RemoteProvider, TryLater, Unclear, Waiting
 from metriq_gym.service.pool import Pool, WorkerDied
 from metriq_gym.store import Store
 from metriq_gym.store.tasks import SPREAD
@@ -130,7 +130,7 @@ class RemoteTasks:
             ended = await self._survey.take()
         except MetriqGymError as error:
             log.warning("no overview of the provider's tasks", provider=name, error=str(error))
-            if isinstance(error, Transient):
+            if isinstance(error, TryLater):
                 self._breaker.failed(error.retry_after)
         else:
             await self._store.tasks.make_due(name, ended)

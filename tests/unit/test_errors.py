@@ -20,6 +20,7 @@ _IN_THE_TREE = re.compile(r"^[│├└─ ]*(\w+) +(permanent|transient|waiting
 _ELSEWHERE = {
     "AuthenticationFailed": FailureClass.PERMANENT,
     "Busy": FailureClass.TRANSIENT,
+    "NotRead": FailureClass.PERMANENT,
     "ProtocolError": FailureClass.TRANSIENT,
     "RateLimited": FailureClass.TRANSIENT,
     "Rejected": FailureClass.PERMANENT,

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
+from metriq_gym.providers.provider import TryLater
 from metriq_gym.providers.tyxonq import client as client_module
 from metriq_gym.providers.tyxonq import transport
 from metriq_gym.providers.tyxonq.client import TyxonQClient
@@ -27,7 +28,6 @@ from metriq_gym.providers.tyxonq.errors import (
     ProtocolError,
     RateLimited,
     Rejected,
-    TryLater,
     Unreachable,
 )
 from metriq_gym.providers.tyxonq.models import Submission, TaskDetail, TaskRow

@@ -11,8 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from metriq_gym.errors import Transient
+
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+
+
+class TryLater(Transient):
+    """The provider asks for patience: the same request may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)

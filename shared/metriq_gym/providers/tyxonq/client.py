@@ -17,12 +17,12 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
+from metriq_gym.providers.provider import TryLater
 from metriq_gym.providers.tyxonq.errors import (
     AuthenticationFailed,
     ProtocolError,
     RateLimited,
     Rejected,
-    TryLater,
     Unreachable,
 )
 from metriq_gym.providers.tyxonq.models import (

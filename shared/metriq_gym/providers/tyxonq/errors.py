@@ -5,7 +5,7 @@ MetriqGymError
 │   ├── AuthenticationFailed    the token was not accepted (401, 403)
 │   └── Rejected                the service understood and said no; of a submission, nothing was accepted
 ├── Transient
-│   ├── TryLater                the same request may succeed later; `retry_after` says when, if that is known
+│   ├── TryLater                (of the port) the same request may succeed later; `retry_after` says when, if that is known
 │   │   ├── RateLimited         too many requests (429)
 │   │   └── Unreachable         no connection, no answer in time, or a server error (5xx)
 │   └── ProtocolError           an answer came and was not understood
@@ -18,6 +18,7 @@ permanent nor transient on purpose: whoever meets it must look for the task firs
 from __future__ import annotations
 
 from metriq_gym.errors import Permanent, Transient
+from metriq_gym.providers.provider import TryLater
 
 
 class AuthenticationFailed(Permanent):
@@ -26,10 +27,6 @@ class AuthenticationFailed(Permanent):
 
 class Rejected(Permanent):
     """TyxonQ refused the request."""
-
-
-class TryLater(Transient):
-    """TyxonQ asks for patience; ``retry_after`` is what it said, if it said anything."""
 
 
 class RateLimited(TryLater):

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from metriq_gym.errors import InvalidRequest, MetriqGymError
-from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
+from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, TryLater, Unclear, Waiting
 from metriq_gym.providers.tyxonq import states
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.counts import counts_of
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.errors import AuthenticationFailed, TryLater
+from metriq_gym.providers.tyxonq.errors import AuthenticationFailed
 from metriq_gym.providers.tyxonq.models import TaskDetail
 
 STRIKES = 3
