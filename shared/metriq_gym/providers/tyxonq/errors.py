@@ -5,7 +5,7 @@ MetriqGymError
 │   ├── AuthenticationFailed    the token was not accepted (401, 403)
 │   └── Rejected                the service understood and said no; of a submission, nothing was accepted
 ├── Transient
-│   ├── TryLater                (of the port) the same request may succeed later; `retry_after` says when, if that is known
+│   ├── TryLater                (of the port) the same request may succeed later
 │   │   ├── RateLimited         too many requests (429)
 │   │   └── Unreachable         no connection, no answer in time, or a server error (5xx)
 │   └── ProtocolError           an answer came and was not understood
