@@ -25,7 +25,7 @@ from metriq_gym.providers import Providers
 from metriq_gym.schema_validator import validate
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
-from metriq_gym.terminal.follow import Progress, follow, handed_over
+from metriq_gym.terminal.follow import ProgressLine, follow, handed_over
 
 if TYPE_CHECKING:
     from metriq_gym.jobs import Job
@@ -55,7 +55,7 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
     options = {name: getattr(config, name, None) for name in ("job_id", "prior", "remarks", "group")}
 
     async def dispatch(client: Client) -> Job:
-        with Progress(f"{chosen['benchmark_name']} on {config.provider}/{config.device}") as progress:
+        with ProgressLine(f"{chosen['benchmark_name']} on {config.provider}/{config.device}") as progress:
             for warning in warnings:
                 progress.note(f"warning: {warning}")
             job_id = await client.dispatch(chosen, config.provider, config.device, **options)
@@ -87,7 +87,7 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
 
     async def wait(client: Client) -> Job:
         job = await choose_job(client.store, config.job_id)
-        with Progress(f"{job.benchmark_name} on {job.provider}/{job.device}") as progress:
+        with ProgressLine(f"{job.benchmark_name} on {job.provider}/{job.device}") as progress:
             return await follow(client, job.id, progress, None if waiting else _always)
 
     waiting = getattr(config, "wait", True)

@@ -28,7 +28,7 @@ from metriq_gym.jobs import ExportState, JobState
 from metriq_gym.run import dispatch_job, poll_job
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import follow as follow_module
-from metriq_gym.terminal.follow import Progress, follow
+from metriq_gym.terminal.follow import ProgressLine, follow
 from tests.servers.discovery import free_port
 from tests.servers.rabbitmq import Broker, virtual_host
 from tests.support.terminal import MGYM, mgym, mgym_here
@@ -210,7 +210,7 @@ async def test_who_waits_for_services_that_are_not_there_is_told_so(
 ) -> None:
     monkeypatch.setattr(follow_module, "_UNSEEN_SECONDS", 0.1)
     async with connect(settings) as client, asyncio.timeout(PATIENCE):
-        following = asyncio.create_task(follow(client, "late", Progress("WIT")))
+        following = asyncio.create_task(follow(client, "late", ProgressLine("WIT")))
         while "mgym doctor" not in capsys.readouterr().err:  # noqa: ASYNC110  (nothing tells of what is printed)
             await asyncio.sleep(0.05)
         await client.dispatch(WIT, "local", "aer_simulator", job_id="late")

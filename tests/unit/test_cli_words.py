@@ -24,7 +24,7 @@ from metriq_gym.operations.importing import BadLine, import_jobs, parse
 from metriq_gym.packing import pack_counts
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import plots, report
-from metriq_gym.terminal.follow import Estimate, Progress
+from metriq_gym.terminal.follow import ProgressLine, TimeLeft
 from tests.support.jobs import ended_job, failed_job
 
 
@@ -116,7 +116,7 @@ def test_a_setting_that_cannot_be_used_is_named_as_it_is_set() -> None:
 
 def test_the_time_left_is_told_once_there_is_something_to_go_by() -> None:
     now = [0.0]
-    estimate = Estimate(lambda: now[0])
+    estimate = TimeLeft(lambda: now[0])
     assert estimate.seconds_left(2, 10) is None
     now[0] = 2.0
     assert estimate.seconds_left(4, 10) is None
@@ -132,7 +132,7 @@ def test_a_terminal_shows_the_stage_how_far_it_is_how_long_it_took_and_how_long_
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    progress = Progress("WIT [1] on local/d")
+    progress = ProgressLine("WIT [1] on local/d")
     progress.show("running")
     now[0] += 7
     assert progress.__rich__() == r"WIT \[1] on local/d: running (7 s)"

@@ -1,4 +1,6 @@
-"""The command line, ``mgym``. Each command imports what it needs, so that ``mgym --help`` answers at once.
+"""The command line, ``mgym``: a module for each command, imported when the command is called.
+
+A command reads options, calls what does the work, and prints; no other room imports this one. `COMMANDS` is the tree.
 
 Exit codes: 0 done; 1 the job or the request failed or was refused; 2 wrong use, or a file that cannot be read; 3
 nothing of that name; 4 a server is away, trying again later may help; 5 not finished yet (`job poll --no-wait`); 6 held
@@ -7,15 +9,106 @@ until an operator decides (`job resolve`); 70 a defect of ours; 130 interrupted 
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from metriq_gym.cli import care, dead, jobs, look, running, services, suites, tyxonq
+from metriq_gym.cli.lazy import commands, group, load
+
+COMMANDS: dict[str, Any] = {
+    **commands(
+        "metriq_gym.cli",
+        {
+            "run": ("run:run", "Run a benchmark and print its result."),
+            "watch": ("watch:watch", "Print what happens to jobs as it happens."),
+        },
+    ),
+    "job": group(
+        "job",
+        "Dispatch jobs and look after them.",
+        commands(
+            "metriq_gym.cli.job",
+            {
+                "dispatch": ("dispatch:dispatch", "Hand a benchmark to a device, print its id."),
+                "poll": ("poll:poll", "Wait for a job and print its result."),
+                "view": ("view:view", "Print a job and its result."),
+                "list": ("list:list_", "List jobs, newest first."),
+                "delete": ("delete:delete", "Delete jobs that have ended."),
+                "upload": ("upload:upload", "Publish the record of a job that has ended."),
+                "estimate": ("estimate:estimate", "Say what a job would ask of a device."),
+                "replay": ("replay:replay", "Score a job again from its counts alone."),
+                "cancel": ("cancel:cancel", "Cancel a job."),
+                "resolve": ("resolve:resolve", "Decide about a held job."),
+                "history": ("history:history", "Print every state a job has been in."),
+            },
+        ),
+    ),
+    "suite": group(
+        "suite",
+        "Dispatch suites of benchmarks and look after them.",
+        commands(
+            "metriq_gym.cli.suite",
+            {
+                "dispatch": ("dispatch:dispatch", "Hand a suite to a device, print its run's id."),
+                "poll": ("poll:poll", "Wait for a suite and print its scores."),
+                "view": ("view:view", "Print a suite's jobs and their scores."),
+                "list": ("list:list_", "List runs of suites, and the suites there are."),
+                "delete": ("delete:delete", "Delete a suite that has ended."),
+                "upload": ("upload:upload", "Publish the records of a suite."),
+            },
+        ),
+    ),
+    **commands(
+        "metriq_gym.cli",
+        {
+            "devices": ("devices:devices", "List devices."),
+            "benchmarks": ("benchmarks:benchmarks", "List benchmarks, parameters and examples."),
+            "schema": ("benchmarks:schema", "Print the JSON Schema of a configuration."),
+            "status": ("status:status", "Say how the work stands."),
+            "doctor": ("doctor:doctor", "Check what the work needs, say what to mend."),
+            "import": ("imports:import_", "Take over jobs of metriq-gym's own tool."),
+        },
+    ),
+    "dead": group(
+        "dead",
+        "Look after messages that were given up.",
+        commands(
+            "metriq_gym.cli",
+            {
+                "list": ("dead:list_", "List dead letters, the oldest first."),
+                "show": ("dead:show", "Print letters with their traceback and body."),
+                "replay": ("dead:replay", "Hand letters back to the service that gave them up."),
+                "drop": ("dead:drop", "Delete letters for good."),
+            },
+        ),
+    ),
+    "service": group(
+        "service",
+        "Run the services.",
+        commands("metriq_gym.cli", {"run": ("service:run", "Run services in one process until SIGTERM or Ctrl-C.")}),
+    ),
+    "tyxonq": group(
+        "tyxonq",
+        "About TyxonQ's cloud.",
+        commands("metriq_gym.cli", {"probe": ("tyxonq:probe", "Ask a live TyxonQ service what no page tells.")}),
+    ),
+}
+"""Every command by its name; a purpose is the first sentence of the function's docstring, which a test compares."""
+
+
+class _Root(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands.update(COMMANDS)
+
 
 app = typer.Typer(
     name="mgym",
+    cls=_Root,
     help="Quantum benchmarks as an event-driven service.",
     epilog="Exit codes: 0 done, 1 failed or refused, 2 wrong use, 3 nothing of that name, 4 a server is away, "
     "5 not finished yet, 6 held until an operator decides, 130 interrupted.",
@@ -27,9 +120,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from metriq_gym import __version__
-
-        typer.echo(__version__)
+        typer.echo(load("metriq_gym:__version__"))
         raise typer.Exit
 
 
@@ -40,19 +131,14 @@ def _options(
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    from metriq_gym.cli.output import configure_logs
+    """Send logs to standard error with ``--debug``, and nowhere without: errors come as messages.
 
-    configure_logs(debug)
-
-
-running.add_to(app)
-app.add_typer(jobs.app, name="job")
-app.add_typer(suites.app, name="suite")
-look.add_to(app)
-care.add_to(app)
-app.add_typer(dead.app, name="dead")
-app.add_typer(services.app, name="service")
-app.add_typer(tyxonq.app, name="tyxonq")
+    Without it, `session.quiet` does the rest, in those commands that use what logs.
+    """
+    if debug or os.environ.get("METRIQ_LOG_LEVEL") == "debug":
+        load("metriq_gym.telemetry.logs:configure")("mgym", "debug", sys.stderr)
+    else:
+        logging.disable(logging.CRITICAL)
 
 
 def main() -> None:
@@ -64,8 +150,6 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        from metriq_gym.cli.errors import explain
-
-        message, code = explain(error)
+        message, code = load("metriq_gym.cli.errors:explain")(error)
         typer.echo(f"error: {message}", err=True)
         sys.exit(code)

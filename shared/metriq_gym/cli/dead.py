@@ -4,36 +4,44 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from metriq_gym.bus.dead_letters import DeadLetter
+from metriq_gym.bus.rabbitmq.dead_letters import MOST, Held, held_letters
+from metriq_gym.cli import opening
+from metriq_gym.cli.errors import Usage
 from metriq_gym.cli.options import AsJson, Yes
-
-if TYPE_CHECKING:
-    from metriq_gym.bus.dead_letters import DeadLetter
-    from metriq_gym.bus.rabbitmq.dead_letters import Held
-
-app = typer.Typer(help="Look after messages that were given up.", no_args_is_help=True)
+from metriq_gym.cli.output import console, emit, say
+from metriq_gym.client.lookup import only
+from metriq_gym.client.session import quiet
+from metriq_gym.settings import Settings
+from metriq_gym.terminal import report
+from metriq_gym.wording import printable
 
 Ids = Annotated[
     list[str] | None,
     typer.Argument(metavar="ID", help="Letters' ids, or the beginnings of them.", show_default=False),
 ]
+
+
 OfJob = Annotated[
     str | None, typer.Option("--job", metavar="JOB", help="Only about this job; its id may be shortened.")
 ]
+
+
 Because = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Only if the reason has this in it.")]
+
+
 OfService = Annotated[str | None, typer.Option("--service", metavar="NAME", help="Only what this service gave up.")]
+
+
 All = Annotated[bool, typer.Option("--all", help="All there are.")]
 
 
-@app.command("list")
 def list_(job: OfJob = None, reason: Because = None, service: OfService = None, json: AsJson = False) -> None:
     """List dead letters, the oldest first."""
-    from metriq_gym.cli import opening
-    from metriq_gym.cli.output import console, emit
-    from metriq_gym.terminal import report
 
     async def look() -> list[DeadLetter]:
         async with _held() as held:
@@ -49,13 +57,8 @@ def list_(job: OfJob = None, reason: Because = None, service: OfService = None, 
         console().print("no dead letters")
 
 
-@app.command()
 def show(ids: Ids = None, json: AsJson = False) -> None:
     """Print letters with their traceback and body."""
-    from metriq_gym.cli import opening
-    from metriq_gym.cli.output import console, emit
-    from metriq_gym.terminal import report
-    from metriq_gym.wording import printable
 
     async def look() -> list[DeadLetter]:
         async with _held() as held:
@@ -73,7 +76,6 @@ def show(ids: Ids = None, json: AsJson = False) -> None:
                 console().print(f"\n{printable(text)}", markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
 def replay(
     ids: Ids = None,
     job: OfJob = None,
@@ -86,9 +88,6 @@ def replay(
 
     Handlers find work that is done, so once too often does no harm.
     """
-    from metriq_gym.cli import opening
-    from metriq_gym.cli.output import say
-
     _check(ids, job, reason, service, everything)
 
     async def work() -> int:
@@ -106,7 +105,6 @@ def replay(
         say("no dead letters")
 
 
-@app.command()
 def drop(
     ids: Ids = None,
     job: OfJob = None,
@@ -119,9 +117,6 @@ def drop(
 
     A job that one was about stays as it is: held, until `mgym job resolve JOB --fail` or its deadline ends it.
     """
-    from metriq_gym.cli import opening
-    from metriq_gym.cli.output import say
-
     _check(ids, job, reason, service, everything)
 
     async def work() -> int:
@@ -140,12 +135,6 @@ def drop(
 @asynccontextmanager
 async def _held() -> AsyncIterator[Sequence[Held]]:
     """Take hold of the dead letters."""
-    from metriq_gym.bus.rabbitmq.dead_letters import MOST, held_letters
-    from metriq_gym.cli.errors import Usage
-    from metriq_gym.cli.output import say
-    from metriq_gym.client.session import quiet
-    from metriq_gym.settings import Settings
-
     quiet()
     settings = Settings()
     if settings.amqp_url is None:
@@ -161,8 +150,6 @@ async def _held() -> AsyncIterator[Sequence[Held]]:
 
 async def _forgive(job_ids: Collection[str]) -> None:
     """Let go of jobs that are held for their letters: else their service would leave them alone."""
-    from metriq_gym.cli import opening
-
     if job_ids:
         async with opening.store() as store:
             for job_id in job_ids:
@@ -170,7 +157,6 @@ async def _forgive(job_ids: Collection[str]) -> None:
 
 
 def _named(ids: list[str] | None) -> list[str]:
-    from metriq_gym.cli.errors import Usage
 
     if not ids:
         raise Usage("say which letters: their ids, or the beginnings of them (`mgym dead list` shows them)")
@@ -178,7 +164,6 @@ def _named(ids: list[str] | None) -> list[str]:
 
 
 def _check(ids: list[str] | None, job: str | None, reason: str | None, service: str | None, everything: bool) -> None:
-    from metriq_gym.cli.errors import Usage
 
     filtered = any(each is not None for each in (job, reason, service))
     if not ids and not filtered and not everything:
@@ -200,9 +185,7 @@ def _matching(held: Sequence[Held], job: str | None, reason: str | None, service
 
 
 def _chosen(held: Sequence[Held], names: Sequence[str]) -> list[Held]:
-    """Return the letters of these ids, all copies of each; raises `NotFound` and `Unclear`."""
-    from metriq_gym.client.lookup import only
-
+    """Return the letters of these ids, all copies of each; raises `NotFound` and `AmbiguousName`."""
     ids = [each.letter.id for each in held]
     wanted = {only("letter", name, sorted({each for each in ids if each.startswith(name)}), "dead") for name in names}
     return [each for each in held if each.letter.id in wanted]
@@ -215,7 +198,6 @@ def _confirm(what: str, chosen: Sequence[Held], yes: bool) -> None:
 
 
 def _row(letter: DeadLetter) -> list[object]:
-    from metriq_gym.terminal import report
 
     given_up = "" if letter.last is None else f"{report.age(letter.last)} ago"
     return [letter.id, letter.service, letter.routing_key, letter.deliveries, given_up, letter.reason]

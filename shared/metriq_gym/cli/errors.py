@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from metriq_gym.client.configurations import NoConfiguration
-from metriq_gym.client.lookup import Unclear
+from metriq_gym.client.lookup import AmbiguousName
 from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Transient, Undecided, Unsupported
 from metriq_gym.settings import PREFIX
 
@@ -21,7 +21,7 @@ def explain(error: Exception) -> tuple[str, int]:
     match error:
         case InvalidRequest():
             return "\n".join(["the request cannot be accepted:", *(f"  {each}" for each in error.problems)]), FAILED
-        case Usage() | NoConfiguration() | Unclear():
+        case Usage() | NoConfiguration() | AmbiguousName():
             return str(error), USAGE
         case ValidationError() if error.title == "Settings":
             lines = (f"  {PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())

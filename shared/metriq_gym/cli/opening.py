@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -14,14 +14,13 @@ from rich.console import Console
 from metriq_gym.cli.errors import Usage
 from metriq_gym.client.client import Client, brief, connect, open_store
 from metriq_gym.client.lookup import choose_job, choose_suite
+from metriq_gym.client.session import quiet
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.suite_progress import summarise
+from metriq_gym.providers import Providers
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.terminal import report
-
-if TYPE_CHECKING:
-    from metriq_gym.providers import Providers
 
 T = TypeVar("T")
 
@@ -41,8 +40,6 @@ def store() -> AbstractAsyncContextManager[Store]:
 @asynccontextmanager
 async def client() -> AsyncIterator[Client]:
     """Open a client."""
-    from metriq_gym.client.session import quiet
-
     quiet()
     async with connect(brief(Settings())) as opened:
         yield opened
@@ -61,9 +58,6 @@ def way_back(command: str) -> Iterator[None]:
 @asynccontextmanager
 async def providers() -> AsyncIterator[Providers]:
     """Open the providers that the settings name."""
-    from metriq_gym.client.session import quiet
-    from metriq_gym.providers import Providers
-
     quiet()
     opened = Providers(Settings())
     try:
@@ -73,7 +67,7 @@ async def providers() -> AsyncIterator[Providers]:
 
 
 async def job_called(store: Store, name: str | None) -> Job:
-    """Return the job that is meant; without a name a person is asked, a script told off."""
+    """Return the job that is meant; without a name, prompts on a terminal and raises `Usage` otherwise."""
     if name is not None:
         return await choose_job(store, name)
     jobs = await store.catalogue.find(limit=_OFFERED)

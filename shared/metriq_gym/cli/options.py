@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from metriq_gym.client.configurations import examples
+from metriq_gym.providers import SHIPPED
+
 
 def _configurations(beginning: str) -> list[str]:
-    from metriq_gym.client.configurations import examples
-
     folder, _, name = beginning.rpartition("/")
     here = sorted(Path(folder or ".").glob(f"{name}*")) if "*" not in beginning else []
     files = [f"{each}/" if each.is_dir() else str(each) for each in here if each.is_dir() or each.suffix == ".json"]
@@ -19,8 +20,6 @@ def _configurations(beginning: str) -> list[str]:
 
 def providers(beginning: str) -> list[str]:
     """Complete a provider's name."""
-    from metriq_gym.providers import SHIPPED
-
     return [name for name in SHIPPED if name.startswith(beginning)]
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from metriq_gym.cli import opening
 from metriq_gym.cli.options import AsJson, Yes
+from metriq_gym.cli.output import emit, say
+from metriq_gym.client.session import quiet
+from metriq_gym.errors import Permanent
+from metriq_gym.providers.tyxonq.device_string import DeviceString
+from metriq_gym.providers.tyxonq.probe import Plan
+from metriq_gym.providers.tyxonq.probe import probe as ask_service
+from metriq_gym.settings import Settings
 
-app = typer.Typer(help="About TyxonQ's cloud.", no_args_is_help=True)
 
-
-@app.callback()
-def _group() -> None:
-    """About TyxonQ's cloud."""
-
-
-@app.command()
 def probe(
     device: Annotated[str, typer.Option("--device", "-d", help="Where to run.")] = "homebrew_s2",
     yes: Yes = False,
@@ -26,6 +28,23 @@ def probe(
 
     By three tiny tasks; says what they cost, and asks before.
     """
-    from metriq_gym.cli import opening, probing
+    opening.run(_ask(device, yes=yes, as_json=json))
 
-    opening.run(probing.ask(device, yes=yes, as_json=json))
+
+async def _ask(device: str, *, yes: bool, as_json: bool) -> None:
+    """Say what it costs, ask, and print what was found out; raises `Permanent` without a token or a yes."""
+    quiet()
+    settings = Settings()
+    if settings.tyxonq_token is None or not settings.tyxonq_token.get_secret_value().strip():
+        raise Permanent("the probe needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")
+    say(str(Plan(DeviceString.parse(device))))
+    confirmed = yes or (sys.stdin.isatty() and typer.confirm("submit them?", err=True))
+    if not confirmed:
+        raise Permanent("nothing was sent: say yes, or give --yes")
+    report = await ask_service(settings.tyxonq_token, settings.tyxonq_base_url, device, confirm=True)
+    if as_json:
+        emit(asdict(report))
+        return
+    typer.echo(str(report))
+    if report.counts_order is not None and report.counts_order != settings.tyxonq_counts_order:
+        say(f"set METRIQ_TYXONQ_COUNTS_ORDER={report.counts_order} before anything else is run")

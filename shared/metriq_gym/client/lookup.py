@@ -10,12 +10,12 @@ LATEST = "latest"
 _SHOWN = 5
 
 
-class Unclear(MetriqGymError):
+class AmbiguousName(MetriqGymError):
     """The beginning of an id fits several."""
 
 
 async def choose_job(store: Store, name: str) -> Job:
-    """Return the job that `name` stands for; raises `NotFound`, or `Unclear` naming those it could be.
+    """Return the job that `name` stands for; raises `NotFound`, or `AmbiguousName` naming those it could be.
 
     Of a suite's job both parts may be shortened, the suite's and its own: ``c784.002``.
     """
@@ -52,5 +52,5 @@ def only(kind: str, name: str, ids: list[str], command: str | None = None) -> st
         raise NotFound(f"there is no {kind} {name}; `mgym {command or kind} list` shows those there are")
     if len(ids) > 1:
         more = ", …" if len(ids) > _SHOWN else ""
-        raise Unclear(f"{name!r} could be any of several {kind}s: {', '.join(ids[:_SHOWN])}{more}")
+        raise AmbiguousName(f"{name!r} could be any of several {kind}s: {', '.join(ids[:_SHOWN])}{more}")
     return ids[0]

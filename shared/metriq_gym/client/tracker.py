@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.request import urlopen
-
+from metriq_gym import web
 from metriq_gym.errors import MetriqGymError
 
 URL = (
@@ -20,7 +19,6 @@ OBSERVABLE_QUBITS = (52, 59, 72)
 """The same for all of them."""
 
 _SECONDS = 60
-_MAX_BYTES = 2**20
 
 
 class TrackerUnavailable(MetriqGymError):
@@ -30,9 +28,7 @@ class TrackerUnavailable(MetriqGymError):
 def fetch(circuit: str, url: str = URL) -> str:
     """Return the OpenQASM 3 text of a named circuit; raises `TrackerUnavailable`."""
     try:
-        with urlopen(f"{url}/{FILES[circuit]}", timeout=_SECONDS) as answer:  # noqa: S310  (the URL is ours)
-            text: str = answer.read(_MAX_BYTES).decode()
-    except (OSError, UnicodeDecodeError) as error:
+        return web.request(f"{url}/{FILES[circuit]}", seconds=_SECONDS).decode()
+    except (MetriqGymError, UnicodeDecodeError) as error:
         hint = "give its text as 'qasm' with 'observable_qubits', or a file as 'qasm_path'"
         raise TrackerUnavailable(f"cannot fetch circuit {circuit} from the tracker ({error}); {hint}") from error
-    return text

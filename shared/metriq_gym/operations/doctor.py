@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import platform
 import shutil
@@ -14,10 +15,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from metriq_gym import web
 from metriq_gym.bus.port import DEAD_LETTERS
+from metriq_gym.bus.rabbitmq.inspection import inspect as inspect_rabbitmq
+from metriq_gym.bus.rabbitmq.inspection import unbound
 from metriq_gym.client.client import embedded, open_store
-from metriq_gym.errors import MetriqGymError, Permanent
+from metriq_gym.errors import MetriqGymError, Permanent, Unavailable
 from metriq_gym.jobs.lifecycle import command
+from metriq_gym.providers import Providers
 from metriq_gym.settings import Settings
 from metriq_gym.store.inspection import inspect as inspect_mongodb
 from metriq_gym.store.private_mongod import find_binary
@@ -47,7 +52,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """What was looked at, what was found, and what to do about it."""
 
     verdict: Verdict
@@ -56,7 +61,7 @@ class Finding:
     remedy: str = ""
 
 
-async def examine(settings: Settings, management_url: str | None = None) -> list[Finding]:
+async def examine(settings: Settings, management_url: str | None = None) -> list[Check]:
     """Look at everything; what is broken is a finding, not an error.
 
     `management_url` says where RabbitMQ's management API is, if it is not at its usual port beside the broker.
@@ -65,7 +70,7 @@ async def examine(settings: Settings, management_url: str | None = None) -> list
     try:
         without_servers = embedded(settings)
     except MetriqGymError as error:
-        return [*findings, Finding(Verdict.BAD, "servers", "only one of two is configured", str(error))]
+        return [*findings, Check(Verdict.BAD, "servers", "only one of two is configured", str(error))]
     if without_servers:
         findings += [_folder(settings.data_dir), *[each async for each in _embedded(settings)]]
     else:
@@ -74,50 +79,48 @@ async def examine(settings: Settings, management_url: str | None = None) -> list
     return [*findings, await _tyxonq(settings), await _github(settings)]
 
 
-def _python() -> Finding:
-    return Finding(Verdict.GOOD, "Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
+def _python() -> Check:
+    return Check(Verdict.GOOD, "Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
 
 
-def _packages() -> list[Finding]:
+def _packages() -> list[Check]:
     found, missing = [], []
     for name, extra in _PACKAGES.items():
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             remedy = f"pip install 'metriq-gym-services[{extra}]', if this machine is to do that"
-            missing.append(Finding(Verdict.NOTE, f"package {name}", "not installed", remedy))
-    return [Finding(Verdict.GOOD, "packages", ", ".join(found)), *missing]
+            missing.append(Check(Verdict.NOTE, f"package {name}", "not installed", remedy))
+    return [Check(Verdict.GOOD, "packages", ", ".join(found)), *missing]
 
 
-def _folder(folder: Path) -> Finding:
+def _folder(folder: Path) -> Check:
     parent = next(each for each in (folder, *folder.parents) if each.exists())
     if not os.access(parent, os.W_OK):
-        return Finding(Verdict.BAD, "data folder", f"{folder} cannot be written", "set METRIQ_DATA_DIR to one that can")
+        return Check(Verdict.BAD, "data folder", f"{folder} cannot be written", "set METRIQ_DATA_DIR to one that can")
     free = shutil.disk_usage(parent).free
     room = f"{folder}, {free / 2**30:.0f} GiB free"
     if free < ROOM_BYTES:
-        return Finding(Verdict.NOTE, "data folder", room, "make room, or set METRIQ_DATA_DIR to a larger disk")
-    return Finding(Verdict.GOOD, "data folder", room)
+        return Check(Verdict.NOTE, "data folder", room, "make room, or set METRIQ_DATA_DIR to a larger disk")
+    return Check(Verdict.GOOD, "data folder", room)
 
 
-async def _embedded(settings: Settings) -> AsyncIterator[Finding]:
-    yield Finding(Verdict.GOOD, "servers", "none configured: the embedded runtime does the work")
+async def _embedded(settings: Settings) -> AsyncIterator[Check]:
+    yield Check(Verdict.GOOD, "servers", "none configured: the embedded runtime does the work")
     try:
         find_binary()
         async with open_store(settings) as store:
             unfinished = await store.catalogue.unfinished()
     except MetriqGymError as error:
-        yield Finding(
-            Verdict.BAD, "private mongod", str(error), "see its log, or set METRIQ_DATA_DIR to a fresh folder"
-        )
+        yield Check(Verdict.BAD, "private mongod", str(error), "see its log, or set METRIQ_DATA_DIR to a fresh folder")
         return
-    yield Finding(Verdict.GOOD, "private mongod", "starts, and is a replica set of its own")
+    yield Check(Verdict.GOOD, "private mongod", "starts, and is a replica set of its own")
     if unfinished:
         remedy = "the next `mgym job poll` or `mgym run` goes on with them"
-        yield Finding(Verdict.NOTE, "jobs", f"{unfinished} unfinished", remedy)
+        yield Check(Verdict.NOTE, "jobs", f"{unfinished} unfinished", remedy)
 
 
-async def _mongodb(settings: Settings) -> AsyncIterator[Finding]:
+async def _mongodb(settings: Settings) -> AsyncIterator[Check]:
     assert settings.mongo_url is not None  # noqa: S101  (asked before)
     url = settings.mongo_url.get_secret_value()
     before = datetime.now(UTC)
@@ -125,125 +128,110 @@ async def _mongodb(settings: Settings) -> AsyncIterator[Finding]:
         state = await inspect_mongodb(url)
     except (MetriqGymError, ValueError) as error:
         remedy = "start it, or correct METRIQ_MONGO_URL (mongodb://user:password@host/?replicaSet=…)"
-        yield Finding(Verdict.BAD, "MongoDB", f"{_where(url)}: {error}", remedy)
+        yield Check(Verdict.BAD, "MongoDB", f"{_where(url)}: {error}", remedy)
         return
     after = datetime.now(UTC)
     if state.replica_set is None:
         remedy = "start mongod with --replSet and call rs.initiate(): following jobs needs it"
-        yield Finding(Verdict.BAD, "MongoDB", f"{_where(url)}: version {state.version}, no replica set", remedy)
+        yield Check(Verdict.BAD, "MongoDB", f"{_where(url)}: version {state.version}, no replica set", remedy)
     elif not state.writable:
         remedy = "wait for the election of a primary, or see rs.status()"
-        yield Finding(Verdict.BAD, "MongoDB", f"{_where(url)}: {state.replica_set} has no primary", remedy)
+        yield Check(Verdict.BAD, "MongoDB", f"{_where(url)}: {state.replica_set} has no primary", remedy)
     else:
         said = f"{_where(url)}: version {state.version}, replica set {state.replica_set}"
-        yield Finding(Verdict.GOOD, "MongoDB", said)
+        yield Check(Verdict.GOOD, "MongoDB", said)
     # Somewhere between the question and the answer the server looked at its clock.
     off = max((before - state.now).total_seconds(), (state.now - after).total_seconds(), 0.0)
     if off > CLOCK_SECONDS:
-        yield Finding(Verdict.NOTE, "clock", f"{off:.0f} s away from the database's", "let NTP set both")
+        yield Check(Verdict.NOTE, "clock", f"{off:.0f} s away from the database's", "let NTP set both")
     else:
-        yield Finding(Verdict.GOOD, "clock", f"within {CLOCK_SECONDS:g} s of the database's")
+        yield Check(Verdict.GOOD, "clock", f"within {CLOCK_SECONDS:g} s of the database's")
     try:
         async with asyncio.timeout(10), open_store(settings) as store:
             held = await store.catalogue.held()
     except (MetriqGymError, TimeoutError):
         return  # said above
     if held:
-        yield Finding(Verdict.NOTE, "held jobs", f"{len(held)} wait for an operator", command(held[0]))
+        yield Check(Verdict.NOTE, "held jobs", f"{len(held)} wait for an operator", command(held[0]))
 
 
-async def _rabbitmq(settings: Settings, management_url: str | None = None) -> AsyncIterator[Finding]:
-    from metriq_gym.bus.rabbitmq.inspection import inspect
-
+async def _rabbitmq(settings: Settings, management_url: str | None = None) -> AsyncIterator[Check]:
     assert settings.amqp_url is not None  # noqa: S101  (asked before)
     url = settings.amqp_url.get_secret_value()
     try:
-        state = await inspect(url)
+        state = await inspect_rabbitmq(url)
     except (MetriqGymError, ValueError) as error:
         remedy = "start it, or correct METRIQ_AMQP_URL (amqp://user:password@host/vhost)"
-        yield Finding(Verdict.BAD, "RabbitMQ", f"{_where(url)}: {error}", remedy)
+        yield Check(Verdict.BAD, "RabbitMQ", f"{_where(url)}: {error}", remedy)
         return
-    yield Finding(Verdict.GOOD, "RabbitMQ", f"{_where(url)}: version {state.version}")
+    yield Check(Verdict.GOOD, "RabbitMQ", f"{_where(url)}: version {state.version}")
     if not state.exchange_exists:
-        yield Finding(Verdict.NOTE, "exchange", "not declared yet", "start a service: each declares all there is")
+        yield Check(Verdict.NOTE, "exchange", "not declared yet", "start a service: each declares all there is")
     for queue in state.queues:
         subject = f"queue {queue.name}"
         if not queue.exists:
-            yield Finding(Verdict.NOTE, subject, "not declared yet", "start a service: each declares all there is")
+            yield Check(Verdict.NOTE, subject, "not declared yet", "start a service: each declares all there is")
         elif queue.name == DEAD_LETTERS:
             remedy = "look at them: mgym dead list" if queue.messages else ""
             verdict = Verdict.NOTE if queue.messages else Verdict.GOOD
-            yield Finding(verdict, subject, f"{queue.messages} messages were given up", remedy)
+            yield Check(verdict, subject, f"{queue.messages} messages were given up", remedy)
         elif not queue.consumers:
             remedy = f"start the service: mgym service run {queue.name.removeprefix('metriq.')}"
-            yield Finding(Verdict.BAD, subject, f"{queue.messages} messages, and nobody consumes them", remedy)
+            yield Check(Verdict.BAD, subject, f"{queue.messages} messages, and nobody consumes them", remedy)
         else:
-            yield Finding(Verdict.GOOD, subject, f"{queue.messages} messages, {queue.consumers} consumers")
+            yield Check(Verdict.GOOD, subject, f"{queue.messages} messages, {queue.consumers} consumers")
     if all(queue.exists for queue in state.queues):
         yield await _bindings(url, management_url)
 
 
-async def _bindings(url: str, management_url: str | None) -> Finding:
-    from metriq_gym.bus.rabbitmq.inspection import unbound
-
+async def _bindings(url: str, management_url: str | None) -> Check:
     try:
         missing = await unbound(url, management_url)
     except MetriqGymError as error:
-        return Finding(Verdict.NOTE, "bindings", str(error), "say where it is: --management-url http://…")
+        return Check(Verdict.NOTE, "bindings", str(error), "say where it is: --management-url http://…")
     if missing:
         remedy = "restart a service that may: each declares all there is"
-        return Finding(Verdict.BAD, "bindings", f"missing: {', '.join(missing)}", remedy)
-    return Finding(Verdict.GOOD, "bindings", "every message has its queue")
+        return Check(Verdict.BAD, "bindings", f"missing: {', '.join(missing)}", remedy)
+    return Check(Verdict.GOOD, "bindings", "every message has its queue")
 
 
-async def _tyxonq(settings: Settings) -> Finding:
-    from metriq_gym.providers import Providers
-
+async def _tyxonq(settings: Settings) -> Check:
     if settings.tyxonq_token is None:
         remedy = "set METRIQ_TYXONQ_TOKEN, if this machine is to use TyxonQ"
-        return Finding(Verdict.NOTE, "TyxonQ", "no token", remedy)
+        return Check(Verdict.NOTE, "TyxonQ", "no token", remedy)
     providers = Providers(settings)
     try:
         devices = await providers.get("tyxonq").devices()
     except MetriqGymError as error:
-        return Finding(Verdict.BAD, "TyxonQ", str(error), "check METRIQ_TYXONQ_TOKEN and METRIQ_TYXONQ_BASE_URL")
+        return Check(Verdict.BAD, "TyxonQ", str(error), "check METRIQ_TYXONQ_TOKEN and METRIQ_TYXONQ_BASE_URL")
     finally:
         await providers.aclose()
-    return Finding(Verdict.GOOD, "TyxonQ", ", ".join(f"{device.id} {device.status}" for device in devices))
+    return Check(Verdict.GOOD, "TyxonQ", ", ".join(f"{device.id} {device.status}" for device in devices))
 
 
-async def _github(settings: Settings) -> Finding:
+async def _github(settings: Settings) -> Check:
     if settings.github_token is None:
-        return Finding(
+        return Check(
             Verdict.NOTE, "GitHub", "no token", "set METRIQ_GITHUB_TOKEN, if this machine is to open pull requests"
         )
     if not settings.github_repos:
-        return Finding(Verdict.BAD, "GitHub", "no repository is allowed", "name those that are in METRIQ_GITHUB_REPOS")
+        return Check(Verdict.BAD, "GitHub", "no repository is allowed", "name those that are in METRIQ_GITHUB_REPOS")
     try:
         login = await asyncio.to_thread(_login, settings)
-    except Permanent as error:
-        return Finding(Verdict.BAD, "GitHub", str(error), "check METRIQ_GITHUB_TOKEN and METRIQ_GITHUB_API_URL")
-    return Finding(Verdict.GOOD, "GitHub", f"token of {login}; pull requests go to {', '.join(settings.github_repos)}")
+    except (Permanent, Unavailable) as error:
+        return Check(Verdict.BAD, "GitHub", str(error), "check METRIQ_GITHUB_TOKEN and METRIQ_GITHUB_API_URL")
+    return Check(Verdict.GOOD, "GitHub", f"token of {login}; pull requests go to {', '.join(settings.github_repos)}")
 
 
 def _login(settings: Settings) -> str:
-    from github import Auth, Github, GithubException
-
     assert settings.github_token is not None  # noqa: S101  (asked before)
-    github = Github(
-        auth=Auth.Token(settings.github_token.get_secret_value()),
-        base_url=settings.github_api_url,
-        timeout=10,
-        retry=None,
-    )
+    token = settings.github_token.get_secret_value()
+    headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"}
     try:
-        return github.get_user().login
-    except GithubException as error:
-        raise Permanent(f"GitHub answers {error.status}") from None
-    except OSError as error:
-        raise Permanent(f"GitHub cannot be reached: {type(error).__name__}") from None
-    finally:
-        github.close()
+        found = json.loads(web.request(f"{settings.github_api_url.rstrip('/')}/user", headers=headers))
+        return str(found["login"])
+    except (ValueError, TypeError, KeyError):
+        raise Permanent(f"{settings.github_api_url} does not answer as GitHub does") from None
 
 
 def _where(url: str) -> str:

@@ -44,7 +44,7 @@ class BadLine(MetriqGymError):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LineNote:
     """Something to say about a line."""
 
     number: int
@@ -52,14 +52,14 @@ class Line:
 
 
 @dataclass(slots=True)
-class Report:
+class ImportSummary:
     """What became of each line that is not blank."""
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
-    bad: list[Line] = field(default_factory=list)
-    notes: list[Line] = field(default_factory=list)
+    bad: list[LineNote] = field(default_factory=list)
+    notes: list[LineNote] = field(default_factory=list)
     """About lines that were taken over."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,13 +67,13 @@ class Report:
         return asdict(self)
 
 
-async def import_jobs(store: Store, path: Path) -> Report:
+async def import_jobs(store: Store, path: Path) -> ImportSummary:
     """Store every job of the file; a line that is no job is reported, and the rest goes on.
 
     Doing it again changes nothing, but for jobs that got their result meanwhile. Raises `NoConfiguration` when the file
     cannot be read, and `Transient` when the store is away: then do it again.
     """
-    done = Report()
+    done = ImportSummary()
     for number, text in _lines(path):
         try:
             job, notes = parse(text)
@@ -81,9 +81,9 @@ async def import_jobs(store: Store, path: Path) -> Report:
         except Transient:
             raise  # nothing is wrong with the line
         except MetriqGymError as error:
-            done.bad.append(Line(number, str(error)))
+            done.bad.append(LineNote(number, str(error)))
         else:
-            done.notes += [Line(number, note) for note in notes]
+            done.notes += [LineNote(number, note) for note in notes]
     return done
 
 
@@ -146,7 +146,7 @@ def _notes(found: dict[str, Any]) -> list[str]:
     return notes
 
 
-async def _keep(store: Store, job: MetriqGymJob, done: Report) -> None:
+async def _keep(store: Store, job: MetriqGymJob, done: ImportSummary) -> None:
     if await store.records.add(to_document(job, "imported")):
         done.added += 1
         return

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from metriq_gym.bus.port import DEAD_LETTERS
+from metriq_gym.bus.rabbitmq.inspection import QueueState, inspect
 from metriq_gym.client.client import embedded
 from metriq_gym.errors import Transient
 from metriq_gym.jobs import Job
@@ -14,15 +14,12 @@ from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.catalogue import DueTasks, StateCount
 
-if TYPE_CHECKING:
-    from metriq_gym.bus.rabbitmq.inspection import QueueState
-
 STILL_SECONDS = 900.0
 """A job that has not moved for so long, and waits for nothing, is said to stand still."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkStatus:
     """What there is to say."""
 
     states: Sequence[StateCount]
@@ -41,20 +38,17 @@ class Standing:
         return next((each.messages for each in self.queues or () if each.name == DEAD_LETTERS), None)
 
 
-async def look(store: Store, settings: Settings) -> Standing:
+async def look(store: Store, settings: Settings) -> WorkStatus:
     """Look at the store, and at the broker if there is one; raises `Transient` when the store does not answer."""
     catalogue = store.catalogue
     states, due = await catalogue.by_state(), await catalogue.due()
     still = await catalogue.standing_still(STILL_SECONDS)
     held, stuck = await catalogue.held(), await catalogue.stuck()
     if embedded(settings):
-        return Standing(states, due, still, held, stuck)
-    # It brings a web client, which takes a tenth of a second to import.
-    from metriq_gym.bus.rabbitmq.inspection import inspect
-
+        return WorkStatus(states, due, still, held, stuck)
     assert settings.amqp_url is not None  # noqa: S101  (`embedded` has looked)
     try:
         broker = await inspect(settings.amqp_url.get_secret_value())
     except Transient as error:
-        return Standing(states, due, still, held, stuck, queue_error=str(error))
-    return Standing(states, due, still, held, stuck, broker.queues)
+        return WorkStatus(states, due, still, held, stuck, queue_error=str(error))
+    return WorkStatus(states, due, still, held, stuck, broker.queues)

@@ -33,9 +33,11 @@ def handed_over(job: Job) -> bool:
     return job.state is not JobState.DISPATCHING or job.held is not None
 
 
-async def follow(client: Client, job_id: str, progress: Progress, until: Callable[[Job], bool] | None = None) -> Job:
+async def follow(
+    client: Client, job_id: str, progress: ProgressLine, until: Callable[[Job], bool] | None = None
+) -> Job:
     """Show how a job gets on, and return it once it is as wanted; see `Client.progress`."""
-    estimate = Estimate(time.monotonic)
+    estimate = TimeLeft(time.monotonic)
     with _patience(progress) as seen:
         async for each in client.progress(job_id, until):
             seen()
@@ -48,7 +50,7 @@ async def follow(client: Client, job_id: str, progress: Progress, until: Callabl
 
 
 @contextmanager
-def _patience(progress: Progress) -> Iterator[Callable[[], None]]:
+def _patience(progress: ProgressLine) -> Iterator[Callable[[], None]]:
     """Say after a while that nobody has taken up what was requested, unless what is yielded is called before."""
     hint = "no dispatcher has taken it up yet; `mgym doctor` says whether one is running"
     waiting = asyncio.get_running_loop().call_later(_UNSEEN_SECONDS, progress.note, hint)
@@ -64,11 +66,11 @@ def _stage(job: Job) -> str:
     return "not exported" if job.is_stuck else STAGES.get(job.state, job.state)
 
 
-async def follow_suite(client: Client, suite_id: str, progress: Progress) -> list[Job]:
+async def follow_suite(client: Client, suite_id: str, progress: ProgressLine) -> list[Job]:
     """Show how a suite gets on, and return its jobs once all stay as they are; see `Client.suite_progress`."""
     said = set[str]()
     jobs = list[Job]()
-    estimate = Estimate(time.monotonic)
+    estimate = TimeLeft(time.monotonic)
     with _patience(progress) as seen:
         async for summary, jobs in client.suite_progress(suite_id):
             if jobs:
@@ -88,7 +90,7 @@ def describe(summary: SuiteProgress) -> str:
     return f"{summary.ended} of {summary.size} jobs ended ({states})"
 
 
-class Estimate:
+class TimeLeft:
     """Guesses the seconds left of something done in equal parts, from the parts seen done since it was first asked."""
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -111,7 +113,7 @@ def _clock(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))
 
 
-class Progress:
+class ProgressLine:
     """The line that says what is going on, and for how long it has been."""
 
     def __init__(self, title: str) -> None:

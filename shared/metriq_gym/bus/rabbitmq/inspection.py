@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +11,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import aio_pika
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
-from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, encode_basic_auth
 
+from metriq_gym import web
 from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
 from metriq_gym.errors import Unavailable
 
@@ -60,19 +62,14 @@ async def unbound(url: str, management_url: str | None = None) -> list[str]:
     usual = f"https://{broker.hostname}:15671" if broker.scheme == "amqps" else f"http://{broker.hostname}:15672"
     api = urlsplit(management_url or usual)
     user = api if api.username else broker
+    name, password = quote(unquote(user.username or "guest"), ""), quote(unquote(user.password or "guest"), "")
     virtual_host = quote(unquote(broker.path.removeprefix("/")) or "/", safe="")
-    server = f"{api.scheme}://{api.netloc.rpartition('@')[2]}"
-    headers = {"Authorization": encode_basic_auth(unquote(user.username or "guest"), unquote(user.password or "guest"))}
+    address = api.netloc.rpartition("@")[2]
+    bindings = f"{api.scheme}://{name}:{password}@{address}/api/bindings/{virtual_host}"
     try:
-        async with (
-            ClientSession(headers=headers, raise_for_status=True) as session,
-            session.get(f"{server}/api/bindings/{virtual_host}", timeout=ClientTimeout(_SECONDS)) as answer,
-        ):
-            found = await answer.json()
-    except ClientResponseError as error:
-        raise Unavailable(f"RabbitMQ's management API at {server} answers {error.status}") from error
-    except (ClientError, TimeoutError) as error:
-        raise Unavailable(f"RabbitMQ's management API at {server} does not answer") from error
+        found = json.loads(await asyncio.to_thread(web.request, bindings))
+    except (web.RequestRefused, Unavailable, ValueError) as error:
+        raise Unavailable(f"RabbitMQ's management API: {error}") from error
     there = {(each["source"], each["destination"], each["routing_key"]) for each in found}
     missing = [
         f"{EVENTS} to {queue.name} for {key}"

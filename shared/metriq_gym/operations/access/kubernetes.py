@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
+
 from metriq_gym.bus.port import QUEUES
 from metriq_gym.bus.rabbitmq.topology import topology
 from metriq_gym.bus.retry import TRANSIENT
@@ -111,8 +113,7 @@ def _mongodb_user(rights: Rights) -> dict[str, Any]:
 
 
 def as_yaml(server: str) -> str:
-    """Return what ``rabbitmq`` or ``mongodb`` must have. Needs PyYAML, which only developers have."""
-    import yaml
+    """Return what ``rabbitmq`` or ``mongodb`` must have."""
 
     class WithoutAliases(yaml.SafeDumper):
         def ignore_aliases(self, _: object) -> bool:

@@ -8,11 +8,10 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import Request, urlopen
 
-from metriq_gym.errors import Permanent, Transient
+from metriq_gym import web
+from metriq_gym.errors import Permanent, Transient, Unavailable
 from metriq_gym.operations.access.rights import ALL, WATCHERS
 
 _SECONDS = 30
@@ -87,20 +86,15 @@ def at_virtual_host(url: str, name: str) -> str:
 
 def _call(management_url: str, path: str, body: Mapping[str, Any]) -> None:
     parts = urlsplit(management_url)
-    credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     address = parts.netloc.rpartition("@")[2]
-    request = Request(  # noqa: S310  (the operator's own URL)
-        f"{parts.scheme}://{address}{quote(path)}",
-        data=json.dumps(body).encode(),
-        headers={
-            "Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}",
-            "Content-Type": "application/json",
-        },
-    )
     try:
-        with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-            answer.read()
-    except HTTPError as error:
+        web.request(
+            f"{parts.scheme}://{parts.netloc}{quote(path)}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+            seconds=_SECONDS,
+        )
+    except web.RequestRefused as error:
         raise Permanent(f"RabbitMQ's management at {address} refuses: {error}") from error
-    except OSError as error:
+    except Unavailable as error:
         raise Transient(f"RabbitMQ's management at {address} does not answer: {error}") from error

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
 
+from metriq_gym.cli.errors import Usage
+from metriq_gym.service.service import main as serve
+
 NAMES = ("dispatcher", "poller", "scorer", "exporter")
 
-app = typer.Typer(help="Run the services.", no_args_is_help=True)
 
-
-@app.callback()
-def _group() -> None:
-    """Run the services."""
-
-
-@app.command("run")
 def run(
     names: Annotated[list[str], typer.Argument(metavar="SERVICE", help=f"Any of {', '.join(NAMES)}, or all.")],
 ) -> None:
@@ -24,12 +21,6 @@ def run(
 
     Needs METRIQ_AMQP_URL and METRIQ_MONGO_URL.
     """
-    import logging
-    from importlib.metadata import entry_points
-
-    from metriq_gym.cli.errors import Usage
-    from metriq_gym.service.service import main as serve
-
     wanted = NAMES if names == ["all"] else tuple(dict.fromkeys(names))
     if unknown := [name for name in wanted if name not in NAMES]:
         raise Usage(f"no service is called {unknown[0]!r}; there are: {', '.join(NAMES)}, all")

@@ -1,15 +1,19 @@
-"""Waiting for a job's end and showing what came of it."""
+"""``mgym job poll``."""
 
 from __future__ import annotations
 
-import json
+from json import dumps
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from metriq_gym.cli import opening
-from metriq_gym.cli.errors import FAILED, UNFINISHED
+from metriq_gym.cli.errors import UNFINISHED
+from metriq_gym.cli.exports import tell_of_exports
+from metriq_gym.cli.options import AsJson, JobName, Output, Plot, Wait
 from metriq_gym.cli.output import console, emit, say
+from metriq_gym.cli.pictures import draw_job
 from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.exporters.record import make_record
 from metriq_gym.jobs import Job
@@ -17,10 +21,28 @@ from metriq_gym.jobs.replay import make_debug_export
 from metriq_gym.run import write_record, write_text
 from metriq_gym.store import Store
 from metriq_gym.terminal import report
-from metriq_gym.terminal.follow import Progress, follow
+from metriq_gym.terminal.follow import ProgressLine, follow
 
 
-async def poll(
+def poll(
+    name: JobName = None,
+    wait: Wait = True,
+    json: AsJson = False,
+    output: Output = None,
+    include_raw: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the counts and all that `job replay` needs to this file."),
+    ] = None,
+    plot: Plot = None,
+) -> None:
+    """Wait for a job and print its result.
+
+    With --no-wait the exit code is 5 until it has ended.
+    """
+    opening.run(_poll(name, wait=wait, as_json=json, output=output, raw=include_raw, plot=plot))
+
+
+async def _poll(
     name: str | None, *, wait: bool, as_json: bool, output: Path | None, raw: Path | None, plot: Path | None
 ) -> None:
     """Show a job once it has ended. Raises what `failure_of` and `decision_about` say, and exits with `UNFINISHED`."""
@@ -29,7 +51,7 @@ async def poll(
             job = await opening.job_called(client.store, name)
             if not job.has_ended:
                 title = f"{job.benchmark_name} on {job.provider}/{job.device}"
-                with opening.way_back(f"mgym job poll {job.id}"), Progress(title) as progress:
+                with opening.way_back(f"mgym job poll {job.id}"), ProgressLine(title) as progress:
                     job = await follow(client, job.id, progress)
             if (undecided := decision_about(job)) is not None:
                 raise undecided
@@ -57,29 +79,12 @@ async def poll(
     tell_of_exports(job)
 
 
-def tell_of_exports(job: Job) -> None:
-    """Say what is not exported, and how to try again; exits with `FAILED` if that is all there is."""
-    for target, export in job.exports.items():
-        if export.error is not None:
-            say(f"not exported to {target}: {export.error}\nonce more: mgym job upload {job.id} --to {target}")
-    if job.is_stuck:
-        raise typer.Exit(FAILED)
-
-
-async def draw(store: Store, job: Job, path: Path) -> None:
-    """Draw a job to a file, from its counts if its result has nothing better to show."""
-    from metriq_gym.terminal import plots
-
-    plots.save(plots.of_job(job, await store.tasks.of_job(job.id)), path)
-
-
 async def _write(store: Store, job: Job, output: Path | None, raw: Path | None, plot: Path | None) -> None:
     if output is not None:
         say(f"wrote {write_record(job, output)}")
     if raw is not None and failure_of(job) is None:
         export = make_debug_export(job, await store.tasks.of_job(job.id))
-        write_text(raw, json.dumps(export) + "\n")
+        write_text(raw, dumps(export) + "\n")
         say(f"wrote {raw}")
     if plot is not None and failure_of(job) is None:
-        await draw(store, job, plot)
-        say(f"wrote {plot}")
+        await draw_job(store, job, plot)

@@ -1,0 +1,50 @@
+"""``mgym devices``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from metriq_gym.cli import opening, options
+from metriq_gym.cli.options import AsJson
+from metriq_gym.cli.output import console, emit, say
+from metriq_gym.errors import Permanent
+from metriq_gym.providers import SHIPPED
+from metriq_gym.providers.provider import Device
+from metriq_gym.terminal import report
+
+
+def devices(
+    provider: Annotated[
+        str | None, typer.Option("--provider", "-p", help="Only this provider's.", autocompletion=options.providers)
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """List devices.
+
+    Of those providers that the settings allow to be asked.
+    """
+
+    async def ask() -> list[Device]:
+        found: list[Device] = []
+        async with opening.providers() as providers:
+            for name in [provider] if provider else SHIPPED:
+                try:
+                    found += await providers.get(name).devices()
+                except Permanent as error:
+                    if provider:
+                        raise
+                    say(f"{name} left out: {error}")
+        return found
+
+    found = opening.run(ask())
+    if json:
+        emit([asdict(each) for each in found])
+        return
+    rows = (
+        [each.provider, each.id, each.num_qubits, "simulator" if each.simulator else "processor", each.status]
+        for each in found
+    )
+    report.show_table(console(), ("provider", "device", "qubits", "kind", "status"), rows)

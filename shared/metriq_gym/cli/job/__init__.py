@@ -1,0 +1,1 @@
+"""``mgym job …``: everything about one job, a module for each command."""

@@ -1,0 +1,27 @@
+"""``mgym job view``."""
+
+from __future__ import annotations
+
+from metriq_gym.cli import opening
+from metriq_gym.cli.options import AsJson, JobName, Plot
+from metriq_gym.cli.output import console, emit
+from metriq_gym.cli.pictures import draw_job
+from metriq_gym.jobs import Job
+from metriq_gym.terminal import report
+
+
+def view(name: JobName = None, json: AsJson = False, plot: Plot = None) -> None:
+    """Print a job and its result."""
+
+    async def look() -> tuple[Job, list[str]]:
+        async with opening.store() as store:
+            job = await opening.job_called(store, name)
+            if plot is not None:
+                await draw_job(store, job, plot)
+            return job, (await store.catalogue.provider_job_ids([job.id])).get(job.id, [])
+
+    job, provider_job_ids = opening.run(look())
+    if json:
+        emit(job.model_dump(mode="json") | {"provider_job_ids": provider_job_ids})
+    else:
+        report.show_job(console(), job, provider_job_ids)

@@ -1,0 +1,71 @@
+"""``mgym status``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from metriq_gym.cli import opening
+from metriq_gym.cli.options import AsJson
+from metriq_gym.cli.output import console, emit, say
+from metriq_gym.jobs.lifecycle import command
+from metriq_gym.operations.status import STILL_SECONDS, WorkStatus, look
+from metriq_gym.settings import Settings
+from metriq_gym.store.catalogue import AGES
+from metriq_gym.terminal import report
+from metriq_gym.wording import duration
+
+
+def status(json: AsJson = False) -> None:
+    """Say how the work stands.
+
+    Jobs by state and age, overdue tasks, queues, dead letters, jobs that stand still, wait for an operator or could not
+    be exported.
+    """
+
+    async def ask() -> WorkStatus:
+        async with opening.store() as store:
+            return await look(store, Settings())
+
+    standing = opening.run(ask())
+    unexported = [(job.id, target, export.error) for job in standing.stuck for target, export in job.exports.items()]
+    if json:
+        names = [*(f"under_{duration(age).replace(' ', '_')}" for age in AGES), "older"]
+        emit(
+            {
+                "jobs": [asdict(each) | {"ages": dict(zip(names, each.ages, strict=True))} for each in standing.states],
+                "due_tasks": [asdict(each) for each in standing.due],
+                "queues": None if standing.queues is None else [asdict(each) for each in standing.queues],
+                "standing_still": [{"job_id": job.id, "state": str(job.state)} for job in standing.still],
+                "held": [{"job_id": job.id, "reason": job.held} for job in standing.held],
+                "stuck": [{"job_id": job, "target": target, "reason": error} for job, target, error in unexported],
+                "dead_letters": standing.dead_letters,
+            }
+        )
+        return
+    out = console()
+    younger = [f"< {duration(age)}" for age in AGES]
+    rows = [[each.state, each.count, *each.ages, duration(each.oldest_seconds)] for each in standing.states]
+    report.show_table(out, ("state", "jobs", *younger, "older", "oldest, for"), rows)
+    late = [[each.provider, each.count, duration(each.lag_seconds)] for each in standing.due]
+    if late:
+        report.show_table(out, ("tasks due at", "tasks", "due since"), late)
+    if standing.queues is not None:
+        queues = ([each.name, each.messages, each.consumers] for each in standing.queues)
+        report.show_table(out, ("queue", "messages", "consumers"), queues)
+    still = [[job.id, job.state, report.age(job.updated_at)] for job in standing.still]
+    if still:
+        report.show_table(out, ("standing still", "state", "for"), still)
+        say("`mgym doctor` says what is away")
+    waiting = [[job.id, job.held, command(job)] for job in standing.held]
+    if waiting:
+        report.show_table(out, ("held job", "because", "decide with"), waiting)
+    if unexported:
+        failed = ([job, error, f"mgym job upload {job} --to {target}"] for job, target, error in unexported)
+        report.show_table(out, ("exported nowhere", "because", "once more with"), failed)
+    if standing.dead_letters:
+        report.show_table(out, ("dead letters", "look at them with"), [[standing.dead_letters, "mgym dead list"]])
+    if not (late or still or waiting or unexported or standing.dead_letters):
+        minutes = duration(STILL_SECONDS)
+        out.print(f"no task is overdue, no job is held, stuck, or has stood still for {minutes}", highlight=False)
+    if standing.queue_error is not None:
+        say(f"no queues: {standing.queue_error}")

@@ -1,0 +1,1 @@
+"""``mgym suite …``: many benchmarks at once, a module for each command."""
