@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help run up down images sbom test test-docker faults check lint audit format bench lock clean
+.PHONY: help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -17,6 +17,8 @@ LOCKS := deploy/requirements
 SOURCES := services shared tests examples deploy
 IMAGES := dispatcher poller scorer exporter sandbox
 PROFILES ?=
+WORKERS ?= logical
+PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 SBOM ?= dist/sbom
 # With the profile come traces, unless .env says where they go.
 TRACES := $(if $(filter observability,$(PROFILES)),$(if $(shell grep -s '^METRIQ_OTLP_ENDPOINT=' .env),,METRIQ_OTLP_ENDPOINT=http://otel-collector:4318))
@@ -80,8 +82,11 @@ sbom: $(AUDIT)/.ready  ## write a software bill of materials (CycloneDX) for eac
 	for name in $(IMAGES); do $(AUDIT)/bin/python -W ignore::UserWarning -m cyclonedx_py requirements --output-reproducible \
 	  --pyproject pyproject.toml --output-file $(SBOM)/$$name.cdx.json $(LOCKS)/$$name.txt || exit 1; done
 
+unit: $(TOOLS)  ## run the unit tests but for the slow ones: less than a minute
+	$(BIN)/pytest $(PARALLEL) -m "not slow" tests/unit
+
 test: $(TOOLS)  ## run the whole suite against a real RabbitMQ and a real MongoDB
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-docker: $(TOOLS)  ## run the tests that need a Docker engine: images and compose
 	$(BIN)/pytest tests/docker

@@ -1,57 +1,138 @@
-"""Real servers as fixtures: one of each per test run, a fresh corner of it for every test."""
+"""Real servers as fixtures: one of each per test run, a fresh corner of it for every test.
+
+Imports are inside the fixtures, since a file of unit tests needs few of them. Under pytest-xdist all workers use one
+pair of servers, and tests that share a fixture of their module stay together, as do those of one ``xdist_group``.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import hypothesis
-import pymongo
 import pytest
-import structlog
 
 from tests.sandbox.fixture import tyxonq_sandbox as tyxonq_sandbox
-from tests.servers.mongodb import shared_mongodb
-from tests.servers.rabbitmq import Broker, shared_broker, virtual_host
+from tests.servers.guard import die_with_parent
 
-# How long an example takes says more of what else the machine does than of the code.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+if TYPE_CHECKING:
+    import pymongo
+
+    from tests.servers.rabbitmq import Broker
+
+IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+LONGEST_FIRST = ("faults", "integration", "acceptance", "contract", "unit")
+"""Folders in the order in which workers take them, so that no worker is left with a long test when the rest is done."""
+
+
+def pytest_configure() -> None:
+    """Let no worker live longer than the run it works for, whatever signal ends that."""
+    if IN_WORKER:
+        die_with_parent()
+
+
+def pytest_pycollect_makemodule(module_path: Path) -> None:
+    """Before a module uses Hypothesis, switch its time limits off: they say more of the machine than of the code."""
+    if "hypothesis" not in sys.modules and "hypothesis" in module_path.read_text():
+        import hypothesis
+
+        hypothesis.settings.register_profile("untimed", deadline=None)
+        hypothesis.settings.load_profile("untimed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together in one worker what shares a fixture of its module, and begin with what takes long."""
+    if not IN_WORKER:
+        return
+    places = {f"tests/{name}/": number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: next((place for name, place in places.items() if item.nodeid.startswith(name)), 0))
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what the fault suite measured in a worker."""
+    if rows := getattr(node, "workeroutput", {}).get("faults"):
+        from tests.faults.report import REPORT
+
+        REPORT.include(rows)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the fault suite's table, if any of it was run."""
+    if (faults := sys.modules.get("tests.faults.report")) and faults.REPORT.rows:
+        terminalreporter.write_sep("=", f"faults, {'long' if faults.LONG else 'short'} form, seed {faults.SEED}")
+        terminalreporter.write_line(faults.REPORT.table())
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture of the project's that is made once a module or class."""
+    definitions: dict[str, Any] = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
+    own = (each[-1] for each in definitions.values() if each[-1].baseid.startswith("tests"))
+    return any(each.scope in {"class", "module", "package"} for each in own)
 
 
 @pytest.fixture(autouse=True)
 def logging_as_delivered() -> None:
     """Undo what a command under test set up for its own logs, or no later test could capture any."""
-    structlog.reset_defaults()
+    if structlog := sys.modules.get("structlog"):
+        structlog.reset_defaults()
     logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
-def amqp_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all workers of this run."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if IN_WORKER else own
+
+
+@pytest.fixture(scope="session")
+def amqp_broker(shared_folder: Path) -> Iterator[Broker]:
     """The RabbitMQ of this test run."""
-    with shared_broker(tmp_path_factory.mktemp("rabbitmq")) as broker:
+    from tests.servers.rabbitmq import shared_broker
+
+    with shared_broker(shared_folder / "rabbitmq") as broker:
         yield broker
 
 
 @pytest.fixture
 def amqp_url(amqp_broker: Broker) -> Iterator[str]:
     """The AMQP URL of a virtual host of the test's own."""
+    from tests.servers.rabbitmq import virtual_host
+
     with virtual_host(amqp_broker) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mongo_url(shared_folder: Path) -> Iterator[str]:
     """The URL of the MongoDB replica set of this test run."""
-    with shared_mongodb(tmp_path_factory.mktemp("mongodb")) as url:
+    from tests.servers.mongodb import shared_mongodb
+
+    with shared_mongodb(shared_folder / "mongodb") as url:
         yield url
 
 
+@pytest.fixture(scope="session")
+def mongo_client(mongo_url: str) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
+    """A client of it, to look at what the product wrote and to clear up."""
+    import pymongo
+
+    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
+        yield client
+
+
 @pytest.fixture
-def mongo_database(mongo_url: str) -> Iterator[str]:
+def mongo_database(mongo_client: pymongo.MongoClient[dict[str, object]]) -> Iterator[str]:
     """The name of a database of the test's own."""
     name = f"test_{secrets.token_hex(6)}"
     yield name
-    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
-        client.drop_database(name)
+    mongo_client.drop_database(name)

@@ -1,4 +1,4 @@
-"""The report of the whole run, printed when it is over."""
+"""The report of the whole run, and every flow without a fault."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import structlog
 
 from tests.faults.case import Outcome, run_cases
 from tests.faults.flows import FLOWS
-from tests.faults.report import LONG, SEED, Report
-
-_report = Report()
+from tests.faults.report import REPORT, Report
 
 
 @pytest.fixture(scope="session")
 def report() -> Report:
     """Where every scenario writes its row."""
-    return _report
+    return REPORT
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -45,7 +43,7 @@ def silent() -> Iterator[None]:
         yield
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _report.rows:
-        terminalreporter.write_sep("=", f"faults, {'long' if LONG else 'short'} form, seed {SEED}")
-        terminalreporter.write_line(_report.table())
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the rows of a worker of pytest-xdist to the process that prints all."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["faults"] = REPORT.plain()

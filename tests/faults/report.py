@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
+from typing import Any
 
 from tests.faults.audit import Verdict
 
@@ -40,19 +41,35 @@ class Report:
 
     def add(self, scenario: str, *, jobs: int, faults: int, verdict: Verdict, recoveries: Iterable[float] = ()) -> None:
         """Add what one run of a scenario came to, and fail if the audit found anything."""
-        row = self.rows.setdefault(scenario, Row())
-        row.jobs += jobs
-        row.faults += faults
-        row.recoveries += recoveries
-        for name in ("lost", "duplicated", "wrong"):
-            getattr(row.verdict, name).extend(getattr(verdict, name))
+        self._add(scenario, Row(jobs, faults, verdict, list(recoveries)))
         assert verdict.all == []
+
+    def plain(self) -> dict[str, dict[str, Any]]:
+        """Return the rows in words and numbers, which `include` takes in another process."""
+        return {scenario: asdict(row) for scenario, row in self.rows.items()}
+
+    def include(self, plain: dict[str, dict[str, Any]]) -> None:
+        """Add the rows of another process."""
+        for scenario, row in plain.items():
+            self._add(scenario, Row(**{**row, "verdict": Verdict(**row["verdict"])}))
+
+    def _add(self, scenario: str, more: Row) -> None:
+        row = self.rows.setdefault(scenario, Row())
+        row.jobs += more.jobs
+        row.faults += more.faults
+        row.recoveries += more.recoveries
+        for name in ("lost", "duplicated", "wrong"):
+            getattr(row.verdict, name).extend(getattr(more.verdict, name))
 
     def table(self) -> str:
         """Return the rows as a table in Markdown."""
         lines = [COLUMNS, tuple("---" if number == 0 else "---:" for number in range(len(COLUMNS)))]
         lines += [row.cells(scenario) for scenario, row in self.rows.items()]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+REPORT = Report()
+"""The rows of this process."""
 
 
 def recoveries(faults: Sequence[float], ends: Sequence[float]) -> list[float]:

