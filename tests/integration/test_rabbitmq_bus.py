@@ -16,7 +16,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from metriq_gym.bus.port import EVENTS, POLLER
-from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym.bus.rabbitmq import RabbitMQBus, subscription
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Transient, Unavailable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
@@ -292,6 +292,30 @@ async def test_delivery_that_cannot_be_postponed_is_given_back(amqp_url: str) ->
 
         await recorder.received(3)
         assert [delivery.attempt for delivery in recorder.deliveries] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("failing", ["read", "handle"])
+async def test_delivery_that_cannot_be_settled_for_any_reason_is_given_back(
+    failing: str, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would stay in hand for ever, and one place fewer would be left for others."""
+    where = subscription.envelope if failing == "read" else subscription
+    works, times = getattr(where, failing), iter(range(5))
+
+    def fail(*args: Any) -> Any:
+        if next(times, None) is None:
+            return works(*args)
+        raise MemoryError("what nothing expects")
+
+    monkeypatch.setattr(where, failing, fail)
+    async with RabbitMQBus(amqp_url, app_id="tests") as bus:
+        recorder = Recorder()
+        consumer = await bus.consume(POLLER, recorder, prefetch=1)
+        await bus.publish(JobDispatched(job_id="a"))
+        (delivery,) = await recorder.received(1)
+        assert delivery.attempt == 6
+        await consumer.stop()
+        assert consumer.unsettled_seconds == 0
 
 
 async def test_consumer_that_could_not_start_does_not_start_later(declared_url: str) -> None:

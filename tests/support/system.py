@@ -50,13 +50,18 @@ class ServiceProcess:
     process: subprocess.Popen[bytes] | None = None
     module: Sequence[str] = ()
     """What Python runs in place of the service itself, and its arguments."""
+    output: int | None = None
+    """A file descriptor that it logs to, in place of `log`."""
 
     def start(self) -> None:
         """Start it; `ready` says when it consumes."""
         environment = {**os.environ, **self.environment, "METRIQ_HTTP_PORT": str(self.port)}
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", *(self.module or [f"services.{self.name}"])]
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            output = log if self.output is None else self.output
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
 
     async def ready(self) -> None:
         """Return when it says that it is ready."""

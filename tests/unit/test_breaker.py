@@ -18,6 +18,7 @@ class Told:
 
     healthy = True
     gone = False
+    unsettled_seconds = 0.0
 
     def __init__(self) -> None:
         self.admitted: list[int] = []

@@ -17,6 +17,7 @@ from metriq_gym.bus.spans import processing
 from metriq_gym.errors import FailureClass, Transient, Unreadable, classify
 from metriq_gym.messages import SuiteRequested
 from metriq_gym.telemetry import metrics, tracing
+from metriq_gym.telemetry.harmless import around, harmless
 
 logger = structlog.get_logger()
 
@@ -63,20 +64,23 @@ Outcome = Done | Again | Dead
 async def handle(handler: Handler, delivery: Delivery, queue: str, pauses: Sequence[float]) -> Outcome:
     """Run `handler` on a delivery of `queue` and say what follows. Raises only if our own task is cancelled.
 
-    A delivery that still has to wait is sent on unseen: it costs its service nothing until it is due.
+    What is logged, counted and traced of it decides over nothing. A delivery that still has to wait is sent on unseen: it
+    costs its service nothing until it is due.
     """
     if delivery.wait > 0:
         return _waiting(delivery, delivery.wait, pauses)
     with (
-        structlog.contextvars.bound_contextvars(**_subject(delivery)),
-        processing(delivery, queue),
-        metrics.DELIVERY_SECONDS.labels(queue).time(),
+        around(lambda: structlog.contextvars.bound_contextvars(**_subject(delivery))),
+        around(lambda: processing(delivery, queue)),
+        around(lambda: metrics.DELIVERY_SECONDS.labels(queue).time()),
     ):
         outcome = await _handle(handler, delivery, pauses)
         what_became = _counted_as(outcome, delivery)
-        if not isinstance(outcome, Done):
-            tracing.failed(what_became)
-    metrics.DELIVERIES.labels(queue, what_became).inc()
+        with harmless():
+            if not isinstance(outcome, Done):
+                tracing.failed(what_became)
+    with harmless():
+        metrics.DELIVERIES.labels(queue, what_became).inc()
     return outcome
 
 
@@ -112,14 +116,17 @@ async def _handle(handler: Handler, delivery: Delivery, pauses: Sequence[float])
     try:
         await handler(delivery)
     except Transient as error:
-        logger.warning("delivery.postponed", reason=str(error), **circumstances())
+        with harmless():
+            logger.warning("delivery.postponed", reason=str(error), **circumstances())
         return _postponed(delivery, error, pauses)
     except (Exception, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and _cancelled():
             raise
-        logger.exception("delivery.failed", **circumstances())
+        with harmless():
+            logger.exception("delivery.failed", **circumstances())
         return _failed(delivery, error, pauses)
-    logger.info("delivery.handled", **circumstances())
+    with harmless():
+        logger.info("delivery.handled", **circumstances())
     return Done()
 
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from metriq_gym.bus.dead_letters import DeadLetter, given_up
 from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
+from metriq_gym.bus.in_hand import InHand
 from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, Delivery, Handler, Queue
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.bus.spans import sending
@@ -135,7 +136,7 @@ class MemorySubscription:
         self._bus = bus
         self._name = name
         self._handler = handler
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._in_hand = InHand()
         self._stopped = False
         self._prefetch = prefetch
         self._taking = asyncio.create_task(self._take())
@@ -148,6 +149,10 @@ class MemorySubscription:
     def gone(self) -> bool:
         return self._stopped or (self._prefetch > 0 and self._taking.done())
 
+    @property
+    def unsettled_seconds(self) -> float:
+        return self._in_hand.longest_seconds
+
     def admit(self, prefetch: int) -> None:
         if not self._stopped and prefetch != self._prefetch:
             self._prefetch = prefetch
@@ -158,17 +163,15 @@ class MemorySubscription:
         self._stopped = True
         self._taking.cancel()
         await asyncio.wait([self._taking])
-        await ended(self._in_hand)
+        await ended(self._in_hand.tasks)
 
     async def _take(self) -> None:
         ready = self._bus._queues[self._name].ready
         while self._prefetch:
-            while len(self._in_hand) >= self._prefetch:
-                await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
+            while len(self._in_hand.tasks) >= self._prefetch:
+                await asyncio.wait(self._in_hand.tasks, return_when=asyncio.FIRST_COMPLETED)
             # Nothing is awaited between here and the task, so stopping cannot lose what was taken.
-            task = asyncio.create_task(self._handle(await ready.get()))
-            self._in_hand.add(task)
-            task.add_done_callback(self._in_hand.discard)
+            self._in_hand.take(self._handle(await ready.get()))
 
     async def _handle(self, delivery: Delivery) -> None:
         outcome = None

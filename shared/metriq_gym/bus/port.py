@@ -78,6 +78,10 @@ class Subscription(Protocol):
     def gone(self) -> bool:
         """Whether it will not come back by itself, as it does when it was only the queue that was away."""
 
+    @property
+    def unsettled_seconds(self) -> float:
+        """For how long the delivery that has been in hand for longest has been; 0 when none is."""
+
     def admit(self, prefetch: int) -> None:
         """Handle at most so many deliveries at once from now on; with 0, take none until told otherwise.
 

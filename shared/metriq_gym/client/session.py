@@ -150,9 +150,11 @@ def quiet() -> None:
     """Keep the services' logs out of a script's output, unless the script has said where they go."""
     import structlog
 
+    from metriq_gym.telemetry.logs import harmless_logger
+
     if not structlog.is_configured():
         structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger("critical"),
+            wrapper_class=harmless_logger("critical"),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         )
 

@@ -34,6 +34,8 @@ SHUFFLE_SECONDS = 1.0
 HANDLING_SECONDS = 25 * 60.0
 """How long handling a message may take: longer than building or scoring may, and less than the 30 minutes after which
 RabbitMQ takes a message for lost."""
+SETTLED_SECONDS = HANDLING_SECONDS + 3 * 60.0
+"""A delivery that is in hand for longer is stuck: handling it was cut off by then, and settling it takes a minute."""
 LETHAL_LETTERS = 3
 """After so many of its messages have ended their process time and again, a job is held. One would do where only one
 message was in hand; with others it cannot be told whose fault it was, and theirs are tried again."""

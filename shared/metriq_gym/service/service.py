@@ -23,7 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
 from metriq_gym.errors import MetriqGymError, Transient
 from metriq_gym.jobs.states import Stage
-from metriq_gym.service.attempts import Attempt
+from metriq_gym.service.attempts import SETTLED_SECONDS, Attempt
 from metriq_gym.service.breaker import LEAST_LETTERS, Breaker
 from metriq_gym.service.health import Check, Measure, serve_health
 from metriq_gym.service.lag import lag_measured
@@ -33,6 +33,7 @@ from metriq_gym.service.watchdog import watched
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.telemetry import logs, tracing
+from metriq_gym.wording import duration
 
 log = structlog.get_logger()
 
@@ -114,7 +115,10 @@ class Service(ABC):
         A server that is away is no reason to restart.
         """
         loops: dict[str, Check] = {f"{loop.name} comes round": loop.alive for loop in self.loops()}
-        return {f"{self.name} has its consumer": self._has_consumer} | loops
+        return {
+            f"{self.name} has its consumer": self._has_consumer,
+            f"{self.name} settles what it takes": self._settles,
+        } | loops
 
     def ready_checks(self) -> dict[str, Check]:
         """Return what must hold for this service to get work."""
@@ -122,6 +126,11 @@ class Service(ABC):
 
     async def _has_consumer(self) -> bool:
         return self._subscription is not None and not self._subscription.gone
+
+    async def _settles(self) -> bool | str:
+        """Whether no delivery has been in hand for longer than handling one may take, for whatever reason."""
+        seconds = 0.0 if self._subscription is None else self._subscription.unsettled_seconds
+        return seconds <= SETTLED_SECONDS or f"a delivery has been in hand for {duration(seconds)}"
 
     def measures(self) -> Sequence[Measure]:
         """Return what brings those metrics up to date that are looked up only when somebody asks for them."""
@@ -234,6 +243,7 @@ def _stop_on_signals(stop: Callable[[], object], grace_seconds: float) -> None:
 
 def _leave(code: int) -> None:
     log.warning("left without waiting for what did not end in time")
+    logs.close()
     os._exit(code)
 
 
@@ -264,3 +274,5 @@ def main(*kinds: type[Service]) -> None:
     except MetriqGymError as error:
         log.error("cannot run", error=str(error))
         raise SystemExit(1) from error
+    finally:
+        logs.close()

@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -15,7 +15,9 @@ from pydantic import SecretStr
 from structlog.typing import EventDict, Processor
 
 from metriq_gym.settings import Settings
-from metriq_gym.telemetry import tracing
+from metriq_gym.telemetry import metrics, tracing
+from metriq_gym.telemetry.harmless import harmless
+from metriq_gym.telemetry.sink import Direct, Sink, sink_for
 
 SHORTEST_SECRET = 8
 """Length from which a known secret is hidden wherever it stands; a shorter one may be part of any word."""
@@ -37,13 +39,19 @@ _PATTERNS: Mapping[str, Sequence[re.Pattern[str]]] = {
 }
 """What a line has in it, in small letters, that may have a secret in it → where that then stands."""
 
+_sink: Sink | Direct | None = None
+
 
 def configure(service: str, level: str, stream: TextIO = sys.stdout, secrets: Iterable[str] = ()) -> None:
     """Send this process's logs, and from warnings on those of the libraries it uses, to `stream` as JSON lines.
 
-    `secrets` are hidden wherever they stand, and so is whatever looks like one.
+    `secrets` are hidden wherever they stand, and so is whatever looks like one. To log raises nothing and waits for
+    nothing, whatever becomes of the stream; `close` at the end, so that the last lines are written.
     """
+    global _sink
     render = _renderer(secrets)
+    _sink = sink = sink_for(stream)
+    metrics.LOST_LINES.set_function(lambda: sink.lost)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _with_trace,
@@ -54,11 +62,11 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout, secrets: It
     ]
     structlog.configure(
         processors=[*shared, render],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        wrapper_class=harmless_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, sink)),  # all it does is write and flush
     )
     structlog.contextvars.bind_contextvars(service=service)
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -66,7 +74,28 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout, secrets: It
         )
     )
     least = max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])
+    # What goes wrong with a line would be told on standard error, which may be what is wrong.
+    logging.raiseExceptions = False
+    logging.captureWarnings(True)
     logging.basicConfig(level=least, handlers=[handler], force=True)
+
+
+def close() -> None:
+    """Return when what was logged is written, or cannot be for the little time that a process has at its end."""
+    if _sink is not None:
+        _sink.close()
+
+
+def harmless_logger(level: str) -> type[Any]:
+    """Return structlog's logger for lines from a level on, whose errors do not reach who logs."""
+    filtering: type[Any] = structlog.make_filtering_bound_logger(level)
+
+    class Harmless(filtering):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: Any) -> Any:
+            with harmless():
+                return super()._proxy_to_logger(method_name, event, **event_kw)
+
+    return Harmless
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:

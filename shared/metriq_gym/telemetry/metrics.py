@@ -7,8 +7,10 @@ docs/operations.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +23,7 @@ from prometheus_client import (
 )
 
 from metriq_gym import __version__
+from metriq_gym.telemetry.harmless import harmless, suffered
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -38,13 +41,64 @@ class Described(NamedTuple):
 
 
 METRICS: list[Described] = []
-_SUFFIX = {Counter: "_total", Info: "_info"}
-M = TypeVar("M", Counter, Gauge, Histogram, Info)
+_SUFFIX: dict[type[Any], str] = {Counter: "_total", Info: "_info"}
 
 
-def _new(kind: type[M], name: str, about: str, labels: Sequence[str] = (), **options: Any) -> M:
+class Metric:
+    """A metric, or one series of it, to which anything can be recorded without an error: at worst it is not shown."""
+
+    def __init__(self, recorded: Any) -> None:
+        self._recorded = recorded
+
+    def labels(self, *values: str) -> Metric:
+        """Return the series with these values of its labels."""
+        with harmless():
+            return Metric(self._recorded.labels(*values))
+        return Metric(None)
+
+    def inc(self, amount: float = 1) -> None:
+        """Add to a counter."""
+        with harmless():
+            self._recorded.inc(amount)
+
+    def set(self, value: float) -> None:
+        """Set a gauge."""
+        with harmless():
+            self._recorded.set(value)
+
+    def set_function(self, function: Callable[[], float]) -> None:
+        """Have a gauge or a counter ask a function each time it is shown."""
+        with harmless():
+            self._recorded.set_function(function)
+
+    def clear(self) -> None:
+        """Show no series."""
+        with harmless():
+            self._recorded.clear()
+
+    def observe(self, value: float) -> None:
+        """Add to a histogram."""
+        with harmless():
+            self._recorded.observe(value)
+
+    def info(self, values: Mapping[str, str]) -> None:
+        """Say what is so while the process runs."""
+        with harmless():
+            self._recorded.info(dict(values))
+
+    @contextmanager
+    def time(self) -> Iterator[None]:
+        """Add the seconds that are spent inside to a histogram."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.observe(time.perf_counter() - began)
+
+
+def _new(kind: type[Any], name: str, about: str, labels: Sequence[str] = (), **options: Any) -> Metric:
     METRICS.append(Described(name + _SUFFIX.get(kind, ""), kind.__name__.lower(), labels, about))
-    return kind(name, about, labels, registry=REGISTRY, **options)
+    return Metric(kind(name, about, labels, registry=REGISTRY, **options))
 
 
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -142,6 +196,13 @@ LOOP_LAG = _new(
     "How late the event loop comes to what is due, probed twice a second.",
     buckets=_SHORT,
 )
+SIDE_ERRORS = _new(
+    Gauge,
+    "metriq_telemetry_errors",
+    "Errors of logs, metrics and traces since the process began; they cost what was to be told, and nothing else.",
+)
+SIDE_ERRORS.set_function(suffered)
+LOST_LINES = _new(Gauge, "metriq_log_lines_lost", "Log lines since the process began that could not be written.")
 BUILD = _new(Info, "metriq_build", "The version that runs.")
 BUILD.info({"version": __version__})
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from metriq_gym.errors import MetriqGymError
 from metriq_gym.telemetry import traceparent
+from metriq_gym.telemetry.harmless import around, harmless
 
 if TYPE_CHECKING:
     from metriq_gym.telemetry.otel import Spans
@@ -38,14 +39,15 @@ def exported(endpoint: str | None, service: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _spans.close()
+        with harmless():
+            _spans.close()
         _spans = None
 
 
 @contextmanager
 def continued(header: object) -> Iterator[None]:
     """While inside, spans and messages belong to the trace that `header` names (any other value starts a new one)."""
-    with (_spans or traceparent).continued(header):
+    with around(lambda: (_spans or traceparent).continued(header)):
         yield
 
 
@@ -62,30 +64,39 @@ def span(
 
     `links` are the trace contexts of other work that this has to do with; `began` says when it began, if before.
     """
-    if _spans is None:
+    spans = _spans
+    if spans is None:
         yield
         return
-    with _spans.span(name, kind, attributes or {}, links, began):
+    with around(lambda: spans.span(name, kind, attributes or {}, links, began)):
         yield
 
 
 def current() -> str:
     """Return a ``traceparent`` for what is going on now, be it a span or only a trace."""
-    return _spans.current() if _spans is not None else traceparent.current()
+    if _spans is not None:
+        with harmless():
+            return _spans.current()
+    return traceparent.current()
 
 
 def annotate(attributes: Attributes) -> None:
     """Add to what is known of the span that is under way."""
     if _spans is not None:
-        _spans.annotate(attributes)
+        with harmless():
+            _spans.annotate(attributes)
 
 
 def failed(error_type: str) -> None:
     """Say that the span under way did not succeed, though no exception leaves it."""
     if _spans is not None:
-        _spans.failed(error_type)
+        with harmless():
+            _spans.failed(error_type)
 
 
 def ids() -> dict[str, str]:
     """Return ``trace_id`` and, where there are spans, ``span_id`` of what is going on now; nothing outside a trace."""
-    return _spans.ids() if _spans is not None else traceparent.ids()
+    if _spans is not None:
+        with harmless():
+            return _spans.ids()
+    return traceparent.ids()

@@ -9,13 +9,15 @@ from typing import Any
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from metriq_gym.bus.dead_letters import given_up
+from metriq_gym.bus.dead_letters import given_up, in_a_line
 from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
+from metriq_gym.bus.in_hand import InHand
 from metriq_gym.bus.port import DEAD_LETTERS, Delivery, Handler, Queue
 from metriq_gym.bus.rabbitmq import envelope, topology
 from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.errors import Transient
+from metriq_gym.telemetry.harmless import harmless
 
 logger = structlog.get_logger()
 
@@ -31,7 +33,7 @@ class RabbitMQSubscription:
         self._prefetch = prefetch
         # The broker keeps to the prefetch; after a lost connection, handlers of before may still be running.
         self._slots = asyncio.Semaphore(prefetch)
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._in_hand = InHand()
         self._consuming = asyncio.Event()
         self._told = asyncio.Event()
         self._consumer: tuple[AbstractQueue, str] | None = None
@@ -45,6 +47,10 @@ class RabbitMQSubscription:
     @property
     def gone(self) -> bool:
         return self._connection is None or self._connection.done()
+
+    @property
+    def unsettled_seconds(self) -> float:
+        return self._in_hand.longest_seconds
 
     def admit(self, prefetch: int) -> None:
         if prefetch != self._prefetch:
@@ -61,7 +67,7 @@ class RabbitMQSubscription:
     async def stop(self) -> None:
         self._stopping = True
         await self._stop_consuming()
-        await ended(self._in_hand)
+        await ended(self._in_hand.tasks)
         if self._connection is not None:
             self._connection.cancel()
             await asyncio.wait([self._connection])
@@ -106,15 +112,13 @@ class RabbitMQSubscription:
 
     async def _received(self, message: AbstractIncomingMessage) -> None:
         # This task ends with its channel; what it starts does not, so that no handler is cut off half-way.
-        task = asyncio.create_task(self._handle(message))
-        self._in_hand.add(task)
-        task.add_done_callback(self._in_hand.discard)
+        self._in_hand.take(self._handle(message))
 
     async def _handle(self, message: AbstractIncomingMessage) -> None:
         started_at_once = not self._slots.locked()
         async with self._slots:
-            delivery = envelope.read(message)
             try:
+                delivery = envelope.read(message)
                 with broker_errors():
                     # Handing back counts as a try, so what is here already is handled even while stopping, if it can
                     # be now.
@@ -123,16 +127,30 @@ class RabbitMQSubscription:
                     else:
                         outcome = await handle(self._handler, delivery, self._queue.name, self._settings.retry_pauses)
                         await self._settle(message, delivery, outcome)
-            except Transient as error:
-                # Not settled, so the broker will deliver it again.
-                logger.warning("delivery.unsettled", delivery=delivery.message_id, reason=str(error))
+            except Exception as error:
+                with harmless():
+                    logger.warning("delivery.unsettled", delivery=message.message_id, reason=in_a_line(error))
+                await self._give_back(message)
+
+    async def _give_back(self, message: AbstractIncomingMessage) -> None:
+        """Let the broker have a message that could not be settled, at the price of the channel if need be.
+
+        It would neither come again nor let others in its place while the channel that it came by is open.
+        """
+        try:
+            async with asyncio.timeout(self._settings.patience):
+                await message.reject(requeue=True)
+        except Exception:
+            with suppress(Exception):  # then it is closed, and the message is the broker's already
+                await message.channel.close()
 
     async def _settle(self, message: AbstractIncomingMessage, delivery: Delivery, outcome: Outcome) -> None:
         try:
             await self._send_on(message, delivery, outcome)
         except Transient as error:
             # The broker counts this as well, and makes a dead letter in its own words where it is one too many.
-            logger.warning("delivery.not_sent_on", delivery=delivery.message_id, reason=str(error))
+            with harmless():
+                logger.warning("delivery.not_sent_on", delivery=delivery.message_id, reason=str(error))
             await message.reject(requeue=True)
         else:
             await message.ack()
@@ -146,7 +164,8 @@ class RabbitMQSubscription:
                 await self._publisher.publish(topology.retry_exchange(outcome.pause), self._queue.name, copy)
             case Dead(error, at):
                 letter = given_up(self._queue.name, delivery, error, at, message.type)
-                logger.error("delivery.given_up", delivery=letter.id, job_id=letter.job_id, reason=letter.reason)
+                with harmless():
+                    logger.error("delivery.given_up", delivery=letter.id, job_id=letter.job_id, reason=letter.reason)
                 copy = envelope.to_bury(message, letter)
                 await self._publisher.publish(DEAD_LETTERS, envelope.fitting(letter.routing_key), copy)
             case Done():
