@@ -115,21 +115,16 @@ class Service(ABC):
         A server that is away is no reason to restart.
         """
         loops: dict[str, Check] = {f"{loop.name} comes round": loop.alive for loop in self.loops()}
-        return {
-            f"{self.name} has its consumer": self._has_consumer,
-            f"{self.name} settles what it takes": self._settles,
-        } | loops
+        return {f"{self.name} has its consumer": self._has_consumer} | loops
 
     def ready_checks(self) -> dict[str, Check]:
         """Return what must hold for this service to get work."""
         return {f"{self.name} consumes": self._consumes}
 
-    async def _has_consumer(self) -> bool:
-        return self._subscription is not None and not self._subscription.gone
-
-    async def _settles(self) -> bool | str:
-        """Whether no delivery has been in hand for longer than handling one may take, for whatever reason."""
-        seconds = 0.0 if self._subscription is None else self._subscription.unsettled_seconds
+    async def _has_consumer(self) -> bool | str:
+        if self._subscription is None or self._subscription.gone:
+            return False
+        seconds = self._subscription.unsettled_seconds
         return seconds <= SETTLED_SECONDS or f"a delivery has been in hand for {duration(seconds)}"
 
     def measures(self) -> Sequence[Measure]:
