@@ -16,7 +16,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from metriq_gym.bus.port import EVENTS, POLLER
-from metriq_gym.bus.rabbitmq import RabbitMQBus, subscription
+from metriq_gym.bus.rabbitmq import RabbitMQBus, envelope, subscription
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Transient, Unavailable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
@@ -299,7 +299,7 @@ async def test_delivery_that_cannot_be_settled_for_any_reason_is_given_back(
     failing: str, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise it would stay in hand for ever, and one place fewer would be left for others."""
-    where = subscription.envelope if failing == "read" else subscription
+    where: Any = envelope if failing == "read" else subscription
     works, times = getattr(where, failing), iter(range(5))
 
     def fail(*args: Any) -> Any:

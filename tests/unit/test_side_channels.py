@@ -19,7 +19,8 @@ import structlog
 from metriq_gym.bus import handling
 from metriq_gym.bus.handling import Again, Done, handle
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.bus.port import POLLER, RETRY_PAUSES, Delivery
+from metriq_gym.bus.port import POLLER, Delivery
+from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.errors import Transient
 from metriq_gym.messages import JobDispatched
 from metriq_gym.telemetry import harmless, logs, metrics, traceparent, tracing
@@ -73,7 +74,7 @@ async def talkative(delivery: Delivery) -> None:
 async def _handled() -> object:
     delivery = Delivery("job.dispatched", b"", "m", "job-1")
     async with asyncio.timeout(PATIENCE):
-        return await handle(talkative, delivery, POLLER.name, RETRY_PAUSES)
+        return await handle(talkative, delivery, POLLER.name, TRANSIENT.pauses)
 
 
 async def test_a_stream_that_takes_nothing_keeps_no_delivery_from_being_done() -> None:
@@ -139,7 +140,7 @@ async def test_a_trace_that_fails_keeps_no_delivery_from_being_done(
         tracing.current()
         raise Transient("away")
 
-    outcome = await handle(put_off, Delivery("job.dispatched", b"", "m"), POLLER.name, RETRY_PAUSES)
+    outcome = await handle(put_off, Delivery("job.dispatched", b"", "m"), POLLER.name, TRANSIENT.pauses)
     assert isinstance(outcome, Again)
 
 
@@ -155,7 +156,7 @@ async def test_a_logger_that_fails_keeps_no_delivery_from_being_done(monkeypatch
 
     async def nothing(_: Delivery) -> None: ...
 
-    assert await handle(nothing, delivery, POLLER.name, RETRY_PAUSES) == Done()
+    assert await handle(nothing, delivery, POLLER.name, TRANSIENT.pauses) == Done()
 
 
 async def test_a_pipe_that_nobody_reads_holds_up_nothing() -> None:

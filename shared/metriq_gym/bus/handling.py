@@ -64,8 +64,8 @@ Outcome = Done | Again | Dead
 async def handle(handler: Handler, delivery: Delivery, queue: str, pauses: Sequence[float]) -> Outcome:
     """Run `handler` on a delivery of `queue` and say what follows. Raises only if our own task is cancelled.
 
-    What is logged, counted and traced of it decides over nothing. A delivery that still has to wait is sent on unseen: it
-    costs its service nothing until it is due.
+    What is logged, counted and traced of it decides over nothing. A delivery that still has to wait is sent on unseen:
+    it costs its service nothing until it is due.
     """
     if delivery.wait > 0:
         return _waiting(delivery, delivery.wait, pauses)
