@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -22,6 +22,7 @@ from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, No
 from metriq_gym.service.pool import Pool
 from metriq_gym.store import Store
 from metriq_gym.telemetry import tracing
+from services.dispatcher.patience import LONGEST_PAUSE, Patience
 
 log = structlog.get_logger()
 
@@ -32,8 +33,9 @@ in between must not send what another has meanwhile found missing and sent itsel
 
 _PATIENCE = 10
 """For how many settling times a lost submission may wait for others that are being submitted."""
-LONGEST_PAUSE = 60.0
-"""Seconds up to which a pause that the provider asks for is waited out before the job is put back."""
+TURN_SECONDS = 600.0
+"""For how long one delivery submits, or waits to; then the job is put back, so that others get their turn and the
+handler stays far below the time after which it would be cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class Submitter:
     pool: Pool
     settle_seconds: float
     send_seconds: float = SEND_SECONDS
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _patience: dict[str, Patience] = field(default_factory=dict)
+    """By provider."""
 
     async def submit(self, job: Job, provider: RemoteProvider) -> str | None:
         """Bring every task of a planned job to `submitted`; return why the job must be held, or None.
@@ -59,36 +65,52 @@ class Submitter:
         """
         assert job.lease is not None  # noqa: S101  (whoever calls this holds it)
         doubts = []
+        turn_ends = self.now() + TURN_SECONDS
         for stored in await self.store.tasks.take_up(job.id, job.lease.token):
             task = await self._look_for(job, stored, provider) if stored.state is TaskState.SUBMITTING else stored
             if task.state is TaskState.STORED:
-                await self._send(job, task, provider)
+                if self.now() > turn_ends:
+                    raise NotYet(f"job {job.id} goes on with task {task.id} in its next turn")
+                await self._send(job, task, provider, turn_ends)
             elif task.state is TaskState.UNKNOWN:
                 doubts.append(f"task {task.id}: {task.error}")
         if not doubts:
             await self.store.listings.forget(job.id)
         return "; ".join(doubts) or None
 
-    async def _send(self, job: Job, task: Task, provider: RemoteProvider) -> None:
+    async def _send(self, job: Job, task: Task, provider: RemoteProvider, turn_ends: float) -> None:
+        """Send a task until it is accepted; a refusal for now costs a pause, under the same lease."""
         source = await self.pool.run(provider.encoder, task.circuits)
         if await self.store.listings.get(job.id) is None:
             await self.store.listings.note(job.id, (await provider.listing()).ids)
-        began = time.monotonic()
-        task = await self.store.tasks.intend(task)
-        if time.monotonic() - began > self.send_seconds:
-            raise Transient(f"task {task.id} was not sent in time")
-        try:
-            with tracing.span(f"submit {provider.name}", "client", {"metriq.task.id": task.id}):
-                provider_job_id = await provider.submit(_submission(job, task, source))
-        except SubmissionAmbiguous as error:
-            log.warning("answer lost, looking for the task later", task=task.id, error=str(error))
-            raise Transient(f"task {task.id}: {error}") from error
-        except MetriqGymError as error:
-            await self.store.tasks.retract(task)
-            if isinstance(error, Transient) and error.retry_after is not None:
-                await asyncio.sleep(min(error.retry_after, LONGEST_PAUSE))
-            raise
-        await self._write_down(task, provider_job_id)
+        patience = self._patience.setdefault(provider.name, Patience(self.now, self.sleep))
+        while True:
+            if self.now() + patience.seconds_left > turn_ends:
+                left = patience.seconds_left
+                raise NotYet(f"{provider.name} takes no submission for {left:.0f} s", retry_after=left)
+            await patience.wait()
+            began = time.monotonic()
+            task = await self.store.tasks.intend(task)
+            if time.monotonic() - began > self.send_seconds:
+                raise Transient(f"task {task.id} was not sent in time")
+            try:
+                with tracing.span(f"submit {provider.name}", "client", {"metriq.task.id": task.id}):
+                    provider_job_id = await provider.submit(_submission(job, task, source))
+            except SubmissionAmbiguous as error:
+                log.warning("answer lost, looking for the task later", task=task.id, error=str(error))
+                raise Transient(f"task {task.id}: {error}") from error
+            except MetriqGymError as error:
+                task = await self.store.tasks.retract(task)
+                if not isinstance(error, Transient):
+                    raise
+                pause = patience.refused(error.retry_after)
+                if pause > LONGEST_PAUSE or self.now() + pause > turn_ends:
+                    raise
+                log.info("submission refused for now", task=task.id, error=str(error), pause=pause)
+            else:
+                await self._write_down(task, provider_job_id)
+                patience.accepted()
+                return
 
     async def _look_for(self, job: Job, task: Task, provider: RemoteProvider) -> Task:
         """Find out what became of a submission without an answer, and return the task as it is then."""

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from metriq_gym.errors import Permanent, SubmissionAmbiguous, Transient
+from metriq_gym.errors import NotYet, Permanent, SubmissionAmbiguous, Transient
 from metriq_gym.jobs import Job, JobState, Task, TaskState
 from metriq_gym.providers.provider import Adopted, Ambiguous, Listing, LostSubmission, NotAccepted, Progress, Submission
+from metriq_gym.providers.tyxonq.errors import RateLimited
 from metriq_gym.store import Store
-from services.dispatcher.submission import Submitter
+from services.dispatcher.submission import TURN_SECONDS, Submitter
 
 TASKS = 6
 
@@ -300,6 +301,97 @@ async def test_a_refusal_leaves_the_task_to_be_sent_again_or_ends_the_job(store:
         await until_submitted(store, job, cloud)
     assert cloud.accepted == {"j:0": 1, "j:1": 1}
     assert {task.state for task in await store.tasks.take_up("j", 1)} == {TaskState.STORED}
+
+
+class Fast:
+    """A clock whose waits take no time."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.seconds += seconds
+
+
+def hurried(store: Any, clock: Fast) -> Submitter:
+    return Submitter(store, InlinePool(), settle_seconds=0.01, now=clock, sleep=clock.sleep)  # type: ignore[arg-type]
+
+
+async def test_a_circuit_refused_for_now_is_sent_again_after_what_was_asked_for_without_another_delivery(
+    store: Store,
+) -> None:
+    """Every second submission is refused: the pauses do not grow, since one goes through after each."""
+    cloud, clock, tries = Cloud(), Fast(), Counter[str]()
+
+    def refuse(submission: Submission) -> None:
+        tries[submission.tag] += 1
+        if tries[submission.tag] == 1:
+            raise RateLimited("slow down", retry_after=1)
+
+    cloud.refuse = refuse
+    job = await planned(store, "j")
+    assert await hurried(store, clock).submit(job, cloud) is None  # type: ignore[arg-type]
+    assert clock.slept == [1.0] * TASKS
+    assert cloud.accepted == {f"j:{n}": 1 for n in range(TASKS)}
+
+
+async def test_a_job_that_is_refused_for_a_whole_turn_is_put_back_with_nothing_in_doubt(store: Store) -> None:
+    cloud, clock = Cloud(), Fast()
+
+    def refuse(submission: Submission) -> None:
+        if submission.tag == "j:1":
+            raise RateLimited("slow down", retry_after=1)
+
+    cloud.refuse = refuse
+    job = await planned(store, "j")
+    with pytest.raises(RateLimited):
+        await hurried(store, clock).submit(job, cloud)  # type: ignore[arg-type]
+    assert TURN_SECONDS / 2 < clock.seconds <= TURN_SECONDS
+    assert clock.slept == sorted(clock.slept)
+    assert cloud.accepted == {"j:0": 1}
+    assert {task.state for task in await store.tasks.take_up("j", 1)} == {TaskState.STORED}
+
+
+async def test_a_long_job_is_put_back_after_its_turn_and_goes_on_where_it_was(store: Store) -> None:
+    cloud, clock = Cloud(), Fast()
+
+    def slow(_: Submission) -> None:
+        clock.seconds += TURN_SECONDS / 4
+
+    cloud.answer = slow
+    job = await planned(store, "j")
+    with pytest.raises(NotYet, match="next turn"):
+        await hurried(store, clock).submit(job, cloud)  # type: ignore[arg-type]
+    assert 0 < len(cloud.accepted) < TASKS
+    assert await hurried(store, clock).submit(job, cloud) is None  # type: ignore[arg-type]
+    assert cloud.accepted == {f"j:{n}": 1 for n in range(TASKS)}
+
+
+async def test_crashing_anywhere_around_a_refusal_submits_nothing_twice_and_forgets_nothing(store: Store) -> None:
+    def refusing() -> Cloud:
+        tries = Counter[str]()
+
+        def refuse(submission: Submission) -> None:
+            tries[submission.tag] += 1
+            if tries[submission.tag] == 1:
+                raise RateLimited("slow down", retry_after=0)
+
+        return Cloud(refuse=refuse)
+
+    clean = Points()
+    await until_submitted(Watched(store, clean), await planned(store, "clean"), Watched(refusing(), clean))
+    for point in range(1, clean.count + 1):
+        job_id = f"crash-{point}"
+        job, cloud, points = await planned(store, job_id), refusing(), Points(crash_at=point)
+        with pytest.raises(Crash):
+            await until_submitted(Watched(store, points), job, Watched(cloud, points))
+        assert await until_submitted(store, job, cloud) is None
+        assert cloud.accepted == {f"{job_id}:{n}": 1 for n in range(TASKS)}, clean.names[point - 1]
 
 
 async def test_two_dispatchers_at_once_submit_each_task_once(store: Store) -> None:
