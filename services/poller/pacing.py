@@ -25,6 +25,11 @@ class Breaker:
         """Whether the last contact was a failure."""
         return self._failures > 0
 
+    def asked_for_patience(self, retry_after: float) -> None:
+        """Keep away for as long as the provider asked for: it answers, only not that often."""
+        self._failures = 0
+        self._open_until = max(self._open_until, self._now() + retry_after)
+
     def failed(self, retry_after: float | None) -> None:
         """Keep away for as long as the provider asked for, or for longer than the last time."""
         pause = min(self._max, self._first * 2**self._failures)

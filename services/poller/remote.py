@@ -155,7 +155,7 @@ class RemoteTasks:
         asked = {_name(task): task for task in tasks}
         said = await self._progress(asked)
         answered = any(not isinstance(each, NotNow) for each in said.values())
-        waiting, postponed, finished, doubted, ended = [], [], [], [], []
+        waiting, postponed, put_off, finished, doubted, ended = [], [], [], [], [], []
         for name, task in asked.items():
             match said.get(name):
                 case Waiting():
@@ -166,12 +166,13 @@ class RemoteTasks:
                     ended.append((task, error))
                 case Unclear(reason):
                     doubted.append((task, reason))
-                case NotNow(reason, None) if answered:
-                    # It answers about others: if that does not change, it never will about this one.
-                    doubted.append((task, reason))
+                case NotNow(retry_after=None) if answered:
+                    # It answers about others, so this one can wait. Nothing was said of it, good or bad.
+                    put_off.append(task)
                 case NotNow() | None:
                     postponed.append(task)
         await self._later(waiting)
+        await self._later(put_off, unclear=None)
         await self._store.tasks.hand_back_all(postponed, self._breaker.seconds_left)
         if finished:
             jobs = {task.job_id: task.traceparent for task, _ in finished}
@@ -194,13 +195,15 @@ class RemoteTasks:
             log.warning(
                 "provider cannot be asked", provider=self._provider.name, reason=away[0].reason, tasks=len(away)
             )
-        if patience is not None or len(away) == len(said):
+        if len(away) == len(said):
             self._breaker.failed(patience)
+        elif patience is not None:
+            self._breaker.asked_for_patience(patience)
         else:
             self._breaker.succeeded()
         return said
 
-    async def _later(self, tasks: Sequence[Task], *, unclear: int = 0) -> None:
+    async def _later(self, tasks: Sequence[Task], *, unclear: int | None = 0) -> None:
         await self._store.tasks.postpone(
             tasks,
             first_seconds=self._first_seconds,

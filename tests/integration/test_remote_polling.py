@@ -287,16 +287,42 @@ async def test_not_being_able_to_ask_is_no_answer(bench: Bench) -> None:
     assert (await bench.tasks())[0].unclear == 1
 
 
-async def test_a_task_about_which_the_provider_always_fails_is_given_up_though_others_are_answered(
-    bench: Bench,
+@pytest.mark.parametrize("answer", [NotNow("HTTP 500"), NotNow("429", retry_after=0)])
+async def test_a_task_that_is_not_told_of_is_never_given_up_though_others_are_answered(
+    bench: Bench, answer: NotNow
 ) -> None:
     await bench.add(3)
-    bench.provider.says = {"j.1": NotNow("HTTP 500")}
+    bench.provider.says = {"j.0": Unclear("?"), "j.1": answer}
     poller = bench.poller()
-    for _ in range(MAX_UNCLEAR):
+    await poller.poll()
+    bench.provider.says["j.0"] = answer
+    for _ in range(2 * MAX_UNCLEAR):
         await bench.all_due()
         await poller.poll()
-    assert await bench.states() == [TaskState.SUBMITTED, TaskState.FAILED, TaskState.SUBMITTED]
+    assert await bench.states() == [TaskState.SUBMITTED] * 3
+    assert [task.unclear for task in await bench.tasks()] == [1, 0, 0]
+
+
+async def test_a_task_that_is_not_told_of_is_asked_about_less_and_less_often(bench: Bench) -> None:
+    await bench.add(2)
+    bench.provider.says = {"j.1": NotNow("no whole answer within 7.5 s")}
+    poller = bench.poller(first_seconds=2, max_seconds=30)
+    for polls in range(5):
+        await bench.all_due()
+        await poller.poll()
+        assert (await bench.waits())[1] >= 0.75 * min(2 * GROWTH**polls, 30) - 2
+
+
+async def test_a_provider_that_asks_for_patience_and_answers_is_not_kept_away_from_for_longer(bench: Bench) -> None:
+    """A pause is asked for each time, and something is answered each time: pauses stay as they are asked for."""
+    await bench.add(4)
+    bench.provider.says = {"j.0": NotNow("429", retry_after=1)}
+    poller = bench.poller()
+    for turn in range(1, 20):
+        await bench.all_due()
+        await poller.poll()
+        assert len(bench.provider.asked) == turn
+        bench.clock.seconds += 1
 
 
 # A provider in trouble

@@ -25,6 +25,7 @@ from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.errors import (
     AuthenticationFailed,
+    NoAnswer,
     ProtocolError,
     RateLimited,
     Rejected,
@@ -239,12 +240,20 @@ async def test_refusal_with_status_200_is_an_error_with_its_reason(
     ],
 )
 async def test_client_errors_are_final(call: Call, status: int, error: type[MetriqGymError]) -> None:
-    for answer in (httpx.Response(status, json={"detail": "no"}), html(status), truncated(status)):
-        service = Service(answer)
-        with pytest.raises(error, match=str(status)) as caught:
-            await call(service.client())
-        assert isinstance(caught.value, Permanent)
-        assert len(service.requests) == 1
+    service = Service(httpx.Response(status, json={"detail": "no"}))
+    with pytest.raises(error, match=str(status)) as caught:
+        await call(service.client())
+    assert isinstance(caught.value, Permanent)
+    assert len(service.requests) == 1
+
+
+@calls
+@pytest.mark.parametrize("status", [400, 404, 405, 422])
+async def test_a_gateways_page_is_no_answer_of_the_service_and_refuses_nothing(call: Call, status: int) -> None:
+    for answer in (html(status), truncated(status)):
+        with pytest.raises(NoAnswer, match=str(status)) as caught:
+            await call(Service(answer).client())
+        assert isinstance(caught.value, Transient)
 
 
 # Reads are asked again

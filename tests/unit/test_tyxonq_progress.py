@@ -15,6 +15,7 @@ from metriq_gym.errors import Permanent, Transient
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.errors import Unreachable
+from metriq_gym.providers.tyxonq.pace import Pace
 from metriq_gym.providers.tyxonq.progress import STRIKES, overview_of, progress_of
 from metriq_gym.providers.tyxonq.provider import TyxonQProvider
 from tests.support.tyxonq import TOKEN, URL, Service, ok
@@ -77,9 +78,6 @@ HOSTILE = {
     "negative counts": told(state="completed", result={"0": -1}),
     "no bitstrings": told(state="completed", result={"up": 3}),
     "bitstrings of two lengths": told(state="completed", result={"0": 3, "11": 3}),
-    "a list": ok([1, 2]),
-    "no JSON": httpx.Response(200, content=b'{"task": {"sta', headers={"content-type": "application/json"}),
-    "a page": httpx.Response(200, html="<h1>Welcome</h1>"),
     "refused": httpx.Response(404, json={"detail": "there is no such task"}),
     "refused in other words": ok({"err": "no"}),
 }
@@ -88,6 +86,20 @@ HOSTILE = {
 @pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
 async def test_what_is_not_understood_is_unclear(answer: httpx.Response) -> None:
     assert isinstance(await said(answer), Unclear)
+
+
+NO_ANSWERS = {
+    "a list": ok([1, 2]),
+    "no JSON": httpx.Response(200, content=b'{"task": {"sta', headers={"content-type": "application/json"}),
+    "a page": httpx.Response(200, html="<h1>Welcome</h1>"),
+    "a gateway's page": httpx.Response(404, html="<h1>nginx</h1>"),
+    "elsewhere": httpx.Response(307, headers={"location": "https://example.org"}),
+}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS)
+async def test_what_is_no_answer_of_the_service_says_nothing_about_the_task(answer: httpx.Response) -> None:
+    assert isinstance(await said(answer), NotNow)
 
 
 @pytest.mark.parametrize("status", [401, 403, 500, 502, 503, 504, 408])
@@ -106,7 +118,9 @@ async def test_a_pause_that_the_service_asks_for_is_passed_on_without_asking_aga
 
 async def test_a_service_that_is_down_is_asked_a_few_times_only() -> None:
     cloud = Cloud(lambda _: httpx.Response(503))
-    answers = await progress_of(cloud.client(concurrency=1), {f"t{n}": 1 for n in range(100)}, 5)
+    client, clock = cloud.client(concurrency=1), iter(range(0, 1000, 10))
+    client.pace = Pace(lambda: next(clock))
+    answers = await progress_of(client, {f"t{n}": 1 for n in range(100)}, 5)
     assert len(cloud.asked) == len(answers) == STRIKES
 
 
@@ -174,3 +188,33 @@ async def test_no_more_requests_are_sent_than_the_operator_allows() -> None:
     client = cloud.client(requests_per_second=20)
     answers = await progress_of(client, {f"t{n}": 1 for n in range(1000)}, 0.5)
     assert 20 <= len(answers) <= 32  # a bucket of 20, and what flows in within half a second
+
+
+async def test_a_service_that_answers_one_request_a_second_gets_few_more_and_no_task_is_in_doubt() -> None:
+    """Virtual time: the loop's clock does not matter."""
+    seconds, free_at, refused = 0.0, 0.0, 0
+
+    async def sleep(pause: float) -> None:
+        nonlocal seconds
+        seconds += pause
+        await asyncio.sleep(0)
+
+    def tell(_: str) -> httpx.Response:
+        nonlocal free_at, refused
+        if seconds < free_at:
+            refused += 1
+            return httpx.Response(429, json={})
+        free_at = seconds + 1.0
+        return told(state="completed", result={"0": 10})
+
+    client = Cloud(tell).client(concurrency=1)
+    client.pace = Pace(lambda: seconds, sleep)
+    left = {f"t{n}": 10 for n in range(30)}
+    while left:
+        for task_id, answer in (await progress_of(client, left, 60)).items():
+            if isinstance(answer, Finished):
+                del left[task_id]
+            else:
+                assert answer == NotNow("TyxonQ answered with HTTP 429")
+    assert seconds < 90
+    assert refused < 30

@@ -250,13 +250,13 @@ class Tasks:
         first_seconds: float,
         growth: float,
         max_seconds: float,
-        unclear: int = 0,
+        unclear: int | None = 0,
     ) -> None:
         """Give up the leases of tasks that are not finished; each is due again after a growing, jittered time.
 
         The first time `first_seconds`, then `growth` times as long each time, up to `max_seconds`, give or take a
-        quarter. `unclear` is how often in a row the provider was not understood. Tasks that went to another worker
-        meanwhile stay as they are.
+        quarter. `unclear` is how often in a row the provider was not understood; None leaves that as it is. Tasks that
+        went to another worker meanwhile stay as they are.
         """
         await self._give_up(tasks, _postponed(first_seconds, growth, max_seconds, unclear))
 
@@ -357,13 +357,14 @@ def _choose(due: Sequence[DueTask], limit: int) -> Sequence[DueTask]:
     return random.sample(due, min(limit, len(due)))
 
 
-def _postponed(first_seconds: float, growth: float, max_seconds: float, unclear: int) -> Stage:
+def _postponed(first_seconds: float, growth: float, max_seconds: float, unclear: int | None) -> Stage:
     polls = {"$ifNull": ["$polls", 0]}
     # Past the point where the bound is reached the power does not matter, and must not overflow.
     growing = {"$multiply": [first_seconds, {"$pow": [growth, {"$min": [polls, 100]}]}]}
     jitter = {"$add": [0.75, {"$multiply": [0.5, {"$rand": {}}]}]}
     due = _later({"$multiply": [{"$min": [growing, max_seconds]}, jitter]})
-    return {"next_poll_at": due, "polls": {"$add": [polls, 1]}, "unclear": unclear}
+    counted = {} if unclear is None else {"unclear": unclear}
+    return {"next_poll_at": due, "polls": {"$add": [polls, 1]}, **counted}
 
 
 def _lease(task: Task) -> Lease:

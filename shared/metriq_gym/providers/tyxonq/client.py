@@ -20,9 +20,11 @@ from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Tr
 from metriq_gym.providers.provider import TryLater
 from metriq_gym.providers.tyxonq.errors import (
     AuthenticationFailed,
+    NoAnswer,
     ProtocolError,
     RateLimited,
     Rejected,
+    ServerError,
     Unreachable,
 )
 from metriq_gym.providers.tyxonq.models import (
@@ -35,6 +37,7 @@ from metriq_gym.providers.tyxonq.models import (
     TaskDetail,
     TaskList,
 )
+from metriq_gym.providers.tyxonq.pace import Pace
 from metriq_gym.providers.tyxonq.text import readable
 from metriq_gym.providers.tyxonq.transport import NoReply, NotSent, Reply, post
 from metriq_gym.telemetry import metrics
@@ -96,6 +99,8 @@ class TyxonQClient:
         self.concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
         self._bucket = None if requests_per_second is None else _bucket(requests_per_second)
+        self.pace = Pace()
+        """Of questions about tasks, for whoever asks many."""
         self._sleep = sleep
         self._now = now
         self._http = httpx.AsyncClient(
@@ -240,11 +245,15 @@ class TyxonQClient:
                 return AuthenticationFailed(f"{message}; check METRIQ_TYXONQ_TOKEN")
             case 429:
                 return RateLimited(message, retry_after=reply.retry_after)
-            case status if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:
+            case 408 | 502 | 503 | 504:
                 return Unreachable(message, retry_after=reply.retry_after)
-            case status if status >= 400 or (status < 300 and reply.document):
+            case status if status >= 500:
+                return ServerError(message, retry_after=reply.retry_after)
+            case 413:
                 return Rejected(message)
-        return ProtocolError(message)
+        if reply.document is None:
+            return NoAnswer(message)
+        return ProtocolError(message) if 300 <= reply.status < 400 else Rejected(message)
 
 
 class _Detail(BaseModel):

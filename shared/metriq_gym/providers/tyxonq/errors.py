@@ -7,8 +7,10 @@ MetriqGymError
 ├── Transient
 │   ├── TryLater                (of the port) the same request may succeed later
 │   │   ├── RateLimited         too many requests (429)
-│   │   └── Unreachable         no connection, no answer in time, or a server error (5xx)
+│   │   ├── Unreachable         no connection, no answer in time, or nobody there to answer (408, 502, 503, 504)
+│   │   └── ServerError         any other server error (5xx): perhaps about this request alone
 │   └── ProtocolError           an answer came and was not understood
+│       └── NoAnswer            what came is no answer of TyxonQ's at all, as a gateway's page is none
 └── SubmissionAmbiguous         (of `metriq_gym.errors`) a submission may or may not have been accepted
 
 Of a submission, every error but the last means for certain that nothing was accepted. `SubmissionAmbiguous` is neither
@@ -37,5 +39,13 @@ class Unreachable(TryLater):
     """TyxonQ cannot be reached or does not work at the moment."""
 
 
+class ServerError(TryLater):
+    """TyxonQ failed to answer this request."""
+
+
 class ProtocolError(Transient):
     """TyxonQ sent an answer that could not be understood."""
+
+
+class NoAnswer(ProtocolError):
+    """What came in place of an answer is not TyxonQ's: it says nothing about what was asked."""

@@ -12,7 +12,12 @@ from metriq_gym.providers.tyxonq import states
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.counts import counts_of
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.errors import AuthenticationFailed
+from metriq_gym.providers.tyxonq.errors import (
+    AuthenticationFailed,
+    NoAnswer,
+    ProtocolError,
+    ServerError,
+)
 from metriq_gym.providers.tyxonq.models import TaskDetail
 
 STRIKES = 3
@@ -66,14 +71,22 @@ async def progress_of(client: TyxonQClient, shots: Mapping[str, int], seconds: f
 
 
 async def _detail(client: TyxonQClient, task_id: str, shots: int, seconds: float) -> Progress:
+    sent_at = await client.pace.turn()
     try:
         # Once: whoever polls asks again anyway, and later.
-        return _progress(await client.detail(task_id, attempts=1, seconds=seconds), shots)
+        task = await client.detail(task_id, attempts=1, seconds=seconds)
     except TryLater as error:
+        if not isinstance(error, ServerError):
+            client.pace.slow_down(sent_at)
         return NotNow(str(error), error.retry_after)
-    except AuthenticationFailed as error:
+    except (AuthenticationFailed, NoAnswer) as error:
         return NotNow(str(error))
     except MetriqGymError as error:
+        return Unclear(str(error))
+    client.pace.answered()
+    try:
+        return _progress(task, shots)
+    except ProtocolError as error:
         return Unclear(str(error))
 
 
