@@ -121,6 +121,8 @@ class Transient(MetriqGymError):
     def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.in_a_row: int | None = None
+        """Which of the attempts in a row that failed this was, where they are counted: progress begins a new row."""
 
 
 class NotYet(Transient):

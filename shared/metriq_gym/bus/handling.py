@@ -133,7 +133,7 @@ async def _handle(handler: Handler, delivery: Delivery, pauses: Sequence[float])
 def _postponed(delivery: Delivery, error: Transient, pauses: Sequence[float]) -> Again:
     after = replace(delivery, attempt=delivery.attempt + 1)
     if classify(error) is FailureClass.TRANSIENT:
-        after = replace(after, postponed=delivery.postponed + 1)
+        after = replace(after, postponed=error.in_a_row or delivery.postponed + 1)
         pause = RetryPolicy(pauses).pause(after.postponed)
     else:
         pause = RetryPolicy(pauses[: len(WAITING.pauses)]).pause(delivery.attempt)

@@ -87,6 +87,8 @@ class Attempt:
                 return await self._end(delivery, job_id, str(error))
             case FailureClass.TRANSIENT:
                 tried, seconds = await self._note(delivery, job_id, error)
+                if isinstance(error, Transient):
+                    error.in_a_row = tried
                 if TRANSIENT.is_exhausted(tried, seconds):
                     spent = f" over {duration(seconds)}" if seconds else ""
                     return await self._end(delivery, job_id, f"given up after {tried} attempts{spent}: {error}")
