@@ -98,7 +98,8 @@ class Submitter:
                     provider_job_id = await provider.submit(_submission(job, task, source))
             except SubmissionAmbiguous as error:
                 log.warning("answer lost, looking for the task later", task=task.id, error=str(error))
-                raise Transient(f"task {task.id}: {error}") from error
+                # Before the settling time nothing can be told.
+                raise Transient(f"task {task.id}: {error}", retry_after=self.settle_seconds) from error
             except MetriqGymError as error:
                 task = await self.store.tasks.retract(task)
                 if not isinstance(error, Transient):

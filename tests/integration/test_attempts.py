@@ -151,27 +151,25 @@ async def test_attempts_count_anew_once_something_was_gained(world: World) -> No
     assert len(world.handled) == 2
 
 
-@pytest.mark.usefixtures("three_attempts")
 async def test_progress_makes_the_next_pause_a_short_one_again(world: World) -> None:
     await world.job()
-    submitted = iter([0, 0, 0, 1, 1])
+    fields: dict[str, Any] = {"job_id": "j", "provider": "tyxonq", "device": "d", "run": 0, "first": 0, "seed": 1}
 
-    async def fails(_: Delivery) -> None:
-        await world.store.tasks.insert([_task(n) for n in range(next(submitted, 9))])
+    async def accept_one_at_the_fourth_attempt(_: Delivery) -> None:
+        if len(world.handled) == 4:
+            task = Task(id="j:0", state=TaskState.SUBMITTED, circuit_count=1, shots=1, **fields)
+            await world.store.tasks.insert([task])
+        if len(world.handled) == 6:
+            raise Permanent("enough")
         raise Transient("busy")
 
-    def none(_: Delivery) -> None:
-        world.does = lambda _: None
-
-    world.does = fails
+    world.does = accept_one_at_the_fourth_attempt
     await world.request()
-    async with asyncio.timeout(PATIENCE):
-        while len(world.handled) < 5:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    none(world.handled[-1])
-    assert [each.postponed for each in world.handled[:5]] == [0, 1, 2, 3, 1]
+    await world.until(lambda job: job.state is JobState.FAILED)
+    assert [each.postponed for each in world.handled] == [0, 1, 2, 3, 1, 2]
 
 
+@pytest.mark.usefixtures("three_attempts")
 async def test_each_task_that_a_provider_accepts_is_a_gain_even_if_it_has_ended_since(world: World) -> None:
     await world.job()
     fields: dict[str, Any] = {"job_id": "j", "provider": "tyxonq", "device": "d", "run": 0, "first": 0, "seed": 1}
