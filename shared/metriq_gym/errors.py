@@ -13,6 +13,7 @@ MetriqGymError                  poison
 ├── Transient                   transient   trying again later may help
 │   ├── NotYet                  waiting     another process has it in hand, or it is not due
 │   └── Unavailable             waiting     the store or the message queue is away
+│       ├── Refused             waiting     a server refuses this user, or what it asks for
 │       └── Unroutable          waiting     no queue is bound to receive the published message
 └── Undecided                   poison      a job is parked until an operator decides
 
@@ -24,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class FailureClass(StrEnum):
@@ -135,6 +136,28 @@ class Unavailable(Transient):
     """The store or the message queue is away."""
 
     failure_class = FailureClass.WAITING
+
+
+class Refused(Unavailable):
+    """A server refuses this user, or what it asks for, until an administrator changes that.
+
+    A service waits for the administrator; a command or a script is told at once.
+
+    Parameters
+    ----------
+    needs:
+        The right that is missing, as the server's name, an action and what it is on; see `operations.access.rights`.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after: float | None = None,
+        needs: tuple[Literal["mongodb", "rabbitmq"], str, str] | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.needs = needs
 
 
 class Undecided(MetriqGymError):

@@ -137,8 +137,10 @@ def main(name: str) -> None:
     connected = metriq_gym.service.service.connected
 
     @asynccontextmanager
-    async def surrounded(settings: Settings, app_id: str) -> AsyncIterator[metriq_gym.service.service.Context]:
-        async with connected(settings, app_id) as context:
+    async def surrounded(
+        settings: Settings, app_id: str, *, until_allowed: bool = True
+    ) -> AsyncIterator[metriq_gym.service.service.Context]:
+        async with connected(settings, app_id, until_allowed=until_allowed) as context:
             surround_store(context.store, doom.around)
             yield replace(context, bus=SurroundedBus(context.bus, doom.around))
 

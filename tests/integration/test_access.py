@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import os
 import re
 import secrets
@@ -30,18 +31,21 @@ from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import NotRead, held_letters
 from metriq_gym.bus.rabbitmq.inspection import unbound
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
-from metriq_gym.errors import Transient
+from metriq_gym.errors import Refused, Transient
 from metriq_gym.jobs import JobState
 from metriq_gym.messages import MESSAGES
 from metriq_gym.operations.access import ALL, MONITOR, OPERATOR, PUBLISHER, SERVICES, Rights
 from metriq_gym.operations.access.__main__ import main as prepare
 from metriq_gym.operations.access.rabbitmq import at_virtual_host
+from metriq_gym.operations.access.rights import users_who_may
 from metriq_gym.store import Store
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import Broker, publish_raw, virtual_host
+from tests.support.jobs import ended_job
 from tests.support.readme import BIN, ROOT, blocks
 from tests.support.system import SERVICES as SERVICE_NAMES
 from tests.support.system import System, request, system
+from tests.support.terminal import mgym_here
 
 PASSWORDS = {rights.user: secrets.token_urlsafe(16) for rights in ALL}
 KEYS = {message.routing_key for message in MESSAGES}
@@ -65,6 +69,14 @@ MAY_WRITE = {
     "metriq": set[tuple[str, str]](),
     "operator": {(name, act) for name in COLLECTIONS for act in ("insert", "update", "remove")},
     "monitor": set[tuple[str, str]](),
+}
+OLD_JOB = {
+    "id": "old",
+    "job_type": "WIT",
+    "params": {},
+    "provider_name": "ibm",
+    "device_name": "ibm_sherbrooke",
+    "dispatch_time": "2025-01-15T12:00:00",
 }
 everybody = pytest.mark.parametrize("rights", ALL, ids=lambda rights: rights.user)
 every_service = pytest.mark.parametrize("rights", SERVICES, ids=lambda rights: rights.user)
@@ -404,6 +416,96 @@ async def test_who_may_not_create_indexes_waits_for_them(servers: Servers) -> No
 
 
 async def test_store_refuses_what_a_user_may_not_in_words(servers: Servers) -> None:
+    await Store.at(servers.store("dispatcher")).create_indexes()
     async with Store.at(servers.store("metriq")) as store:
-        with pytest.raises(Transient, match="the store refuses this user"):
+        with pytest.raises(Refused, match="may not update jobs in MongoDB's database metriq") as caught:
             await store.jobs.unhold("any")
+    assert users_who_may(*caught.value.needs or ("mongodb", "", "")) == [
+        user for user, may in MAY_WRITE.items() if ("jobs", "update") in may
+    ]
+
+
+ANY_COMMAND = (
+    ["job", "list"],
+    ["job", "view", "latest"],
+    ["job", "delete", "some", "--yes"],
+    ["job", "poll", "some"],
+    ["run", "wit.example.json"],
+    ["suite", "list"],
+    ["status"],
+    ["watch"],
+    ["import", "jobs.jsonl"],
+)
+
+
+@pytest.fixture
+def beside_an_old_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working folder has a job of metriq-gym's own tool in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(OLD_JOB))
+
+
+def clients_environment(servers: Servers, **urls: str) -> dict[str, str]:
+    given = {"amqp": servers.amqp("metriq"), "mongo": servers.store("metriq")} | urls
+    return {**os.environ, "METRIQ_AMQP_URL": given["amqp"], "METRIQ_MONGO_URL": given["mongo"]}
+
+
+def told_in_a_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command that was refused says: one line, no longer than anybody reads, and no word of trying again."""
+    assert done.returncode == 1, done
+    (line,) = done.stderr.splitlines()
+    assert len(line) < 300
+    assert not re.search(r"try again|full error|\{|Error\b|Timestamp", line)
+    return line
+
+
+@pytest.mark.parametrize("command", ANY_COMMAND, ids=" ".join)
+async def test_a_wrong_password_of_the_store_is_told_at_once(
+    servers: Servers, beside_an_old_job: None, command: list[str]
+) -> None:
+    environment = clients_environment(servers, mongo=servers.store("metriq").replace(PASSWORDS["metriq"], "wrong"))
+    line = told_in_a_line(await asyncio.to_thread(mgym_here, environment, *command))
+    assert line == "error: MongoDB refuses the user or the password in METRIQ_MONGO_URL"
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "wit.example.json"], ["job", "poll", "some"], ["watch"], ["dead", "list"]], ids=" ".join
+)
+async def test_a_wrong_password_of_the_broker_is_told_at_once(servers: Servers, command: list[str]) -> None:
+    environment = clients_environment(servers, amqp=servers.amqp("metriq").replace(PASSWORDS["metriq"], "wrong"))
+    line = told_in_a_line(await asyncio.to_thread(mgym_here, environment, *command))
+    assert line == "error: RabbitMQ refuses the user or the password in METRIQ_AMQP_URL"
+
+
+async def test_a_virtual_host_of_others_is_told_at_once(servers: Servers) -> None:
+    environment = clients_environment(servers, amqp=at_virtual_host(servers.amqp("metriq"), "of-others"))
+    line = told_in_a_line(await asyncio.to_thread(mgym_here, environment, "run", "wit.example.json"))
+    assert "the virtual host in METRIQ_AMQP_URL" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "may"),
+    [
+        (["job", "delete", "ended", "--yes"], "operator"),
+        (["job", "upload", "ended", "--to", "json"], "operator"),
+        (["import", "jobs.jsonl"], "operator"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else each,
+)
+async def test_who_may_not_is_told_at_once_who_may(
+    servers: Servers, beside_an_old_job: None, command: list[str], may: str
+) -> None:
+    async with Store.at(servers.store("operator")) as store:
+        await store.records.add(ended_job("ended", state="exported"))
+    line = told_in_a_line(await asyncio.to_thread(mgym_here, clients_environment(servers), *command))
+    assert "METRIQ_MONGO_URL may not" in line
+    assert may in line.split("users that may: ")[1].split(", ")
+
+
+async def test_the_doctor_says_which_password_is_wrong(servers: Servers) -> None:
+    wrong = {"amqp": servers.amqp("metriq"), "mongo": servers.store("metriq")}
+    wrong = {name: url.replace(PASSWORDS["metriq"], "wrong") for name, url in wrong.items()}
+    done = await asyncio.to_thread(mgym_here, clients_environment(servers, **wrong), "doctor", "--json")
+    found = {each["subject"]: each["found"] for each in json.loads(done.stdout)}
+    assert found["MongoDB"].endswith("MongoDB refuses the user or the password in METRIQ_MONGO_URL")
+    assert found["RabbitMQ"].endswith("RabbitMQ refuses the user or the password in METRIQ_AMQP_URL")

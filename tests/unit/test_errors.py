@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "ProtocolError": FailureClass.TRANSIENT,
     "RateLimited": FailureClass.TRANSIENT,
     "Rejected": FailureClass.PERMANENT,
+    "RequestRefused": FailureClass.PERMANENT,
     "TryLater": FailureClass.TRANSIENT,
     "Unreachable": FailureClass.TRANSIENT,
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from metriq_gym.cli.lazy import load
 from metriq_gym.client.configurations import NoConfiguration
 from metriq_gym.client.lookup import AmbiguousName
-from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Transient, Undecided, Unsupported
+from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Refused, Transient, Undecided, Unsupported
 from metriq_gym.settings import PREFIX
+from metriq_gym.wording import shorten
 
 FAILED, USAGE, NOTHING, AWAY, UNFINISHED, HELD, DEFECT = 1, 2, 3, 4, 5, 6, 70
 
@@ -32,6 +34,8 @@ def explain(error: Exception) -> tuple[str, int]:
             return str(error), NOTHING
         case Undecided():
             return str(error), HELD
+        case Refused():
+            return _refusal(error), FAILED
         case Transient():
             hint = "" if "mgym doctor" in str(error) else "; `mgym doctor` says what is away"
             return f"{error}\ntry again later{hint}", AWAY
@@ -41,7 +45,15 @@ def explain(error: Exception) -> tuple[str, int]:
             return f"cannot use {error.filename}: {error.strerror}", FAILED
         case OSError():
             return str(error), FAILED
+    found = shorten(" ".join(str(error).split()))
     return (
-        f"{type(error).__name__}: {error}\nthis is a defect; `mgym --debug …` shows where, please report it",
+        f"{type(error).__name__}: {found}\nthis is a defect; `mgym --debug …` shows where, please report it",
         DEFECT,
     )
+
+
+def _refusal(error: Refused) -> str:
+    if error.needs is None:
+        return str(error)
+    may = load("metriq_gym.operations.access.rights:users_who_may")(*error.needs)
+    return f"{error}; users that may: {', '.join(may)}" if may else str(error)

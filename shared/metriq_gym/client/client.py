@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from pydantic import ValidationError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import (
@@ -28,6 +28,7 @@ from metriq_gym.errors import (
     NotFound,
     Permanent,
     Problem,
+    Refused,
     Transient,
     Undecided,
     Unsupported,
@@ -179,7 +180,7 @@ class Client:
 
     async def _publish(self, message: Message) -> None:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(Transient),
+            retry=retry_if_exception(lambda error: isinstance(error, Transient) and not isinstance(error, Refused)),
             wait=wait_random_exponential(multiplier=0.2, max=5),
             stop=stop_after_delay(PUBLISH_SECONDS),
             reraise=True,
@@ -195,6 +196,8 @@ async def _reopened(open_stream: Callable[[], AsyncIterator[T]]) -> AsyncIterato
             async for each in open_stream():
                 yield each
             return
+        except Refused:
+            raise
         except Transient:
             await asyncio.sleep(1)
 
@@ -287,7 +290,7 @@ async def _servers(settings: Settings) -> AsyncIterator[Context]:
     # It brings a web server, which takes a tenth of a second to import and which only-looking commands do not need.
     from metriq_gym.service.service import connected
 
-    manager = connected(settings, "mgym")
+    manager = connected(settings, "mgym", until_allowed=False)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             opened = await manager.__aenter__()

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
-from metriq_gym.errors import MetriqGymError, Transient
+from metriq_gym.errors import MetriqGymError, Refused, Transient
 from metriq_gym.jobs.states import Stage
 from metriq_gym.service.attempts import SETTLED_SECONDS, Attempt
 from metriq_gym.service.breaker import LEAST_LETTERS, Breaker
@@ -138,8 +138,12 @@ class Service(ABC):
 
 
 @asynccontextmanager
-async def connected(settings: Settings, app_id: str) -> AsyncIterator[Context]:
-    """Connect to the servers that the settings name, waiting for as long as they are away."""
+async def connected(settings: Settings, app_id: str, *, until_allowed: bool = True) -> AsyncIterator[Context]:
+    """Connect to the servers that the settings name, waiting for as long as they are away.
+
+    A server that refuses the user is waited for too, as an administrator may be about to make the user known; without
+    `until_allowed` that raises `Refused` at once.
+    """
     from metriq_gym.bus.rabbitmq import RabbitMQBus
 
     if settings.amqp_url is None or settings.mongo_url is None:
@@ -149,14 +153,19 @@ async def connected(settings: Settings, app_id: str) -> AsyncIterator[Context]:
         bus = RabbitMQBus(settings.amqp_url.get_secret_value(), app_id=app_id)
         for resource in (store, bus):
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(Transient),
+                retry=retry_if_exception(lambda error: _is_worth_waiting(error, until_allowed)),
                 wait=wait_random_exponential(multiplier=0.2, max=5),
                 before_sleep=_report_wait,
+                reraise=True,
             ):
                 with attempt:
                     await stack.enter_async_context(resource)
         pool = await stack.enter_async_context(Pool(settings.workers))
         yield Context(settings, bus, store, pool)
+
+
+def _is_worth_waiting(error: BaseException, until_allowed: bool) -> bool:
+    return isinstance(error, Transient) and (until_allowed or not isinstance(error, Refused))
 
 
 def _report_wait(state: RetryCallState) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
@@ -18,7 +19,8 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from metriq_gym.errors import Unavailable
+from metriq_gym.errors import Refused, Unavailable
+from metriq_gym.wording import shorten
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,8 +44,21 @@ _PASSING = (AutoReconnect, ConnectionFailure, ExecutionTimeout, WaitQueueTimeout
 _PASSING_CODES = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Codes at which a driver tries again, once (MongoDB's specification of retryable reads): of servers that cannot be
 reached, that start, stop, or change their role."""
-_REFUSALS = (13, 18)
+_UNAUTHORIZED = 13
+_REFUSALS = (_UNAUTHORIZED, 18)
 """Codes of Unauthorized and AuthenticationFailed: until an administrator changes the user's rights or password."""
+_URL = "METRIQ_MONGO_URL"
+_ACTIONS = {
+    "aggregate": "find",
+    "count": "find",
+    "createIndexes": "createIndex",
+    "delete": "remove",
+    "distinct": "find",
+    "findAndModify": "update",
+    "getMore": "find",
+}
+"""Command → the action that it needs, where that has another name."""
+_COMMAND = re.compile(r"not authorized on (\S+) to execute command \{ (\w+): (?:\"([\w.$]+)\")?")
 
 
 def connect(url: str) -> Any:
@@ -61,15 +76,15 @@ def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         try:
             return await call(*args, **kwargs)
         except _PASSING as error:
-            raise Unavailable(f"the store is away: {_in_short(error)}") from error
+            raise Unavailable(f"the store is away: {in_short(error)}") from error
         except PyMongoError as error:
             code = error.code if isinstance(error, OperationFailure) else None
             if code in _REFUSALS:
-                raise Unavailable(f"the store refuses this user: {error}") from error
+                raise _refused(error) from error
             if code in _PASSING_CODES or _is_unconfirmed(error):
-                raise Unavailable(f"the store is changing: {_in_short(error)}") from error
+                raise Unavailable(f"the store is changing: {in_short(error)}") from error
             if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
-                raise Unavailable(f"the store asks to try again: {error}") from error
+                raise Unavailable(f"the store asks to try again: {in_short(error)}") from error
             raise
 
     return wrapper
@@ -82,9 +97,27 @@ def _is_unconfirmed(error: PyMongoError) -> bool:
     return isinstance(error, WriteConcernError)
 
 
-def _in_short(error: PyMongoError) -> str:
-    """What happened, without the driver's account of its time limits and of all it knows of the servers."""
-    return str(error).split(" (configured timeouts")[0].split(", Timeout:")[0]
+def _refused(error: PyMongoError) -> Refused:
+    """Return what a refusal means: a wrong user or password, no user at all, or a right that is missing."""
+    if not isinstance(error, OperationFailure) or error.code != _UNAUTHORIZED:
+        return Refused(f"MongoDB refuses the user or the password in {_URL}")
+    if (found := _COMMAND.search(in_short(error))) is None:
+        return Refused(f"MongoDB refuses the user in {_URL}: {in_short(error)}")
+    database, name, collection = found.groups()
+    action = _ACTIONS.get(name, name)
+    what = f"{action} {collection}" if collection else action
+    return Refused(
+        f"the user in {_URL} may not {what} in MongoDB's database {database}",
+        needs=("mongodb", action, collection or ""),
+    )
+
+
+def in_short(error: PyMongoError) -> str:
+    """Return what happened, without the driver's account of its limits and of all that it knows of the servers."""
+    told = str(error)
+    for extra in (", full error:", " (configured timeouts", ", Timeout:"):
+        told = told.split(extra)[0]
+    return shorten(" ".join(told.split()))
 
 
 def literal(values: Mapping[str, Any]) -> dict[str, Any]:

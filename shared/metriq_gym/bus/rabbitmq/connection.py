@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -11,18 +12,28 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
-from aiormq.exceptions import ChannelAccessRefused
+from aiormq.exceptions import (
+    AuthenticationError,
+    ChannelAccessRefused,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+)
 
 from metriq_gym.bus.port import Queue
 from metriq_gym.bus.rabbitmq import topology
 from metriq_gym.bus.retry import jittered
-from metriq_gym.errors import Transient, Unavailable
+from metriq_gym.errors import Refused, Transient, Unavailable
+from metriq_gym.wording import shorten
 
 logger = structlog.get_logger()
 
 HEARTBEAT = 20
 """Seconds; a peer that is silent for about three of them is taken for dead."""
 CONNECT_TIMEOUT = 10.0
+_URL = "METRIQ_AMQP_URL"
+_CLOSED_AT_OPENING = "['Connection.OpenOk'], got <Connection.Close"
+"""The client library expects no such answer to the opening of a virtual host, and so does not read the reason."""
+_ACCESS = re.compile(r"(?:(?P<action>configure|read|write) )?access to (?:exchange|queue|topic) '(?P<name>[^']*)'")
 RECONNECT_PAUSES = (0.1, 5.0)
 """Seconds before the first try to connect again, and at most before any other."""
 
@@ -41,7 +52,7 @@ class Settings:
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Raise `Unavailable` for whatever the broker or the way to it does to us."""
+    """Raise `Unavailable` for what the broker or the way to it does to us, and `Refused` for what it does not allow."""
     try:
         yield
     except asyncio.CancelledError as error:
@@ -53,11 +64,38 @@ def broker_errors() -> Iterator[None]:
     except TimeoutError as error:
         raise Unavailable("RabbitMQ did not answer in time.") from error
     except CONNECTION_EXCEPTIONS as error:
-        raise Unavailable(f"RabbitMQ: {type(error).__name__}: {error}") from error
+        if (refusal := _refusal(error)) is not None:
+            raise refusal from error
+        raise Unavailable(f"RabbitMQ: {type(error).__name__}: {shorten(str(error))}") from error
 
 
-async def stay_connected(settings: Settings, purpose: str, use: Callable[[AbstractChannel], Awaitable[None]]) -> None:
-    """Open a channel and `use` it; when it ends, because the channel is lost or for any other reason, again."""
+def _refusal(error: BaseException) -> Refused | None:
+    """Return what an error of the client library means if the broker refuses the user or what it asked for."""
+    if isinstance(error, AuthenticationError | ProbableAuthenticationError):
+        return Refused(f"RabbitMQ refuses the user or the password in {_URL}")
+    if isinstance(error, InvalidFrameError) and _CLOSED_AT_OPENING in str(error):
+        return Refused(f"RabbitMQ does not let this user into the virtual host in {_URL}, or has none of that name")
+    text = shorten(" ".join(str(error).split()))
+    if isinstance(error, ChannelAccessRefused):
+        found = _ACCESS.search(text)
+        needs = (found["action"] or "topic", found["name"]) if found else None
+        said = text.partition(" - ")[2] or text
+        return Refused(
+            f"RabbitMQ refuses the user in {_URL}: {said}", needs=None if needs is None else ("rabbitmq", *needs)
+        )
+    return None
+
+
+async def stay_connected(
+    settings: Settings,
+    purpose: str,
+    use: Callable[[AbstractChannel], Awaitable[None]],
+    refused: Callable[[Refused], None] = lambda _: None,
+) -> None:
+    """Open a channel and `use` it; when it ends, because the channel is lost or for any other reason, again.
+
+    `refused` is told when the broker does not let this user in.
+    """
     first, longest = RECONNECT_PAUSES
     pause = first
     while True:
@@ -69,6 +107,8 @@ async def stay_connected(settings: Settings, purpose: str, use: Callable[[Abstra
             logger.warning("bus.disconnected", purpose=purpose)
         except Transient as error:
             logger.warning("bus.disconnected", purpose=purpose, reason=str(error))
+            if isinstance(error, Refused):
+                refused(error)
         except Exception:
             # Nothing that the client library may come up with is a reason to stay disconnected.
             logger.exception("bus.disconnected", purpose=purpose)

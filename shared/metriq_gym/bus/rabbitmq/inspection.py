@@ -10,10 +10,11 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import aio_pika
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
+from aio_pika.exceptions import ChannelClosed
 
 from metriq_gym import web
 from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
+from metriq_gym.bus.rabbitmq.connection import broker_errors
 from metriq_gym.errors import Unavailable
 
 _SECONDS = 10.0
@@ -39,11 +40,9 @@ class BrokerState:
 
 
 async def inspect(url: str) -> BrokerState:
-    """Return how the broker and its queues are; raises `Unavailable` when it does not answer or refuses us."""
-    try:
+    """Return how the broker and its queues are; raises `Unavailable` when it does not answer, and `Refused`."""
+    with broker_errors():
         connection = await aio_pika.connect(url, timeout=_SECONDS)
-    except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
-        raise Unavailable(f"RabbitMQ: {error or type(error).__name__}") from error
     async with connection:
         underlay: Any = connection.transport
         version = str(underlay.connection.server_properties.get("version", "unknown"))

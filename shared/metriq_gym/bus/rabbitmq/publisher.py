@@ -11,7 +11,7 @@ from aio_pika.exceptions import PublishError
 
 from metriq_gym.bus.rabbitmq import topology
 from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
-from metriq_gym.errors import Unroutable
+from metriq_gym.errors import Refused, Unroutable
 
 WINDOW = 100
 """Unconfirmed messages in flight: enough to hide the round trip, few enough to bound what a crash repeats."""
@@ -26,6 +26,7 @@ class Publisher:
         self._one_by_one: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._channel: AbstractChannel | None = None
         self._opened = asyncio.Event()
+        self._refusal: Refused | None = None
         self._connection: asyncio.Task[None] | None = None
         self._declaration: asyncio.Task[None] | None = None
 
@@ -34,8 +35,8 @@ class Publisher:
         return self._channel is not None and not self._channel.is_closed
 
     async def start(self) -> None:
-        """Connect. Raises `Transient` if that takes longer than `patience`."""
-        self._connection = asyncio.create_task(stay_connected(self._settings, "publish", self._use))
+        """Connect. Raises `Refused`, and `Transient` if that takes longer than `patience`."""
+        self._connection = asyncio.create_task(stay_connected(self._settings, "publish", self._use, self._refused))
         with broker_errors():
             async with asyncio.timeout(self._settings.patience):
                 await self._open_channel()
@@ -96,9 +97,15 @@ class Publisher:
         while self._channel is None or self._channel.is_closed:
             self._opened.clear()
             await self._opened.wait()
+            if self._refusal is not None:
+                raise self._refusal
         return self._channel
 
+    def _refused(self, refusal: Refused) -> None:
+        self._refusal = refusal
+        self._opened.set()
+
     async def _use(self, channel: AbstractChannel) -> None:
-        self._channel = channel
+        self._channel, self._refusal = channel, None
         self._opened.set()
         await channel.closed()

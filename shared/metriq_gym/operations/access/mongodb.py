@@ -14,6 +14,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from metriq_gym.errors import MetriqGymError
 from metriq_gym.operations.access.rights import ALL, Rights
+from metriq_gym.store.mongo import in_short
 from metriq_gym.store.private_mongod import await_primary, make_primary
 
 _SECONDS = 60
@@ -43,7 +44,7 @@ def give(url: str, passwords: Mapping[str, str], databases: Sequence[str] = ("me
                 roles = [{"role": rights.user, "db": name} for name in databases]
                 client.admin.command("grantRolesToUser", rights.user, roles=roles)
     except PyMongoError as error:
-        raise MetriqGymError(f"MongoDB: {error}") from error
+        raise MetriqGymError(f"MongoDB: {in_short(error)}") from error
 
 
 def _create_or_update(database: Any, kind: str, name: str, fields: dict[str, Any], missing: int) -> None:

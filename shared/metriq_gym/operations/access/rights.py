@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, EXPORTER, POLLER, SCORER, Queue
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
@@ -168,3 +169,18 @@ MONITOR = Rights(
 )
 
 ALL = (*SERVICES, PUBLISHER, OPERATOR, MONITOR)
+
+
+def users_who_may(server: Literal["mongodb", "rabbitmq"], action: str, name: str) -> list[str]:
+    """Return the users that have a right: a MongoDB action on a collection, or to ``configure``, ``write`` or ``read``
+    an exchange or queue of RabbitMQ, or publish to a ``topic``.
+    """
+    return [rights.user for rights in ALL if _may(rights, server, action, name)]
+
+
+def _may(rights: Rights, server: Literal["mongodb", "rabbitmq"], action: str, name: str) -> bool:
+    if server == "mongodb":
+        return any(action in rights.collections.get(each, ()) for each in (name, DATABASE))
+    if action == "topic":
+        return any(each.exchange == EVENTS and re.search(each.write, name) for each in rights.topics)
+    return bool(re.search(getattr(rights.permission, action), name))
