@@ -27,7 +27,7 @@ async def embedded(settings: Settings) -> AsyncIterator[Context]:
     """Run the whole system while inside."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(Pool(settings.workers))
-        pool.warm()  # while mongod starts
+        pool.warm()  # it imports while mongod starts
         url = await stack.enter_async_context(private_mongod(settings.data_dir / "mongod"))
         store = await stack.enter_async_context(Store.at(url, settings.mongo_database))
         bus = await stack.enter_async_context(MemoryBus())

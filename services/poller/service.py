@@ -63,7 +63,7 @@ class Poller(Service):
         """The task beside which no other is claimed."""
         self._loop = Loop("claims", self._claim, self.settings.poll_seconds)
         # Counts must not wait for a simulation that takes minutes.
-        self._decoding = decoding or Pool(1)
+        self._decoding = decoding or Pool(1, beside=context.pool)
         self._remote = [self._remote_loop(provider) for provider in self._providers.remote()]
 
     async def start(self) -> None:

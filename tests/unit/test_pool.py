@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
@@ -88,9 +90,108 @@ asyncio.run(main())
     assert not psutil.wait_procs([worker], timeout=15)[1]
 
 
-async def test_nobody_reads_of_what_a_worker_leaves_that_is_stopped_while_it_starts() -> None:
+async def test_workers_are_forked_from_one_process_that_has_imported_what_they_need_and_has_one_thread() -> None:
+    async with Pool(2) as pool, Pool(1, beside=pool) as decoding:
+        born = [*await asyncio.gather(pool.run(_birth, 0.2), pool.run(_birth, 0.2), decoding.run(_birth, 0.2))]
+        assert await pool.run(sum, await pool.run(_simulate)) == 100
+        with pytest.raises(WorkerDied):
+            await pool.run(os._exit, 1)
+        born += [await pool.run(_birth, 0)]
+        (server,) = {birth.parent for birth in born}
+        assert psutil.Process(server).num_threads() == 1
+    assert len({birth.pid for birth in born}) == 4
+    assert all({"qiskit_aer", "metriq_gym.jobs.plan", "metriq_gym.jobs.scoring"} <= birth.modules for birth in born)
+
+
+async def test_workers_start_anew_after_the_process_they_are_forked_from_was_killed() -> None:
     async with Pool(1) as pool:
-        await pool.run(abs, -1)
-        commands = [child.cmdline() for child in psutil.Process().children()]
-    (tracker,) = [command for command in commands if "loky.backend.resource_tracker" in command[-1]]
-    assert any(word.startswith("-Wignore:resource_tracker") for word in tracker)
+        first = await pool.run(_birth, 0)
+        worker = psutil.Process(first.pid)
+        call = asyncio.create_task(pool.run(time.sleep, SLOW))
+        await asyncio.sleep(0)
+        os.kill(first.parent, signal.SIGKILL)
+        with pytest.raises(WorkerDied):
+            await call
+        assert (await pool.run(_birth, 0)).parent != first.parent
+        assert not psutil.wait_procs([worker], timeout=10)[1]
+
+
+async def test_an_error_says_where_in_the_worker_it_was_raised() -> None:
+    async with Pool(1) as pool:
+        with pytest.raises(ZeroDivisionError) as raised:
+            await pool.run(_divide, 1)
+    assert "in _divide" in str(raised.value.__cause__)
+
+
+async def test_an_error_that_cannot_be_sent_is_told_in_words() -> None:
+    async with Pool(1) as pool:
+        with pytest.raises(RuntimeError, match="_Unsendable: of no use"):
+            await pool.run(_raise_unsendable)
+        assert await pool.run(abs, -5) == 5
+
+
+async def test_what_leaves_the_process_by_an_exception_is_a_death() -> None:
+    async with Pool(1) as pool:
+        with pytest.raises(WorkerDied):
+            await pool.run(sys.exit, 1)
+        assert await pool.run(abs, -6) == 6
+
+
+def test_workers_never_run_the_callers_script(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import asyncio\n"
+        "from metriq_gym.service.pool import Pool\n"
+        "print('run')\n"
+        "async def main():\n"
+        "    async with Pool(1) as pool:\n"
+        "        print(await pool.run(abs, -7))\n"
+        "asyncio.run(main())\n"
+    )
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True)
+    assert run.stdout.split() == ["run", "7"]
+    assert not run.stderr
+
+
+async def test_a_call_may_be_large_both_ways() -> None:
+    async with Pool(1) as pool:
+        assert len(await pool.run(bytes.upper, bytes(20_000_000))) == 20_000_000
+
+
+@dataclass(frozen=True)
+class Birth:
+    """Where a worker comes from."""
+
+    pid: int
+    parent: int
+    modules: set[str]
+
+
+def _birth(seconds: float) -> Birth:
+    time.sleep(seconds)
+    return Birth(os.getpid(), os.getppid(), set(sys.modules))
+
+
+def _simulate() -> list[int]:
+    """Run circuits on more threads than one."""
+    from qiskit import QuantumCircuit
+    from qiskit_aer import AerSimulator
+
+    circuit = QuantumCircuit(16)
+    circuit.h(range(16))
+    circuit.measure_all()
+    result = AerSimulator(max_parallel_threads=2, statevector_parallel_threshold=2).run(circuit, shots=100).result()
+    return [*result.get_counts().values()]
+
+
+def _divide(number: int) -> float:
+    return number / 0
+
+
+class _Unsendable(Exception):
+    def __init__(self, one: str, another: str) -> None:
+        super().__init__(f"{one} {another}")
+
+
+def _raise_unsendable() -> None:
+    raise _Unsendable("of no", "use")

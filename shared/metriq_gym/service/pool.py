@@ -1,31 +1,38 @@
-"""Worker processes for CPU-bound work, each on its own, so that one that dies takes no other's work with it."""
+"""Worker processes for CPU-bound work, each on its own, so that one that dies takes no other's work with it.
+
+They are forked from one process that has imported what they need (`metriq_gym.service.forkserver`), so that starting
+one, also in place of one that died, takes some hundredths of a second.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
+import itertools
+import json
 import os
+import pickle
 import signal
+import socket
+import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from typing import Any, ParamSpec, Self, TypeVar
 
 from metriq_gym.errors import MetriqGymError
+from metriq_gym.service import forkserver
+from metriq_gym.service.forkserver import LENGTH, ORDER, frame, frozen
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_PRELOAD = ("qiskit.qpy", "qiskit_aer", "metriq_gym.jobs.plan", "metriq_gym.jobs.scoring")
-"""What workers import before their first call; what is not installed is passed over."""
-
-
-_UNTOLD = "ignore:resource_tracker:UserWarning"
-"""What loky says of a worker that is stopped while it starts; its tracker, a process, clears up and is done."""
-
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "from metriq_gym.service.forkserver import serve; serve(int(sys.argv[1]))"
+)
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Threads of the linear algebra library would compete with other workers for the same cores, and cannot be forked."""
+_READ_AHEAD = 2**20
 
 JOB_SECONDS = 20 * 60.0
 """How long building or scoring one job may take: minutes are much, and after 30 RabbitMQ takes its message for lost."""
@@ -35,13 +42,111 @@ class WorkerDied(MetriqGymError):
     """A worker process died at its work, perhaps for want of memory."""
 
 
+class _Server:
+    """The process that workers are forked from, started when it is first needed, and again should it die."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._running: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+
+    def start(self) -> socket.socket:
+        """Start the process, and return the socket that takes its orders."""
+        if self._running is None:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                process = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-c", _START, str(theirs.fileno()), json.dumps(sys.path)],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=os.environ | _ONE_THREAD,
+                    # A session, and so a process group, that is gone with all its workers at one signal.
+                    start_new_session=True,
+                )
+            ours.setblocking(False)
+            self._running = process, ours
+            asyncio.get_running_loop().add_reader(ours, self.close)  # it says nothing, but it may end
+        return self._running[1]
+
+    def fork(self) -> tuple[int, socket.socket]:
+        """Return the number of a new worker, and the connection to it: calls may be sent before it is there."""
+        number = next(self._numbers)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            try:
+                self._order(forkserver.FORK, number, theirs.fileno())
+            except OSError:  # the process has died just now
+                self.close()
+                self._order(forkserver.FORK, number, theirs.fileno())
+        return number, ours
+
+    def kill(self, number: int) -> None:
+        """End a worker, whatever it does."""
+        if self._running is not None:
+            with suppress(OSError):  # the process has died, and with it its workers will
+                self._order(forkserver.KILL, number)
+
+    def _order(self, order: bytes, number: int, *descriptors: int) -> None:
+        socket.send_fds(self.start(), [ORDER.pack(order, number)], descriptors)
+
+    def close(self) -> None:
+        """End the process and all its workers."""
+        if self._running is not None:
+            (process, orders), self._running = self._running, None
+            asyncio.get_running_loop().remove_reader(orders)
+            orders.close()
+            with suppress(ProcessLookupError, PermissionError):  # it has died by itself, and had no workers
+                os.killpg(process.pid, signal.SIGKILL)  # not waited for yet, so the number is its own
+            process.wait()
+
+
+class _Worker:
+    """One worker process, forked for its first call."""
+
+    def __init__(self, server: _Server) -> None:
+        self._server = server
+        self._forked: tuple[int, socket.socket] | None = None
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def call(self, call: bytes) -> Any:
+        """Return what a pickled call returns, or raise what it raises; raises `WorkerDied`."""
+        try:
+            reader, writer = await self._connect()
+            writer.write(frame(call))
+            await writer.drain()
+            header = await reader.readexactly(LENGTH.size)
+            done, outcome = pickle.loads(await reader.readexactly(*LENGTH.unpack(header)))  # noqa: S301  (our worker's)
+        except (OSError, EOFError) as error:
+            raise WorkerDied from error
+        if done:
+            return outcome
+        raised, raised.__cause__ = outcome
+        raise raised
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None:
+            self._forked = self._server.fork()
+            self._streams = await asyncio.open_unix_connection(sock=self._forked[1], limit=_READ_AHEAD)
+        return self._streams
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        if self._forked is not None:
+            (number, connection), self._forked = self._forked, None
+            self._server.kill(number)
+            self._streams[1].close() if self._streams is not None else connection.close()
+
+
 class Pool:
     """`size` worker processes, started when first needed. Use it as an asynchronous context manager."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, beside: Pool | None = None) -> None:
+        """Have `size` workers, forked from the same process as those of `beside`, which is closed later."""
         self.size = size
-        self._workers: set[Any] = set()
-        self._idle: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
+        self._server: _Server = _Server() if beside is None else beside._server
+        self._owns_server = beside is None
+        self._workers: set[_Worker] = set()
+        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
 
     async def __aenter__(self) -> Self:
         for _ in range(self.size):
@@ -50,13 +155,14 @@ class Pool:
 
     async def __aexit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.shutdown(wait=False, kill_workers=True)
+            worker.end()
         self._workers.clear()
+        if self._owns_server:
+            self._server.close()
 
     def warm(self) -> None:
-        """Start the processes and their imports now, so that the first call need not wait for them."""
-        for worker in self._workers:
-            worker.submit(_preload)
+        """Start the imports now, so that the first call need not wait for them."""
+        self._server.start()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a picklable call in a worker, waiting for an idle one; raises `WorkerDied` if that process dies.
@@ -67,58 +173,24 @@ class Pool:
 
     async def run_within(self, seconds: float | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call as `run` does; raises `TimeoutError` if that takes longer, the wait for a worker not counted."""
-        from loky.process_executor import ShutdownExecutorError
-
+        call = frozen((function, args, kwargs))
         worker = await self._idle.get()
         try:
             async with asyncio.timeout(seconds):
-                result: T = await asyncio.wrap_future(worker.submit(function, *args, **kwargs))
+                result: T = await worker.call(call)
             return result
-        except (BrokenExecutor, ShutdownExecutorError) as error:
-            worker = self._replace(worker)
-            raise WorkerDied from error
-        except (asyncio.CancelledError, TimeoutError):
+        except (WorkerDied, asyncio.CancelledError, TimeoutError):
             worker = self._replace(worker)
             raise
         finally:
             self._idle.put_nowait(worker)
 
-    def _replace(self, worker: Any) -> Any:
-        worker.shutdown(wait=False, kill_workers=True)
+    def _replace(self, worker: _Worker) -> _Worker:
+        worker.end()
         self._workers.discard(worker)
         return self._new()
 
-    def _new(self) -> Any:
-        # loky starts workers without importing the caller's main module, which may be a script without a guard.
-        from loky import ProcessPoolExecutor
-        from loky.backend import get_context
-
-        if _UNTOLD not in sys.warnoptions:
-            sys.warnoptions.append(_UNTOLD)
-        context = get_context("loky")
-        # Threads of the linear algebra library would compete with the other workers for the same cores.
-        environment = {"OPENBLAS_NUM_THREADS": "1"}
-        worker = ProcessPoolExecutor(
-            1, context=context, initializer=_initialize, initargs=(os.getpid(),), env=environment
-        )
+    def _new(self) -> _Worker:
+        worker = _Worker(self._server)
         self._workers.add(worker)
         return worker
-
-
-def _initialize(parent: int) -> None:
-    # Ctrl-C and SIGTERM are for the parent to handle, which then decides what becomes of its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-
-
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _preload() -> None:
-    for name in _PRELOAD:
-        with suppress(ModuleNotFoundError):
-            importlib.import_module(name)
