@@ -73,7 +73,7 @@ class HandOver:
         try:
             with tracing.span("build circuits"):
                 plan = await self.pool.run_within(
-                    JOB_SECONDS, make_plan, job.config, job.seed, device, provider.compiler, circuits
+                    JOB_SECONDS, make_plan, job.config, job.seed, device, provider.compiler, circuits, job.compilation
                 )
         except MetriqGymError:
             raise
@@ -91,6 +91,7 @@ class HandOver:
             "task_count": len(plan.tasks),
             "input_two_qubit_gate_counts": plan.input_two_qubit_gate_counts,
             "transpiled_two_qubit_gate_counts": plan.transpiled_two_qubit_gate_counts,
+            "compiled_with": plan.compiled_with,
         }
 
     async def _dispatched(self, job: Job, lease: Lease, fields: Mapping[str, Any]) -> Job:

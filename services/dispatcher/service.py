@@ -29,7 +29,15 @@ from metriq_gym.errors import (
     Transient,
 )
 from metriq_gym.jobs import Failure, Job, JobState
-from metriq_gym.messages import JobCancelled, JobCancelRequested, JobDispatched, JobFailed, JobRequested, SuiteRequested
+from metriq_gym.messages import (
+    Compilation,
+    JobCancelled,
+    JobCancelRequested,
+    JobDispatched,
+    JobFailed,
+    JobRequested,
+    SuiteRequested,
+)
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Device, Provider
 from metriq_gym.schema_validator import seed_of
@@ -155,7 +163,7 @@ class Dispatcher(Service):
             _, device = found = await self._find_device(checked.message.provider, checked.message.device)
         except InvalidRequest as error:
             return await self._reject(job_id, error, delivery, suite_of(delivery))
-        return await self._hold(job_id, _accepted(checked, device), found)
+        return await self._hold(job_id, _accepted(checked, device, self.settings.compilation), found)
 
     async def _hold(self, job_id: str, fields: dict[str, Any], found: tuple[Provider, Device] | None = None) -> Job:
         """Take the job's lease, if it can be had, and hand the job over under it."""
@@ -239,7 +247,7 @@ class Dispatcher(Service):
         await self.bus.publish(JobCancelled(job_id=job_id))
 
 
-def _accepted(checked: Checked, device: Device) -> dict[str, Any]:
+def _accepted(checked: Checked, device: Device, compilation: Compilation) -> dict[str, Any]:
     """Return the fields of a job that has just been accepted."""
     message, config = checked.message, checked.config
     seed = seed_of(config)
@@ -251,6 +259,7 @@ def _accepted(checked: Checked, device: Device) -> dict[str, Any]:
         "prior": message.prior,
         "remarks": message.remarks,
         "group": message.group,
+        "compilation": message.compilation or compilation,
         "config": config,
         "warnings": [{"path": each.path, "message": each.message} for each in checked.warnings],
         "suite_id": message.suite_id,

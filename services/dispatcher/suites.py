@@ -52,6 +52,7 @@ def fan_out(suite_id: str, delivery: Delivery, max_bytes: int) -> list[JobReques
             prior=message.prior,
             remarks=message.remarks,
             group=message.group,
+            compilation=message.compilation,
             config=each.config,
         )
         for each in chosen

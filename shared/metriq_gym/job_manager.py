@@ -158,6 +158,7 @@ def from_document(job: Job, provider_job_ids: list[str]) -> MetriqGymJob:
         circuit_metadata={
             "input_two_qubit_gate_counts": job.input_two_qubit_gate_counts,
             "transpiled_two_qubit_gate_counts": job.transpiled_two_qubit_gate_counts,
+            **({"compilation": job.compiled_with} if job.compiled_with else {}),
         },
         failure=job.failure,
         state=job.state,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 """Letters, digits and ``._:-``, at most 128 characters, so that an id is safe in a file name or a URL."""
@@ -19,6 +19,16 @@ SuiteId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 """Any text of one line: without control characters, at most 200 characters."""
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+CompilationName = Literal["default", "0", "1", "2", "3", "best"]
+Compilation = Annotated[CompilationName, BeforeValidator(_as_text)]
+"""How circuits are compiled for a device: as the dataset's tool does (``default``), at one of Qiskit's optimisation
+levels, or as well as several attempts at the highest can (``best``). A level may be given as a number."""
 
 
 class Message(BaseModel):
@@ -49,6 +59,11 @@ class _Request(Message):
     prior: int | None = Field(default=None, ge=1, le=10, description="Priority at the provider, where it has any.")
     remarks: Name | None = Field(default=None, description="A note for the provider's own records.")
     group: Name | None = Field(default=None, description="A group for the provider's own records.")
+    compilation: Compilation | None = Field(
+        default=None,
+        description="How circuits are compiled: default (as the dataset's tool does), Qiskit's optimisation level 0 to "
+        "3, or best. Without it, the setting METRIQ_COMPILATION decides.",
+    )
 
 
 class JobRequested(_Request):

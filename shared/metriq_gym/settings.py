@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from metriq_gym.messages import Compilation
+
 PREFIX = "METRIQ_"
 LEAST_SETTLE_SECONDS = 60.0
 """A submission may be on its way for so long: 15 s from its intention, 10 for its turn and 30 for the answer."""
@@ -82,6 +84,11 @@ class Settings(BaseSettings):
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
         description="Worker processes for building, simulating and scoring.",
+    )
+    compilation: Compilation = Field(
+        default="default",
+        description="How circuits are compiled unless a request says: `default` (as the dataset's tool does), Qiskit's "
+        "optimisation level `0` to `3`, or `best` (docs/benchmarks.md).",
     )
     aer_memory_mib: int = Field(default=2048, ge=1, description="Most memory one Aer simulation may take, in MiB.")
     twin_calibration: Path | None = Field(

@@ -17,6 +17,7 @@ from qiskit.circuit.random import random_circuit
 from metriq_gym.errors import Unsupported
 from metriq_gym.jobs.estimate import Size, estimate, size_of
 from metriq_gym.jobs.plan import make_plan
+from metriq_gym.messages import Compilation
 from metriq_gym.providers.aer.provider import AerProvider
 from metriq_gym.providers.provider import Device
 from metriq_gym.schema_validator import validate
@@ -28,7 +29,9 @@ CHAIN = Device("test", "chain", 4, simulator=True, edges=((0, 1), (1, 2), (2, 3)
 class ToChain:
     """Compiles for a chain of four qubits with CZ."""
 
-    def __call__(self, device: Device, circuits: Sequence[QuantumCircuit], seed: int) -> list[QuantumCircuit]:
+    def __call__(
+        self, device: Device, circuits: Sequence[QuantumCircuit], seed: int, compilation: Compilation = "default"
+    ) -> list[QuantumCircuit]:
         compiled: list[QuantumCircuit] = transpile(
             list(circuits),
             basis_gates=["rz", "sx", "x", "cz"],

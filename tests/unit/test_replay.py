@@ -20,6 +20,7 @@ from metriq_gym.jobs import Job, JobState, Task, TaskState
 from metriq_gym.jobs.plan import make_plan
 from metriq_gym.jobs.replay import make_debug_export, replay
 from metriq_gym.jobs.scoring import Share, score
+from metriq_gym.messages import Compilation
 from metriq_gym.packing import pack_counts, unpack_circuits
 from metriq_gym.providers.provider import Device
 from metriq_gym.schema_validator import validate
@@ -48,7 +49,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def as_they_are(device: Device, circuits: Sequence[QuantumCircuit], seed: int) -> list[QuantumCircuit]:
+def as_they_are(
+    device: Device, circuits: Sequence[QuantumCircuit], seed: int, compilation: Compilation = "default"
+) -> list[QuantumCircuit]:
     return list(circuits)
 
 

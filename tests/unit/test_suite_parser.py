@@ -224,6 +224,10 @@ def requests(body: dict[str, Any], suite_id: str = "s") -> list[JobRequested]:
 
 
 class TestFanOut:
+    def test_a_suites_compilation_is_that_of_each_of_its_jobs(self) -> None:
+        found = requests({"suite": suite("one", "two"), "compilation": 3})
+        assert [each.compilation for each in found] == ["3", "3"]
+
     def test_jobs_share_the_suite_and_are_named_by_position_and_name(self) -> None:
         found = requests({"suite": suite("one", "two words", "three")})
         assert [each.job_id for each in found] == ["s.001-one", "s.002-two-words", "s.003-three"]

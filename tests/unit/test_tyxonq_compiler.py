@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from math import pi
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,12 +17,12 @@ from qiskit.quantum_info import Operator, Statevector
 
 from metriq_gym.benchmarks.wit import wit_circuit
 from metriq_gym.errors import Unsupported
+from metriq_gym.messages import Compilation, CompilationName
 from metriq_gym.packing import pack_circuits, unpack_circuits
 from metriq_gym.providers.provider import Device
 from metriq_gym.providers.tyxonq.compiler import TyxonQCompiler
 from metriq_gym.providers.tyxonq.counts import CountsOrder, measurement_map, to_qiskit_counts
-from metriq_gym.providers.tyxonq.merging import PULSES
-from metriq_gym.providers.tyxonq.qasm import GATES, to_qasm2
+from metriq_gym.providers.tyxonq.qasm import GATES, PULSES, to_qasm2
 
 HOMEBREW = Device("tyxonq", "homebrew_s2", 13, simulator=False)
 LINE = Device("tyxonq", "line", 6, simulator=False, edges=tuple((i, i + 1) for i in range(5)))
@@ -35,8 +36,11 @@ LIBRARY = {
 }
 
 
-def compiled(circuit: QuantumCircuit, device: Device = HOMEBREW, seed: int = 1) -> QuantumCircuit:
-    (result,) = compile_all(device, [circuit], seed)
+def compiled(
+    circuit: QuantumCircuit, device: Device = HOMEBREW, seed: int = 1, compilation: Compilation = "1"
+) -> QuantumCircuit:
+    """Compile at level 1, up to which the unitary itself and the order of measurements stay."""
+    (result,) = compile_all(device, [circuit], seed, compilation)
     return result
 
 
@@ -82,15 +86,32 @@ def test_compiled_circuit_is_the_same_unitary_in_the_documented_gates(circuit: Q
     assert measurement_map(result).pairs == tuple((i, i) for i in range(circuit.num_qubits))
 
 
+LEVELS = st.sampled_from(get_args(CompilationName))
+
+
 @quick
-@given(circuits(), st.integers(0, 2**32 - 1))
-def test_routed_circuit_gives_the_same_outcomes_on_connected_pairs_only(circuit: QuantumCircuit, seed: int) -> None:
-    result = compiled(measured(circuit), LINE, seed)
-    assert set(result.count_ops()) <= ALLOWED
+@given(circuits(), st.integers(0, 2**32 - 1), LEVELS)
+def test_routed_circuit_gives_the_same_outcomes_on_connected_pairs_only(
+    circuit: QuantumCircuit, seed: int, level: Compilation
+) -> None:
+    result = compiled(measured(circuit), LINE, seed, level)
     for instruction in result.data:
         if len(instruction.qubits) == 2 and instruction.name != "barrier":
             a, b = (result.find_bit(qubit).index for qubit in instruction.qubits)
             assert abs(a - b) == 1
+    assert_same_outcomes(result, circuit)
+
+
+@quick
+@given(circuits(), st.integers(0, 2**32 - 1), LEVELS)
+def test_every_level_gives_the_same_outcomes_in_the_documented_gates(
+    circuit: QuantumCircuit, seed: int, level: Compilation
+) -> None:
+    assert_same_outcomes(compiled(measured(circuit), HOMEBREW, seed, level), circuit)
+
+
+def assert_same_outcomes(result: QuantumCircuit, circuit: QuantumCircuit) -> None:
+    assert set(result.count_ops()) <= ALLOWED
     pairs = measurement_map(result).pairs
     physical = [qubit for qubit, _ in sorted(pairs, key=lambda pair: pair[1])]
     probabilities = Statevector(unmeasured(result)).probabilities(physical)

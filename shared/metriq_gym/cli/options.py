@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from metriq_gym.client.configurations import examples
+from metriq_gym.messages import CompilationName
 from metriq_gym.providers import SHIPPED
 
 
@@ -58,6 +59,10 @@ Plot = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Write the record to this file.", metavar="FILE", show_default=False),
+]
+Compilation = Annotated[
+    CompilationName | None,
+    typer.Option("--compilation", help="How circuits are compiled; the setting unless given.", show_default=False),
 ]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for it, or only look.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from metriq_gym.cli import opening, options
 from metriq_gym.cli.exports import tell_of_exports
-from metriq_gym.cli.options import AsJson, Config, Device, Plot, Provider
+from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Plot, Provider
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.pictures import draw_job
 from metriq_gym.client.client import decision_about, failure_of
@@ -22,6 +22,7 @@ def run(
     config: Config,
     provider: Provider = options.DEFAULT_PROVIDER,
     device: Device = options.DEFAULT_DEVICE,
+    compilation: Compilation = None,
     json: AsJson = False,
     plot: Plot = None,
 ) -> None:
@@ -40,7 +41,7 @@ def run(
                 for warning in warnings:
                     progress.note(f"warning: {warning}")
                 progress.show("requested")
-                await client.dispatch(chosen, provider, device, job_id=job_id)
+                await client.dispatch(chosen, provider, device, job_id=job_id, compilation=compilation)
                 job = await follow(client, job_id, progress)
             if plot is not None and failure_of(job) is None:
                 await draw_job(client.store, job, plot)

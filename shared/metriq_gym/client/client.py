@@ -37,7 +37,7 @@ from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import is_settled
 from metriq_gym.jobs.lifecycle import advice
 from metriq_gym.jobs.suite_progress import SuiteProgress, summarise
-from metriq_gym.messages import JobCancelRequested, JobRequested, Message, SuiteRequested
+from metriq_gym.messages import Compilation, JobCancelRequested, JobRequested, Message, SuiteRequested
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.private_mongod import private_mongod
@@ -83,6 +83,7 @@ class Client:
         prior: int | None = None,
         remarks: str | None = None,
         group: str | None = None,
+        compilation: Compilation | None = None,
     ) -> str:
         """Request a job and return its id once the queue has safely taken the request.
 
@@ -101,6 +102,7 @@ class Client:
             prior=prior,
             remarks=remarks,
             group=group,
+            compilation=compilation,
         )
         await self._publish(request)
         return str(request.job_id)
@@ -114,6 +116,7 @@ class Client:
         components: Sequence[str] = (),
         all: bool = False,  # noqa: A002  (what the request calls it)
         suite_id: str | None = None,
+        compilation: Compilation | None = None,
     ) -> str:
         """Request the jobs of a suite's document and return the suite's id once the queue has taken the request."""
         if suite_id is not None and await self.store.records.is_deleted_suite(suite_id):
@@ -127,6 +130,7 @@ class Client:
             suite=dict(suite),
             components=list(components),
             all=all,
+            compilation=compilation,
         )
         await self._publish(request)
         return str(request.suite_id)

@@ -56,6 +56,7 @@ def _of_document(job: Job, results: Mapping[str, Any] | None) -> Record:
     circuits = {
         "input_two_qubit_gate_counts": job.input_two_qubit_gate_counts,
         "transpiled_two_qubit_gate_counts": job.transpiled_two_qubit_gate_counts,
+        **({"compilation": job.compiled_with} if job.compiled_with else {}),
     }
     return {
         "app_version": job.app_version,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metriq_gym.jobs.states import TERMINAL, ExportState, JobState, Stage, TaskState
+from metriq_gym.messages import Compilation
 from metriq_gym.wording import shorten
 
 
@@ -84,6 +85,8 @@ class Job(_Document):
     prior: int | None = None
     remarks: str | None = None
     group: str | None = None
+    compilation: Compilation = "default"
+    """How its circuits are compiled."""
     config: dict[str, Any] = {}
     """The configuration with the schema's defaults applied."""
     warnings: list[dict[str, str]] = []
@@ -121,6 +124,8 @@ class Job(_Document):
     task_count: int = 0
     input_two_qubit_gate_counts: list[int] = []
     transpiled_two_qubit_gate_counts: list[int] = []
+    compiled_with: dict[str, Any] = {}
+    """Choice, level, seed and library, for the record."""
 
     result: dict[str, Any] | None = None
     runtime_seconds: float | None = None

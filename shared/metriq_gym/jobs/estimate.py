@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from metriq_gym.jobs.plan import build, two_qubit_gates
+from metriq_gym.messages import Compilation
 from metriq_gym.providers.provider import Compiler, Device
 from metriq_gym.schema_validator import seed_of
 
@@ -77,7 +78,9 @@ class Estimate:
         }
 
 
-def estimate(config: Mapping[str, Any], device: Device, compiler: Compiler) -> Estimate:
+def estimate(
+    config: Mapping[str, Any], device: Device, compiler: Compiler, compilation: Compilation = "default"
+) -> Estimate:
     """Build and compile what a validated configuration asks for, and measure it; picklable, and CPU-bound.
 
     Without a seed in the configuration the circuits are those of seed 0, while a job draws its own. Raises
@@ -92,7 +95,7 @@ def estimate(config: Mapping[str, Any], device: Device, compiler: Compiler) -> E
         circuits=tuple(
             CircuitEstimate(shots, size_of(before), size_of(after))
             for circuits, shots in runs
-            for before, after in zip(circuits, compiler(device, circuits, seed), strict=True)
+            for before, after in zip(circuits, compiler(device, circuits, seed, compilation), strict=True)
         ),
     )
 

@@ -20,6 +20,7 @@ def message_for(job: Job) -> Message:
                 device=job.target,
                 prior=job.prior,
                 remarks=job.remarks,
+                compilation=job.compilation,
                 group=job.group,
                 config=job.config,
             )

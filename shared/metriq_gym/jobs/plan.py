@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from metriq_gym import benchmarks
 from metriq_gym.benchmarks.benchmark import BenchmarkData
 from metriq_gym.errors import Unsupported
+from metriq_gym.messages import Compilation
 from metriq_gym.packing import MAX_BYTES, max_counts_bytes, max_outcome_bytes, pack_circuits
+from metriq_gym.providers.compilation import metadata
 from metriq_gym.providers.provider import Compiler, Device
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Plan:
     tasks: list[PlannedTask]
     input_two_qubit_gate_counts: list[int]
     transpiled_two_qubit_gate_counts: list[int]
+    compiled_with: dict[str, Any]
+    """Choice, level, seed and library; see `compilation.metadata`."""
 
 
 @dataclass(slots=True)
@@ -102,14 +106,24 @@ def build(config: Mapping[str, Any], seed: int, device: Device) -> tuple[Benchma
 
 
 def make_plan(
-    config: Mapping[str, Any], seed: int, device: Device, compiler: Compiler, max_circuits_per_task: int
+    config: Mapping[str, Any],
+    seed: int,
+    device: Device,
+    compiler: Compiler,
+    max_circuits_per_task: int,
+    compilation: Compilation = "default",
 ) -> Plan:
     """Build and compile the circuits of a validated configuration for a device.
 
     Raises `Unsupported` when the device cannot run them.
     """
     data, built = build(config, seed, device)
-    compiled = [(compiler(device, circuits, seed), shots) for circuits, shots in built]
+    compiled = [(compiler(device, circuits, seed, compilation), shots) for circuits, shots in built]
+    changed = any(
+        before is not after
+        for (befores, _), (afters, _) in zip(built, compiled, strict=True)
+        for before, after in zip(befores, afters, strict=True)
+    )
     return Plan(
         data=data.model_dump(mode="json"),
         runs=[len(circuits) for circuits, _ in compiled],
@@ -120,6 +134,7 @@ def make_plan(
         ],
         input_two_qubit_gate_counts=[two_qubit_gates(each) for run, _ in built for each in run],
         transpiled_two_qubit_gate_counts=[two_qubit_gates(each) for run, _ in compiled for each in run],
+        compiled_with=metadata(compilation, seed, compiled=changed),
     )
 
 

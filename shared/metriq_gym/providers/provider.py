@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from metriq_gym.errors import Transient
+from metriq_gym.messages import Compilation
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -47,8 +48,10 @@ class Execution:
 class Compiler(Protocol):
     """Turns circuits into what the device runs. Picklable; a pure function of its arguments."""
 
-    def __call__(self, device: Device, circuits: Sequence[QuantumCircuit], seed: int) -> list[QuantumCircuit]:
-        """Compile `circuits`, one for one.
+    def __call__(
+        self, device: Device, circuits: Sequence[QuantumCircuit], seed: int, compilation: Compilation = "default"
+    ) -> list[QuantumCircuit]:
+        """Compile `circuits`, one for one, as `compilation` says; a circuit that is run as it is comes back itself.
 
         Raises `Unsupported`, naming the operation, the qubit count and the device, when one cannot run there.
         """

@@ -9,7 +9,7 @@ from uuid import uuid4
 import typer
 
 from metriq_gym.cli import opening, options
-from metriq_gym.cli.options import AsJson, Config, Device, Provider
+from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Provider
 from metriq_gym.cli.output import emit, say
 from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.client.configurations import read_configuration
@@ -28,6 +28,7 @@ def dispatch(
     prior: Annotated[int | None, typer.Option(min=1, max=10, help="Priority at the provider.")] = None,
     remarks: Annotated[str | None, typer.Option(help="A note for the provider's records.")] = None,
     group: Annotated[str | None, typer.Option(help="A group for the provider's records.")] = None,
+    compilation: Compilation = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until the circuits are with the provider.")
     ] = True,
@@ -35,7 +36,7 @@ def dispatch(
 ) -> None:
     """Hand a benchmark to a device, print its id."""
     chosen = read_configuration(config)
-    wishes = {"job_id": job_id, "prior": prior, "remarks": remarks, "group": group}
+    wishes = {"job_id": job_id, "prior": prior, "remarks": remarks, "group": group, "compilation": compilation}
     job = opening.run(_dispatched(chosen, provider, device, wishes, wait=wait))
     if json:
         emit({"job_id": job.id, "state": str(job.state), "held": job.held})

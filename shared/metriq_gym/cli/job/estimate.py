@@ -8,12 +8,14 @@ from typing import Any
 from rich.console import Console
 
 from metriq_gym.cli import opening, options
-from metriq_gym.cli.options import AsJson, Config, Device, Provider
+from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Provider
 from metriq_gym.cli.output import console, emit
 from metriq_gym.client.configurations import read_configuration
 from metriq_gym.jobs.estimate import Estimate
 from metriq_gym.jobs.estimate import estimate as estimate_circuits
+from metriq_gym.messages import CompilationName
 from metriq_gym.schema_validator import validate
+from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
 
 _SHOWN = 10
@@ -23,25 +25,29 @@ def estimate(
     config: Config,
     provider: Provider = options.DEFAULT_PROVIDER,
     device: Device = options.DEFAULT_DEVICE,
+    compilation: Compilation = None,
     json: AsJson = False,
 ) -> None:
     """Say what a job would ask of a device.
 
     Circuits, shots, gates, depth. Nothing is submitted.
     """
-    found = opening.run(_estimated(read_configuration(config), provider, device))
+    found = opening.run(_estimated(read_configuration(config), provider, device, compilation))
     if json:
         emit(found.to_dict())
     else:
         _show(console(), found)
 
 
-async def _estimated(config: Mapping[str, Any], provider_name: str, device_id: str) -> Estimate:
+async def _estimated(
+    config: Mapping[str, Any], provider_name: str, device_id: str, compilation: CompilationName | None
+) -> Estimate:
     """Build and compile the circuits; raises `InvalidRequest`, `NotFound` and `Unsupported`."""
     complete, _ = validate(config)
     async with opening.providers() as providers:
         provider = providers.get(provider_name)
-        return estimate_circuits(complete, await provider.device(device_id), provider.compiler)
+        chosen = compilation or Settings().compilation
+        return estimate_circuits(complete, await provider.device(device_id), provider.compiler, chosen)
 
 
 def _show(console: Console, found: Estimate) -> None:

@@ -8,9 +8,10 @@ from uuid import uuid4
 import typer
 
 from metriq_gym.cli import opening, options
-from metriq_gym.cli.options import AsJson, Device, Provider
+from metriq_gym.cli.options import AsJson, Compilation, Device, Provider
 from metriq_gym.cli.output import emit, say
 from metriq_gym.client.client import embedded, failure_of
+from metriq_gym.messages import CompilationName
 from metriq_gym.settings import Settings
 from metriq_gym.suite_parser import Suite, load_suite, select
 from metriq_gym.terminal.follow import ProgressLine
@@ -25,10 +26,11 @@ def dispatch(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Yes, all of a suite that warns of it.")] = False,
     suite_id: Annotated[str | None, typer.Option("--id", help="Name the suite's run.")] = None,
+    compilation: Compilation = None,
     json: AsJson = False,
 ) -> None:
     """Hand a suite to a device, print its run's id."""
-    work = _dispatched(suite, provider, device, component or [], everything, suite_id)
+    work = _dispatched(suite, provider, device, component or [], everything, suite_id, compilation)
     dispatched, parsed = opening.run(work)
     if json:
         emit({"suite_id": dispatched, "suite_name": parsed.name})
@@ -38,7 +40,13 @@ def dispatch(
 
 
 async def _dispatched(
-    name: str, provider: str, device: str, components: list[str], everything: bool, suite_id: str | None
+    name: str,
+    provider: str,
+    device: str,
+    components: list[str],
+    everything: bool,
+    suite_id: str | None,
+    compilation: CompilationName | None,
 ) -> tuple[str, Suite]:
     """Request a suite's jobs and return its id; without servers, once all of them are in the store.
 
@@ -57,7 +65,13 @@ async def _dispatched(
             progress.show("requesting")
             document = suite.model_dump(mode="json", exclude_none=True)
             await opened.dispatch_suite(
-                document, provider, device, components=components, all=everything, suite_id=suite_id
+                document,
+                provider,
+                device,
+                components=components,
+                all=everything,
+                suite_id=suite_id,
+                compilation=compilation,
             )
             if embedded(Settings()):
                 # The queue ends with this process: what it still holds must be in the store before.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from metriq_gym.errors import Unsupported
+from metriq_gym.messages import Compilation
 from metriq_gym.providers.aer import devices, twin
+from metriq_gym.providers.compilation import CANDIDATES, Strategy, best, strategy
 from metriq_gym.providers.provider import Device
 
 if TYPE_CHECKING:
@@ -30,25 +32,27 @@ class AerCompiler:
 
     memory_bytes: int
 
-    def __call__(self, device: Device, circuits: Sequence[QuantumCircuit], seed: int) -> list[QuantumCircuit]:
+    def __call__(
+        self, device: Device, circuits: Sequence[QuantumCircuit], seed: int, compilation: Compilation = "default"
+    ) -> list[QuantumCircuit]:
         """Compile `circuits`, one for one; `seed` fixes the transpiler's choices.
 
-        For the ideal simulator a circuit is only decomposed where it must be; nothing is optimised away. For a
-        noisy profile it is transpiled to the device's target at level 1, except that a circuit which already
-        addresses the device's qubits (see `addresses_device`) keeps them and all of its two-qubit gates. For a twin
-        it is compiled as for the twin's original.
+        For the ideal simulator a circuit is only decomposed where it must be, whatever `compilation` says; nothing is
+        optimised away. For a noisy profile it is transpiled to the device's target, except that a circuit which already
+        addresses the device's qubits (see `addresses_device`) keeps them and all of its two-qubit gates at every level.
+        For a twin it is compiled as for the twin's original.
 
         Raises `Unsupported`, naming operation, qubit count and device, for a circuit that cannot run there, and
         `NotFound` for an unknown device.
         """
         if not twin.is_twin(device.id):
-            return [self._compile(device, circuit, seed) for circuit in circuits]
-        compiled = twin.compile_for(device, circuits, seed)
+            return [self._compile(device, circuit, seed, compilation) for circuit in circuits]
+        compiled = twin.compile_for(device, circuits, seed, compilation)
         for circuit in compiled:
             self._check_memory(_where(device, circuit), circuit, noisy=True)
         return compiled
 
-    def _compile(self, device: Device, circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
+    def _compile(self, device: Device, circuit: QuantumCircuit, seed: int, compilation: Compilation) -> QuantumCircuit:
         from qiskit.transpiler.exceptions import TranspilerError
 
         from metriq_gym.providers.aer.components import operations
@@ -64,7 +68,9 @@ class AerCompiler:
         if noisy and circuit.num_qubits > device.num_qubits:
             raise Unsupported(f"{where}: it has {circuit.num_qubits} qubits")
         try:
-            compiled = _for_profile(device, circuit, seed) if noisy else _for_ideal(circuit, seed)
+            compiled = (
+                _for_profile(device, circuit, strategy(compilation, seed)) if noisy else _for_ideal(circuit, seed)
+            )
         except TranspilerError as error:
             raise Unsupported(f"{where}: {error}") from error
         known = devices.operations(device.id) | {"barrier"} if noisy else RUNNABLE
@@ -116,12 +122,25 @@ def _for_ideal(circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
     return transpile(circuit, basis_gates=basis, optimization_level=0, seed_transpiler=seed)
 
 
-def _for_profile(device: Device, circuit: QuantumCircuit, seed: int) -> QuantumCircuit:
-    from qiskit import transpile
-
+def _for_profile(device: Device, circuit: QuantumCircuit, chosen: Strategy) -> QuantumCircuit:
     if addresses_device(device, circuit):
         return _keeping_qubits(device.id).run(circuit)
-    return transpile(circuit, target=devices.backend(device.id).target, optimization_level=1, seed_transpiler=seed)
+    candidates = [_passes(device.id, chosen.level, seed).run(circuit) for seed in chosen.seeds]
+    return best(candidates, partial(_error, device.id))
+
+
+@lru_cache(maxsize=2 * CANDIDATES)
+def _passes(device_id: str, level: int, seed: int) -> PassManager:
+    from qiskit.transpiler import generate_preset_pass_manager
+
+    return generate_preset_pass_manager(level, target=devices.backend(device_id).target, seed_transpiler=seed)
+
+
+def _error(device_id: str, operation: str, qubits: tuple[int, ...]) -> float:
+    """Return an operation's error as the snapshot has it, 0 where it has none."""
+    target = devices.backend(device_id).target
+    properties = (target[operation] or {}).get(qubits) if operation in target.operation_names else None
+    return (properties.error or 0.0) if properties is not None else 0.0
 
 
 @cache

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.messages import Compilation
 from metriq_gym.providers.provider import Device
 from metriq_gym.providers.tyxonq.calibration import Calibration
 from metriq_gym.providers.tyxonq.compiler import TyxonQCompiler
@@ -123,10 +124,12 @@ def is_twin(device_id: str) -> bool:
     return device_id.startswith(PREFIX)
 
 
-def compile_for(device: Device, circuits: Sequence[QuantumCircuit], seed: int) -> list[QuantumCircuit]:
+def compile_for(
+    device: Device, circuits: Sequence[QuantumCircuit], seed: int, compilation: Compilation = "default"
+) -> list[QuantumCircuit]:
     """Compile for a twin as for its original, and note the calibration in the circuits' metadata."""
     twin = Twin.model_validate({"num_qubits": device.num_qubits, **device.metadata})
-    compiled = TyxonQCompiler()(device, circuits, seed)
+    compiled = TyxonQCompiler()(device, circuits, seed, compilation)
     for circuit in compiled:
         circuit.metadata = {**(circuit.metadata or {}), _KEY: twin.model_dump(exclude_none=True)}
     return compiled

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from metriq_gym.errors import Unsupported
+from metriq_gym.messages import Compilation
+from metriq_gym.providers.compilation import best, strategy
 from metriq_gym.providers.provider import Device
-from metriq_gym.providers.tyxonq.qasm import GATES
+from metriq_gym.providers.tyxonq.calibration import Calibration
+from metriq_gym.providers.tyxonq.qasm import GATES, PULSES
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -25,7 +29,9 @@ class TyxonQCompiler:
     Barriers stay in the circuit, and nothing is cancelled or merged across them; `to_qasm2` drops them.
     """
 
-    def __call__(self, device: Device, circuits: Sequence[QuantumCircuit], seed: int) -> list[QuantumCircuit]:
+    def __call__(
+        self, device: Device, circuits: Sequence[QuantumCircuit], seed: int, compilation: Compilation = "default"
+    ) -> list[QuantumCircuit]:
         """Compile `circuits`, one for one; `seed` fixes the routing.
 
         Raises `Unsupported`, naming operation, qubit count and device, for a circuit that TyxonQ cannot run: resets,
@@ -34,14 +40,20 @@ class TyxonQCompiler:
         for circuit in circuits:
             if problem := _problem(device, circuit):
                 raise Unsupported(_refusal(device, circuit, problem))
-        place, route = _pass_managers(device, seed)
-        return [self._compile(device, circuit, place if _fits(device, circuit) else route) for circuit in circuits]
+        chosen = strategy(compilation, seed)
+        managers = [_pass_managers(device, chosen.level, each) for each in chosen.seeds]
+        calibration = Calibration.from_metadata(device.metadata)
+        return [self._compile(device, circuit, managers, calibration) for circuit in circuits]
 
-    def _compile(self, device: Device, circuit: QuantumCircuit, passes: Any) -> QuantumCircuit:
+    def _compile(
+        self, device: Device, circuit: QuantumCircuit, managers: Sequence[tuple[Any, Any]], calibration: Calibration
+    ) -> QuantumCircuit:
         from qiskit.transpiler.exceptions import TranspilerError
 
+        route = not _fits(device, circuit)
         try:
-            compiled: QuantumCircuit = passes.run(circuit)
+            candidates = [passes[route].run(circuit) for passes in managers]
+            compiled = best(candidates, partial(_error, calibration))
         except TranspilerError as error:
             raise Unsupported(_refusal(device, circuit, str(error))) from error
         if problem := _leftover(compiled) or _after_measurement(compiled):
@@ -49,27 +61,43 @@ class TyxonQCompiler:
         return compiled
 
 
-def _pass_managers(device: Device, seed: int) -> tuple[Any, Any]:
+def _pass_managers(device: Device, level: int, seed: int) -> tuple[Any, Any]:
     """Return passes for circuits that keep their qubits, and for those that need routing."""
     from qiskit.transpiler import CouplingMap, PassManager, generate_preset_pass_manager
 
     from metriq_gym.providers.tyxonq.merging import MergeSingleQubitGates
     from metriq_gym.providers.tyxonq.single_cz import SingleCZ
 
-    def passes(**options: Any) -> Any:
-        # Level 1: the higher ones turn swaps into a permutation of the measurements.
+    def passes(level: int, **options: Any) -> Any:
         manager = generate_preset_pass_manager(
-            optimization_level=1, basis_gates=list(GATES), seed_transpiler=seed, **options
+            optimization_level=level, basis_gates=list(GATES), seed_transpiler=seed, **options
         )
         manager.pre_translation = PassManager([SingleCZ()])
         manager.post_optimization = PassManager([MergeSingleQubitGates()])
         return manager
 
-    place = passes()
     if device.edges is None:
-        return place, place
+        return (place := passes(level)), place
+    # Above level 1 swaps become a permutation of what follows, which would leave the connected pairs.
+    place = passes(min(level, 1))
     coupling = CouplingMap([pair for a, b in device.edges for pair in ((a, b), (b, a))])
-    return place, passes(coupling_map=coupling)
+    return place, passes(level, coupling_map=coupling)
+
+
+def _error(calibration: Calibration, operation: str, qubits: tuple[int, ...]) -> float:
+    """Return an operation's error where the device's calibration has it, 0 where it has none.
+
+    A cx is made of a cz and two pulses; rotations about z are changes of frame.
+    """
+    pulse = calibration.single_qubit_gate_error or 0.0
+    match operation:
+        case "measure":
+            return ((calibration.readout_error_0 or 0.0) + (calibration.readout_error_1 or 0.0)) / 2
+        case "cz":
+            return calibration.cz_gate_error or 0.0
+        case "cx":
+            return (calibration.cz_gate_error or 0.0) + 2 * pulse
+    return pulse if operation in PULSES else 0.0
 
 
 def _fits(device: Device, circuit: QuantumCircuit) -> bool:

@@ -15,8 +15,8 @@ from qiskit.dagcircuit import DAGCircuit
 from qiskit.synthesis import OneQubitEulerDecomposer
 from qiskit.transpiler.basepasses import TransformationPass
 
-PULSES = frozenset({"h", "x", "y"})
-"""One-qubit gates that take a pulse; rotations about z are changes of frame on superconducting qubits."""
+from metriq_gym.providers.tyxonq.qasm import PULSES
+
 _CLOSE = 1e-12  # radians: what rounding leaves after some hundred gates
 _euler = OneQubitEulerDecomposer("ZXZ")
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 GATES = ("h", "x", "y", "z", "s", "t", "rz", "cx", "cz")
 """The documented gates."""
+PULSES = frozenset({"h", "x", "y"})
+"""One-qubit gates that take a pulse; rotations about z are changes of frame on superconducting qubits."""
 
 
 def to_qasm2(circuit: QuantumCircuit) -> str:

@@ -1,0 +1,1 @@
+"""Side by side with metriq-gym's own tool: `make compare`."""
