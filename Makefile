@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
 
+# Tests and commands start many processes, each of which would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 

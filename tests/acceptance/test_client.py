@@ -31,6 +31,7 @@ from metriq_gym.terminal import follow as follow_module
 from metriq_gym.terminal.follow import ProgressLine, follow
 from tests.servers.discovery import free_port
 from tests.servers.rabbitmq import Broker, virtual_host
+from tests.support.patience import PATIENCE
 from tests.support.terminal import MGYM, mgym, mgym_here
 
 WIT = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 1000}
@@ -39,7 +40,6 @@ SUITE: dict[str, Any] = {
     "name": "small",
     "benchmarks": [{"name": "a", "config": WIT}, {"name": "b", "config": WIT | {"shots": 2000}}],
 }
-PATIENCE = 120
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def services(environment: dict[str, str], before: object, tmp_path_factory: pyte
             time.sleep(0.1)
         yield
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
 

@@ -15,7 +15,8 @@ from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
 from metriq_gym.messages import JobCompleted, JobDispatched, JobScored, Message
 from metriq_gym.store import Store
-from tests.support.handlers import PATIENCE, Recorder
+from tests.support.handlers import Recorder
+from tests.support.patience import PATIENCE
 from tests.support.terminal import mgym, mgym_here, on_terminal
 
 MESSAGES: tuple[Message, ...] = (

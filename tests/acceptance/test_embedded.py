@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.patience import PATIENCE
+
 MGYM = [sys.executable, "-m", "metriq_gym"]
 
 
@@ -24,7 +26,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def mgym(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*MGYM, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*MGYM, *arguments], env=environment, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def users_of(environment: dict[str, str]) -> Iterator[psutil.Process]:
@@ -37,7 +39,7 @@ def users_of(environment: dict[str, str]) -> Iterator[psutil.Process]:
             continue
 
 
-def nothing_is_left(environment: dict[str, str], seconds: float = 15) -> bool:
+def nothing_is_left(environment: dict[str, str], seconds: float = PATIENCE) -> bool:
     left = list(users_of(environment))
     _, alive = psutil.wait_procs(left, timeout=seconds)
     return not alive
@@ -115,7 +117,7 @@ def test_after_a_crash_nothing_runs_on_and_the_next_run_finishes_the_job(
     done = mgym(environment, "run", "wit.example.json")
     assert done.returncode == 0, done.stderr
     results = tmp_path / "data" / "results"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while len(list(results.glob("*.json"))) < 2 and time.monotonic() < deadline:
         assert mgym(environment, "run", "wit.example.json").returncode == 0
     kinds = [json.loads(path.read_text())["job_type"] for path in results.glob("*.json")]
@@ -125,7 +127,7 @@ def test_after_a_crash_nothing_runs_on_and_the_next_run_finishes_the_job(
 def test_interrupted_by_ctrl_c_it_leaves_no_traceback_and_no_process(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    slow = configuration(tmp_path, benchmark_name="BSEQ", shots=20_000)
+    slow = configuration(tmp_path, benchmark_name="BSEQ", shots=1_000_000)
     running = subprocess.Popen([*MGYM, "run", slow], env=environment, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
     said = ""
@@ -135,7 +137,7 @@ def test_interrupted_by_ctrl_c_it_leaves_no_traceback_and_no_process(
             break
     running.send_signal(signal.SIGINT)
     said += running.stderr.read()
-    assert running.wait(60) == 130
+    assert running.wait(PATIENCE) == 130
     assert "Traceback" not in said
     assert "mgym job view" in said
     assert nothing_is_left(environment)
@@ -145,7 +147,7 @@ def test_two_runs_at_once_share_the_data_folder(environment: dict[str, str], tmp
     both = [
         subprocess.Popen([*MGYM, "run", "wit.example.json"], env=environment, stdout=subprocess.PIPE) for _ in range(2)
     ]
-    records = [json.loads(each.communicate(timeout=120)[0]) for each in both]
+    records = [json.loads(each.communicate(timeout=PATIENCE)[0]) for each in both]
     assert [each.returncode for each in both] == [0, 0]
     assert {record["job_type"] for record in records} == {"WIT"}
     assert len(list((tmp_path / "data" / "results").glob("*.json"))) == 2

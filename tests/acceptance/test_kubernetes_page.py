@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.manifests import FOLDER, Manifest, containers, of, overlay
+from tests.support.patience import PATIENCE
 from tests.support.readme import blocks
 
 ROOT = FOLDER.parents[1]
@@ -59,7 +60,7 @@ def typed(folder: Path, commands: list[str]) -> Notes:
     text = "\n".join(commands).replace(".venv/bin/", "").replace("$PWD", str(folder))
     environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "NOTES": str(folder)}
     done = subprocess.run(
-        ["bash", "-euc", f"{text}\nwait"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        ["bash", "-euc", f"{text}\nwait"], cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     return Notes(folder)

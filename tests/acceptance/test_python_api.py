@@ -22,6 +22,7 @@ from metriq_gym.settings import Settings
 from tests.fake_github.server import MAINTAINER, FakeGitHub
 from tests.fake_github.server import serving as serving_github
 from tests.sandbox.fixture import SandboxControl
+from tests.support.patience import PATIENCE
 from tests.support.readme import ROOT, blocks
 
 PAGE = Path(__file__).with_name("api_reference.md").read_text(encoding="utf-8")
@@ -93,7 +94,7 @@ def run(code: str, environment: dict[str, str], folder: Path) -> subprocess.Comp
     script = folder / "snippet.py"
     script.write_text(code)
     return subprocess.run(
-        [sys.executable, str(script)], env=environment, cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, str(script)], env=environment, cwd=folder, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

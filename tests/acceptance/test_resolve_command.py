@@ -21,6 +21,7 @@ from tests.sandbox.fixture import SandboxControl
 from tests.sandbox.server import serving
 from tests.sandbox.switches import Switches
 from tests.servers.rabbitmq import Broker, virtual_host
+from tests.support.patience import PATIENCE
 from tests.support.system import System, system
 from tests.support.terminal import mgym
 
@@ -127,7 +128,7 @@ async def test_a_job_that_is_given_up_fails_and_nothing_more_is_submitted(world:
     job = await world.running.ended("given-up")
     assert job.failure is not None
     assert "given up by the operator" in job.failure.reason
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while "given-up" not in world.running.exported():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert world.running.exported()["given-up"]["outcome"] == "error"

@@ -15,6 +15,7 @@ from metriq_gym.settings import Settings
 from tests.sandbox.app import BASE_PATH
 from tests.sandbox.fixture import SandboxControl
 from tests.servers.discovery import free_port
+from tests.support.patience import PATIENCE
 from tests.support.readme import ROOT, blocks
 
 PAGE = ROOT / "docs" / "tyxonq.md"
@@ -39,7 +40,7 @@ def shell(code: str, folder: Path, **more: str) -> str:
         env=environment | more,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -23,7 +23,8 @@ from metriq_gym.bus.rabbitmq.dead_letters import held_letters
 from metriq_gym.bus.retry import DELIVERY_LIMIT
 from metriq_gym.errors import NotYet, Transient, Unavailable, Unreadable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobFailed, JobRequested, JobScored
-from tests.support.handlers import PATIENCE, Holder, Recorder
+from tests.support.handlers import Holder, Recorder
+from tests.support.patience import PATIENCE
 
 DeadLetters = Callable[[Bus], Awaitable[list[DeadLetter]]]
 

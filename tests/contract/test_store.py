@@ -15,6 +15,7 @@ from metriq_gym.jobs.states import MOVES, TERMINAL
 from metriq_gym.packing import pack_counts
 from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(params=["motor", "pymongo"])
@@ -194,7 +195,7 @@ class TestWatch:
         await accepted(store, "another")
         await moved(store, "j", JobState.DISPATCHED)
         await moved(store, "j", JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED)
-        await asyncio.wait_for(watching, 10)
+        await asyncio.wait_for(watching, PATIENCE)
         assert seen[0] is JobState.DISPATCHING
         assert seen[-1] in TERMINAL
 

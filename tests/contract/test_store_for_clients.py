@@ -14,8 +14,7 @@ from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
 from metriq_gym.jobs import ExportState, Job, JobState, Task, TaskState
 from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
-
-PATIENCE = 30
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(params=["motor", "pymongo"])

@@ -29,8 +29,8 @@ from tests.faults.evidence import Witness
 from tests.faults.flows import FLOWS, Flow
 from tests.faults.points import Crashed, Fuse, Point, SurroundedBus, surround_store, surrounded_providers, surrounding
 from tests.sandbox.fixture import SandboxControl
+from tests.support.patience import PATIENCE
 
-PATIENCE = 120.0
 AT_ONCE = 8
 KINDS: dict[str, type[Service]] = {kind.name: kind for kind in (Dispatcher, Poller, Scorer, Exporter)}
 IMPATIENT: dict[str, Any] = {

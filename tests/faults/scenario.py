@@ -26,6 +26,7 @@ from tests.faults.doomed import Orders
 from tests.faults.evidence import Witness, drained
 from tests.faults.report import SEED, Report, recoveries
 from tests.sandbox.fixture import SandboxControl
+from tests.support.patience import PATIENCE
 from tests.support.system import SERVICES, ServiceProcess, System, system
 from tests.support.terminal import mgym_here
 
@@ -86,7 +87,7 @@ class Scenario:
         async with asyncio.timeout(STALLED_SECONDS):
             while True:
                 with suppress(PublishError, TimeoutError, RuntimeError, *CONNECTION_EXCEPTIONS):
-                    async with asyncio.timeout(5), await aio_pika.connect(self.amqp_url) as connection:
+                    async with asyncio.timeout(PATIENCE), await aio_pika.connect(self.amqp_url) as connection:
                         channel = await connection.channel(on_return_raises=True)
                         exchange = await channel.get_exchange("metriq.events", ensure=False)
                         message = aio_pika.Message(

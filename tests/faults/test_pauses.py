@@ -20,10 +20,10 @@ from metriq_gym.jobs import TERMINAL
 from tests.faults.doomed import Orders
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
+from tests.support.patience import PATIENCE
 from tests.support.system import SERVICES, ServiceProcess
 
 WRONG_BY = 300.0
-REACH_SECONDS = 150
 """How long processes may take to come by the points where they are stopped."""
 USUAL: dict[str, Any] = {
     "lease_seconds": 3,
@@ -97,7 +97,7 @@ def test_a_wrong_clock_is_what_services_see() -> None:
 
 async def _work_until_stand_still(running: Scenario, processes: int) -> None:
     """Request jobs, at least a few, until so many processes stand still."""
-    async with asyncio.timeout(REACH_SECONDS):
+    async with asyncio.timeout(PATIENCE):
         for number in itertools.count():
             await running.request(f"local-{number}")
             await running.request(f"remote-{number}", remote=True)

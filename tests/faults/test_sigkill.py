@@ -15,9 +15,9 @@ from tests.faults.doomed import Orders, doom
 from tests.faults.points import Point
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import TRIVIAL, Scenario, scenario
+from tests.support.patience import PATIENCE
 from tests.support.system import ServiceProcess
 
-REACH_SECONDS = 60
 """How long a process may take to come by its point."""
 IN_SHORT = 3
 """Points in each service in the short form."""
@@ -68,7 +68,7 @@ async def _kill_in_turn(running: Scenario, service: ServiceProcess, points: list
         doom(service, Orders(kill_at=str(point)))
         assert service.process is not None
         try:
-            await asyncio.to_thread(service.process.wait, REACH_SECONDS)
+            await asyncio.to_thread(service.process.wait, PATIENCE)
         except subprocess.TimeoutExpired:
             missed.append(f"{service.name} {point}")
         else:

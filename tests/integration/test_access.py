@@ -42,6 +42,7 @@ from metriq_gym.store import Store
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import Broker, publish_raw, virtual_host
 from tests.support.jobs import ended_job
+from tests.support.patience import PATIENCE
 from tests.support.readme import BIN, ROOT, blocks
 from tests.support.system import SERVICES as SERVICE_NAMES
 from tests.support.system import System, request, system
@@ -346,7 +347,7 @@ async def test_forged_messages_move_no_job(restricted: System) -> None:
     _, poller, scorer, exporter = restricted.services
     await poller.terminate()  # so that the job stays where it is
     await restricted.publish(request("waiting"))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         async for _ in restricted.store.jobs.watch("waiting", until=lambda job: job.state is JobState.DISPATCHED):
             pass
     body = b'{"job_id": "waiting", "outcome": "error", "reason": "forged"}'
@@ -362,7 +363,7 @@ async def test_forged_messages_move_no_job(restricted: System) -> None:
 
     accepted = {key: service for key, service in forged.items() if not await refused(restricted.amqp_url, forging(key))}
     assert accepted in ({}, forged)  # RabbitMQ 4 refuses them
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         for key, service in accepted.items():
             while not any(  # noqa: ASYNC110  (another process's log)
                 each["event"] == "delivery.handled" and each["delivery"] == f"forged {key}"
@@ -403,7 +404,7 @@ async def test_rights_are_given_by_the_commands_of_the_page(servers: Servers, tm
 
 def _typed(commands: str, folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-euc", commands], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        ["bash", "-euc", commands], cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

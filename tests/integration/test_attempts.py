@@ -25,8 +25,9 @@ from metriq_gym.service.service import Context, Service
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
-from tests.support.handlers import PATIENCE, Recorder
+from tests.support.handlers import Recorder
 from tests.support.inprocess import InlinePool
+from tests.support.patience import PATIENCE
 
 FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator", "target": "aer_simulator"}
 QUICK = (0.01,)

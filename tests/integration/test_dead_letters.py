@@ -17,7 +17,8 @@ from metriq_gym.bus.retry import DELIVERY_LIMIT
 from metriq_gym.errors import Permanent, Transient
 from metriq_gym.messages import JobDispatched
 from tests.servers.proxy import proxied
-from tests.support.handlers import PATIENCE, Recorder
+from tests.support.handlers import Recorder
+from tests.support.patience import PATIENCE
 
 
 def fail(_: object) -> None:
@@ -38,7 +39,7 @@ def impatient(url: str) -> RabbitMQBus:
 
 async def until_there_are(url: str, number: int) -> list[DeadLetter]:
     """The dead letters, once there are so many."""
-    async with asyncio.timeout(3 * PATIENCE):
+    async with asyncio.timeout(PATIENCE):
         while True:
             async with held_letters(url) as held:
                 if len(held) >= number:

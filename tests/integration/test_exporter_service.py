@@ -27,8 +27,9 @@ from metriq_gym.telemetry.metrics import REGISTRY
 from services.exporter import Exporter
 from tests.fake_github import FakeGitHub, serving
 from tests.fake_github.server import MAINTAINER, REPO
-from tests.support.handlers import PATIENCE, Recorder
+from tests.support.handlers import Recorder
 from tests.support.jobs import ended_job, failed_job
+from tests.support.patience import PATIENCE
 from tests.support.system import System, system
 
 PULLS = f"/repos/{REPO}/pulls"

@@ -15,9 +15,8 @@ from metriq_gym.service.service import Context, Service, running
 from metriq_gym.settings import Settings
 from tests.servers.mongodb import NativeMongod
 from tests.servers.proxy import proxied
+from tests.support.patience import PATIENCE
 from tests.support.system import ServiceProcess, system
-
-PATIENCE = 60
 
 
 async def answers(service: ServiceProcess, page: str) -> tuple[int, dict[str, bool]]:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from metriq_gym.jobs import JobState
+from tests.support.patience import PATIENCE
 from tests.support.system import WIT, Sample, System, request, sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -18,7 +19,7 @@ async def scraped(running: System) -> dict[str, dict[Sample, float]]:
 
 async def counted(running: System, state: JobState, jobs: int) -> dict[str, dict[Sample, float]]:
     """What is told once the dispatcher counts so many jobs in a state; it does not count all the time."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             told = await scraped(running)
             if told["dispatcher"].get(sample("metriq_jobs", state=state)) == jobs:

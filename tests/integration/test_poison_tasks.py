@@ -11,6 +11,7 @@ import pytest
 
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.store import Store
+from tests.support.patience import PATIENCE
 from tests.support.poison import (
     HARMLESS,
     KILLS_ITS_POLLER,
@@ -20,8 +21,6 @@ from tests.support.poison import (
     dispatched,
     polling,
 )
-
-PATIENCE = 90
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from metriq_gym.errors import Transient, Unavailable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
 from tests.servers.proxy import proxied
 from tests.servers.rabbitmq import Broker, publish_raw
-from tests.support.handlers import PATIENCE, Holder, Recorder
+from tests.support.handlers import Holder, Recorder
+from tests.support.patience import PATIENCE
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from services.dispatcher import Dispatcher
 from services.dispatcher.reconciler import LEASE, Reconciler
 from services.poller import Poller
 from tests.support.inprocess import InlinePool
+from tests.support.patience import PATIENCE
 
 FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator", "target": "aer_simulator"}
 CONFIG = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 10}
@@ -150,7 +151,7 @@ async def test_a_reconciler_that_was_stopped_past_its_lease_stops_when_it_goes_o
             await asyncio.sleep(LONG)
 
     late = Reconciler(store, Stopped(), "me", unmoved_seconds=0, lease_seconds=0.3)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await late()
     assert not late.done
 
@@ -215,7 +216,7 @@ async def test_jobs_of_a_suite_that_were_lost_from_the_queue_are_requested_again
     for job_id in OF_SUITE[1:]:
         await dispatcher.handle(Delivery("job.requested", bus.bodies[job_id]))
     assert [each.suite_size for each in await store.jobs.suite("s")] == [3, 3, 3]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while await store.suites.unfinished():  # it is left alone for as long again
             await asyncio.sleep(0.05)
             await again()

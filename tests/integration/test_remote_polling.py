@@ -25,6 +25,7 @@ from metriq_gym.telemetry.metrics import REGISTRY
 from services.poller import remote
 from services.poller.remote import GROWTH, MAX_UNCLEAR, RemoteTasks
 from services.poller.survey import WORTH_FROM
+from tests.support.patience import PATIENCE
 
 
 @dataclass
@@ -577,7 +578,7 @@ async def test_when_a_poller_dies_its_batch_goes_to_another_after_the_lease(benc
         await bench.poller(lease_seconds=0.3).poll()
     bench.provider.meanwhile, bench.provider.default = None, Finished({"0": 10}, 1)
     other = bench.poller("other")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while set(await bench.states()) != {TaskState.COMPLETED}:
             await other.poll()
     assert len(bench.provider.asked) >= 2

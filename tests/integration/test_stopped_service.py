@@ -21,8 +21,8 @@ from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.telemetry import metrics
 from tests.support.inprocess import InlinePool
+from tests.support.patience import PATIENCE
 
-PATIENCE = 60
 JOBS = 50
 
 

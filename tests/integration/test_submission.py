@@ -17,6 +17,7 @@ from metriq_gym.providers.provider import Adopted, Ambiguous, Listing, LostSubmi
 from metriq_gym.providers.tyxonq.errors import RateLimited
 from metriq_gym.store import Store
 from services.dispatcher.submission import TURN_SECONDS, Submitter
+from tests.support.patience import PATIENCE
 
 TASKS = 6
 
@@ -150,7 +151,7 @@ def submitter(store: Any) -> Submitter:
 
 async def until_submitted(store: Any, job: Job, cloud: Any) -> str | None:
     """Deliver the job again for as long as it asks for that."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 return await submitter(store).submit(job, cloud)

@@ -10,6 +10,7 @@ import pytest
 
 from metriq_gym.jobs import JobState
 from metriq_gym.jobs.suite_progress import summarise
+from tests.support.patience import PATIENCE
 from tests.support.system import WIT, System, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -94,7 +95,7 @@ async def test_an_invalid_suite_is_one_rejected_document_with_all_its_errors(run
         "$.suite.benchmarks[1].name",
         "$.suite.benchmarks[1].config.benchmark_name",
     }
-    async with observer.iterator(timeout=20) as messages:
+    async with observer.iterator(timeout=PATIENCE) as messages:
         told = json.loads((await anext(messages)).body)
     assert (told["job_id"], told["outcome"]) == ("bad", "rejected")
     assert summarise(await running.store.jobs.suite("bad")).done

@@ -16,6 +16,7 @@ from metriq_gym.store import Store
 from services.poller import remote
 from tests.sandbox.fixture import SandboxControl
 from tests.support.inprocess import Pair, dispatcher_and_poller
+from tests.support.patience import PATIENCE
 
 CIRCUITS = 12
 """Enough for the poller to ask for the list."""
@@ -123,7 +124,7 @@ async def test_a_pause_that_the_service_asks_for_is_kept_between_submissions(
 ) -> None:
     sandbox.add_fault("rate_limited", "submit", retry_after="2", times=1)
     await pair.request("j", CONFIG)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while sandbox.calls().get("submit", 0) == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await asyncio.sleep(1.5)
@@ -221,7 +222,7 @@ async def test_when_somebody_else_submits_the_same_meanwhile_the_job_waits_for_t
 ) -> None:
     sandbox.add_fault("lost_response", "submit", after=2, times=1)
     await pair.request("j", CONFIG)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while sandbox.faults()[0]["hits"] == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     (other,) = sandbox.add_tasks(1, device="homebrew_s2?o=3", shots=50, source=ELSEWHERE)
@@ -335,7 +336,7 @@ async def test_a_cancelled_job_is_asked_about_no_more(pair: Pair, sandbox: Sandb
     await pair.request("j", CONFIG)
     await pair.until("j", lambda job: job.state is JobState.DISPATCHED)
     await pair.bus.publish(JobCancelRequested(job_id="j"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while {task.state for task in await pair.store.tasks.of_job("j")} != {TaskState.CANCELLED}:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)  # a question under way may still arrive

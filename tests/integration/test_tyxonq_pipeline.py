@@ -27,6 +27,7 @@ from tests.sandbox.fixture import SandboxControl
 from tests.sandbox.server import serving
 from tests.sandbox.switches import Switches
 from tests.servers.rabbitmq import Broker, virtual_host
+from tests.support.patience import PATIENCE
 from tests.support.system import System, system
 
 DEVICE = "homebrew_s2?o=3"
@@ -59,7 +60,7 @@ class World:
             {"job_id": job_id, "provider": provider, "device": device, "config": config, **changes}
         )
         await self.running.ended(job_id)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             # A job that failed has ended before its record is written.
             while job_id not in self.running.exported():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -239,7 +240,7 @@ async def test_a_dispatcher_killed_again_and_again_submits_each_of_200_circuits_
         (dispatcher,) = running.named("dispatcher")
         await running.publish({"job_id": "j", "provider": "tyxonq", "device": DEVICE, "config": config})
         kills = 0
-        async with asyncio.timeout(240):
+        async with asyncio.timeout(PATIENCE):
             while (total := many.submissions()["total"]) < CIRCUITS:
                 await more_than(many, total)
                 await asyncio.sleep(chance.uniform(0, 1.5))
@@ -248,7 +249,7 @@ async def test_a_dispatcher_killed_again_and_again_submits_each_of_200_circuits_
                 dispatcher.start()
                 await dispatcher.ready()
         assert kills >= 3
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             async for job in running.store.jobs.watch("j"):
                 if job.state is JobState.COMPLETED:
                     break

@@ -27,6 +27,7 @@ from tests.sandbox.fixture import SandboxControl
 from tests.sandbox.switches import Switches
 from tests.sandbox.transport import SandboxTransport
 from tests.servers.discovery import free_port, wait_until
+from tests.support.patience import PATIENCE
 
 DEVICES = "api/v1/devices/list"
 SUBMIT = "api/v1/tasks/submit_task"
@@ -852,7 +853,7 @@ async def test_in_process_clients_see_the_same_breaks(cloud: Cloud) -> None:
 def test_slow_answers_outlast_a_client_without_patience(tyxonq_sandbox: SandboxControl, kind: str) -> None:
     tyxonq_sandbox.add_fault(kind, "devices", seconds=0.4, times=2)
     with plain_client(tyxonq_sandbox) as client:
-        answer = client.post(DEVICES, json={}, timeout=5)
+        answer = client.post(DEVICES, json={}, timeout=PATIENCE)
         assert answer.elapsed.total_seconds() >= 0.4
         assert answer.json() == {"devices": [DEVICE_ROW]}
         with pytest.raises(httpx.ReadTimeout):
@@ -912,7 +913,7 @@ def test_it_runs_as_a_program() -> None:
                 assert client.post(SUBMIT, json=BELL_REQUEST).json()["status"] == "已提交"
         finally:
             process.terminate()
-        assert process.wait(10) in (0, -signal.SIGTERM)
+        assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
 
 
 def test_the_documentation_names_every_switch_fault_and_control() -> None:

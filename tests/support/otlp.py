@@ -11,6 +11,8 @@ from typing import Any
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support.patience import PATIENCE
+
 
 @dataclass(frozen=True)
 class ReceivedSpan:
@@ -43,7 +45,7 @@ class Receiver:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Return when enough has arrived."""
-        async with asyncio.timeout(60), self._changed:
+        async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(holds)
 
     async def receive(self, request: web.Request) -> web.Response:

@@ -21,10 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from metriq_gym.jobs import TERMINAL, Job
 from metriq_gym.store import Store
 from tests.servers.discovery import free_port
+from tests.support.patience import PATIENCE
 
 SERVICES = ("dispatcher", "poller", "scorer", "exporter")
-START_SECONDS = 60
-END_SECONDS = 120
 
 
 class Sample(NamedTuple):
@@ -66,7 +65,7 @@ class ServiceProcess:
     async def ready(self) -> None:
         """Return when it says that it is ready."""
         assert self.process is not None
-        async with httpx.AsyncClient() as client, asyncio.timeout(START_SECONDS):
+        async with httpx.AsyncClient() as client, asyncio.timeout(PATIENCE):
             while True:
                 assert self.process.poll() is None, self.log.read_text()
                 try:
@@ -87,7 +86,7 @@ class ServiceProcess:
         """Send SIGTERM and return the exit code."""
         assert self.process is not None
         self.process.terminate()
-        return await asyncio.to_thread(self.process.wait, 60)
+        return await asyncio.to_thread(self.process.wait, PATIENCE)
 
     async def metrics(self) -> dict[Sample, float]:
         """What it tells Prometheus, under its own names."""
@@ -133,7 +132,7 @@ class System:
 
     async def ended(self, job_id: str) -> Job:
         """Return the job once its state is terminal."""
-        async with asyncio.timeout(END_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             async for job in self.store.jobs.watch(job_id):
                 if job.state in TERMINAL:
                     return job

@@ -16,8 +16,9 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from unittest import mock
 
+from tests.support.patience import PATIENCE
+
 MGYM = (sys.executable, "-m", "metriq_gym")
-PATIENCE = 120
 
 
 def mgym(
@@ -81,7 +82,7 @@ def on_terminal(
             said += chunk.decode(errors="replace")
             if pending and pending[0][0] in said:
                 os.write(ours, pending.pop(0)[1].encode())
-        return process.wait(10), said
+        return process.wait(PATIENCE), said
     finally:
         os.close(ours)
         with suppress(ProcessLookupError):

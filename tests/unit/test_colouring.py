@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import rustworkx as rx
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metriq_gym.benchmarks.colouring import edge_colouring
+from tests.support.work import at_most
 
 
 def graph_of(nodes: int, edges: list[tuple[int, int]]) -> rx.PyGraph:
@@ -79,10 +78,9 @@ def test_the_order_of_edges_makes_no_difference(edges: list[tuple[int, int]]) ->
     assert edge_colouring(graph_of(9, swapped)) == edge_colouring(rx.generators.grid_graph(3, 3))
 
 
-def test_a_thousand_qubit_heavy_hex_graph_takes_three_colours_and_well_under_a_second() -> None:
+def test_a_thousand_qubit_heavy_hex_graph_takes_three_colours_and_little_work() -> None:
     graph = rx.generators.heavy_hex_graph(21)
-    start = time.perf_counter()
-    classes = edge_colouring(graph)
-    assert time.perf_counter() - start < 1
+    with at_most(20_000):
+        classes = edge_colouring(graph)
     assert graph.num_nodes() > 1000
     assert len(classes) == 3

@@ -73,6 +73,7 @@ def random_part(circuit: QuantumCircuit) -> list[set[Any]]:
     return parts[:-2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", ["cz", "cx", "ecr"])
 @pytest.mark.parametrize("num_qubits", [4, 5])
 def test_circuits_are_those_of_qiskit_experiments(gate: str, num_qubits: int) -> None:
@@ -163,6 +164,7 @@ def test_the_injected_error_per_layered_gate_is_recovered_within_its_error_bar(
     assert benchmark.poll_handler(data, results).chain_eplgs[-1] == measured.value
 
 
+@pytest.mark.slow
 def test_process_fidelities_agree_with_the_analysis_of_qiskit_experiments(
     noisy: tuple[EPLG, EPLGData, list[RunResult]],
 ) -> None:
@@ -202,6 +204,7 @@ def reordered(counts: Counts, circuit: QuantumCircuit, chain: list[int]) -> dict
     return out
 
 
+@pytest.mark.slow
 def test_error_bars_cover_the_injected_error_two_times_in_three() -> None:
     benchmark, rng, covered = eplg(lengths=[1, 4, 10, 20, 40, 80], num_samples=3), np.random.default_rng(2), 0
     survival = 0.73 * (1 - STRENGTH) ** np.array([1, 4, 10, 20, 40, 80] * 2) + 0.25

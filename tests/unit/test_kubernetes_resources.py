@@ -26,6 +26,7 @@ def test_published_resources_are_fresh(server: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_module_prints_them() -> None:
     command = [sys.executable, "-m", "metriq_gym.operations.access.kubernetes", "mongodb"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True)

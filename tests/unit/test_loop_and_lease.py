@@ -10,6 +10,7 @@ import pytest
 from metriq_gym.errors import LeaseLost, Transient
 from metriq_gym.service.lease import held
 from metriq_gym.service.loop import Loop
+from tests.support.patience import PATIENCE
 
 LONG = 600
 
@@ -22,7 +23,7 @@ async def test_a_loop_comes_round_at_once_when_woken_and_stops_between_calls() -
 
     loop = Loop("test", body, LONG)
     loop.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         for _ in range(3):
             await calls.get()
             loop.wake()
@@ -58,7 +59,7 @@ async def test_a_loop_that_does_not_come_round_is_not_alive() -> None:
 
     loop = Loop("test", body, pause_seconds=LONG, patience=0.2 - LONG)
     loop.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.sleep(0)
         assert await loop.alive()
         while await loop.alive():  # noqa: ASYNC110  (time has to pass)
@@ -78,7 +79,7 @@ async def test_a_lease_is_renewed_as_long_as_the_work_takes() -> None:
             await renewed.acquire()
         return "done"
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await held(work(), renew, 0.03) == "done"
 
 
@@ -103,7 +104,7 @@ async def test_losing_the_lease_ends_the_work_and_a_store_that_is_away_does_not(
         return "done"
 
     async def outcome() -> Any:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await held(work(), renew, 0.03)
 
     if goes_on:

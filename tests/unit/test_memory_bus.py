@@ -11,7 +11,8 @@ from metriq_gym.bus.port import POLLER, SCORER, Delivery
 from metriq_gym.bus.retry import DELIVERY_LIMIT
 from metriq_gym.errors import Transient
 from metriq_gym.messages import JobCompleted, JobDispatched
-from tests.support.handlers import PATIENCE, Holder, Recorder
+from tests.support.handlers import Holder, Recorder
+from tests.support.patience import PATIENCE
 
 
 async def test_publishing_to_a_full_queue_waits_until_there_is_room() -> None:

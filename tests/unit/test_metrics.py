@@ -18,6 +18,7 @@ from metriq_gym.store import Store
 from metriq_gym.store.catalogue import DueTasks
 from metriq_gym.telemetry import metrics
 from services.dispatcher.standing import SERVES_SECONDS, SHARE, Standing
+from tests.support.patience import PATIENCE
 
 
 def value(name: str, **labels: str) -> float | None:
@@ -54,7 +55,7 @@ def test_the_page_on_operations_lists_every_metric() -> None:
 
 async def test_an_event_loop_that_is_held_up_shows() -> None:
     before = value("metriq_event_loop_lag_seconds_sum") or 0
-    async with lag_measured(every_seconds=0.01), asyncio.timeout(30):
+    async with lag_measured(every_seconds=0.01), asyncio.timeout(PATIENCE):
         await asyncio.sleep(0)
         time.sleep(0.3)  # noqa: ASYNC251
         while (value("metriq_event_loop_lag_seconds_sum") or 0) - before < 0.2:  # noqa: ASYNC110

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
@@ -13,6 +14,7 @@ from metriq_gym.packing import max_counts_bytes, pack_circuits, pack_counts, unp
 bits = st.integers(1, 12)
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(st.from_regex(r"[01]{1,20}", fullmatch=True), st.integers(1, 10**6))))
 def test_counts_come_back_as_they_were(counts: list[dict[str, int]]) -> None:
     assert unpack_counts(pack_counts(counts)) == counts

@@ -15,10 +15,12 @@ import psutil
 import pytest
 
 from metriq_gym.service.pool import Pool, WorkerDied
+from tests.support.patience import PATIENCE
 
 SLOW = 600
 
 
+@pytest.mark.slow
 async def test_a_worker_that_dies_takes_no_other_work_with_it() -> None:
     async with Pool(2) as pool:
         neighbour = asyncio.create_task(pool.run(time.sleep, 1))
@@ -43,7 +45,7 @@ async def test_cancelling_kills_the_worker_at_its_work() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert not psutil.wait_procs([worker], timeout=10)[1]
+        assert not psutil.wait_procs([worker], timeout=PATIENCE)[1]
         assert await pool.run(abs, -4) == 4
 
 
@@ -52,11 +54,11 @@ async def test_what_takes_too_long_is_ended_with_its_worker_and_the_wait_for_one
         worker = psutil.Process(await pool.run(os.getpid))
         call = asyncio.create_task(pool.run_within(0.5, time.sleep, SLOW))
         await asyncio.sleep(0)
-        waiting = asyncio.create_task(pool.run_within(20, time.sleep, 0.1))
+        waiting = asyncio.create_task(pool.run_within(PATIENCE, time.sleep, 0.1))
         with pytest.raises(TimeoutError):
             await call
         await waiting
-        assert not psutil.wait_procs([worker], timeout=10)[1]
+        assert not psutil.wait_procs([worker], timeout=PATIENCE)[1]
 
 
 async def test_closing_the_pool_ends_busy_workers() -> None:
@@ -64,16 +66,19 @@ async def test_closing_the_pool_ends_busy_workers() -> None:
         worker = psutil.Process(await pool.run(os.getpid))
         call = asyncio.create_task(pool.run(time.sleep, SLOW))
         await asyncio.sleep(0.1)
-    assert not psutil.wait_procs([worker], timeout=10)[1]
+    assert not psutil.wait_procs([worker], timeout=PATIENCE)[1]
     with pytest.raises(WorkerDied):
         await call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [True, False])
 def test_workers_do_not_outlive_a_parent_that_is_killed(busy: bool) -> None:
     script = f"""
 import asyncio, os, time
 from metriq_gym.service.pool import Pool
+
+from tests.support.patience import PATIENCE
 
 async def main():
     async with Pool(1) as pool:
@@ -87,7 +92,7 @@ asyncio.run(main())
     worker = psutil.Process(int(parent.stdout.readline()))
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    assert not psutil.wait_procs([worker], timeout=15)[1]
+    assert not psutil.wait_procs([worker], timeout=PATIENCE)[1]
 
 
 async def test_workers_are_forked_from_one_process_that_has_imported_what_they_need_and_has_one_thread() -> None:

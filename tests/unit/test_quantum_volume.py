@@ -100,6 +100,7 @@ def test_cross_entropy_fidelity_is_the_fraction_of_shots_that_were_ideal() -> No
         assert score_trial(probabilities, counts)[1] == pytest.approx(fidelity, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_error_bar_covers_the_mean_over_all_circuits_two_times_in_three() -> None:
     rng = np.random.default_rng(4)
     ensemble = [ideal_probabilities(quantum_volume(3, 3, seed=seed)) for seed in range(400)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import bson
@@ -16,6 +15,7 @@ from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest
 from metriq_gym.wording import MOST
 from services.dispatcher.request import check
+from tests.support.work import at_most
 
 LIMIT = 2**20
 VALID = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_name": "WIT"}}
@@ -111,18 +111,15 @@ class TestCheck:
         ids=["long path", "long list", "almost valid list", "list of what cannot be sorted"],
     )
     def test_a_million_mistakes_cost_little_and_give_a_short_list(self, config: dict[str, Any]) -> None:
-        started = time.perf_counter()
-        found = problems({**VALID, "config": config})
-        assert time.perf_counter() - started < 2
+        with at_most(5_000_000):
+            found = problems({**VALID, "config": config})
         assert 0 < len(found) <= MOST + 1
         assert sum(len(path) + len(message) for path, message in found.items()) < 100_000
 
     def test_a_million_unknown_keys_cost_little_and_are_not_all_named(self) -> None:
-        started = time.perf_counter()
-        checked = check(
-            delivery({**VALID, "config": {"benchmark_name": "WIT", **dict.fromkeys(map(str, range(50_000)))}}), LIMIT
-        )
-        assert time.perf_counter() - started < 2
+        many = {"benchmark_name": "WIT", **dict.fromkeys(map(str, range(50_000)))}
+        with at_most(5_000_000):
+            checked = check(delivery({**VALID, "config": many}), LIMIT)
         assert len(checked.warnings) == MOST + 1
 
     @pytest.mark.parametrize("depth", [60, 150, 100_000])

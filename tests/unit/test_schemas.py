@@ -209,6 +209,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     return config
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(configurations(), st.integers(1, 8), st.integers(0, 2**64))
 def test_what_the_schema_accepts_is_run_and_scored_or_refused_with_a_reason(
@@ -253,6 +254,7 @@ def example_digests() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_another_process_builds_the_same_circuits() -> None:
     code = "import json, tests.unit.test_schemas as t; print(json.dumps(t.example_digests()))"
     environment = {**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -268,6 +270,7 @@ def test_only_a_seed_that_the_schema_knows_decides_the_circuits(seed: Any) -> No
     assert seed_of(validate({"benchmark_name": "Mirror Circuits"})[0]) is None
 
 
+@pytest.mark.slow
 def test_a_list_that_a_third_partys_schema_does_not_bound_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Telling whether the entries of a list are unique may take time that grows with the square of their number."""
     pairs = {"type": "array", "uniqueItems": True}

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from metriq_gym.errors import InvalidRequest, Unsupported
 from metriq_gym.schema_validator import load_and_validate, validate
 from tests.support.devices import RecordingDevice, uniform_counts
 from tests.support.digest import digest
+from tests.support.work import at_most
 
 QASM = 'OPENQASM 3; include "stdgates.inc"; qubit[3] q; h q[0]; cx q[0], q[1]; rx(0.3) q[2];'
 REQUIRED: dict[JobType, dict[str, Any]] = {
@@ -224,6 +224,7 @@ GRAPHS = [
 """Among them a device of one qubit and one without any two-qubit gate."""
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(configurations(), st.sampled_from(GRAPHS), st.integers(0, 2**64))
 def test_what_the_schema_accepts_is_run_and_scored_or_refused_as_unsupported(
@@ -253,12 +254,10 @@ def test_the_largest_values_allowed_are_refused_at_once_on_the_largest_device(na
     config, _ = validate(minimal(name, **largest))
     if name == JobType.QAT_OLE:
         config["qasm"] = 'OPENQASM 3; include "stdgates.inc"; qubit[10000] q;' + "h q;" * 9
-    started = time.monotonic()
-    with pytest.raises(Unsupported):
+    with pytest.raises(Unsupported), at_most(10_000_000):
         benchmarks.load(name).from_config(config).dispatch_handler(
             RecordingDevice(10_000, rx.generators.path_graph(10_000))
         )
-    assert time.monotonic() - started < 5
 
 
 DIGESTS = {
@@ -282,6 +281,7 @@ def example_digests() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_circuits_are_the_same_as_ever_in_this_process_and_in_another() -> None:
     code = "import json, tests.unit.test_schemas_of_device_benchmarks as t; print(json.dumps(t.example_digests()))"
     environment = {**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": os.pathsep.join(sys.path)}

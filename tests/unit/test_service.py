@@ -15,6 +15,7 @@ from metriq_gym.service.pool import Pool
 from metriq_gym.service.service import Context, Service, running, until_broken
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
+from tests.support.patience import PATIENCE
 
 
 class Slow(Service):
@@ -64,7 +65,7 @@ class _Nothing:
 async def test_when_a_loop_ends_the_process_does() -> None:
     async with MemoryBus() as bus:
         service = slow(bus)
-        async with running([service], 1), asyncio.timeout(5):
+        async with running([service], 1), asyncio.timeout(PATIENCE):
             waiting = asyncio.create_task(until_broken([service]))
             await asyncio.sleep(0)
             assert not waiting.done()
@@ -75,7 +76,7 @@ async def test_when_a_loop_ends_the_process_does() -> None:
 
 
 async def test_after_its_grace_a_handler_is_cancelled_and_has_handed_back_when_the_service_has_stopped() -> None:
-    async with asyncio.timeout(5), MemoryBus() as bus:
+    async with asyncio.timeout(PATIENCE), MemoryBus() as bus:
         service = slow(bus)
         async with running([service], 0.05):
             await bus.publish(JobDispatched(job_id="j"))

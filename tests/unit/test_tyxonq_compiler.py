@@ -77,6 +77,7 @@ def unmeasured(circuit: QuantumCircuit) -> QuantumCircuit:
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.slow
 @quick
 @given(circuits())
 def test_compiled_circuit_is_the_same_unitary_in_the_documented_gates(circuit: QuantumCircuit) -> None:

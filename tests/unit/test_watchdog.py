@@ -7,19 +7,21 @@ import threading
 import time
 from http.client import HTTPConnection
 
+import pytest
 import structlog
 
 from metriq_gym.service.health import serve_health
 from metriq_gym.service.watchdog import watched
+from tests.support.patience import PATIENCE
 
 LIMIT = 0.8
-PATIENCE = 30.0
 
 
 def block(until: threading.Event) -> None:
     until.wait(PATIENCE)
 
 
+@pytest.mark.slow
 async def test_a_loop_that_turns_is_alive_however_busy() -> None:
     async with watched(LIMIT) as watchdog:
         for _ in range(20):
@@ -28,6 +30,7 @@ async def test_a_loop_that_turns_is_alive_however_busy() -> None:
             assert await watchdog.alive()
 
 
+@pytest.mark.slow
 def test_probes_of_a_blocked_loop_time_out_then_fail_and_then_hold_again_and_the_log_names_what_blocked_it() -> None:
     started, go_on, done = threading.Event(), threading.Event(), threading.Event()
     port = 0
