@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
+.PHONY: architecture help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
 
 # Tests and commands start many processes, each of which would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
@@ -112,6 +112,9 @@ check: lint audit test  ## all of the checks: lint, audit and test
 format: $(TOOLS)  ## format the code and mend what can be mended
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+
+architecture: $(TOOLS)  ## draw docs/architecture.svg anew from the imports
+	$(BIN)/python -m tests.docs.architecture
 
 bench: $(TOOLS)  ## measure: latency, writes and throughput per job, speed of each benchmark
 	$(BIN)/python -m tests.bench

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 
 from metriq_gym.errors import MetriqGymError, Permanent, Transient, Unsupported
-from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
+from metriq_gym.jobs import Failure, Job, Task, TaskState
+from metriq_gym.jobs.changes import Dispatched, Planned
 from metriq_gym.jobs.documents import Lease
 from metriq_gym.jobs.plan import Plan, make_plan
 from metriq_gym.providers.provider import Device, Provider, RemoteProvider
 from metriq_gym.service.lease import held
+from metriq_gym.service.lifecycle import fail, move
 from metriq_gym.service.pool import JOB_SECONDS, Pool, WorkerDied
 from metriq_gym.store import Store
 from metriq_gym.telemetry import tracing
@@ -65,10 +66,10 @@ class HandOver:
             return await self.fail(job, lease, "error", f"{error} ({deaths} times, building the circuits)")
         if doubt:
             return await self.store.jobs.hold(job.id, lease.token, doubt)
-        return await self._dispatched(job, lease, {})
+        return await self._dispatched(job, lease, None)
 
-    async def _plan(self, job: Job, lease: Lease, provider: Provider, device: Device) -> dict[str, Any]:
-        """Store the job's tasks and return the fields that it gains with them."""
+    async def _plan(self, job: Job, lease: Lease, provider: Provider, device: Device) -> Planned:
+        """Store the job's tasks and return what it gains with them."""
         circuits = provider.max_circuits_per_task
         try:
             with tracing.span("build circuits"):
@@ -84,34 +85,25 @@ class HandOver:
             log.exception("building failed", job_id=job.id)
             raise Permanent(f"{type(error).__name__}: {error}") from error
         await self.store.tasks.replace_all(job.id, _tasks(job, plan, lease.token))
-        return {
-            "device_metadata": {"num_qubits": device.num_qubits, "simulator": device.simulator, **device.metadata},
-            "data": plan.data,
-            "runs": plan.runs,
-            "task_count": len(plan.tasks),
-            "input_two_qubit_gate_counts": plan.input_two_qubit_gate_counts,
-            "transpiled_two_qubit_gate_counts": plan.transpiled_two_qubit_gate_counts,
-            "compiled_with": plan.compiled_with,
-        }
-
-    async def _dispatched(self, job: Job, lease: Lease, fields: Mapping[str, Any]) -> Job:
-        return await self.store.jobs.move(
-            job.id,
-            JobState.DISPATCHED,
-            service=SERVICE,
-            cause=f"tasks with {job.provider}: {fields.get('task_count', job.task_count)}",
-            token=lease.token,
-            fields=fields,
-            now_fields=["dispatch_time"],
+        return Planned(
+            device_metadata={"num_qubits": device.num_qubits, "simulator": device.simulator, **device.metadata},
+            data=plan.data,
+            runs=plan.runs,
+            task_count=len(plan.tasks),
+            input_two_qubit_gate_counts=plan.input_two_qubit_gate_counts,
+            transpiled_two_qubit_gate_counts=plan.transpiled_two_qubit_gate_counts,
+            compiled_with=plan.compiled_with,
         )
+
+    async def _dispatched(self, job: Job, lease: Lease, plan: Planned | None) -> Job:
+        tasks = job.task_count if plan is None else plan.task_count
+        cause = f"tasks with {job.provider}: {tasks}"
+        return await move(self.store, job.id, Dispatched(plan=plan), service=SERVICE, cause=cause, token=lease.token)
 
     async def fail(self, job: Job, lease: Lease, outcome: Literal["unsupported", "error"], reason: str) -> Job:
         """End a job that cannot run."""
         failure = Failure(outcome=outcome, reason=reason, source="dispatch")
-        fields = {"failure": failure.model_dump()}
-        return await self.store.jobs.move(
-            job.id, JobState.FAILED, service=SERVICE, cause=reason, token=lease.token, fields=fields
-        )
+        return await fail(self.store, job.id, failure, service=SERVICE, token=lease.token)
 
 
 def _tasks(job: Job, plan: Plan, token: int) -> list[Task]:

@@ -17,11 +17,12 @@ import structlog
 
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import IllegalTransition, LeaseLost, Transient
-from metriq_gym.jobs import Failure, Job, TaskState
+from metriq_gym.jobs import Failure, Job, JobState, TaskState
+from metriq_gym.jobs.changes import Rejected
 from metriq_gym.jobs.states import STAGES
-from metriq_gym.messages import JobFailed, JobRequested
+from metriq_gym.messages import JobRequested
 from metriq_gym.service.lease import held
-from metriq_gym.service.lifecycle import republish
+from metriq_gym.service.lifecycle import announce, announce_again, measured
 from metriq_gym.store import Store
 from metriq_gym.store.suites import SuitePlan
 from metriq_gym.telemetry import metrics, tracing
@@ -115,10 +116,11 @@ class Reconciler:
         """Let a job end that never began, so that its suite does."""
         reason = "no dispatcher could take it up by its deadline"
         failure = Failure(outcome="error", reason=reason, source="dispatch")
-        fields = {"failure": failure.model_dump(), "suite_id": request.suite_id, "suite_name": request.suite_name}
-        job = await self.store.jobs.reject(str(request.job_id), fields | {"suite_size": request.suite_size})
-        if job.failure is not None:
-            await self.bus.publish(JobFailed(job_id=job.id, outcome="error", reason=reason))
+        suite = {"suite_id": request.suite_id, "suite_name": request.suite_name, "suite_size": request.suite_size}
+        rejected = Rejected.model_validate({"failure": failure, **suite})
+        job = await self.store.jobs.reject(str(request.job_id), rejected)
+        if job.state is JobState.REJECTED:
+            await announce(self.store, self.bus, job)
 
     async def _each(
         self, deed: str, jobs: Sequence[Job], do: Callable[[Job], Awaitable[None]], looked_at: list[str] | None = None
@@ -143,11 +145,11 @@ class Reconciler:
         reason = f"no result by its deadline: still {job.state}, {tasks} of {job.task_count} tasks done"
         failure = Failure(outcome="error", reason=reason, source=STAGES[job.state])
         try:
-            ended = await self.store.upkeep.expire(job.id, failure, token)
+            ended = measured(await self.store.upkeep.expire(job.id, failure, token))
         except IllegalTransition:
             return  # it has come to a result, or has been cancelled, just now
         # After a crash here it is one that has ended and is not recorded.
         await self._republish(ended)
 
     async def _republish(self, job: Job) -> None:
-        await republish(self.store, self.bus, job)
+        await announce_again(self.store, self.bus, job)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
-from metriq_gym.bus.port import Delivery
+from metriq_gym.bus.identity import Request
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.messages import JobRequested
 from metriq_gym.schema_validator import validate
@@ -28,14 +27,13 @@ class Checked:
     warnings: list[Problem]
 
 
-def read_object(delivery: Delivery, max_bytes: int) -> dict[str, Any]:
+def read_object(request: Request, max_bytes: int) -> dict[str, Any]:
     """Return the body of a request as an object that the store can keep; raises `InvalidRequest`."""
-    if len(delivery.body) > max_bytes:
-        raise InvalidRequest([Problem("$", f"is {len(delivery.body):,} bytes; at most {max_bytes:,} are accepted")])
-    try:
-        body = from_json(delivery.body, allow_inf_nan=False)
-    except ValueError as error:
-        raise InvalidRequest([Problem("$", f"is not JSON: {error}")]) from None
+    size, body = len(request.delivery.body), request.body
+    if size > max_bytes:
+        raise InvalidRequest([Problem("$", f"is {size:,} bytes; at most {max_bytes:,} are accepted")])
+    if request.problem is not None:
+        raise InvalidRequest([Problem("$", f"is not JSON: {request.problem}")])
     if not isinstance(body, dict):
         raise InvalidRequest([Problem("$", "must be a JSON object")])
     if problems := first(Problem(f"${each.path}", each.message) for each in _unstorable(body)):
@@ -43,9 +41,9 @@ def read_object(delivery: Delivery, max_bytes: int) -> dict[str, Any]:
     return body
 
 
-def check(delivery: Delivery, max_bytes: int) -> Checked:
+def check(request: Request, max_bytes: int) -> Checked:
     """Parse and validate a job request; raises `InvalidRequest` with all that is wrong with it, up to a bound."""
-    body = read_object(delivery, max_bytes)
+    body = read_object(request, max_bytes)
     problems = []
     try:
         message = JobRequested.model_validate(body)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 
 from metriq_gym import __version__
-from metriq_gym.bus.identity import identify, identify_suite, read_about, suite_of
+from metriq_gym.bus.identity import Request, read_about, read_request
 from metriq_gym.bus.port import DISPATCHER, Delivery
 from metriq_gym.bus.retry import CANCELLATION
 from metriq_gym.errors import (
@@ -29,20 +28,13 @@ from metriq_gym.errors import (
     Transient,
 )
 from metriq_gym.jobs import Failure, Job, JobState
-from metriq_gym.messages import (
-    Compilation,
-    JobCancelled,
-    JobCancelRequested,
-    JobDispatched,
-    JobFailed,
-    JobRequested,
-    SuiteRequested,
-)
+from metriq_gym.jobs.changes import Accepted, Cancelled, Rejected
+from metriq_gym.messages import Compilation, JobCancelRequested, JobRequested, SuiteRequested
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Device, Provider
 from metriq_gym.schema_validator import seed_of
 from metriq_gym.service.health import Measure
-from metriq_gym.service.lifecycle import clear
+from metriq_gym.service.lifecycle import announce, clear, move
 from metriq_gym.service.loop import Loop
 from metriq_gym.service.service import Context, Service
 from metriq_gym.telemetry import metrics, tracing
@@ -107,41 +99,35 @@ class Dispatcher(Service):
             case JobCancelRequested.routing_key:
                 await self._cancel(read_about(JobCancelRequested, delivery), delivery.postponed + 1)
             case SuiteRequested.routing_key:
-                await self._fan_out(delivery)
+                await self._fan_out(read_request(delivery))
             case _:
-                if (job := await self._dispatch(delivery)) is not None:
+                if (job := await self._dispatch(read_request(delivery))) is not None:
                     await self._announce(job)
 
     async def refuse(self, delivery: Delivery, reason: str) -> bool:
         """Let a request end that never became a job, and say so."""
-        match delivery.routing_key:
-            case JobRequested.routing_key:
-                job_id, suite_id = identify(delivery), suite_of(delivery)
-            case SuiteRequested.routing_key:
-                job_id = suite_id = identify_suite(delivery)
-            case _:
-                return False
+        if delivery.routing_key not in (JobRequested.routing_key, SuiteRequested.routing_key):
+            return False
         failure = Failure(outcome="error", reason=reason, source="dispatch")
-        await self._announce(await self._record(job_id, failure, delivery, suite_id))
+        await self._announce(await self._record(read_request(delivery), failure))
         return True
 
-    async def _fan_out(self, delivery: Delivery) -> None:
+    async def _fan_out(self, request: Request) -> None:
         """Publish a suite's job requests; delivered again, the same ones, which name the same jobs.
 
         Once they are stored the suite is accepted: if they get lost, the reconciler publishes them again.
         """
-        suite_id = identify_suite(delivery)
         try:
-            requests = fan_out(suite_id, delivery, self.settings.max_message_bytes)
+            requests = fan_out(request, self.settings.max_message_bytes)
             await self._find_device(requests[0].provider, requests[0].device)
         except InvalidRequest as error:
-            await self._announce(await self._reject(suite_id, error, delivery, suite_id))
+            await self._announce(await self._reject(request, error))
             return
-        await self.store.suites.keep(suite_id, requests, self.settings.job_deadline_seconds)
+        await self.store.suites.keep(request.job_id, requests, self.settings.job_deadline_seconds)
         await asyncio.gather(*map(self.bus.publish, requests))
 
-    async def _dispatch(self, delivery: Delivery) -> Job | None:
-        job_id = identify(delivery)
+    async def _dispatch(self, request: Request) -> Job | None:
+        job_id = request.job_id
         structlog.contextvars.bind_contextvars(job_id=job_id)
         tracing.annotate({"metriq.job.id": job_id})
         try:
@@ -151,27 +137,27 @@ class Dispatcher(Service):
                 log.info("job was deleted")  # and is not to run again because its request comes again
                 await clear(self.store, job_id)  # of what was stored after it was deleted
                 return None
-            return await self._begin(job_id, delivery)
+            return await self._begin(request)
         if job.state is not JobState.DISPATCHING or job.held:
             return job
         # Its dispatcher may be gone. What was accepted counts, whatever this message says.
-        return await self._hold(job_id, {})
+        return await self._hold(job_id, Accepted())
 
-    async def _begin(self, job_id: str, delivery: Delivery) -> Job:
+    async def _begin(self, request: Request) -> Job:
         try:
-            checked = check(delivery, self.settings.max_message_bytes)
+            checked = check(request, self.settings.max_message_bytes)
             _, device = found = await self._find_device(checked.message.provider, checked.message.device)
         except InvalidRequest as error:
-            return await self._reject(job_id, error, delivery, suite_of(delivery))
-        return await self._hold(job_id, _accepted(checked, device, self.settings.compilation), found)
+            return await self._reject(request, error)
+        return await self._hold(request.job_id, _accepted(checked, device, self.settings.compilation), found)
 
-    async def _hold(self, job_id: str, fields: dict[str, Any], found: tuple[Provider, Device] | None = None) -> Job:
+    async def _hold(self, job_id: str, accepted: Accepted, found: tuple[Provider, Device] | None = None) -> Job:
         """Take the job's lease, if it can be had, and hand the job over under it."""
         owner = f"{self.instance}/{secrets.token_hex(8)}"
         seconds = self.settings.lease_seconds
         job = await self.store.jobs.accept(
             job_id,
-            fields,
+            accepted,
             owner=owner,
             lease_seconds=seconds,
             deadline_seconds=self.settings.job_deadline_seconds,
@@ -205,16 +191,16 @@ class Dispatcher(Service):
         except (NotFound, Permanent) as error:
             raise InvalidRequest([Problem("$.device", str(error))]) from None
 
-    async def _reject(self, job_id: str, error: InvalidRequest, delivery: Delivery, suite_id: str | None) -> Job:
+    async def _reject(self, request: Request, error: InvalidRequest) -> Job:
         # What a stranger wrote is repeated in what is wrong with it.
         problems = [{"path": shorten(each.path), "message": shorten(each.message, 500)} for each in error.problems]
         failure = Failure(outcome="rejected", reason=shorten(str(error), 2000), source="dispatch", problems=problems)
-        return await self._record(job_id, failure, delivery, suite_id)
+        return await self._record(request, failure)
 
-    async def _record(self, job_id: str, failure: Failure, delivery: Delivery, suite_id: str | None) -> Job:
-        excerpt = delivery.body[:4096].decode(errors="replace")
-        fields = {"failure": failure.model_dump(), "request": excerpt, "app_version": __version__}
-        return await self.store.jobs.reject(job_id, fields | {"suite_id": suite_id})
+    async def _record(self, request: Request, failure: Failure) -> Job:
+        excerpt = request.delivery.body[:4096].decode(errors="replace")
+        rejected = Rejected(failure=failure, request=excerpt, app_version=__version__, suite_id=request.suite_id)
+        return await self.store.jobs.reject(request.job_id, rejected)
 
     async def _announce(self, job: Job) -> None:
         """Publish what a job's state calls for; said twice it does no harm."""
@@ -222,50 +208,46 @@ class Dispatcher(Service):
             log.warning("job waits for an operator: mgym job resolve", job_id=job.id, reason=job.held)
         elif job.state is JobState.DISPATCHING:
             raise NotYet(f"job {job.id} is in another dispatcher's hands")
-        elif job.state is JobState.DISPATCHED:
-            await self.store.tasks.release(job.id)
-            await self.bus.publish(JobDispatched(job_id=job.id))
-        elif job.failure is not None:
-            await clear(self.store, job.id)
-            await self.bus.publish(JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason))
+        elif job.state in (JobState.DISPATCHED, JobState.FAILED, JobState.REJECTED):
+            await announce(self.store, self.bus, job)
         elif job.state is JobState.CANCELLED:
             await clear(self.store, job.id)  # of what was stored after it was cancelled
 
     async def _cancel(self, job_id: str, attempt: int) -> None:
         try:
-            await self.store.jobs.move(job_id, JobState.CANCELLED, service=self.name, cause="requested")
+            job = await move(self.store, job_id, Cancelled(), service=self.name, cause="requested")
         except NotFound as error:
             if not CANCELLATION.is_exhausted(attempt):
                 raise Transient(f"{error}; its request may still come") from error
             log.warning("asked to cancel a job that does not exist", job_id=job_id)
             return
         except IllegalTransition as error:
-            if (await self.store.jobs.get(job_id)).state is not JobState.CANCELLED:
+            job = await self.store.jobs.get(job_id)
+            if job.state is not JobState.CANCELLED:
                 log.info("too late to cancel", job_id=job_id, reason=str(error))
                 return
-        await clear(self.store, job_id)
-        await self.bus.publish(JobCancelled(job_id=job_id))
+        await announce(self.store, self.bus, job)
 
 
-def _accepted(checked: Checked, device: Device, compilation: Compilation) -> dict[str, Any]:
-    """Return the fields of a job that has just been accepted."""
+def _accepted(checked: Checked, device: Device, compilation: Compilation) -> Accepted:
+    """Return what a job is that has just been accepted."""
     message, config = checked.message, checked.config
     seed = seed_of(config)
-    return {
-        "benchmark_name": config["benchmark_name"],
-        "provider": message.provider,
-        "device": device.id,
-        "target": message.device,
-        "prior": message.prior,
-        "remarks": message.remarks,
-        "group": message.group,
-        "compilation": message.compilation or compilation,
-        "config": config,
-        "warnings": [{"path": each.path, "message": each.message} for each in checked.warnings],
-        "suite_id": message.suite_id,
-        "suite_name": message.suite_name,
-        "suite_size": message.suite_size,
-        "seed": secrets.randbits(32) if seed is None else seed,
-        "app_version": __version__,
-        "traceparent": tracing.current(),
-    }
+    return Accepted(
+        benchmark_name=config["benchmark_name"],
+        provider=message.provider,
+        device=device.id,
+        target=message.device,
+        prior=message.prior,
+        remarks=message.remarks,
+        group=message.group,
+        compilation=message.compilation or compilation,
+        config=config,
+        warnings=[{"path": each.path, "message": each.message} for each in checked.warnings],
+        suite_id=message.suite_id,
+        suite_name=message.suite_name,
+        suite_size=message.suite_size,
+        seed=secrets.randbits(32) if seed is None else seed,
+        app_version=__version__,
+        traceparent=tracing.current(),
+    )

@@ -7,7 +7,7 @@ import re
 import structlog
 from pydantic import ValidationError
 
-from metriq_gym.bus.port import Delivery
+from metriq_gym.bus.identity import Request
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.messages import JobRequested, SuiteRequested
 from metriq_gym.suite_parser import parse_suite, select
@@ -19,12 +19,12 @@ log = structlog.get_logger()
 _MAX_ID = 128
 
 
-def fan_out(suite_id: str, delivery: Delivery, max_bytes: int) -> list[JobRequested]:
+def fan_out(request: Request, max_bytes: int) -> list[JobRequested]:
     """Return one request per selected benchmark of the suite that is requested.
 
     Raises `InvalidRequest` with everything that is wrong with the request, the suite or any of its configurations.
     """
-    body = read_object(delivery, max_bytes)
+    suite_id, body = request.job_id, read_object(request, max_bytes)
     message, problems = None, list[Problem]()
     try:
         message = SuiteRequested.model_validate(body)

@@ -22,8 +22,8 @@ from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
 from metriq_gym.jobs import ExportState, Job, JobState
 from metriq_gym.messages import AboutJob, JobCancelled, JobExported, JobFailed, JobScored
+from metriq_gym.service.lifecycle import measured
 from metriq_gym.service.service import Context, Service
-from metriq_gym.store.transitions import measured
 from metriq_gym.telemetry import metrics, tracing
 
 log = structlog.get_logger()

@@ -17,11 +17,13 @@ from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import POLLER, Delivery
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
 from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
+from metriq_gym.jobs.changes import Completed
 from metriq_gym.jobs.states import OPEN_TASKS
-from metriq_gym.messages import JobCompleted, JobDispatched, JobFailed
+from metriq_gym.messages import JobDispatched
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import RemoteProvider
 from metriq_gym.service.lease import held
+from metriq_gym.service.lifecycle import announce, fail, move
 from metriq_gym.service.loop import PATIENCE, Loop
 from metriq_gym.service.pool import Pool, WorkerDied
 from metriq_gym.service.service import Context, Service
@@ -250,33 +252,25 @@ class Poller(Service):
                 about: tracing.Attributes = {"metriq.job.id": job_id, "metriq.task.count": job.task_count}
                 with tracing.span(f"wait {job.provider}", attributes=about, links=[found_by], began=job.dispatch_time):
                     job = await self._conclude(job, states)
-            await self._announce(job)
+            if job.state in (JobState.COMPLETED, JobState.FAILED):
+                await announce(self.store, self.bus, job)
 
     async def _conclude(self, job: Job, states: Collection[TaskState]) -> Job:
         completed = await self.store.tasks.count(job.id, TaskState.COMPLETED)
         if TaskState.FAILED in states:
             return await self._fail(job, await self.store.tasks.first_error(job.id) or "a task failed")
         if completed == job.task_count:
-            return await self._move(job, JobState.COMPLETED, f"tasks with counts: {completed}")
+            cause = f"tasks with counts: {completed}"
+            try:
+                return await move(self.store, job.id, Completed(), service=self.name, cause=cause)
+            except IllegalTransition:
+                return await self.store.jobs.get(job.id)  # another poller saw the last task end as well
         # Should not be; but nothing would ever move it on.
         return await self._fail(job, f"of {job.task_count} tasks {completed} are there")
 
-    async def _announce(self, job: Job) -> None:
-        if job.state is JobState.COMPLETED:
-            await self.bus.publish(JobCompleted(job_id=job.id))
-        elif job.state is JobState.FAILED and job.failure is not None:
-            await self.store.tasks.cancel(job.id)
-            await self.bus.publish(JobFailed(job_id=job.id, outcome="error", reason=job.failure.reason))
-
     async def _fail(self, job: Job, reason: str) -> Job:
         failure = Failure(outcome="error", reason=reason, source="poll")
-        return await self._move(job, JobState.FAILED, reason, failure=failure.model_dump())
-
-    async def _move(self, job: Job, target: JobState, cause: str, **fields: object) -> Job:
-        try:
-            return await self.store.jobs.move(job.id, target, service=self.name, cause=cause, fields=fields)
-        except IllegalTransition:
-            return await self.store.jobs.get(job.id)  # another poller saw the last task end as well
+        return await fail(self.store, job.id, failure, service=self.name)
 
 
 def _is_suspect(task: Task) -> bool:

@@ -6,16 +6,16 @@ when they cannot be scored.
 
 from __future__ import annotations
 
-from typing import Any
-
 import structlog
 
 from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import SCORER, Delivery
 from metriq_gym.errors import IllegalTransition, NotFound
 from metriq_gym.jobs import Failure, Job, JobState
+from metriq_gym.jobs.changes import Scored
 from metriq_gym.jobs.scoring import Share, score
-from metriq_gym.messages import JobCompleted, JobFailed, JobScored
+from metriq_gym.messages import JobCompleted
+from metriq_gym.service.lifecycle import announce, fail, move
 from metriq_gym.service.pool import JOB_SECONDS, WorkerDied
 from metriq_gym.service.service import Service
 from metriq_gym.telemetry import tracing
@@ -45,10 +45,8 @@ class Scorer(Service):
             return
         if job.state is JobState.COMPLETED:
             job = await self._score(job, last_try=delivery.failures + 1 >= _MAX_TRIES)
-        if job.state is JobState.SCORED:
-            await self.bus.publish(JobScored(job_id=job.id))
-        elif job.state is JobState.FAILED and job.failure is not None:
-            await self.bus.publish(JobFailed(job_id=job.id, outcome="error", reason=job.failure.reason))
+        if job.state in (JobState.SCORED, JobState.FAILED):
+            await announce(self.store, self.bus, job)
 
     async def _score(self, job: Job, *, last_try: bool) -> Job:
         tasks = await self.store.tasks.of_job(job.id)
@@ -69,16 +67,12 @@ class Scorer(Service):
             # Scoring is a pure function: what it raised once it would raise each time.
             log.exception("scoring failed", job_id=job.id)
             return await self._fail(job, f"{type(error).__name__}: {error}")
-        runtime = sum(spent) if spent else None
-        cause = f"tasks scored: {len(tasks)}"
-        return await self._move(job, JobState.SCORED, cause, result=result, runtime_seconds=runtime)
+        scored = Scored(result=result, runtime_seconds=sum(spent) if spent else None)
+        try:
+            return await move(self.store, job.id, scored, service=self.name, cause=f"tasks scored: {len(tasks)}")
+        except IllegalTransition:
+            return await self.store.jobs.get(job.id)  # cancelled, or scored by another scorer
 
     async def _fail(self, job: Job, reason: str) -> Job:
         failure = Failure(outcome="error", reason=reason, source="score")
-        return await self._move(job, JobState.FAILED, reason, failure=failure.model_dump())
-
-    async def _move(self, job: Job, target: JobState, cause: str, **fields: Any) -> Job:
-        try:
-            return await self.store.jobs.move(job.id, target, service=self.name, cause=cause, fields=fields)
-        except IllegalTransition:
-            return await self.store.jobs.get(job.id)  # cancelled, or scored by another scorer
+        return await fail(self.store, job.id, failure, service=self.name)

@@ -16,9 +16,11 @@ import pytest
 
 from metriq_gym.client.session import Session
 from metriq_gym.jobs import ExportState, Job, JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted, Planned
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from tests.sandbox.fixture import SandboxControl
+from tests.support.jobs import to
 from tests.support.patience import PATIENCE
 from tests.support.terminal import MGYM, mgym, mgym_here, on_terminal
 
@@ -91,9 +93,9 @@ def hold(session: Session, job_id: str) -> None:
 
     async def work(store: Store) -> None:
         fields = {"provider": "tyxonq", "device": "homebrew_s2", "target": "homebrew_s2", "benchmark_name": "WIT"}
-        await store.jobs.accept(job_id, fields, owner="me", lease_seconds=60)
+        await store.jobs.accept(job_id, Accepted.model_validate(fields), owner="me", lease_seconds=60)
         await store.tasks.insert([task])
-        await store.jobs.plan(job_id, 1, {"task_count": 1})
+        await store.jobs.plan(job_id, 1, Planned(task_count=1))
         await store.tasks.doubt(await store.tasks.intend(task), "two tasks look like it (candidates: a, b)")
         await store.jobs.hold(job_id, 1, f"task {job_id}:0: two tasks look like it (candidates: a, b)")
 
@@ -309,12 +311,12 @@ class TestExports:
 
         async def work(store: Store) -> None:
             for name in ("both.001-a", "both.002-b"):
-                await store.jobs.accept(name, fields, owner="me", lease_seconds=600)
+                await store.jobs.accept(name, Accepted.model_validate(fields), owner="me", lease_seconds=600)
             await store.jobs.hold("both.002-b", 1, "look")
             for state in (JobState.DISPATCHED, JobState.COMPLETED):
-                await store.jobs.move("both.001-a", state, service="test", now_fields=["dispatch_time"])
-            result = {"result": {"score": {"value": 0.5, "uncertainty": 0.1}}}
-            await store.jobs.move("both.001-a", JobState.SCORED, service="test", fields=result)
+                await store.jobs.move("both.001-a", to(state), service="test")
+            scored = to(JobState.SCORED, result={"score": {"value": 0.5, "uncertainty": 0.1}})
+            await store.jobs.move("both.001-a", scored, service="test")
             await store.exports.want("both.001-a", ["github"])
 
         session.on_store(work)

@@ -25,12 +25,14 @@ from metriq_gym.client.client import Client, connect, decision_about, failure_of
 from metriq_gym.errors import InvalidRequest, MetriqGymError, Permanent, Transient, Unsupported
 from metriq_gym.job_manager import JobManager
 from metriq_gym.jobs import ExportState, JobState
+from metriq_gym.jobs.changes import Accepted
 from metriq_gym.run import dispatch_job, poll_job
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import follow as follow_module
 from metriq_gym.terminal.follow import ProgressLine, follow
 from tests.servers.discovery import free_port
 from tests.servers.rabbitmq import Broker, virtual_host
+from tests.support.jobs import to
 from tests.support.patience import PATIENCE
 from tests.support.terminal import MGYM, mgym, mgym_here
 
@@ -221,9 +223,9 @@ async def test_waiting_ends_when_only_an_operator_can_move_on_what_is_waited_for
     fields = {"suite_id": "doubtful", "suite_size": 2, "benchmark_name": "WIT"}
     async with connect(settings) as client, asyncio.timeout(PATIENCE):
         for name in ("doubtful.1", "doubtful.2"):
-            await client.store.jobs.accept(name, fields, owner="me", lease_seconds=600)
+            await client.store.jobs.accept(name, Accepted.model_validate(fields), owner="me", lease_seconds=600)
         waiting = asyncio.create_task(client.wait_suite("doubtful"))
-        await client.store.jobs.move("doubtful.1", JobState.CANCELLED, service="test")
+        await client.store.jobs.move("doubtful.1", to(JobState.CANCELLED), service="test")
         await client.store.jobs.hold("doubtful.2", 1, "two tasks look like it")
         assert [job.held for job in await waiting] == [None, "two tasks look like it"]
         held = await client.wait("doubtful.2")
@@ -240,10 +242,10 @@ async def test_waiting_for_a_result_ends_when_all_that_is_left_is_a_suite_that_w
     async with connect(settings) as client, asyncio.timeout(PATIENCE):
         jobs, exports = client.store.jobs, client.store.exports
         for name in ("patient.1", "patient.2"):
-            await jobs.accept(name, fields, owner="me", lease_seconds=600)
+            await jobs.accept(name, Accepted.model_validate(fields), owner="me", lease_seconds=600)
         waiting = asyncio.create_task(client.wait("patient.1"))
         for state in (JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED):
-            await jobs.move("patient.1", state, service="test")
+            await jobs.move("patient.1", to(state), service="test")
         await exports.want("patient.1", ["github"])
         assert await client.wait("patient.1", until=lambda job: job.waits_for_suite)
         assert not waiting.done()  # the other one may still come to its end

@@ -13,6 +13,7 @@ import pytest
 from metriq_gym.bus.port import EXPORTER, POLLER, SCORER, Delivery
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
+from metriq_gym.jobs.changes import Accepted
 from metriq_gym.messages import JobCompleted, JobDispatched, JobScored, Message
 from metriq_gym.store import Store
 from tests.support.handlers import Recorder
@@ -126,7 +127,7 @@ async def test_replay_gives_the_chosen_letters_back_and_leaves_the_others(url: s
 
 async def test_replay_lets_the_job_go_on(url: str, mongo_url: str, mongo_database: str) -> None:
     async with Store.at(mongo_url, mongo_database) as store:
-        await store.jobs.accept("wit-aaa", {}, owner="gone", lease_seconds=0)
+        await store.jobs.accept("wit-aaa", Accepted(), owner="gone", lease_seconds=0)
         await store.troubles.give_up("wit-aaa", "poller", "a defect", hold_after=1)
         shown = await asyncio.to_thread(mgym_here, environment(url), "job", "resolve", "wit-aaa")
         assert "mgym dead replay --job wit-aaa" in shown.stderr

@@ -27,6 +27,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from qiskit import QuantumCircuit
 
 from metriq_gym.jobs import JobState
+from metriq_gym.jobs.changes import Accepted
 from metriq_gym.packing import pack_circuits
 from metriq_gym.store import Store
 from tests.bench.report import progress, show
@@ -36,6 +37,7 @@ from tests.sandbox.fixture import SandboxControl
 from tests.servers.discovery import free_port
 from tests.servers.mongodb import shared_mongodb
 from tests.servers.rabbitmq import Broker, shared_broker, virtual_host
+from tests.support.jobs import to
 from tests.support.system import System, system
 
 SOURCE = 'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[1];\ncreg c[1];\nx q[0];\nmeasure q[0] -> c[0];\n'
@@ -246,8 +248,8 @@ async def _jobs(store: Store, count: int) -> None:
     """Have jobs of one task each wait for their counts."""
     for number in range(count):
         fields = {"provider": "tyxonq", "device": "homebrew_s2", "config": {}, "task_count": 1}
-        await store.jobs.accept(f"job-{number}", fields, owner="bench", lease_seconds=60)
-        await store.jobs.move(f"job-{number}", JobState.DISPATCHED, service="bench")
+        await store.jobs.accept(f"job-{number}", Accepted.model_validate(fields), owner="bench", lease_seconds=60)
+        await store.jobs.move(f"job-{number}", to(JobState.DISPATCHED), service="bench")
 
 
 class _Completions:

@@ -15,8 +15,10 @@ import pytest
 
 from metriq_gym.errors import LeaseLost
 from metriq_gym.jobs import Failure, JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted, Planned
 from metriq_gym.messages import JobRequested
 from metriq_gym.store import Store
+from tests.support.jobs import to
 
 COLLECTIONS = ("jobs", "tasks", "listings", "suites", "leases")
 DRIVER = {"insert_one", "insert_many", "update_one", "update_many", "replace_one", "delete_one", "delete_many"} | {
@@ -41,9 +43,9 @@ FENCED: dict[str, Write] = {
     "jobs.renew": lambda store, by: store.jobs.renew("j", by.token, 60),
     "jobs.expire_lease": lambda store, by: store.jobs.expire_lease("j", by.token),
     "jobs.note_death": lambda store, by: store.jobs.note_death("j", by.token),
-    "jobs.plan": lambda store, by: store.jobs.plan("j", by.token, {"task_count": 5}),
+    "jobs.plan": lambda store, by: store.jobs.plan("j", by.token, Planned(task_count=5)),
     "jobs.hold": lambda store, by: store.jobs.hold("j", by.token, "late"),
-    "jobs.move": lambda store, by: store.jobs.move("j", JobState.DISPATCHED, service="test", token=by.token),
+    "jobs.move": lambda store, by: store.jobs.move("j", to(JobState.DISPATCHED), service="test", token=by.token),
     # The dispatcher's, on the tasks of that job.
     "tasks.replace_all": lambda store, by: store.tasks.replace_all("j", [task(plan=by.token, shots=99)]),
     "tasks.insert": lambda store, by: store.tasks.insert([task(plan=by.token, shots=99)]),
@@ -148,7 +150,7 @@ async def changed_hands(store: Store, name: str) -> tuple[Hand, Hand]:
     """Let one holder of every lease be followed by another, ready for a write, and return what the two know."""
     fields = {"provider": "cloud", "device": "d", "config": {}}
     for owner, seconds in (("first", 0), ("second", 60)):
-        await store.jobs.accept("j", fields, owner=owner, lease_seconds=seconds)
+        await store.jobs.accept("j", Accepted.model_validate(fields), owner=owner, lease_seconds=seconds)
         await store.leases.take("r", owner=owner, lease_seconds=seconds)
     request = JobRequested(job_id="s.001-a", suite_id="s", provider="cloud", device="d", config={})
     await store.suites.keep("s", [request], 60)

@@ -10,12 +10,13 @@ import pytest
 from pymongo import AsyncMongoClient, monitoring
 
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
-from metriq_gym.jobs import Job, JobState, Task, TaskState
-from metriq_gym.jobs.states import MOVES, TERMINAL
+from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted, Dispatched, Planned, Rejected
+from metriq_gym.jobs.states import MOVES
 from metriq_gym.packing import pack_counts
 from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
-from tests.support.patience import PATIENCE
+from tests.support.jobs import to
 
 
 @pytest.fixture(params=["motor", "pymongo"])
@@ -29,12 +30,12 @@ FIELDS = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_
 
 
 async def accepted(store: Store, job_id: str = "j", *, owner: str = "me", lease_seconds: float = 60) -> Job:
-    return await store.jobs.accept(job_id, FIELDS, owner=owner, lease_seconds=lease_seconds)
+    return await store.jobs.accept(job_id, Accepted.model_validate(FIELDS), owner=owner, lease_seconds=lease_seconds)
 
 
 async def moved(store: Store, job_id: str, *states: JobState) -> Job:
     for state in states:
-        await store.jobs.move(job_id, state, service="test")
+        await store.jobs.move(job_id, to(state), service="test")
     return await store.jobs.get(job_id)
 
 
@@ -76,7 +77,8 @@ class TestAccept:
 
     async def test_a_second_dispatcher_does_not_get_a_held_job(self, store: Store) -> None:
         first = await accepted(store)
-        second = await store.jobs.accept("j", {**FIELDS, "device": "other"}, owner="you", lease_seconds=60)
+        other = Accepted.model_validate({**FIELDS, "device": "other"})
+        second = await store.jobs.accept("j", other, owner="you", lease_seconds=60)
         assert second == first
 
     async def test_an_expired_lease_is_taken_over_with_a_higher_token(self, store: Store) -> None:
@@ -88,7 +90,7 @@ class TestAccept:
     async def test_twenty_dispatchers_at_once_give_one_holder(self, store: Store) -> None:
         jobs = await asyncio.gather(*(accepted(store, owner=f"d{n}") for n in range(20)))
         assert len({job.lease.owner for job in jobs if job.lease}) == 1
-        assert len(await store.jobs.newest()) == 1
+        assert len(await store.catalogue.find()) == 1
 
     async def test_a_dispatched_job_is_left_alone(self, store: Store) -> None:
         await accepted(store, lease_seconds=0)
@@ -102,7 +104,7 @@ class TestAccept:
         with pytest.raises(LeaseLost):
             await store.jobs.renew("j", 1, 60)
         with pytest.raises(LeaseLost):
-            await store.jobs.move("j", JobState.DISPATCHED, service="test", token=1)
+            await store.jobs.move("j", to(JobState.DISPATCHED), service="test", token=1)
         await store.jobs.renew("j", 2, 60)
 
     async def test_configurations_may_hold_any_keys_and_values(self, store: Store) -> None:
@@ -113,26 +115,27 @@ class TestAccept:
             "é☃": 2**62,
             "nested": [[[]]],
         }
-        await store.jobs.accept("j", {"config": config}, owner="me", lease_seconds=60)
-        await store.jobs.move("j", JobState.FAILED, service="test", cause="$state", fields={"data": config})
+        await store.jobs.accept("j", Accepted.model_validate({"config": config}), owner="me", lease_seconds=60)
+        await store.jobs.move("j", Dispatched(plan=Planned(task_count=1, data=config)), service="test", cause="$state")
         job = await store.jobs.get("j")
         assert job.config == config
         assert job.data == config
         assert job.history[-1].cause == "$state"
 
     async def test_a_rejection_never_replaces_a_job(self, store: Store) -> None:
-        failure = {"outcome": "rejected", "reason": "bad", "source": "dispatch", "problems": []}
-        assert (await store.jobs.reject("r", {"failure": failure})).state is JobState.REJECTED
+        rejected = Rejected(failure=Failure(outcome="rejected", reason="bad", source="dispatch"))
+        assert (await store.jobs.reject("r", rejected)).state is JobState.REJECTED
         await accepted(store)
-        assert (await store.jobs.reject("j", {"failure": failure})).state is JobState.DISPATCHING
+        assert (await store.jobs.reject("j", rejected)).state is JobState.DISPATCHING
 
 
 class TestSuite:
     async def test_a_suites_jobs_come_in_the_order_of_their_ids_and_no_others(self, store: Store) -> None:
         for job_id, suite_id in [("s.002-b", "s"), ("s.001-a", "s"), ("other", "t"), ("alone", None)]:
-            await store.jobs.accept(job_id, {**FIELDS, "suite_id": suite_id}, owner="me", lease_seconds=60)
+            suite = Accepted.model_validate({**FIELDS, "suite_id": suite_id})
+            await store.jobs.accept(job_id, suite, owner="me", lease_seconds=60)
         failure = {"outcome": "rejected", "reason": "bad", "source": "dispatch"}
-        await store.jobs.reject("s.003-c", {"suite_id": "s", "failure": failure})
+        await store.jobs.reject("s.003-c", Rejected.model_validate({"suite_id": "s", "failure": failure}))
         jobs = await store.jobs.suite("s")
         assert [job.id for job in jobs] == ["s.001-a", "s.002-b", "s.003-c"]
         assert [job.state for job in jobs] == [JobState.DISPATCHING, JobState.DISPATCHING, JobState.REJECTED]
@@ -168,7 +171,7 @@ class TestMove:
     async def test_of_many_concurrent_moves_one_wins(self, store: Store) -> None:
         await accepted(store)
         outcomes = await asyncio.gather(
-            *(store.jobs.move("j", JobState.DISPATCHED, service=f"s{n}") for n in range(10)),
+            *(store.jobs.move("j", to(JobState.DISPATCHED), service=f"s{n}") for n in range(10)),
             return_exceptions=True,
         )
         assert sum(isinstance(outcome, Job) for outcome in outcomes) == 1
@@ -177,27 +180,6 @@ class TestMove:
     async def test_an_unknown_job_is_not_found(self, store: Store) -> None:
         with pytest.raises(NotFound):
             await moved(store, "nobody", JobState.FAILED)
-
-
-class TestWatch:
-    async def test_every_change_is_seen_until_the_job_ends(self, store: Store) -> None:
-        seen: list[JobState] = []
-        first = asyncio.Event()
-
-        async def watch() -> None:
-            async for job in store.jobs.watch("j"):
-                seen.append(job.state)
-                first.set()
-
-        await accepted(store)
-        watching = asyncio.create_task(watch())
-        await first.wait()
-        await accepted(store, "another")
-        await moved(store, "j", JobState.DISPATCHED)
-        await moved(store, "j", JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED)
-        await asyncio.wait_for(watching, PATIENCE)
-        assert seen[0] is JobState.DISPATCHING
-        assert seen[-1] in TERMINAL
 
 
 class TestTasks:
@@ -399,7 +381,6 @@ async def test_claiming_looks_at_due_tasks_only(store: Store, mongo_url: str, mo
 @pytest.mark.parametrize(
     "query",
     [
-        lambda store: store.jobs.newest(limit=5),
         lambda store: store.jobs.suite("s"),
         lambda store: store.upkeep.unmoved(60),
         lambda store: store.upkeep.unrecorded(60),
@@ -417,7 +398,7 @@ async def test_claiming_looks_at_due_tasks_only(store: Store, mongo_url: str, mo
 async def test_no_query_looks_at_every_document(
     store: Store, mongo_url: str, mongo_database: str, query: Callable[[Store], Awaitable[object]]
 ) -> None:
-    await store.jobs.accept("j", {**FIELDS, "suite_id": "s"}, owner="me", lease_seconds=60)
+    await store.jobs.accept("j", Accepted.model_validate({**FIELDS, "suite_id": "s"}), owner="me", lease_seconds=60)
     finds = _Finds()
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
@@ -432,7 +413,7 @@ async def test_counting_jobs_by_state_reads_an_index_and_no_job(
     store: Store, mongo_url: str, mongo_database: str
 ) -> None:
     for n in range(3):
-        await store.jobs.accept(f"j{n}", FIELDS, owner="me", lease_seconds=60)
+        await store.jobs.accept(f"j{n}", Accepted.model_validate(FIELDS), owner="me", lease_seconds=60)
     finds = _Finds()
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:

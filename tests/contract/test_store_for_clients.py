@@ -12,8 +12,10 @@ from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
 from metriq_gym.jobs import ExportState, Job, JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted
 from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
+from tests.support.jobs import to
 from tests.support.patience import PATIENCE
 
 
@@ -26,12 +28,12 @@ async def store(request: pytest.FixtureRequest, mongo_url: str, mongo_database: 
 
 async def accepted(store: Store, job_id: str, **fields: Any) -> Job:
     defaults = {"provider": "local", "device": "aer_simulator", "config": {}}
-    return await store.jobs.accept(job_id, defaults | fields, owner="me", lease_seconds=60)
+    return await store.jobs.accept(job_id, Accepted.model_validate(defaults | fields), owner="me", lease_seconds=60)
 
 
 async def moved(store: Store, job_id: str, *states: JobState) -> None:
     for state in states:
-        await store.jobs.move(job_id, state, service="test")
+        await store.jobs.move(job_id, to(state), service="test")
 
 
 def task(n: int, job_id: str = "j", **fields: Any) -> Task:

@@ -12,9 +12,11 @@ from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import IllegalTransition, LeaseLost
 from metriq_gym.jobs import ExportState, Failure, JobState
+from metriq_gym.jobs.changes import Accepted, Rejected
 from metriq_gym.messages import JobRequested
 from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
+from tests.support.jobs import to
 
 LATE = Failure(outcome="error", reason="late", source="poll")
 
@@ -30,9 +32,11 @@ async def accepted(
     store: Store, job_id: str, *states: JobState, lease: float = 0, deadline: float | None = None
 ) -> None:
     fields = {"provider": "local", "device": "aer_simulator", "config": {}}
-    await store.jobs.accept(job_id, fields, owner="me", lease_seconds=lease, deadline_seconds=deadline)
+    await store.jobs.accept(
+        job_id, Accepted.model_validate(fields), owner="me", lease_seconds=lease, deadline_seconds=deadline
+    )
     for state in states:
-        await store.jobs.move(job_id, state, service="test")
+        await store.jobs.move(job_id, to(state), service="test")
 
 
 @pytest.fixture
@@ -85,7 +89,9 @@ class TestUnrecorded:
 
     async def test_a_result_and_a_rejection_are_not_ends_of_that_kind(self, store: Store) -> None:
         await accepted(store, "j", JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED)
-        await store.jobs.reject("r", {"failure": {"outcome": "rejected", "reason": "bad", "source": "dispatch"}})
+        await store.jobs.reject(
+            "r", Rejected.model_validate({"failure": {"outcome": "rejected", "reason": "bad", "source": "dispatch"}})
+        )
         assert await store.upkeep.unrecorded(0) == []
 
     async def test_an_export_that_is_begun_anew_is_to_be_recorded_unless_it_is_done(self, store: Store) -> None:

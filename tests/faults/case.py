@@ -29,6 +29,7 @@ from tests.faults.evidence import Witness
 from tests.faults.flows import FLOWS, Flow
 from tests.faults.points import Crashed, Fuse, Point, SurroundedBus, surround_store, surrounded_providers, surrounding
 from tests.sandbox.fixture import SandboxControl
+from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 
 AT_ONCE = 8
@@ -225,7 +226,7 @@ async def _publish_and_await(world: _World, sandbox: SandboxControl | None, audi
 
 
 async def _reached(store: Store, job_id: str, reached: Any) -> Job:
-    return [job async for job in store.jobs.watch(job_id, until=reached)][-1]
+    return [job async for job in watch(store, job_id, until=reached)][-1]
 
 
 def _drop(mongo_url: str, database: str) -> None:

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import encode
 
+from metriq_gym.bus.identity import read_request
 from metriq_gym.bus.port import Delivery
 from metriq_gym.bus.rabbitmq import envelope
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
@@ -56,7 +57,7 @@ async def test_every_hostile_message_is_rejected_or_dead_lettered_with_a_reason_
         pids = [service.process and service.process.pid for service in running.system.services]
         await running.finish()
         assert [service.process and service.process.pid for service in running.system.services] == pids
-        jobs = {job.id: job for job in await running.system.store.jobs.newest(limit=len(messages) + 10)}
+        jobs = {job.id: job for job in await running.system.store.catalogue.find(limit=len(messages) + 10)}
         letters = await _letters(amqp_url)
     assert {each: jobs[each].state for each in of["exported"]} == dict.fromkeys(of["exported"], JobState.EXPORTED)
     ended = [
@@ -164,9 +165,9 @@ def test_a_spoiled_request_is_refused_with_readable_reasons_or_is_one_that_can_b
     problems: Sequence[Problem]
     try:
         if key == "job.requested":
-            configs, problems = [check(delivery, MAX_BYTES).config], ()
+            configs, problems = [check(read_request(delivery), MAX_BYTES).config], ()
         else:
-            configs, problems = [each.config for each in fan_out("s", delivery, MAX_BYTES)], ()
+            configs, problems = [each.config for each in fan_out(read_request(delivery), MAX_BYTES)], ()
     except InvalidRequest as error:
         configs, problems = [], error.problems
     assert configs or problems

@@ -41,7 +41,7 @@ from metriq_gym.operations.access.rights import users_who_may
 from metriq_gym.store import Store
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import Broker, publish_raw, virtual_host
-from tests.support.jobs import ended_job
+from tests.support.jobs import ended_job, watch
 from tests.support.patience import PATIENCE
 from tests.support.readme import BIN, ROOT, blocks
 from tests.support.system import SERVICES as SERVICE_NAMES
@@ -348,7 +348,7 @@ async def test_forged_messages_move_no_job(restricted: System) -> None:
     await poller.terminate()  # so that the job stays where it is
     await restricted.publish(request("waiting"))
     async with asyncio.timeout(PATIENCE):
-        async for _ in restricted.store.jobs.watch("waiting", until=lambda job: job.state is JobState.DISPATCHED):
+        async for _ in watch(restricted.store, "waiting", until=lambda job: job.state is JobState.DISPATCHED):
             pass
     body = b'{"job_id": "waiting", "outcome": "error", "reason": "forged"}'
     forged = {"job.completed": scorer, "job.scored": exporter, "job.failed": exporter, "job.cancelled": exporter}

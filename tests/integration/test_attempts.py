@@ -16,6 +16,7 @@ from metriq_gym.bus.port import DISPATCHER, EXPORTER, POLLER, Delivery
 from metriq_gym.bus.retry import DELIVERY_LIMIT, TRANSIENT
 from metriq_gym.errors import NotYet, Permanent, Transient, Unavailable
 from metriq_gym.jobs import Job, JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted
 from metriq_gym.messages import JobFailed, JobRequested, SuiteRequested
 from metriq_gym.operations.resolve import Fail, NotHeld, Resubmit, resolve
 from metriq_gym.service import attempts
@@ -27,6 +28,7 @@ from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
 from tests.support.handlers import Recorder
 from tests.support.inprocess import InlinePool
+from tests.support.jobs import to, watch
 from tests.support.patience import PATIENCE
 
 FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator", "target": "aer_simulator"}
@@ -44,7 +46,8 @@ class World:
     handled: list[Delivery] = field(default_factory=list)
 
     async def job(self, job_id: str = "j") -> Job:
-        await self.store.jobs.accept(job_id, {**FIELDS, "config": {}, "seed": 1}, owner="gone", lease_seconds=0)
+        accepted = Accepted.model_validate({**FIELDS, "config": {}, "seed": 1})
+        await self.store.jobs.accept(job_id, accepted, owner="gone", lease_seconds=0)
         return await self.store.jobs.get(job_id)
 
     async def request(self, job_id: str = "j") -> None:
@@ -53,7 +56,7 @@ class World:
 
     async def until(self, reached: Callable[[Job], bool], job_id: str = "j") -> Job:
         async with asyncio.timeout(PATIENCE):
-            async for job in self.store.jobs.watch(job_id, until=reached):
+            async for job in watch(self.store, job_id, until=reached):
                 if reached(job):
                     return job
         raise AssertionError
@@ -222,7 +225,7 @@ async def test_error_that_will_not_pass_ends_the_job_at_once(world: World) -> No
 
 async def test_job_that_has_ended_stays_as_it_is(world: World) -> None:
     await world.job()
-    await world.store.jobs.move("j", JobState.CANCELLED, service="test")
+    await world.store.jobs.move("j", to(JobState.CANCELLED), service="test")
     world.does = raising(Permanent("never"))
     await world.request()
     async with asyncio.timeout(PATIENCE):
@@ -277,7 +280,7 @@ async def test_job_of_a_defect_can_be_given_up_in_any_state(world: World) -> Non
     }.items():
         await world.job(job_id)
         for state in states[states[0] is JobState.DISPATCHING :]:
-            await world.store.jobs.move(job_id, state, service="test")
+            await world.store.jobs.move(job_id, to(state), service="test")
         with pytest.raises(NotHeld):
             await resolve(world.store, world.bus, job_id, Fail())
         await world.store.troubles.give_up(job_id, "scorer", "a defect", hold_after=1)

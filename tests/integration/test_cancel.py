@@ -14,6 +14,7 @@ from metriq_gym.bus.port import Delivery
 from metriq_gym.bus.retry import CANCELLATION
 from metriq_gym.errors import LeaseLost, Transient
 from metriq_gym.jobs import Job, JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted, Planned
 from metriq_gym.jobs.states import OPEN_TASKS
 from metriq_gym.messages import Message
 from metriq_gym.providers.provider import Submission
@@ -157,12 +158,12 @@ async def test_during_a_submission_no_other_task_is_submitted(world: World, tmp_
             return "id"
 
     fields = {"benchmark_name": "WIT", "provider": "cloud", "device": "d", "target": "d", "config": CONFIG}
-    job = await store.jobs.accept("j", fields, owner="me", lease_seconds=60)
+    job = await store.jobs.accept("j", Accepted.model_validate(fields), owner="me", lease_seconds=60)
     task = {"job_id": "j", "provider": "cloud", "device": "d", "run": 0, "circuit_count": 1, "shots": 1, "seed": 1}
     state = TaskState.STORED
     tasks = [Task.model_validate({"_id": f"j:{n}", "first": n, "plan": 1, "state": state, **task}) for n in range(3)]
     await store.tasks.replace_all("j", tasks)
-    job = await store.jobs.plan("j", 1, {"task_count": 3})
+    job = await store.jobs.plan("j", 1, Planned(task_count=3))
     with pytest.raises(LeaseLost):
         await Submitter(store, world.pool, settle_seconds=1).submit(job, Cloud())  # type: ignore[arg-type]
     assert sent == ["j:0"]
@@ -171,7 +172,7 @@ async def test_during_a_submission_no_other_task_is_submitted(world: World, tmp_
 
 async def test_a_held_job_is_cancelled_and_no_longer_held(world: World, tmp_path: Path, store: Store) -> None:
     fields = {"benchmark_name": "WIT", "provider": "cloud", "device": "d", "target": "d", "config": CONFIG}
-    await store.jobs.accept("j", fields, owner="me", lease_seconds=60)
+    await store.jobs.accept("j", Accepted.model_validate(fields), owner="me", lease_seconds=60)
     await store.jobs.hold("j", 1, "look")
     await world.cancel()
     await is_cancelled(world, tmp_path)

@@ -13,6 +13,7 @@ from metriq_gym.bus.port import EXPORTER, POLLER, Delivery
 from metriq_gym.bus.retry import CANCELLATION
 from metriq_gym.errors import NotFound, Transient
 from metriq_gym.jobs import JobState
+from metriq_gym.jobs.changes import Accepted
 from metriq_gym.service.pool import JOB_SECONDS
 from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
@@ -20,6 +21,7 @@ from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
 from services.scorer import Scorer
 from tests.support.inprocess import InlinePool
+from tests.support.jobs import to
 
 CONFIG = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 10}
 FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator", "target": "aer_simulator"}
@@ -49,7 +51,7 @@ def cancel(job_id: str, attempt: int = 1) -> Delivery:
 async def abandoned(store: Store, job_id: str, **changes: Any) -> None:
     """A job whose dispatcher has crashed."""
     fields = {**FIELDS, "config": CONFIG, "seed": 1, **changes}
-    await store.jobs.accept(job_id, fields, owner="crashed", lease_seconds=0)
+    await store.jobs.accept(job_id, Accepted.model_validate(fields), owner="crashed", lease_seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +157,8 @@ async def test_a_job_whose_building_or_scoring_never_ends_fails_and_says_so(stor
         context = Context(Settings(), bus, store, EndlessPool())
         await Dispatcher(context).handle(requested("built"))
         await abandoned(store, "scored")
-        await store.jobs.move("scored", JobState.DISPATCHED, service="test")
-        await store.jobs.move("scored", JobState.COMPLETED, service="test")
+        await store.jobs.move("scored", to(JobState.DISPATCHED), service="test")
+        await store.jobs.move("scored", to(JobState.COMPLETED), service="test")
         await Scorer(context).handle(Delivery("job.completed", b'{"job_id": "scored"}'))
     failures = [(await store.jobs.get(job_id)).failure for job_id in ("built", "scored")]
     assert [failure and failure.reason for failure in failures] == [

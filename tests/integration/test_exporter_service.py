@@ -28,7 +28,7 @@ from services.exporter import Exporter
 from tests.fake_github import FakeGitHub, serving
 from tests.fake_github.server import MAINTAINER, REPO
 from tests.support.handlers import Recorder
-from tests.support.jobs import ended_job, failed_job
+from tests.support.jobs import ended_job, failed_job, watch
 from tests.support.patience import PATIENCE
 from tests.support.system import System, system
 
@@ -105,7 +105,7 @@ class Running:
 
     async def until(self, job_id: str, reached: Callable[[Job], bool]) -> Job:
         async with asyncio.timeout(PATIENCE):
-            return [job async for job in self.store.jobs.watch(job_id, until=reached)][-1]
+            return [job async for job in watch(self.store, job_id, until=reached)][-1]
 
     async def settled(self, job_id: str, *targets: str) -> dict[str, Export]:
         """The job's exports once those to all these targets, or to both, have ended."""

@@ -15,6 +15,7 @@ import pymongo
 import pytest
 
 from metriq_gym.jobs import JobState
+from tests.support.jobs import watch
 from tests.support.system import SERVICES, WIT, System, request, system
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -55,7 +56,7 @@ async def test_the_same_request_three_times_is_one_job_one_submission_and_one_fi
     tasks = await running.store.tasks.of_job("client-7")
     assert [task.lease.token for task in tasks if task.lease] == [1]
     assert len([name for name in running.exported() if "client-7" in name]) == 2
-    assert len([job for job in await running.store.jobs.newest() if "client-7" in job.id]) == 2
+    assert len([job for job in await running.store.catalogue.find() if "client-7" in job.id]) == 2
 
 
 async def test_a_request_without_any_id_is_named_by_its_bytes(running: System) -> None:
@@ -66,7 +67,7 @@ async def test_a_request_without_any_id_is_named_by_its_bytes(running: System) -
         for each in (body, body, request("after-nameless")):
             channel.basic_publish("metriq.events", "job.requested", json.dumps(each).encode())
     await running.ended("after-nameless")
-    (job,) = [each for each in await running.store.jobs.newest() if each.config.get("shots") == 77]
+    (job,) = [each for each in await running.store.catalogue.find() if each.config.get("shots") == 77]
     assert job.id.startswith("request-")
     assert (await running.ended(job.id)).state is JobState.EXPORTED
 
@@ -135,7 +136,7 @@ async def test_a_circuit_the_device_cannot_run_is_an_outcome_record(running: Sys
 async def test_cancelling_ends_a_job_for_good(running: System) -> None:
     slow = {"benchmark_name": "BSEQ", "shots": 100_000}
     await running.publish(request("slow", config=slow))
-    async for job in running.store.jobs.watch("slow"):
+    async for job in watch(running.store, "slow"):
         if job.state is JobState.DISPATCHED:
             break
     await running.publish({"job_id": "slow"}, key="job.cancel_requested")
@@ -154,7 +155,7 @@ async def test_killing_a_service_while_ten_jobs_run_loses_and_repeats_nothing(ru
         await running.publish(request(job_id))
     # Kill it in the middle of the work: when the first of the jobs has got as far as this service takes it.
     reached = {"dispatcher": 1, "poller": 2, "scorer": 3, "exporter": 4}[name]
-    async for job in running.store.jobs.watch(ids[0]):
+    async for job in watch(running.store, ids[0]):
         if len(job.history) >= reached:
             break
     victim.kill()

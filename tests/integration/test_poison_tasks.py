@@ -11,6 +11,7 @@ import pytest
 
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.store import Store
+from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 from tests.support.poison import (
     HARMLESS,
@@ -31,7 +32,7 @@ async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
 
 async def ended(store: Store, job_id: str) -> Job:
     async with asyncio.timeout(PATIENCE):
-        async for job in store.jobs.watch(job_id, until=lambda job: job.state is not JobState.DISPATCHED):
+        async for job in watch(store, job_id, until=lambda job: job.state is not JobState.DISPATCHED):
             found = job
     return found
 

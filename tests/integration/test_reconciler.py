@@ -13,6 +13,7 @@ from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import Transient
 from metriq_gym.jobs import JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted, Planned
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.messages import Message
 from metriq_gym.service.service import Context
@@ -22,6 +23,7 @@ from services.dispatcher import Dispatcher
 from services.dispatcher.reconciler import LEASE, Reconciler
 from services.poller import Poller
 from tests.support.inprocess import InlinePool
+from tests.support.jobs import to
 from tests.support.patience import PATIENCE
 
 FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator", "target": "aer_simulator"}
@@ -56,10 +58,13 @@ def reconciler(store: Store, bus: Queue, owner: str = "me") -> Reconciler:
 
 
 async def job(store: Store, job_id: str, *states: JobState, deadline: float = LONG) -> None:
-    fields = {**FIELDS, "config": CONFIG, "task_count": 2}
-    await store.jobs.accept(job_id, fields, owner="gone", lease_seconds=0, deadline_seconds=deadline)
+    accepted = Accepted.model_validate({**FIELDS, "config": CONFIG})
+    taken = await store.jobs.accept(job_id, accepted, owner="gone", lease_seconds=LONG, deadline_seconds=deadline)
+    assert taken.lease is not None
+    await store.jobs.plan(job_id, taken.lease.token, Planned(task_count=2))
+    await store.jobs.expire_lease(job_id, taken.lease.token)
     for state in states:
-        await store.jobs.move(job_id, state, service="test")
+        await store.jobs.move(job_id, to(state), service="test")
 
 
 def task(job_id: str, state: TaskState = TaskState.STORED) -> Task:
@@ -183,7 +188,7 @@ async def test_a_job_whose_tasks_have_all_ended_while_nobody_was_told_moves_on(
 async def test_one_job_that_cannot_be_looked_after_does_not_hold_up_the_others(store: Store) -> None:
     # Written by somebody else: dispatchers refuse such a name.
     fields = {**FIELDS, "config": {**CONFIG, "x": {"$ref": "jobs", "$id": 1}}}
-    await store.jobs.accept("a", fields, owner="gone", lease_seconds=0)
+    await store.jobs.accept("a", Accepted.model_validate(fields), owner="gone", lease_seconds=0)
     await job(store, "b")
     bus = Queue()
     await reconciler(store, bus)()

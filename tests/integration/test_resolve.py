@@ -11,10 +11,12 @@ import pytest
 
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.jobs import Job, JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted, Planned
 from metriq_gym.messages import JobFailed, JobRequested, Message
 from metriq_gym.operations.resolve import Adopt, Decision, Fail, NotHeld, Resubmit, resolve
 from metriq_gym.store import Store
 from services.dispatcher.submission import Submitter
+from tests.support.jobs import to
 
 REASON = "two tasks look like it (candidates: a, b)"
 
@@ -83,9 +85,9 @@ def task(job_id: str, n: int) -> Task:
 async def held(store: Store, job_id: str = "j", doubtful: tuple[int, ...] = (1,)) -> Job:
     """A job of three tasks, submitted but for those in doubt."""
     fields = {"provider": "cloud", "device": "d", "target": "d?o=3", "config": {"benchmark_name": "WIT"}}
-    await store.jobs.accept(job_id, fields, owner="me", lease_seconds=60)
+    await store.jobs.accept(job_id, Accepted.model_validate(fields), owner="me", lease_seconds=60)
     await store.tasks.replace_all(job_id, [task(job_id, n) for n in range(3)])
-    await store.jobs.plan(job_id, 1, {"task_count": 3})
+    await store.jobs.plan(job_id, 1, Planned(task_count=3))
     for stored in await store.tasks.take_up(job_id, 1):
         intended = await store.tasks.intend(stored)
         if stored.first in doubtful:
@@ -109,7 +111,7 @@ async def test_an_adopted_submission_is_polled_and_the_job_dispatched_again(stor
     (message,) = queue.published
     assert isinstance(message, JobRequested)
     assert (message.job_id, message.device, message.config) == ("j", "d?o=3", {"benchmark_name": "WIT"})
-    taken = await store.jobs.accept("j", {}, owner="dispatcher", lease_seconds=60)
+    taken = await store.jobs.accept("j", Accepted(), owner="dispatcher", lease_seconds=60)
     assert taken.lease is not None
     assert taken.lease.owner == "dispatcher"
     assert await store.tasks.take_up("j", taken.lease.token) == []
@@ -186,7 +188,7 @@ async def test_a_job_that_does_not_wait_is_left_alone(store: Store, decision: De
     await store.jobs.unhold("j")
     with pytest.raises(NotHeld):
         await resolve(store, queue, "j", decision)
-    await store.jobs.move("j", JobState.DISPATCHED, service="test")
+    await store.jobs.move("j", to(JobState.DISPATCHED), service="test")
     with pytest.raises(NotHeld):
         await resolve(store, queue, "j", decision)
     assert queue.published == []

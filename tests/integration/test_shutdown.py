@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from metriq_gym.jobs import JobState
+from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 from tests.support.system import SERVICES, ServiceProcess, System, request
 
@@ -62,7 +63,7 @@ async def test_after_sigterm_work_in_hand_is_finished_and_nothing_new_is_begun(
     if name != "dispatcher":  # it has got as far as to this service
         state = JobState(STATES[SERVICES.index(name)])
         async with asyncio.timeout(PATIENCE):
-            async for _ in running.store.jobs.watch(f"next-{name}", until=lambda job: job.state is state):
+            async for _ in watch(running.store, f"next-{name}", until=lambda job: job.state is state):
                 pass
     assert service.process.poll() is None
     before = (await running.store.jobs.get(f"once-{name}")).state

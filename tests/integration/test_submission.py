@@ -13,6 +13,7 @@ import pytest
 
 from metriq_gym.errors import NotYet, Permanent, SubmissionAmbiguous, Transient
 from metriq_gym.jobs import Job, JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted, Planned
 from metriq_gym.providers.provider import Adopted, Ambiguous, Listing, LostSubmission, NotAccepted, Progress, Submission
 from metriq_gym.providers.tyxonq.errors import RateLimited
 from metriq_gym.store import Store
@@ -124,7 +125,7 @@ async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
 
 async def planned(store: Store, job_id: str) -> Job:
     fields = {"provider": "cloud", "device": "d", "target": "d?o=3", "remarks": "mine"}
-    job = await store.jobs.accept(job_id, fields, owner="me", lease_seconds=60)
+    job = await store.jobs.accept(job_id, Accepted.model_validate(fields), owner="me", lease_seconds=60)
     tasks = [
         Task(
             id=f"{job_id}:{n}",
@@ -142,7 +143,7 @@ async def planned(store: Store, job_id: str) -> Job:
         for n in range(TASKS)
     ]
     await store.tasks.replace_all(job_id, tasks)
-    return await store.jobs.plan(job_id, 1, {"task_count": TASKS}) if job.lease else job
+    return await store.jobs.plan(job_id, 1, Planned(task_count=TASKS)) if job.lease else job
 
 
 def submitter(store: Any) -> Submitter:
@@ -432,11 +433,11 @@ async def test_a_held_job_is_taken_up_by_no_dispatcher_until_it_is_released(stor
     job = await planned(store, "j")
     held = await store.jobs.hold("j", 1, "look")
     assert held.held == "look"
-    again = await store.jobs.accept("j", {}, owner="other", lease_seconds=60)
+    again = await store.jobs.accept("j", Accepted(), owner="other", lease_seconds=60)
     assert again.lease == job.lease
     assert await store.upkeep.unfinished() == []
     await store.jobs.unhold("j")
-    taken = await store.jobs.accept("j", {}, owner="other", lease_seconds=60)
+    taken = await store.jobs.accept("j", Accepted(), owner="other", lease_seconds=60)
     assert taken.lease is not None
     assert taken.lease.owner == "other"
     assert taken.state is JobState.DISPATCHING

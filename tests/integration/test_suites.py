@@ -10,6 +10,7 @@ import pytest
 
 from metriq_gym.jobs import JobState
 from metriq_gym.jobs.suite_progress import summarise
+from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 from tests.support.system import WIT, System, request
 
@@ -65,7 +66,7 @@ async def test_a_dispatcher_killed_while_it_fans_out_loses_and_repeats_nothing(r
     ids = [f"ten.{n + 1:03}-{n}" for n in range(10)]
     (dispatcher,) = running.named("dispatcher")
     await publish(running, "ten", suite={"name": "ten", "benchmarks": entries})
-    async for _ in running.store.jobs.watch(ids[0]):
+    async for _ in watch(running.store, ids[0]):
         break
     dispatcher.kill()
     dispatcher.start()

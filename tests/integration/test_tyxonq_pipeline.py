@@ -27,6 +27,7 @@ from tests.sandbox.fixture import SandboxControl
 from tests.sandbox.server import serving
 from tests.sandbox.switches import Switches
 from tests.servers.rabbitmq import Broker, virtual_host
+from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 from tests.support.system import System, system
 
@@ -250,7 +251,7 @@ async def test_a_dispatcher_killed_again_and_again_submits_each_of_200_circuits_
                 await dispatcher.ready()
         assert kills >= 3
         async with asyncio.timeout(PATIENCE):
-            async for job in running.store.jobs.watch("j"):
+            async for job in watch(running.store, "j"):
                 if job.state is JobState.COMPLETED:
                     break
         tasks = await running.store.tasks.of_job("j")

@@ -18,6 +18,7 @@ from metriq_gym.store import Store
 from services.dispatcher import Dispatcher
 from services.poller import Poller
 from tests.sandbox.fixture import SandboxControl
+from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 
 
@@ -53,7 +54,7 @@ class Pair:
     async def until(self, job_id: str, reached: Callable[[Job], bool]) -> Job:
         """Return the job once it is as it should be."""
         async with asyncio.timeout(PATIENCE):
-            async for job in self.store.jobs.watch(job_id):
+            async for job in watch(self.store, job_id):
                 if reached(job):
                     return job
         raise AssertionError(f"job {job_id} ended as {job.state}: {job.failure}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from metriq_gym.jobs import Failure, Job, JobState
+from metriq_gym.jobs.changes import Cancelled, Completed, Dispatched, Failed, Move, Scored
+from metriq_gym.jobs.documents import is_settled
+from metriq_gym.store import Store
 
 AT = datetime(2026, 11, 20, 12, 34, 56, tzinfo=UTC)
 
@@ -39,3 +43,23 @@ def failed_job(job_id: str = "wit-1", *, outcome: str = "error", reason: str = "
     """A job that ended without a result."""
     failure = Failure.model_validate({"outcome": outcome, "reason": reason, "source": "poll"} | changes.pop("of", {}))
     return ended_job(job_id, **({"state": JobState.FAILED, "result": None, "failure": failure} | changes))
+
+
+def to(state: JobState, **fields: Any) -> Move:
+    """A move to a state."""
+    moves: dict[JobState, type[Move]] = {
+        each.state: each for each in (Dispatched, Completed, Scored, Failed, Cancelled)
+    }
+    usual: dict[JobState, dict[str, Any]] = {
+        JobState.SCORED: {"result": {}},
+        JobState.FAILED: {"failure": Failure(outcome="error", reason="it broke", source="poll")},
+    }
+    if state not in moves:  # one that no service makes by itself
+        moves[state] = type("Odd", (Move,), {"state": state, "__module__": __name__})
+    return moves[state].model_validate(usual.get(state, {}) | fields)
+
+
+async def watch(store: Store, job_id: str, *, until: Callable[[Job], bool] = is_settled) -> AsyncIterator[Job]:
+    """Yield a job, once it exists, whenever it or one of its tasks changes, until it is as wanted."""
+    async for job, _ in store.changes.job(job_id, until=until):
+        yield job

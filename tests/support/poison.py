@@ -18,6 +18,7 @@ import psutil
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.jobs import JobState, Task, TaskState
+from metriq_gym.jobs.changes import Accepted
 from metriq_gym.packing import pack_circuits
 from metriq_gym.providers.provider import Execution
 from metriq_gym.service.pool import Pool
@@ -25,6 +26,7 @@ from metriq_gym.service.service import Context, running
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from services.poller import Poller
+from tests.support.jobs import to, watch
 
 HARMLESS, KILLS_ITS_WORKER, KILLS_ITS_POLLER, NEVER_ENDS, SLOW = 1, 2, 3, 4, 5
 """Shots that tell what a task does."""
@@ -50,13 +52,13 @@ class Provider:
 async def dispatched(store: Store, job_id: str, shots: Sequence[int]) -> None:
     """Store a job with a task for each number of shots, due now."""
     fields = {"benchmark_name": "WIT", "provider": "local", "device": "d", "target": "d", "config": {}, "seed": 1}
-    await store.jobs.accept(job_id, fields, owner="test", lease_seconds=60)
+    await store.jobs.accept(job_id, Accepted.model_validate(fields), owner="test", lease_seconds=60)
     about: dict[str, Any] = {"job_id": job_id, "provider": "local", "device": "d", "state": TaskState.STORED}
     more: dict[str, Any] = {"run": 0, "circuit_count": 1, "seed": 1, "circuits": pack_circuits([])}
     await store.tasks.insert(
         [Task(id=f"{job_id}:{n}", first=n, shots=each, **about, **more) for n, each in enumerate(shots)]
     )
-    await store.jobs.move(job_id, JobState.DISPATCHED, service="test", fields={"task_count": len(shots)})
+    await store.jobs.move(job_id, to(JobState.DISPATCHED, plan={"task_count": len(shots)}), service="test")
     await store.tasks.release(job_id)
 
 
@@ -74,7 +76,7 @@ async def polling(store: Store, **changes: Any) -> AsyncIterator[None]:
 
 async def _main(url: str, database: str, job_id: str) -> None:
     async with Store.at(url, database) as store, polling(store):
-        async for _ in store.jobs.watch(job_id):
+        async for _ in watch(store, job_id):
             pass
 
 

@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from metriq_gym.jobs import TERMINAL, Job
 from metriq_gym.store import Store
 from tests.servers.discovery import free_port
+from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 
 SERVICES = ("dispatcher", "poller", "scorer", "exporter")
@@ -133,7 +134,7 @@ class System:
     async def ended(self, job_id: str) -> Job:
         """Return the job once its state is terminal."""
         async with asyncio.timeout(PATIENCE):
-            async for job in self.store.jobs.watch(job_id):
+            async for job in watch(self.store, job_id):
                 if job.state in TERMINAL:
                     return job
         raise AssertionError("the stream of changes ended")

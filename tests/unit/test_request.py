@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metriq_gym.bus.identity import MAX_READ, identify, job_of
+from metriq_gym.bus.identity import MAX_READ, Request, job_of, read_request
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest
 from metriq_gym.wording import MOST
@@ -26,24 +26,28 @@ def delivery(body: Any, message_id: str | None = None) -> Delivery:
     return Delivery("job.requested", encoded, message_id=message_id)
 
 
+def request(body: Any) -> Request:
+    return read_request(delivery(body))
+
+
 def problems(body: Any) -> dict[str, str]:
     with pytest.raises(InvalidRequest) as caught:
-        check(delivery(body), LIMIT)
+        check(request(body), LIMIT)
     return {problem.path: problem.message for problem in caught.value.problems}
 
 
 class TestIdentify:
     def test_the_body_names_the_job_before_the_message_does(self) -> None:
-        assert identify(delivery({"job_id": "a"}, "b")) == "a"
-        assert identify(delivery({}, "b")) == "b"
+        assert read_request(delivery({"job_id": "a"}, "b")).job_id == "a"
+        assert read_request(delivery({}, "b")).job_id == "b"
 
     def test_an_id_that_could_be_a_path_is_never_used(self) -> None:
         for bad in ("../x", "/etc/passwd", "", "a/b", "a\0b", ".hidden", "x" * 129, "a\n"):
-            assert identify(delivery({"job_id": bad}, bad)).startswith("request-")
+            assert read_request(delivery({"job_id": bad}, bad)).job_id.startswith("request-")
 
     def test_a_body_that_would_take_gigabytes_to_parse_is_named_unread(self) -> None:
         huge = b'{"job_id": "a", "x": [' + b"[]," * (MAX_READ // 3) + b"1]}"
-        assert identify(delivery(huge, "b")) == "b"
+        assert read_request(delivery(huge, "b")).job_id == "b"
 
     def test_only_a_request_has_a_job_that_it_does_not_name(self) -> None:
         for routing_key, unnamed in (("job.requested", "b"), ("job.completed", None), ("suite.requested", None)):
@@ -52,22 +56,22 @@ class TestIdentify:
 
     @given(st.binary(max_size=200))
     def test_the_same_bytes_always_have_the_same_usable_id(self, body: bytes) -> None:
-        job_id = identify(delivery(body))
-        assert job_id == identify(delivery(body))
+        job_id = read_request(delivery(body)).job_id
+        assert job_id == read_request(delivery(body)).job_id
         assert "/" not in job_id
         assert 0 < len(job_id) <= 128
 
 
 class TestCheck:
     def test_defaults_are_applied_and_unknown_keys_are_reported(self) -> None:
-        checked = check(delivery({**VALID, "config": {"benchmark_name": "WIT", "shotss": 5}}), LIMIT)
+        checked = check(request({**VALID, "config": {"benchmark_name": "WIT", "shotss": 5}}), LIMIT)
         assert checked.config["shots"] == 1000
         (warning,) = checked.warnings
         assert warning.path == "$.config.shotss"
         assert "did you mean 'shots'" in warning.message
 
     def test_fields_of_a_later_version_are_ignored(self) -> None:
-        assert check(delivery({**VALID, "colour": "blue"}), LIMIT).message.provider == "local"
+        assert check(request({**VALID, "colour": "blue"}), LIMIT).message.provider == "local"
 
     def test_every_problem_is_listed_by_its_path(self) -> None:
         body = {"job_id": "a/b", "provider": 3, "config": {"benchmark_name": "WIT", "num_qubits": 9, "shots": 0}}
@@ -119,7 +123,7 @@ class TestCheck:
     def test_a_million_unknown_keys_cost_little_and_are_not_all_named(self) -> None:
         many = {"benchmark_name": "WIT", **dict.fromkeys(map(str, range(50_000)))}
         with at_most(5_000_000):
-            checked = check(delivery({**VALID, "config": many}), LIMIT)
+            checked = check(request({**VALID, "config": many}), LIMIT)
         assert len(checked.warnings) == MOST + 1
 
     @pytest.mark.parametrize("depth", [60, 150, 100_000])
@@ -140,7 +144,7 @@ class TestCheck:
     @example({**VALID, "config": {"benchmark_name": "BSEQ", "shots": 1e308}})
     def test_any_document_is_refused_with_reasons_or_can_be_stored(self, body: dict[str, Any]) -> None:
         try:
-            checked = check(delivery(body), LIMIT)
+            checked = check(request(body), LIMIT)
         except InvalidRequest:
             assert all(path.startswith("$") and message for path, message in problems(body).items())
         else:

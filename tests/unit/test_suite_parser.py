@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metriq_gym.bus.identity import identify_suite
+from metriq_gym.bus.identity import read_request
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, NotFound
 from metriq_gym.jobs import Export, ExportState, Job, JobState
@@ -220,7 +220,8 @@ def delivery(body: object, message_id: str | None = None) -> Delivery:
 
 
 def requests(body: dict[str, Any], suite_id: str = "s") -> list[JobRequested]:
-    return fan_out(suite_id, delivery({"provider": "local", "device": "d", **body}), 2**20)
+    asked = {"suite_id": suite_id, "provider": "local", "device": "d", **body}
+    return fan_out(read_request(delivery(asked)), 2**20)
 
 
 class TestFanOut:
@@ -284,9 +285,9 @@ class TestFanOut:
     def test_a_suite_is_named_by_its_id_its_message_or_its_bytes(
         self, body: dict[str, Any], message_id: str | None, expected: str | None
     ) -> None:
-        found = identify_suite(delivery(body, message_id))
-        assert found == (expected or identify_suite(delivery(body)))
-        assert expected or found.startswith("request-")
+        found = read_request(delivery(body, message_id)).suite_id
+        assert found == (expected or read_request(delivery(body)).suite_id)
+        assert expected or str(found).startswith("request-")
 
 
 def job(state: JobState, size: int | None = 4, held: str | None = None, attempts: int | None = None) -> Job:

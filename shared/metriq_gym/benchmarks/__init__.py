@@ -1,4 +1,7 @@
-"""The benchmark catalogue: finds a benchmark's class and schema by its name, importing only that one."""
+"""The benchmarks, a file each, and their catalogue: a class and a schema by name, importing only that one.
+
+Nothing here does I/O: no provider, no simulator, no queue, no database, no network.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""The message queue: one port, RabbitMQ and memory behind it."""
+"""The message queue: a port with RabbitMQ and memory behind it, identities, retry policies, dead letters.
+
+Nothing here knows what a message makes a service do, and only `rabbitmq` imports aio-pika.
+"""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Unreadable
-from metriq_gym.messages import AboutJob, JobId, JobRequested, SuiteId
+from metriq_gym.messages import AboutJob, JobId, JobRequested, SuiteId, SuiteRequested
 from metriq_gym.wording import from_pydantic
 
 MAX_READ = 2**24
@@ -21,8 +22,8 @@ _suite_id = TypeAdapter[str](SuiteId)
 def job_of(delivery: Delivery) -> str | None:
     """Return the id of the job that a delivery of any kind is about; None if it is about none, or does not say."""
     if delivery.routing_key == JobRequested.routing_key:
-        return identify(delivery)
-    return _stated(delivery, "job_id", _job_id)
+        return read_request(delivery).job_id
+    return _stated(_value(delivery), "job_id", _job_id)
 
 
 def read_about(kind: type[AboutJob], delivery: Delivery) -> str:
@@ -34,37 +35,63 @@ def read_about(kind: type[AboutJob], delivery: Delivery) -> str:
     try:
         return kind.model_validate_json(delivery.body).job_id
     except ValidationError as error:
-        if _stated(delivery, "job_id", _job_id) is not None:
+        if _stated(_value(delivery), "job_id", _job_id) is not None:
             raise
         raise Unreadable(f"{kind.routing_key} that names no job: {InvalidRequest(from_pydantic(error))}") from None
 
 
-def identify(delivery: Delivery) -> str:
-    """Return the id of the requested job, the same for every delivery of the same request, even a broken one.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as anyone may have published it, parsed once.
 
-    It is the body's ``job_id`` if that can be read (not in a body of more than `MAX_READ` bytes), else the message's
-    id, else a digest of the body.
+    Parameters
+    ----------
+    body:
+        Its JSON value; None where it is none.
+    problem:
+        Why it is none.
+    job_id:
+        The requested job, or the suite: the id under which the request is recorded if it cannot be accepted.
+    suite_id:
+        The suite that is requested, or that the job says it belongs to.
     """
-    return _stated(delivery, "job_id", _job_id) or _derived(delivery, _job_id)
+
+    delivery: Delivery
+    body: object
+    problem: str | None
+    job_id: str
+    suite_id: str | None
 
 
-def identify_suite(delivery: Delivery) -> str:
-    """Return the id of the requested suite, found as `identify` finds a job's."""
-    return _stated(delivery, "suite_id", _suite_id) or _derived(delivery, _suite_id)
+def read_request(delivery: Delivery) -> Request:
+    """Return a request with its ids, the same for every delivery of the same request, even a broken one.
+
+    An id is the body's if that can be read (not in a body of more than `MAX_READ` bytes), else the message's, else a
+    digest of the body.
+    """
+    body, problem = None, None
+    try:
+        body = stated = from_json(delivery.body, allow_inf_nan=False) if len(delivery.body) <= MAX_READ else None
+    except ValueError as error:
+        problem, stated = str(error), _value(delivery)
+    if delivery.routing_key == SuiteRequested.routing_key:
+        suite_id = _stated(stated, "suite_id", _suite_id) or _derived(delivery, _suite_id)
+        return Request(delivery, body, problem, suite_id, suite_id)
+    job_id = _stated(stated, "job_id", _job_id) or _derived(delivery, _job_id)
+    return Request(delivery, body, problem, job_id, _stated(stated, "suite_id", _job_id))
 
 
-def suite_of(delivery: Delivery) -> str | None:
-    """Return the id of the suite that a job request, even a broken one, says it belongs to."""
-    return _stated(delivery, "suite_id", _job_id)
-
-
-def _stated(delivery: Delivery, key: str, kind: TypeAdapter[str]) -> str | None:
+def _value(delivery: Delivery) -> object:
+    """Return a body's value with what only almost is JSON, numbers that are none; None where it is none at all."""
     if len(delivery.body) > MAX_READ:
         return None
     try:
-        body = from_json(delivery.body)
+        return from_json(delivery.body)
     except ValueError:
         return None
+
+
+def _stated(body: object, key: str, kind: TypeAdapter[str]) -> str | None:
     return _valid(body.get(key), kind) if isinstance(body, dict) else None
 
 

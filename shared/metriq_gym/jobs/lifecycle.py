@@ -8,7 +8,7 @@ from metriq_gym.messages import JobCancelled, JobCompleted, JobDispatched, JobFa
 
 
 def message_for(job: Job) -> Message:
-    """Return the message that a job waits for; raises `ValueError` for a rejected one: it waits for nothing."""
+    """Return the message that a job in its state waits for, or that says how it ended."""
     match job.state:
         case JobState.DISPATCHING:
             return JobRequested(
@@ -30,12 +30,12 @@ def message_for(job: Job) -> Message:
             return JobCompleted(job_id=job.id)
         case JobState.SCORED | JobState.EXPORTED:
             return JobScored(job_id=job.id)
-        case JobState.FAILED if job.failure is not None:
+        case JobState.FAILED | JobState.REJECTED if job.failure is not None:
             return JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason)
         case JobState.CANCELLED:
             return JobCancelled(job_id=job.id)
         case _:
-            raise ValueError(f"a {job.state} job has nowhere to go")
+            raise ValueError(f"job {job.id} is {job.state} without a reason")
 
 
 def command(job: Job) -> str:

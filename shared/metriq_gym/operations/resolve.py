@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metriq_gym.bus.port import Bus
-from metriq_gym.errors import IllegalTransition, MetriqGymError, NotFound, Permanent
+from metriq_gym.errors import MetriqGymError, NotFound, Permanent
 from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
 from metriq_gym.jobs.lifecycle import advice
 from metriq_gym.jobs.states import MOVES, STAGES
-from metriq_gym.messages import JobFailed
-from metriq_gym.service.lifecycle import republish
+from metriq_gym.service.lifecycle import announce, announce_again, fail
 from metriq_gym.store import Store
 
 SERVICE = "operator"
@@ -73,7 +72,7 @@ async def resolve(store: Store, bus: Bus, job_id: str, decision: Decision, task_
     await store.jobs.unhold(job_id)
     job = await store.jobs.get(job_id)
     if job.state is JobState.DISPATCHING:
-        await republish(store, bus, job)
+        await announce_again(store, bus, job)
     return job
 
 
@@ -118,23 +117,12 @@ async def _fail(store: Store, bus: Bus, job: Job, decision: Fail) -> Job:
     can_fail = JobState.FAILED in MOVES[job.state]
     if can_fail and job.held is None:
         raise NotHeld(f"job {job.id} does not wait for a decision; to end it: mgym job cancel {job.id}")
-    try:
-        if can_fail:
-            failure = Failure(outcome="error", reason=decision.reason, source=STAGES[job.state])
-            job = await store.jobs.move(
-                job.id,
-                JobState.FAILED,
-                service=SERVICE,
-                cause=decision.reason,
-                fields={"failure": failure.model_dump()},
-            )
-    except IllegalTransition:
-        job = await store.jobs.get(job.id)
-    if job.failure is None or job.failure.reason != decision.reason:
+    if can_fail:
+        failure = Failure(outcome="error", reason=decision.reason, source=STAGES[job.state])
+        job = await fail(store, job.id, failure, service=SERVICE)
+    if job.state is not JobState.FAILED or job.failure is None or job.failure.reason != decision.reason:
         raise NotHeld(f"job {job.id} is {job.state}: it does not wait for a decision")
-    await store.tasks.cancel(job.id)
-    await store.listings.forget(job.id)
-    await bus.publish(JobFailed(job_id=job.id, outcome="error", reason=decision.reason))
+    await announce(store, bus, job)
     return job
 
 

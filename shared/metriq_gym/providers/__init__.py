@@ -1,4 +1,7 @@
-"""Where circuits run: the port every provider implements, and the providers by name."""
+"""Where circuits run: the port every provider implements, and the providers by name.
+
+Only the dispatcher and the poller, and the commands that ask a provider, import this room.
+"""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ from metriq_gym.bus.dead_letters import in_a_line
 from metriq_gym.bus.identity import job_of
 from metriq_gym.bus.port import Bus, Delivery
 from metriq_gym.bus.retry import POISON, TRANSIENT
-from metriq_gym.errors import FailureClass, IllegalTransition, Lethal, NotFound, NotYet, Transient, classify
+from metriq_gym.errors import FailureClass, Lethal, NotFound, NotYet, Transient, classify
 from metriq_gym.jobs import Failure, JobState
 from metriq_gym.jobs.states import PLACED_TASKS, Stage
 from metriq_gym.service.breaker import Breaker
-from metriq_gym.service.lifecycle import republish
+from metriq_gym.service.lifecycle import announce_again, fail
 from metriq_gym.store import Store
 from metriq_gym.wording import duration
 
@@ -135,15 +135,12 @@ class Attempt:
         if job_id is None:
             return await self.refuse(delivery, reason)
         failure = Failure(outcome="error", reason=reason, source=self.stage)
-        fields = {"failure": failure.model_dump()}
         try:
-            job = await self.store.jobs.move(job_id, JobState.FAILED, service=self.service, cause=reason, fields=fields)
+            job = await fail(self.store, job_id, failure, service=self.service)
         except NotFound:
             return await self.refuse(delivery, reason)
-        except IllegalTransition:
-            job = await self.store.jobs.get(job_id)  # it has a result, or has ended
         if job.state is JobState.FAILED:
-            await republish(self.store, self.bus, job)
+            await announce_again(self.store, self.bus, job)
         return True
 
 

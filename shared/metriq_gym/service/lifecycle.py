@@ -1,26 +1,56 @@
-"""From a job's state to the message that moves it on, or has its end recorded, for whoever finds it standing still."""
+"""What all services do at a job's turns: end it without a result, and announce the state it has come to."""
 
 from __future__ import annotations
 
 from metriq_gym.bus.port import Bus
-from metriq_gym.jobs import Job, JobState
+from metriq_gym.errors import IllegalTransition
+from metriq_gym.jobs import Failure, Job, JobState
+from metriq_gym.jobs.changes import Failed, Move
 from metriq_gym.jobs.lifecycle import message_for
 from metriq_gym.store import Store
-from metriq_gym.telemetry import tracing
+from metriq_gym.telemetry import metrics, tracing
 
 
-async def republish(store: Store, bus: Bus, job: Job) -> None:
-    """Do and publish again what a job needs; handlers find work that is done, so once too often does no harm."""
-    with tracing.continued(job.traceparent), tracing.span("publish again", attributes={"metriq.job.id": job.id}):
-        await _republish(store, bus, job)
+async def move(
+    store: Store, job_id: str, change: Move, *, service: str, cause: str = "", token: int | None = None
+) -> Job:
+    """Move a job by `Jobs.move`, which says what it raises, and measure how long it was in the state it left."""
+    return measured(await store.jobs.move(job_id, change, service=service, cause=cause, token=token))
 
 
-async def _republish(store: Store, bus: Bus, job: Job) -> None:
+def measured(job: Job) -> Job:
+    """Record how long a job that has just moved was in the state that it left, and return the job."""
+    before, entered = job.history[-2:]
+    # A state may have several lines: a job is parked, and let go.
+    since = next(each.at for each in job.history if each.state is before.state)
+    metrics.STAGE_SECONDS.labels(before.state, entered.state).observe((entered.at - since).total_seconds())
+    return job
+
+
+async def fail(store: Store, job_id: str, failure: Failure, *, service: str, token: int | None = None) -> Job:
+    """End a job without a result, and return it: as it was, where it has one or has ended already.
+
+    Raises `LeaseLost` when `token` is no longer the dispatcher's lease's, and `NotFound`.
+    """
+    try:
+        return await move(store, job_id, Failed(failure=failure), service=service, cause=failure.reason, token=token)
+    except IllegalTransition:
+        return await store.jobs.get(job_id)
+
+
+async def announce(store: Store, bus: Bus, job: Job) -> None:
+    """Do and publish what a job's state calls for. Handlers find work that is done: once too often does no harm."""
     if job.state is JobState.DISPATCHED:
         await store.tasks.release(job.id)
     elif job.state in (JobState.FAILED, JobState.CANCELLED):
         await clear(store, job.id)
     await bus.publish(message_for(job))
+
+
+async def announce_again(store: Store, bus: Bus, job: Job) -> None:
+    """Announce the state of a job that stands still, inside the trace of its request."""
+    with tracing.continued(job.traceparent), tracing.span("publish again", attributes={"metriq.job.id": job.id}):
+        await announce(store, bus, job)
 
 
 async def clear(store: Store, job_id: str) -> None:

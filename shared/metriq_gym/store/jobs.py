@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
+from metriq_gym.jobs.changes import Accepted, Move, Planned, Rejected
 from metriq_gym.jobs.documents import Job
 from metriq_gym.jobs.states import MOVES, JobState, sources
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
-from metriq_gym.store.transitions import entry, measured, moving, not_checked_after, noted
+from metriq_gym.store.transitions import entry, moving, not_checked_after, noted
 
 _RECORDED_ENDS = (JobState.FAILED, JobState.CANCELLED)
 """Ends that only a record tells of: until it is wherever it is wanted, the reconciler sees to it."""
-
-
-def _has_ended(job: Job) -> bool:
-    return job.has_ended
 
 
 class Jobs:
@@ -50,7 +47,7 @@ class Jobs:
     async def accept(
         self,
         job_id: str,
-        fields: Mapping[str, Any],
+        accepted: Accepted,
         *,
         owner: str,
         lease_seconds: float,
@@ -63,7 +60,7 @@ class Jobs:
         document's ``lease.owner`` is `owner`.
         """
         lease = {"owner": owner, "expires_at": from_now(lease_seconds)}
-        created = literal(fields) | {
+        created = literal(accepted.fields()) | {
             "state": JobState.DISPATCHING,
             "created_at": "$$NOW",
             "updated_at": "$$NOW",
@@ -88,13 +85,13 @@ class Jobs:
         return await self._upsert(job_id, [{"$replaceWith": {"$mergeObjects": ["$$ROOT", change]}}])
 
     @translated
-    async def reject(self, job_id: str, fields: Mapping[str, Any]) -> Job:
+    async def reject(self, job_id: str, rejected: Rejected) -> Job:
         """Record a request that cannot be accepted; a job that exists under that id stays as it is."""
-        created = literal(fields) | {
+        created = literal(rejected.fields()) | {
             "state": JobState.REJECTED,
             "created_at": "$$NOW",
             "updated_at": "$$NOW",
-            "history": [entry(JobState.REJECTED, "dispatcher", fields["failure"]["reason"])],
+            "history": [entry(JobState.REJECTED, "dispatcher", rejected.failure.reason)],
         }
         change = {"$cond": [{"$eq": [{"$type": "$state"}, "missing"]}, created, {}]}
         return await self._upsert(job_id, [{"$replaceWith": {"$mergeObjects": ["$$ROOT", change]}}])
@@ -126,9 +123,9 @@ class Jobs:
         await self._by_holder(job_id, token, {"deaths": {"$add": [{"$ifNull": ["$deaths", 0]}, 1]}})
 
     @translated
-    async def plan(self, job_id: str, token: int, fields: Mapping[str, Any]) -> Job:
+    async def plan(self, job_id: str, token: int, planned: Planned) -> Job:
         """Write down that the tasks are stored, with what is known from then on; raises `LeaseLost`."""
-        return await self._by_holder(job_id, token, literal(fields) | {"planned": True})
+        return await self._by_holder(job_id, token, literal(planned.fields()) | {"planned": True})
 
     @translated
     async def hold(self, job_id: str, token: int, reason: str) -> Job:
@@ -159,25 +156,26 @@ class Jobs:
     async def move(
         self,
         job_id: str,
-        target: JobState,
+        change: Move,
         *,
         service: str,
         cause: str = "",
         token: int | None = None,
         reconciler_token: int | None = None,
-        fields: Mapping[str, Any] | None = None,
-        now_fields: Sequence[str] = (),
     ) -> Job:
-        """Move a job to `target` and set `fields`; the fields named in `now_fields` are set to the server's time.
+        """Move a job to the state of `change`, with what it gains by that.
 
-        Raises `IllegalTransition` when the job is in a state that does not lead to `target`, `LeaseLost` when
-        `token` is no longer the dispatcher's lease's or another reconciler has come after the one with
-        `reconciler_token`, `NotFound` when there is no such job.
+        Raises `IllegalTransition` when the job is in a state that does not lead there, `LeaseLost` when `token` is no
+        longer the dispatcher's lease's or another reconciler has come after the one with `reconciler_token`, `NotFound`
+        when there is no such job.
         """
+        target = change.state
         query: dict[str, Any] = {"_id": job_id, "state": {"$in": sources(target)}}
         if token is not None:
             query["lease.token"] = token
-        changes = moving(target, service, cause) | dict.fromkeys(now_fields, "$$NOW") | literal(fields or {})
+        changes = moving(target, service, cause) | literal(change.fields())
+        if target is JobState.DISPATCHED:
+            changes["dispatch_time"] = "$$NOW"
         if reconciler_token is not None:
             query |= not_checked_after(reconciler_token)
             changes["checked_by"] = reconciler_token
@@ -189,7 +187,7 @@ class Jobs:
         pipeline = [{"$set": changes}, {"$unset": over}]
         found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
         if found is not None:
-            return measured(Job.model_validate(found))
+            return Job.model_validate(found)
         job = await self.get(job_id)
         if job.state in sources(target):
             raise LeaseLost(f"job {job_id} is in other hands")
@@ -202,12 +200,6 @@ class Jobs:
         if found is None:
             raise NotFound(f"there is no job {job_id}")
         return Job.model_validate(found)
-
-    @translated
-    async def newest(self, *, limit: int = 100) -> list[Job]:
-        """Return the newest jobs, newest first."""
-        cursor = self._jobs.find({}).sort([("created_at", -1), ("_id", -1)]).limit(limit)
-        return [Job.model_validate(found) async for found in cursor]
 
     @translated
     async def suite(self, suite_id: str) -> list[Job]:
@@ -232,23 +224,6 @@ class Jobs:
         query = {"_id": {"$in": list(job_ids)}}
         seen = {found["_id"] for each in (self._jobs, self._deleted) async for found in each.find(query, {"_id": 1})}
         return [job_id for job_id in job_ids if job_id not in seen]
-
-    async def watch(self, job_id: str, *, until: Callable[[Job], bool] = _has_ended) -> AsyncIterator[Job]:
-        """Yield the job, once it exists, whenever it changes, until it is as wanted: has ended, unless told else."""
-        only_this = [{"$match": {"documentKey._id": job_id}}]
-        stream = self._jobs.watch(only_this, full_document="updateLookup")
-        if hasattr(stream, "__await__"):  # PyMongo's own asynchronous client
-            stream = await stream
-        async with stream:
-            # The stream is open before the job is read, so no change is missed between the two.
-            document = await self._jobs.find_one({"_id": job_id})
-            while True:
-                if document is not None:
-                    job = Job.model_validate(document)
-                    yield job
-                    if until(job):
-                        return
-                document = (await stream.next()).get("fullDocument")
 
 
 def _where_set(field: str) -> IndexModel:

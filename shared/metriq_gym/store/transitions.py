@@ -1,13 +1,11 @@
-"""How a move of a job is written: the new state, the server's time, and a line in the job's history; and measured."""
+"""How a move of a job is written: the new state, the server's time, and a line in the job's history."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from metriq_gym.jobs.documents import Job
 from metriq_gym.jobs.states import JobState
 from metriq_gym.store.mongo import Stage
-from metriq_gym.telemetry.metrics import STAGE_SECONDS
 from metriq_gym.wording import shorten
 
 
@@ -29,12 +27,3 @@ def noted(state: JobState | Literal["$state"], service: str, cause: str) -> Stag
 def not_checked_after(token: int) -> dict[str, Any]:
     """Return the query for documents to which no reconciler with a later `token` has written."""
     return {"checked_by": {"$not": {"$gt": token}}}
-
-
-def measured(job: Job) -> Job:
-    """Record how long a job that has just moved was in the state that it left, and return the job."""
-    before, entered = job.history[-2:]
-    # A state may have several lines: a job is held, and let go.
-    since = next(each.at for each in job.history if each.state is before.state)
-    STAGE_SECONDS.labels(before.state, entered.state).observe((entered.at - since).total_seconds())
-    return job

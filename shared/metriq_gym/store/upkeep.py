@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from metriq_gym.jobs.changes import Failed
 from metriq_gym.jobs.documents import Failure, Job
 from metriq_gym.jobs.states import TERMINAL, JobState
 from metriq_gym.store.jobs import Jobs
@@ -66,11 +67,10 @@ class Upkeep:
         """End a job without a result; raises `IllegalTransition` when it has one or has ended, and `LeaseLost`."""
         return await self._jobs.move(
             job_id,
-            JobState.FAILED,
+            Failed(failure=failure),
             service="reconciler",
             cause=failure.reason,
             reconciler_token=token,
-            fields={"failure": failure.model_dump()},
         )
 
     async def _standing(self, seconds: float, conditions: list[Stage], limit: int) -> list[Job]:
