@@ -20,11 +20,13 @@ _IN_THE_TREE = re.compile(r"^[│├└─ ]*(\w+) +(permanent|transient|waiting
 _ELSEWHERE = {
     "AuthenticationFailed": FailureClass.PERMANENT,
     "Busy": FailureClass.TRANSIENT,
+    "NoAnswer": FailureClass.TRANSIENT,
     "NotRead": FailureClass.PERMANENT,
     "ProtocolError": FailureClass.TRANSIENT,
     "RateLimited": FailureClass.TRANSIENT,
     "Rejected": FailureClass.PERMANENT,
     "RequestRefused": FailureClass.PERMANENT,
+    "ServerError": FailureClass.TRANSIENT,
     "TryLater": FailureClass.TRANSIENT,
     "Unreachable": FailureClass.TRANSIENT,
 }
