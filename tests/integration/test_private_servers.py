@@ -1,0 +1,146 @@
+"""A server that was started for a process is gone when the last process that uses it is, by whatever signal."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.patience import PATIENCE
+
+ROOT = Path(__file__).parents[2]
+EMBEDDED = """
+import asyncio, sys
+from pathlib import Path
+from metriq_gym.store.private_mongod import private_mongod
+
+async def use():
+    async with private_mongod(Path(sys.argv[1])):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(use())
+"""
+RUN = """
+import threading
+from pathlib import Path
+from tests.servers.mongodb import shared_mongodb
+
+def test_that_hangs():
+    with shared_mongodb(Path(FOLDER)):
+        Path(FOLDER, "ready").touch()
+        threading.Event().wait()
+"""
+STOPPED = """
+import signal, sys
+from pathlib import Path
+from tests.servers.mongodb import Member
+
+member = Member(Path(sys.argv[1]) / "member")
+member.command("ping")
+member.send_signal(signal.SIGSTOP)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+
+
+def started(*command: str) -> subprocess.Popen[str]:
+    """A process that has said that its server is there."""
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert any("ready" in line for line in process.stdout)
+    return process
+
+
+def of(folder: Path) -> list[psutil.Process]:
+    """The server with its files in a folder, and what watches over it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            continue
+        server = any("mongod" in word for word in command) and any(str(folder) in word for word in command[1:])
+        if server and not {"-c", "pytest"} & set(command):
+            found.append(process)
+    return found
+
+
+def all_end(processes: list[psutil.Process]) -> bool:
+    return not psutil.wait_procs(processes, timeout=PATIENCE)[1]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_embedded_server_ends_with_its_last_user(tmp_path: Path, number: signal.Signals) -> None:
+    first, second = (started("-c", EMBEDDED, str(tmp_path)) for _ in range(2))
+    servers = of(tmp_path)
+    assert len(servers) == 2
+    first.send_signal(number)
+    first.wait()
+    assert all(process.is_running() for process in servers)
+    second.send_signal(number)
+    second.wait()
+    assert all_end(servers)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_embedded_server_ends_with_what_watches_over_it_or_both_with_their_user(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    user = started("-c", EMBEDDED, str(tmp_path))
+    servers = of(tmp_path)
+    (watcher,) = (process for process in servers if "python" in process.name())
+    watcher.send_signal(number)
+    user.kill()
+    user.wait()
+    assert all_end(servers)
+
+
+@pytest.mark.parametrize("workers", [(), ("--numprocesses", "1")], ids=["alone", "workers"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_of_the_tests_ends_with_their_run(
+    tmp_path: Path, number: signal.Signals, workers: tuple[str, ...]
+) -> None:
+    run, folder = tmp_path / "test_run.py", tmp_path / "mongod"
+    run.write_text(RUN.replace("FOLDER", repr(str(folder))))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.conftest",
+        *workers,
+        "--rootdir",
+        str(ROOT),
+        "-c",
+        "pyproject.toml",
+        str(run),
+    ]
+    runner = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE
+    while not (folder / "ready").exists():
+        assert runner.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    servers = of(folder)
+    assert len(servers) == 2
+    runner.send_signal(number)
+    runner.wait()
+    assert all_end(servers)
+
+
+def test_a_server_of_the_tests_that_is_stopped_ends_with_their_run(tmp_path: Path) -> None:
+    run = started("-c", STOPPED, str(tmp_path))
+    servers = of(tmp_path)
+    assert len(servers) == 2
+    run.terminate()
+    run.wait()
+    assert all_end(servers)
