@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Breaker:
+class ProviderBreaker:
     """Keeps away from a provider in trouble: each failure in a row doubles the pause, a success ends it."""
 
     def __init__(self, now: Callable[[], float], *, first_seconds: float = 1, max_seconds: float = 60) -> None:
@@ -41,7 +41,7 @@ class Breaker:
         self._failures = 0
 
 
-class Pace:
+class PollingPace:
     """How many tasks to claim at once: what the last ones say can be done in `seconds`.
 
     Small enough that the leases outlive the work and that other pollers find some too; large enough that claiming

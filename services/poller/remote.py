@@ -22,7 +22,7 @@ from metriq_gym.store import Store
 from metriq_gym.store.tasks import SPREAD
 from metriq_gym.telemetry import metrics, tracing
 from services.poller.decode import decode_all
-from services.poller.pacing import Breaker, Pace
+from services.poller.pacing import PollingPace, ProviderBreaker
 from services.poller.survey import WORTH_FROM, Survey
 
 log = structlog.get_logger()
@@ -87,9 +87,9 @@ class RemoteTasks:
         self._first_seconds = first_seconds
         self._max_seconds = max_seconds
         self._now = now
-        self._breaker = Breaker(now, first_seconds=first_seconds, max_seconds=max_seconds)
+        self._breaker = ProviderBreaker(now, first_seconds=first_seconds, max_seconds=max_seconds)
         metrics.BREAKER_OPEN.labels(provider.name).set_function(lambda: self._breaker.is_open)
-        self._pace = Pace(min(BATCH_SECONDS, lease_seconds / 6))
+        self._pace = PollingPace(min(BATCH_SECONDS, lease_seconds / 6))
         self._survey = Survey(provider, now, 5 * first_seconds, max_seconds)
 
     async def poll(self) -> bool:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from metriq_gym.errors import InvalidRequest, Permanent
 from metriq_gym.providers.tyxonq.counts import CountsOrder
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.probe import WRONG_TOKEN, Plan, Report, probe
+from metriq_gym.providers.tyxonq.probe import WRONG_TOKEN, ProbePlan, Report, probe
 from tests.sandbox.fixture import SandboxControl
 
 DEVICE = "homebrew_s2?o=3"
@@ -46,7 +46,7 @@ async def test_nothing_is_sent_without_confirmation_and_the_cost_is_said(sandbox
 
 async def test_it_submits_what_it_says_and_no_more(sandbox: SandboxControl) -> None:
     await probed(sandbox)
-    assert sandbox.submissions()["total"] == len(Plan(DeviceString.parse(DEVICE)).submissions)
+    assert sandbox.submissions()["total"] == len(ProbePlan(DeviceString.parse(DEVICE)).submissions)
 
 
 async def test_a_device_string_that_is_none_is_refused_before_anything_is_sent(sandbox: SandboxControl) -> None:

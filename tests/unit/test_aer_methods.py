@@ -17,7 +17,7 @@ from qiskit.quantum_info import Operator, Statevector
 from metriq_gym.errors import Unsupported
 from metriq_gym.providers.aer.components import Component, split
 from metriq_gym.providers.aer.line import SCHMIDT_EXPONENT, lay
-from metriq_gym.providers.aer.methods import Method, Plan, plan_ideal, plan_noisy
+from metriq_gym.providers.aer.methods import Method, SimulationPlan, plan_ideal, plan_noisy
 
 MIB, GIB = 2**20, 2**30
 
@@ -123,7 +123,7 @@ def test_noisy_circuit_with_feed_forward_is_run_shot_by_shot() -> None:
 )
 def test_no_plan_takes_more_than_the_memory_there_is(build: Any, qubits: int, log_memory: int, plan: Any) -> None:
     try:
-        chosen: Plan = plan(component(build(qubits)), 2**log_memory)
+        chosen: SimulationPlan = plan(component(build(qubits)), 2**log_memory)
     except Unsupported:
         assert 16 * 2**qubits > 2**log_memory
     else:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metriq_gym.errors import Transient
 from metriq_gym.providers.provider import Overview
-from services.poller.pacing import Breaker, Pace
+from services.poller.pacing import PollingPace, ProviderBreaker
 from services.poller.survey import SHARE, Survey
 
 
@@ -26,7 +26,7 @@ class Clock:
 
 def test_each_failure_in_a_row_doubles_the_pause_up_to_a_bound() -> None:
     clock = Clock()
-    breaker, pauses = Breaker(clock, first_seconds=1, max_seconds=60), []
+    breaker, pauses = ProviderBreaker(clock, first_seconds=1, max_seconds=60), []
     for _ in range(40):
         breaker.failed(None)
         pauses.append(breaker.seconds_left)
@@ -37,12 +37,12 @@ def test_each_failure_in_a_row_doubles_the_pause_up_to_a_bound() -> None:
 
 
 def test_a_success_makes_the_next_pause_short_again() -> None:
-    breaker = Breaker(Clock())
+    breaker = ProviderBreaker(Clock())
     for _ in range(5):
         breaker.failed(None)
     breaker.succeeded()
     clock = Clock()
-    again = Breaker(clock)
+    again = ProviderBreaker(clock)
     again.failed(None)
     again.succeeded()
     clock.seconds += 1
@@ -52,31 +52,31 @@ def test_a_success_makes_the_next_pause_short_again() -> None:
 
 def test_a_pause_that_the_provider_asks_for_is_kept_even_if_it_is_long() -> None:
     clock = Clock()
-    breaker = Breaker(clock, max_seconds=60)
+    breaker = ProviderBreaker(clock, max_seconds=60)
     breaker.failed(600)
     clock.seconds += 599
     assert breaker.seconds_left == pytest.approx(1)
 
 
 def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_slow() -> None:
-    pace, sizes = Pace(seconds=2), []
+    pace, sizes = PollingPace(seconds=2), []
     for _ in range(10):
         pace.took(pace.size, 0.01)
         sizes.append(pace.size)
     assert sizes[:3] == [16, 32, 64]
-    assert sizes[-1] == Pace.MOST
+    assert sizes[-1] == PollingPace.MOST
     pace.took(1000, 10)  # a hundred a second
     assert pace.size == 200
     pace.stumbled()
-    assert pace.size == Pace.LEAST
+    assert pace.size == PollingPace.LEAST
 
 
 @given(st.lists(st.tuples(st.integers(1, 1000), st.floats(0, 1e6))))
 def test_batches_stay_within_their_bounds(batches: list[tuple[int, float]]) -> None:
-    pace = Pace(seconds=2)
+    pace = PollingPace(seconds=2)
     for tasks, seconds in batches:
         pace.took(tasks, seconds)
-        assert Pace.LEAST <= pace.size <= Pace.MOST
+        assert PollingPace.LEAST <= pace.size <= PollingPace.MOST
 
 
 @dataclass

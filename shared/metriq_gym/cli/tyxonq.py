@@ -14,7 +14,7 @@ from metriq_gym.cli.output import emit, say
 from metriq_gym.client.session import quiet
 from metriq_gym.errors import Permanent
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.probe import Plan
+from metriq_gym.providers.tyxonq.probe import ProbePlan
 from metriq_gym.providers.tyxonq.probe import probe as ask_service
 from metriq_gym.settings import Settings
 
@@ -37,7 +37,7 @@ async def _ask(device: str, *, yes: bool, as_json: bool) -> None:
     settings = Settings()
     if settings.tyxonq_token is None or not settings.tyxonq_token.get_secret_value().strip():
         raise Permanent("the probe needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")
-    say(str(Plan(DeviceString.parse(device))))
+    say(str(ProbePlan(DeviceString.parse(device))))
     confirmed = yes or (sys.stdin.isatty() and typer.confirm("submit them?", err=True))
     if not confirmed:
         raise Permanent("nothing was sent: say yes, or give --yes")

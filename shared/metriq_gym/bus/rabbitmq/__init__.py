@@ -11,7 +11,7 @@ from aio_pika import Message as AMQPMessage
 
 from metriq_gym.bus.port import EVENTS, QUEUES, Handler, Queue
 from metriq_gym.bus.rabbitmq import decoding
-from metriq_gym.bus.rabbitmq.connection import Settings
+from metriq_gym.bus.rabbitmq.connection import ConnectionSettings
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.bus.rabbitmq.subscription import RabbitMQSubscription
 from metriq_gym.bus.retry import TRANSIENT
@@ -38,7 +38,7 @@ class RabbitMQBus:
         `patience` is the longest wait, in seconds, for a lost connection to come back or a confirmation to arrive.
         """
         self._app_id = app_id
-        self._settings = Settings(url, app_id, tuple(queues), tuple(retry_pauses), patience)
+        self._settings = ConnectionSettings(url, app_id, tuple(queues), tuple(retry_pauses), patience)
         self._publisher = Publisher(self._settings)
         self._subscriptions: list[RabbitMQSubscription] = []
 

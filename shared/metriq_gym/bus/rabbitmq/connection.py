@@ -39,7 +39,7 @@ RECONNECT_PAUSES = (0.1, 5.0)
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConnectionSettings:
     """Where the broker is and what must exist there."""
 
     url: str
@@ -87,7 +87,7 @@ def _refusal(error: BaseException) -> Refused | None:
 
 
 async def stay_connected(
-    settings: Settings,
+    settings: ConnectionSettings,
     purpose: str,
     use: Callable[[AbstractChannel], Awaitable[None]],
     refused: Callable[[Refused], None] = lambda _: None,
@@ -117,7 +117,7 @@ async def stay_connected(
 
 
 @asynccontextmanager
-async def _channel(settings: Settings, purpose: str) -> AsyncIterator[AbstractChannel]:
+async def _channel(settings: ConnectionSettings, purpose: str) -> AsyncIterator[AbstractChannel]:
     connection = await aio_pika.connect(
         settings.url,
         timeout=CONNECT_TIMEOUT,

@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import PublishError
 
 from metriq_gym.bus.rabbitmq import topology
-from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
+from metriq_gym.bus.rabbitmq.connection import ConnectionSettings, broker_errors, stay_connected
 from metriq_gym.errors import Refused, Unroutable
 
 WINDOW = 100
@@ -20,7 +20,7 @@ WINDOW = 100
 class Publisher:
     """A connection of its own for publishing."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
         self._window = asyncio.Semaphore(WINDOW)
         self._one_by_one: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

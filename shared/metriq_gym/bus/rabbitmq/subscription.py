@@ -14,7 +14,7 @@ from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
 from metriq_gym.bus.in_hand import InHand
 from metriq_gym.bus.port import DEAD_LETTERS, Delivery, Handler, Queue
 from metriq_gym.bus.rabbitmq import envelope, topology
-from metriq_gym.bus.rabbitmq.connection import Settings, broker_errors, stay_connected
+from metriq_gym.bus.rabbitmq.connection import ConnectionSettings, broker_errors, stay_connected
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.errors import Transient
 from metriq_gym.telemetry.harmless import harmless
@@ -25,7 +25,9 @@ logger = structlog.get_logger()
 class RabbitMQSubscription:
     """A connection of its own for consuming one queue."""
 
-    def __init__(self, settings: Settings, publisher: Publisher, queue: Queue, handler: Handler, prefetch: int) -> None:
+    def __init__(
+        self, settings: ConnectionSettings, publisher: Publisher, queue: Queue, handler: Handler, prefetch: int
+    ) -> None:
         self._settings = settings
         self._publisher = publisher
         self._queue = queue

@@ -33,7 +33,7 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SimulationPlan:
     """How to simulate a component, and the most bytes that its state takes."""
 
     method: Method
@@ -42,23 +42,23 @@ class Plan:
     memory: int
 
 
-def plan_ideal(component: Component, memory_bytes: int) -> Plan:
+def plan_ideal(component: Component, memory_bytes: int) -> SimulationPlan:
     """Choose a method for a component without noise. Raises `Unsupported` when none fits in memory."""
     qubits = len(component.qubits)
     if qubits >= STABILIZER_FROM and is_clifford(component):
         memory = tableau_bytes(qubits)
         if memory <= memory_bytes:
-            return Plan(Method.STABILIZER, component, memory)
+            return SimulationPlan(Method.STABILIZER, component, memory)
     vector = state_vector_bytes(qubits)
     line = lay(component) if qubits > STATE_VECTOR_TO else None
     if line is not None and line.memory <= min(memory_bytes, vector):
-        return Plan(Method.MATRIX_PRODUCT_STATE, line.component, line.memory)
+        return SimulationPlan(Method.MATRIX_PRODUCT_STATE, line.component, line.memory)
     if vector <= memory_bytes:
-        return Plan(Method.STATE_VECTOR, component, vector)
+        return SimulationPlan(Method.STATE_VECTOR, component, vector)
     raise _too_big(qubits, memory_bytes, line)
 
 
-def plan_noisy(component: Component, memory_bytes: int) -> Plan:
+def plan_noisy(component: Component, memory_bytes: int) -> SimulationPlan:
     """Choose a method for a component with a device's noise. Raises `Unsupported` when none fits in memory.
 
     The stabilizer method is left out, because the amplitude damping of the profiles is not a Clifford channel; so
@@ -67,10 +67,10 @@ def plan_noisy(component: Component, memory_bytes: int) -> Plan:
     qubits = len(component.qubits)
     matrix = state_vector_bytes(2 * qubits)
     if qubits <= DENSITY_MATRIX_TO and matrix <= memory_bytes and is_sampled(component):
-        return Plan(Method.DENSITY_MATRIX, component, matrix)
+        return SimulationPlan(Method.DENSITY_MATRIX, component, matrix)
     vector = state_vector_bytes(qubits)
     if vector <= memory_bytes:
-        return Plan(Method.STATE_VECTOR, component, vector)
+        return SimulationPlan(Method.STATE_VECTOR, component, vector)
     raise _too_big(qubits, memory_bytes)
 
 

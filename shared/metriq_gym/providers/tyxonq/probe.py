@@ -45,7 +45,7 @@ WRONG_TOKEN = SecretStr("metriq-gym-probe-of-a-wrong-token")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProbePlan:
     """What a probe would submit, to be shown before it does."""
 
     device: DeviceString
@@ -112,7 +112,7 @@ class Probe:
     http: httpx.AsyncClient
     token: SecretStr
     base_url: str
-    plan: Plan
+    plan: ProbePlan
     tag: str
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -210,12 +210,12 @@ async def probe(
     transport: httpx.AsyncBaseTransport | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Report:
-    """Probe the service with `Plan(DeviceString.parse(device))`, which says what that costs; then wait for the tasks.
+    """Probe the service with `ProbePlan(DeviceString.parse(device))`, which says what that costs; then wait for the tasks.
 
     Raises `Permanent` unless `confirm`, before anything is sent, and for a token or URL that cannot be used;
     `InvalidRequest` for a device string that is none.
     """
-    plan = Plan(DeviceString.parse(device))
+    plan = ProbePlan(DeviceString.parse(device))
     if not confirm:
         raise Permanent(f"{plan}\nNothing was sent: this needs a confirmation.")
     url = base_url if base_url.endswith("/") else f"{base_url}/"
