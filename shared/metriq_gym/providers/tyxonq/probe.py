@@ -210,7 +210,7 @@ async def probe(
     transport: httpx.AsyncBaseTransport | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Report:
-    """Probe the service with `ProbePlan(DeviceString.parse(device))`, which says what that costs; then wait for the tasks.
+    """Probe the service with `ProbePlan(DeviceString.parse(device))`, which says its cost; then wait for the tasks.
 
     Raises `Permanent` unless `confirm`, before anything is sent, and for a token or URL that cannot be used;
     `InvalidRequest` for a device string that is none.
