@@ -21,6 +21,7 @@ from metriq_gym.jobs import Failure, Job, JobState, TaskState
 from metriq_gym.jobs.changes import Rejected
 from metriq_gym.jobs.states import STAGES
 from metriq_gym.messages import JobRequested
+from metriq_gym.schema_validator import NAME_KEY
 from metriq_gym.service.lease import held
 from metriq_gym.service.lifecycle import announce, announce_again, measured
 from metriq_gym.store import Store
@@ -117,7 +118,9 @@ class Reconciler:
         reason = "no dispatcher could take it up by its deadline"
         failure = Failure(outcome="error", reason=reason, source="dispatch")
         suite = {"suite_id": request.suite_id, "suite_name": request.suite_name, "suite_size": request.suite_size}
-        rejected = Rejected.model_validate({"failure": failure, **suite})
+        asked = {"provider": request.provider, "device": request.device, "target": request.device}
+        name = str(request.config.get(NAME_KEY, ""))
+        rejected = Rejected.model_validate({"failure": failure, "benchmark_name": name, **asked, **suite})
         job = await self.store.jobs.reject(str(request.job_id), rejected)
         if job.state is JobState.REJECTED:
             await announce(self.store, self.bus, job)

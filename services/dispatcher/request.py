@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from metriq_gym.bus.identity import Request
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.messages import JobRequested
-from metriq_gym.schema_validator import validate
-from metriq_gym.wording import first, from_pydantic, shorten, step
+from metriq_gym.schema_validator import NAME_KEY, validate
+from metriq_gym.wording import first, from_pydantic, printable, shorten, step
 
 MAX_DEPTH = 50
 _INT64 = range(-(2**63), 2**63)
@@ -57,6 +57,24 @@ def check(request: Request, max_bytes: int) -> Checked:
     if problems:
         raise InvalidRequest(first(problems))
     return Checked(message, config, warnings)
+
+
+def asked_for(request: Request) -> dict[str, str]:
+    """Return what a request that cannot be accepted asks for, as far as it can be read, for the job's document."""
+    body = _object(request.body)
+    config, suite = _object(body.get("config")), _object(body.get("suite"))
+    found = {
+        "benchmark_name": config.get(NAME_KEY),
+        "provider": body.get("provider"),
+        "device": body.get("device"),
+        "target": body.get("device"),
+        "suite_name": body.get("suite_name") or suite.get("name"),
+    }
+    return {name: printable(shorten(text, 200), kept="") for name, text in found.items() if isinstance(text, str)}
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _unstorable(value: Any, depth: int = 0) -> Iterator[Problem]:

@@ -41,7 +41,7 @@ from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import shorten
 from services.dispatcher.handover import HandOver
 from services.dispatcher.reconciler import Reconciler
-from services.dispatcher.request import Checked, check
+from services.dispatcher.request import Checked, asked_for, check
 from services.dispatcher.standing import Standing
 from services.dispatcher.submission import Submitter
 from services.dispatcher.suites import fan_out
@@ -199,7 +199,8 @@ class Dispatcher(Service):
 
     async def _record(self, request: Request, failure: Failure) -> Job:
         excerpt = request.delivery.body[:4096].decode(errors="replace")
-        rejected = Rejected(failure=failure, request=excerpt, app_version=__version__, suite_id=request.suite_id)
+        said = {"request": excerpt, "app_version": __version__, "suite_id": request.suite_id, **asked_for(request)}
+        rejected = Rejected.model_validate({"failure": failure, **said})
         return await self.store.jobs.reject(request.job_id, rejected)
 
     async def _announce(self, job: Job) -> None:

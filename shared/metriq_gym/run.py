@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
-from metriq_gym.client.client import Client, decision_about, failure_of
+from metriq_gym.client.client import Client, decision_about, embedded, failure_of
 from metriq_gym.client.configurations import read_configuration
 from metriq_gym.client.lookup import choose_job
 from metriq_gym.client.session import session_for
@@ -94,7 +94,7 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     job = job_manager.session.on_client(wait)
     if (error := failure_of(job) or (decision_about(job) if waiting else None)) is not None:
         raise error
-    report.show_job(Console(), job)
+    report.show_job(Console(), job, elsewhere=not embedded(job_manager.settings))
     if (path := getattr(config, "json", None)) and (job.has_ended or job.waits_for_suite):
         write_record(job, Path(path))
     return job_manager.session.on_store(lambda store: load(store, job))
@@ -103,7 +103,7 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
 def view_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     """Print a job, and return it; ``config.job_id`` as for `poll_job`."""
     job, found = _look_up(config, job_manager)
-    report.show_job(Console(), job, found.provider_job_ids)
+    report.show_job(Console(), job, found.provider_job_ids, elsewhere=not embedded(job_manager.settings))
     return found
 
 

@@ -23,7 +23,9 @@ def load_schema(benchmark_name: str) -> dict[str, Any]:
 
 
 def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Problem]]:
-    """Return the configuration with defaults applied, and warnings about keys the schema does not know.
+    """Return the configuration with defaults applied, and warnings about keys that the schema does not know.
+
+    Those keys are left out, so that nothing is recorded as a parameter that had no effect.
 
     `path` is the JSON path of the configuration in whatever document holds it. Raises `InvalidRequest`
     with every error the schema finds, up to a bound.
@@ -63,7 +65,8 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
         for key in config
         if key not in properties
     )
-    return complete, first(unknown)
+    parameters = {key: value for key, value in complete.items() if key in properties or key == NAME_KEY}
+    return parameters, first(unknown)
 
 
 def seed_of(config: Mapping[str, Any]) -> int | None:

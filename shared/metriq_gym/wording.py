@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+FEW = 20
+"""Names that a message lists in full."""
 MOST = 100
 """Whoever made so many mistakes need not read of a million more, nor anybody keep them."""
 
@@ -49,6 +51,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     folded = {each.casefold(): each for each in known}
     close = get_close_matches(word[:100].casefold(), folded, n=1)
     return f" (did you mean {folded[close[0]]!r}?)" if close else ""
+
+
+def alternatives(word: str, known: Iterable[str], listed_by: str) -> str:
+    """Return what there is in place of `word`, to append to a message.
+
+    That is all there is; or, if there are more than `FEW` and some are similar, those as suggestions, and the command
+    that lists all.
+    """
+    names = list(known)
+    if len(names) > FEW and (close := get_close_matches(word[:100], names, n=3)):
+        return f" (did you mean {' or '.join(map(repr, close))}?); `{listed_by}` lists all {len(names)}"
+    return f"{did_you_mean(word, names)}; there are: {', '.join(names) or 'none'}"
 
 
 def _steps(location: tuple[int | str, ...]) -> str:

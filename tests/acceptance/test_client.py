@@ -156,7 +156,7 @@ def verdicts_without_consumers(environment: dict[str, str]) -> str:
 
     async def ask() -> list[str]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("metriq_gym.bus.rabbitmq.inspection.inspect", inspect)
+            patch.setattr("metriq_gym.operations.doctor.inspect_rabbitmq", inspect)
             settings = Settings(amqp_url=SecretStr(environment["METRIQ_AMQP_URL"]))
             return [each.remedy async for each in _rabbitmq(settings)]
 
@@ -171,6 +171,24 @@ def test_servers_that_are_away_or_refuse_are_findings_with_a_remedy(environment:
     assert found["MongoDB"][0] == found["RabbitMQ"][0] == "bad"
     assert "METRIQ_AMQP_URL" in found["RabbitMQ"][1]
     assert "secret" not in seen.stdout
+
+
+def test_a_record_of_the_exporters_machine_is_said_to_be_there_and_comes_here_as_told(
+    environment: dict[str, str], services: None, tmp_path: Path
+) -> None:
+    done = mgym(environment, "run", "wit.example.json")
+    assert done.returncode == 0, done.stderr
+    saved, command = done.stderr.splitlines()[-2:]
+    assert saved.startswith("the exporter service saved it to /")
+    _, _, words = command.partition("to have it here: mgym ")
+    seen = mgym_here(environment, "job", "view", words.split()[2])
+    assert ".json (where the exporter runs)" in seen.stdout
+    here = tmp_path / "record.json"
+    assert mgym(environment, *(str(here) if word == "FILE" else word for word in words.split())).returncode == 0
+    assert json.loads(here.read_text()) == json.loads(done.stdout)
+    again = mgym(environment, "job", "upload", words.split()[2], "--to", "json")
+    assert again.stderr.splitlines()[-1] == command
+    assert again.stdout.startswith(words.split()[2])
 
 
 async def test_a_job_is_followed_stage_by_stage_and_task_by_task(settings: Settings) -> None:

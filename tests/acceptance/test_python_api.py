@@ -213,7 +213,7 @@ def test_a_process_that_only_dispatches_leaves_the_job_to_the_next(
 def test_a_provider_that_does_not_exist_names_those_that_do(environment: dict[str, str], tmp_path: Path) -> None:
     done = run(printed("Custom Provider Setup"), environment, tmp_path)
     assert done.returncode == 1
-    assert "unknown provider 'ibm' (known: local, tyxonq)" in done.stderr.splitlines()[-1]
+    assert "unknown provider 'ibm'; there are: local, tyxonq" in done.stderr.splitlines()[-1]
 
 
 def test_provider_setup_runs_with_the_providers_there_are(

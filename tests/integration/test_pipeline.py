@@ -109,6 +109,10 @@ async def test_every_bad_request_is_rejected_with_all_its_errors_and_the_next_on
         job = await running.ended(message_id)
         assert job.state is JobState.REJECTED
         assert job.failure is not None
+        if isinstance(body, dict) and "provider" in body:
+            asked = body["config"]["benchmark_name"], body["provider"], body["device"]
+            kept = [each if isinstance(each, str) else "" for each in asked]
+            assert [job.benchmark_name, job.provider, job.device] == kept
         if paths is not None:
             assert sorted({problem["path"] for problem in job.failure.problems}) == paths
         assert all(len(problem["message"]) < 1000 for problem in job.failure.problems)

@@ -14,7 +14,7 @@ from metriq_gym.bus.identity import MAX_READ, Request, job_of, read_request
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest
 from metriq_gym.wording import MOST
-from services.dispatcher.request import check
+from services.dispatcher.request import asked_for, check
 from tests.support.work import at_most
 
 LIMIT = 2**20
@@ -62,6 +62,29 @@ class TestIdentify:
         assert 0 < len(job_id) <= 128
 
 
+class TestAskedFor:
+    def test_what_a_refused_request_asked_for_is_kept(self) -> None:
+        refused = {"provider": "local", "device": "fake_manilla", "config": {"benchmark_name": "WITT", "shots": -1}}
+        asked = {"provider": "local", "device": "fake_manilla", "target": "fake_manilla", "benchmark_name": "WITT"}
+        assert asked_for(request(refused)) == asked
+
+    def test_of_a_suite_its_name_is_kept(self) -> None:
+        refused = {"provider": "ibm", "device": "any", "suite": {"name": "tonight", "benchmarks": 7}}
+        assert asked_for(request(refused))["suite_name"] == "tonight"
+
+    names = st.dictionaries(st.sampled_from(["benchmark_name", "name"]), st.text())
+    fields = st.sampled_from(["provider", "device", "config", "suite", "suite_name"])
+
+    @given(st.binary(max_size=100) | st.dictionaries(fields, st.none() | st.integers() | st.text() | names))
+    def test_whatever_a_request_says_what_is_kept_is_a_short_printable_line(self, body: Any) -> None:
+        for text in asked_for(request(body)).values():
+            assert text.isprintable()
+            assert len(text) <= 1000
+
+    def test_a_long_name_is_kept_in_short(self) -> None:
+        assert len(asked_for(request({"provider": "x" * 10_000}))["provider"]) < 300
+
+
 class TestCheck:
     def test_defaults_are_applied_and_unknown_keys_are_reported(self) -> None:
         checked = check(request({**VALID, "config": {"benchmark_name": "WIT", "shotss": 5}}), LIMIT)
@@ -69,6 +92,10 @@ class TestCheck:
         (warning,) = checked.warnings
         assert warning.path == "$.config.shotss"
         assert "did you mean 'shots'" in warning.message
+
+    def test_an_unknown_key_is_no_parameter_of_the_job(self) -> None:
+        checked = check(request({**VALID, "config": {"benchmark_name": "WIT", "shotss": 5, "note": "mine"}}), LIMIT)
+        assert checked.config == {"benchmark_name": "WIT", "num_qubits": 6, "shots": 1000}
 
     def test_fields_of_a_later_version_are_ignored(self) -> None:
         assert check(request({**VALID, "colour": "blue"}), LIMIT).message.provider == "local"

@@ -6,7 +6,22 @@ import typer
 
 from metriq_gym.cli.errors import FAILED
 from metriq_gym.cli.output import say
+from metriq_gym.client.client import embedded
 from metriq_gym.jobs import Job
+from metriq_gym.settings import Settings
+
+
+def elsewhere() -> bool:
+    """Whether records are files of the machine, or the container, that the exporter service runs on."""
+    return not embedded(Settings())
+
+
+def tell_of_location(job_id: str, location: str) -> None:
+    """Say where a record is; of a file elsewhere also who wrote it, and how to have it here."""
+    if "://" in location or not elsewhere():
+        say(f"saved to {location}")
+        return
+    say(f"the exporter service saved it to {location}, where it runs\nto have it here: mgym job poll {job_id} -o FILE")
 
 
 def tell_of_exports(job: Job) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 from metriq_gym.cli import opening, options
-from metriq_gym.cli.exports import tell_of_exports
+from metriq_gym.cli.exports import elsewhere, tell_of_exports, tell_of_location
 from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Plot, Provider
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.pictures import draw_job
@@ -57,8 +57,8 @@ def run(
     if json or not out.is_terminal:
         emit(make_record(ended))
     else:
-        report.show_job(out, ended)
+        report.show_job(out, ended, elsewhere=elsewhere())
     for export in ended.exports.values():
         if export.location:
-            say(f"saved to {export.location}")
+            tell_of_location(ended.id, export.location)
     tell_of_exports(ended)

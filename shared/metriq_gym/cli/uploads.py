@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from metriq_gym.cli.exports import elsewhere, tell_of_location
 from metriq_gym.cli.output import emit
 from metriq_gym.client.client import Client
 from metriq_gym.client.upload import upload
@@ -40,3 +41,5 @@ def tell(locations: dict[str, str], as_json: bool) -> None:
         return
     for job_id, location in locations.items():
         typer.echo(f"{job_id}: {location}")
+        if "://" not in location and elsewhere():
+            tell_of_location(job_id, location)

@@ -49,6 +49,11 @@ class Rejected(Change):
     request: str = ""
     """The beginning of its body."""
     app_version: str = ""
+    benchmark_name: str = ""
+    """This and the next three are what was asked for, as far as the request says it."""
+    provider: str = ""
+    device: str = ""
+    target: str = ""
     suite_id: str | None = None
     suite_name: str | None = None
     suite_size: int | None = None

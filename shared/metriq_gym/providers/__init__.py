@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from difflib import get_close_matches
 from functools import partial
 
 from metriq_gym.errors import NotFound, Permanent
@@ -15,6 +14,7 @@ from metriq_gym.providers.aer.provider import AerProvider
 from metriq_gym.providers.aer.twin import Twins
 from metriq_gym.providers.provider import Device, LocalProvider, Provider, RemoteProvider
 from metriq_gym.settings import Settings
+from metriq_gym.wording import alternatives
 
 MIB = 2**20
 
@@ -57,9 +57,7 @@ class Providers:
     def get(self, name: str) -> Provider:
         """Return a provider; raises `NotFound` naming those there are, or `Permanent` if its settings are no use."""
         if name not in SHIPPED:
-            close = get_close_matches(name, SHIPPED, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise NotFound(f"unknown provider {name!r}{hint} (known: {', '.join(SHIPPED)})")
+            raise NotFound(f"unknown provider {name!r}{alternatives(name, SHIPPED, 'mgym devices')}")
         if name not in self._made:
             self._made[name] = SHIPPED[name](self._settings)
         return self._made[name]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from metriq_gym.jobs import Job, JobState
+from metriq_gym.jobs import Export, Job, JobState
 from metriq_gym.wording import duration, printable
 
 Row = Sequence[object]
@@ -116,8 +116,11 @@ def state(job: Job) -> Text:
     return Text("held" if job.held else job.state, style="yellow" if job.held else _STATE_STYLES.get(job.state, ""))
 
 
-def show_job(console: Console, job: Job, provider_job_ids: Sequence[str] = ()) -> None:
-    """Print all that a person wants to know of a job, its result last."""
+def show_job(console: Console, job: Job, provider_job_ids: Sequence[str] = (), *, elsewhere: bool = False) -> None:
+    """Print all that a person wants to know of a job, its result last.
+
+    `elsewhere` says that exported files are where the exporter service runs, and not here.
+    """
     facts: dict[str, object] = {
         "job": job.id,
         "state": state(job),
@@ -134,12 +137,17 @@ def show_job(console: Console, job: Job, provider_job_ids: Sequence[str] = ()) -
         "held": job.held or "",
     }
     for target, export in job.exports.items():
-        facts[f"exported to {target}"] = export.location or export.error or export.state
+        facts[f"exported to {target}"] = _place(export, elsewhere) or export.error or export.state
     if job.failure is not None:
         facts["why"] = "\n".join(why(job))
     facts |= {f"warning {each['path']}": each["message"] for each in job.warnings}
     show_facts(console, facts)
     show_result(console, job)
+
+
+def _place(export: Export, elsewhere: bool) -> str:
+    location = export.location or ""
+    return f"{location} (where the exporter runs)" if location and elsewhere and "://" not in location else location
 
 
 def show_facts(console: Console, facts: Mapping[str, object]) -> None:

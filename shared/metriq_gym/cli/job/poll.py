@@ -10,7 +10,7 @@ import typer
 
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import UNFINISHED
-from metriq_gym.cli.exports import tell_of_exports
+from metriq_gym.cli.exports import elsewhere, tell_of_exports
 from metriq_gym.cli.options import AsJson, JobName, Output, Plot, Wait
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.pictures import draw_job
@@ -65,7 +65,7 @@ async def _poll(
         if as_json:
             emit(job.model_dump(mode="json"))
         else:
-            report.show_job(console(), job)
+            report.show_job(console(), job, elsewhere=elsewhere())
         say("not finished yet")
         raise typer.Exit(UNFINISHED)
     if (error := failure_of(job)) is not None:
@@ -73,7 +73,7 @@ async def _poll(
     if as_json:
         emit(make_record(job))
     else:
-        report.show_job(console(), job)
+        report.show_job(console(), job, elsewhere=elsewhere())
     if not job.has_ended:
         say(f"it will be exported with its suite, of which a job is held: mgym suite view {job.suite_id}")
     tell_of_exports(job)

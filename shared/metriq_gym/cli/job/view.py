@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metriq_gym.cli import opening
+from metriq_gym.cli.exports import elsewhere
 from metriq_gym.cli.options import AsJson, JobName, Plot
 from metriq_gym.cli.output import console, emit
 from metriq_gym.cli.pictures import draw_job
@@ -24,4 +25,4 @@ def view(name: JobName = None, json: AsJson = False, plot: Plot = None) -> None:
     if json:
         emit(job.model_dump(mode="json") | {"provider_job_ids": provider_job_ids})
     else:
-        report.show_job(console(), job, provider_job_ids)
+        report.show_job(console(), job, provider_job_ids, elsewhere=elsewhere())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from typing import Any
 
 from metriq_gym.errors import NotFound
 from metriq_gym.providers.provider import Device
+from metriq_gym.wording import alternatives
 
 PROVIDER = "local"
 IDEAL = "aer_simulator"
@@ -40,8 +40,8 @@ def describe(device_id: str) -> Device:
         return Device(PROVIDER, IDEAL, IDEAL_QUBITS, simulator=True, metadata={"noise": "none"})
     folder = _profiles().get(device_id)
     if folder is None:
-        known = get_close_matches(device_id, names(), n=3) or names()
-        raise NotFound(f"unknown device {device_id!r} of provider {PROVIDER!r}; there are: {', '.join(known)}")
+        instead = alternatives(device_id, names(), f"mgym devices --provider {PROVIDER}")
+        raise NotFound(f"unknown device {device_id!r} of provider {PROVIDER!r}{instead}")
     conf = _load(folder, "conf")
     return Device(
         PROVIDER,
