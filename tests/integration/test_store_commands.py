@@ -1,0 +1,68 @@
+"""How many commands a job costs the store: fixed numbers, since each is a round trip that a change may add unseen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymongo
+
+from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.messages import JobRequested
+from metriq_gym.settings import Settings
+from metriq_gym.store.private_mongod import private_mongod
+from services.embedded import embedded
+from tests.bench.observer import observer
+from tests.support.patience import PATIENCE
+from tests.support.system import WIT, request, system
+
+Document = dict[str, Any]
+IDLE: dict[str, Any] = {"poll_seconds": 600, "poll_max_seconds": 600, "reconcile_seconds": 600, "lease_seconds": 600}
+"""Nothing is done but what the job asks for."""
+MOST = 25
+"""For one job of WIT, from the request to the exported record, as docs/performance.md says."""
+
+
+@contextmanager
+def commands(url: str, database: str) -> Iterator[Counter[str]]:
+    """Count the commands that the product sends to a database, as the server's profiler tells when all is over."""
+    found: Counter[str] = Counter()
+    with pymongo.MongoClient[Document](url) as client:
+        watched = client[database]
+        watched.command("profile", 2)
+        yield found
+        watched.command("profile", 0)
+        for call in watched["system.profile"].find({"appName": "metriq-gym", "op": {"$ne": "getmore"}}):
+            found[f"{call['ns'].partition('.')[2]}: {next(iter(call['command']), call['op'])}"] += 1
+
+
+async def test_commands_of_a_job_in_the_embedded_runtime(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, export_dir=tmp_path / "results", workers=1, **IDLE)
+    async with embedded(settings) as context, private_mongod(tmp_path / "mongod") as url:
+        assert isinstance(context.bus, MemoryBus)
+        with commands(url, settings.mongo_database) as found:
+            await context.bus.publish(JobRequested(job_id="j", provider="local", device="aer_simulator", config=WIT))
+            async with asyncio.timeout(PATIENCE):
+                while not (tmp_path / "results" / "j.json").exists():  # noqa: ASYNC110  (asks no store)
+                    await asyncio.sleep(0.02)
+                await context.bus.idle()
+    assert found.total() <= MOST, found
+
+
+async def test_commands_of_a_job_in_services(
+    amqp_url: str, mongo_url: str, mongo_database: str, tmp_path: Path
+) -> None:
+    async with system(amqp_url, mongo_url, mongo_database, tmp_path, **IDLE) as running, observer(amqp_url) as seen:
+        with commands(mongo_url, mongo_database) as found:
+            await running.publish(request("j"))
+            await seen.exported("j")
+    assert found.total() <= MOST, found
+
+
+def test_the_page_has_the_number() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text()
+    assert f"{MOST} commands" in page
