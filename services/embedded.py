@@ -31,7 +31,7 @@ async def embedded(settings: Settings) -> AsyncIterator[Context]:
         url = await stack.enter_async_context(private_mongod(settings.data_dir / "mongod"))
         store = await stack.enter_async_context(Store.at(url, settings.mongo_database))
         bus = await stack.enter_async_context(MemoryBus())
-        # There is no queue here that would outlive a service which has stopped, and nobody to mend it.
+        # There is no queue here that would outlive a service which has stopped, and no operator to mend it.
         context = Context(settings, bus, store, pool, letters_to_stop=math.inf)
         dispatcher, poller = Dispatcher(context), Poller(context)
         services = [dispatcher, poller, Scorer(context), Exporter(context)]

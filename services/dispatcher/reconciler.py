@@ -2,7 +2,7 @@
 
 Of all dispatchers one at a time does it, by lease. It ends jobs whose deadline has passed, and publishes again the
 message of those that have not moved in their time, or have ended and are not recorded yet. It requests jobs of suites
-that nobody has taken up.
+that no dispatcher has taken up.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Reconciler:
                     metrics.RECONCILED.labels(deed).inc(count)
 
     async def take_up(self) -> None:
-        """Publish again what any job needs, whoever has the lease: for a queue that was just made and holds nothing."""
+        """Publish again what any job needs, with or without the lease: for a queue that is new and empty."""
         await self._each("republished", await self.store.upkeep.unfinished(), self._republish)
         for plan in await self.store.suites.unfinished():
             await self._request(plan)

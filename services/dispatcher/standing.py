@@ -29,7 +29,7 @@ _COUNTED = (metrics.JOBS, metrics.UNDECIDED_JOBS, metrics.DUE_TASKS, metrics.DUE
 
 
 class Standing:
-    """Counts for one process, for whoever asks, no more often than it is worth."""
+    """Counts for one process, taken no more often than they are worth."""
 
     def __init__(self, store: Store, bus: Bus, now: Callable[[], float] = time.monotonic) -> None:
         self._store = store

@@ -1,8 +1,8 @@
 """Submitting a job's tasks to a remote provider, each at most once, whatever crashes or gets lost.
 
 A task is written down as `submitting` before the provider is called and as `submitted`, with the provider's id, after.
-Whoever finds `submitting` later looks for the task in the provider's list: found, it is adopted; certainly not there,
-it is submitted again; otherwise the job is held for an operator. Nothing is ever sent again on a guess.
+A dispatcher that finds `submitting` later looks for the task in the provider's list: found, it is adopted; certainly
+not there, it is submitted again; otherwise the job is held for an operator. Nothing is ever sent again on a guess.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Submitter:
 
         Raises `Transient` when the rest has to wait, and `Permanent` when the provider refuses a task.
         """
-        assert job.lease is not None  # noqa: S101  (whoever calls this holds it)
+        assert job.lease is not None  # noqa: S101  (the caller holds it)
         doubts = []
         turn_ends = self.now() + TURN_SECONDS
         for stored in await self.store.tasks.take_up(job.id, job.lease.token):

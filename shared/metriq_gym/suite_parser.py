@@ -48,7 +48,7 @@ class Suite(_Model):
     source: str | None = None
     references: list[str] = Field(default=[], max_length=1000)
     full_suite_warning: Name | None = None
-    """Why nobody should dispatch the whole suite by accident; with it, `select` wants an explicit opt-in."""
+    """Why the whole suite should not be dispatched by accident; with it, `select` wants an explicit opt-in."""
     benchmarks: list[SuiteBenchmark] = Field(min_length=1, max_length=MAX_BENCHMARKS)
 
     @property

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FEW = 20
 """Names that a message lists in full."""
 MOST = 100
-"""Whoever made so many mistakes need not read of a million more, nor anybody keep them."""
+"""A document with so many mistakes need not list a million more, nor the store keep them."""
 
 
 def first(problems: Iterable[Problem]) -> list[Problem]:

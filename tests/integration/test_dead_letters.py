@@ -204,7 +204,7 @@ async def test_letter_that_cannot_be_replayed_stays(amqp_url: str) -> None:
         async with held_letters(amqp_url) as held:
             with pytest.raises(Transient, match=r"no queue metriq\.poller"):
                 await held[0].replay()
-            with pytest.raises(Permanent, match="nobody knows"):
+            with pytest.raises(Permanent, match="it is not known which service"):
                 await held[1].replay()
         found = await until_there_are(amqp_url, 2)
     assert [each.id for each in found] == [letter.id, "s"]

@@ -1,4 +1,4 @@
-"""Read circuits from OpenQASM 3 that anybody may have written: gates only, and of bounded size."""
+"""Read circuits from OpenQASM 3 of unknown origin: gates only, and of bounded size."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class DeadLetter:
     """A message that a service gave up, as it was, and why."""
 
     queue: str
-    """Where it came from; empty if nobody knows."""
+    """Where it came from; empty if that is not known."""
     routing_key: str
     body: bytes
     message_id: str | None
@@ -30,7 +30,7 @@ class DeadLetter:
     reason: str
     """One line."""
     traceback: str
-    """Empty if nobody was left to write one: the process died."""
+    """Empty if the process died before it could write one."""
     first: datetime | None
     """When it failed for the first time."""
     last: datetime | None

@@ -26,7 +26,7 @@ def sending(message: Message) -> Iterator[str]:
 
 @contextmanager
 def processing(delivery: Delivery, queue: str) -> Iterator[None]:
-    """Make a span of handling a delivery, in the trace of whoever sent it, or a new one."""
+    """Make a span of handling a delivery, in its sender's trace, or in a new one."""
     destination = f"{EVENTS}:{delivery.routing_key}:{queue}"
     with (
         tracing.continued(delivery.headers.get("traceparent")),

@@ -239,7 +239,7 @@ def decision_about(job: Job) -> Undecided | None:
 
 
 def brief(settings: Settings) -> Settings:
-    """Return settings for a process that somebody waits for: at its end, work in hand is handed back, not finished."""
+    """Return settings for a process that a person waits for: at its end, work in hand is handed back, not finished."""
     return settings.model_copy(update={"grace_seconds": min(settings.grace_seconds, GRACE_SECONDS)})
 
 

@@ -1,4 +1,4 @@
-"""Finding and reading a benchmark's configuration by the name that somebody typed."""
+"""Finding and reading a benchmark's configuration by the name that was typed."""
 
 from __future__ import annotations
 

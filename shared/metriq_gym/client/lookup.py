@@ -1,4 +1,4 @@
-"""Which job or suite somebody means: its id, the beginning of one, or ``latest``."""
+"""Which job or suite is meant: its id, the beginning of one, or ``latest``."""
 
 from __future__ import annotations
 

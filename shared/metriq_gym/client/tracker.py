@@ -1,4 +1,4 @@
-"""The named circuits of the Quantum Advantage Tracker, fetched by whoever writes a request, never by a service."""
+"""The named circuits of the Quantum Advantage Tracker, fetched where a request is written, never by a service."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class GitHub:
         self._github = github.Github(
             auth=github.Auth.Token(token.get_secret_value()),
             base_url=url.rstrip("/"),
-            retry=None,  # whoever calls decides when to try again: nothing here sleeps for long
+            retry=None,  # the caller decides when to try again: nothing here sleeps for long
             seconds_between_requests=0,
             seconds_between_writes=pause,
             per_page=100,

@@ -20,7 +20,7 @@ class Target(Protocol):
     whole_suites: bool
     """Whether the jobs of a suite are exported together, once all of them have ended."""
     lasting: bool
-    """Whether what was brought there stays, so that nobody need bring it again."""
+    """Whether what was brought there stays, so that it need not be brought again."""
 
     def export(self, jobs: Sequence[Job]) -> str:
         """Bring the records of jobs that have ended to the target and say where they are; again, it changes nothing.

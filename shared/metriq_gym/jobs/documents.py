@@ -96,7 +96,7 @@ class Job(_Document):
     """How many jobs were requested with the suite."""
     seed: int = 0
     traceparent: str | None = None
-    """Trace context of its dispatch, for whoever goes on with it later."""
+    """Trace context of its dispatch, in which its later stages go on."""
     app_version: str = ""
     created_at: datetime
     updated_at: datetime
@@ -164,7 +164,7 @@ class Job(_Document):
 
 
 def is_settled(job: Job) -> bool:
-    """Whether a job stays as it is unless somebody decides: it has ended, or is held for an operator."""
+    """Whether a job stays as it is unless an operator decides: it has ended, or is held for an operator."""
     return job.has_ended or job.held is not None
 
 

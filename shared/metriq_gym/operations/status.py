@@ -1,4 +1,4 @@
-"""How the work stands, for a person: jobs, due tasks, queues, and whatever needs somebody's attention."""
+"""How the work stands, for a person: jobs, due tasks, queues, and what needs attention."""
 
 from __future__ import annotations
 

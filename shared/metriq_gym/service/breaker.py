@@ -80,7 +80,7 @@ class Breaker:
 
     @property
     def reason(self) -> str:
-        """Why the service has stopped, for whoever looks after it."""
+        """Why the service has stopped, for its operator."""
         return (
             f"stopped: {sum(self._recent)} of the last {len(self._recent)} messages became dead letters "
             "(mgym dead list); it tries one from time to time, and goes on when that is handled"

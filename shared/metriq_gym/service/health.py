@@ -14,9 +14,9 @@ from prometheus_client.exposition import choose_encoder
 from metriq_gym.telemetry.metrics import REGISTRY
 
 Check = Callable[[], Awaitable[bool | str]]
-"""Whether one thing a service needs is as it should be; or why it is not, in words that anybody may read."""
+"""Whether one thing a service needs is as it should be; or why it is not, in words without secrets."""
 Measure = Callable[[], Awaitable[None]]
-"""Brings up to date what is measured only when somebody asks; raises nothing."""
+"""Brings up to date what is measured only when it is asked for; raises nothing."""
 
 
 @asynccontextmanager
@@ -29,7 +29,7 @@ async def serve_health(
     object. A service that is not live is not ready. Before metrics are shown, each of `measures` is awaited. Checks and
     measures may be added while it runs.
 
-    One whose event loop is blocked does not answer: whoever asks takes a time-out for a no
+    One whose event loop is blocked does not answer: a probe takes a time-out for a no
     (`metriq_gym.service.watchdog` logs what blocks it).
     """
 

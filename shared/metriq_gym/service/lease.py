@@ -32,5 +32,5 @@ async def held(work: Coroutine[Any, Any, T], renew: Callable[[], Awaitable[None]
         return working.result()
     finally:
         working.cancel()
-        # Whoever lets go of the lease after this must find that nothing goes on under it.
+        # A caller that lets go of the lease after this must find that nothing goes on under it.
         await asyncio.wait({working})

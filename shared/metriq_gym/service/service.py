@@ -60,7 +60,7 @@ class Context:
 
 
 class Service(ABC):
-    """A queue, a handler, and whatever loops beside them."""
+    """A queue, a handler, and the loops beside them."""
 
     name: ClassVar[str]
     queue: ClassVar[Queue]
@@ -128,7 +128,7 @@ class Service(ABC):
         return seconds <= SETTLED_SECONDS or f"a delivery has been in hand for {duration(seconds)}"
 
     def measures(self) -> Sequence[Measure]:
-        """Return what brings those metrics up to date that are looked up only when somebody asks for them."""
+        """Return what brings those metrics up to date that are looked up only when they are asked for."""
         return ()
 
     async def _consumes(self) -> bool | str:

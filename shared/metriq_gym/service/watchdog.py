@@ -35,7 +35,7 @@ class Watchdog:
     async def alive(self) -> bool:
         """Whether the loop turns, and was not blocked within the limit.
 
-        While it is blocked nobody is answered at all, which a probe must take for no.
+        While it is blocked no probe is answered at all, which it must take for no.
         """
         return not self._blocked.is_set()
 

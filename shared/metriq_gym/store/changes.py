@@ -1,4 +1,4 @@
-"""Following jobs by the store's change streams: what happens is told, nobody asks again and again."""
+"""Following jobs by the store's change streams: changes are pushed, not asked for again and again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Changes:
             "updateDescription.updatedFields.state": TaskState.COMPLETED,
         }
         either = {"$or": [{"ns.coll": "jobs", "documentKey._id": job_id}, task_ended]}
-        # What has changed is read anew: a change may carry a task's counts, megabytes that nobody asked for.
+        # What has changed is read anew: a change may carry a task's counts, megabytes that were not asked for.
         async with self._open([{"$match": either}, {"$project": {"_id": 1, "ns": 1}}]) as stream:
             changed = "jobs"
             job: Job | None = None

@@ -1,4 +1,4 @@
-"""Indexes: created by whoever may, and awaited by everybody else."""
+"""Indexes: created by users who may, and awaited by all others."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Jobs:
         try:
             found = await self._jobs.find_one_and_update(query, pipeline, upsert=True, return_document=after)
         except DuplicateKeyError:
-            # Somebody else inserted between our search and our insert: now there is a document to find.
+            # Another process inserted between our search and our insert: now there is a document to find.
             found = await self._jobs.find_one_and_update(query, pipeline, return_document=after)
         return Job.model_validate(found)
 
@@ -205,7 +205,7 @@ class Jobs:
     async def suite(self, suite_id: str) -> list[Job]:
         """Return the jobs of a suite that dispatchers have seen, in the order of the suite; raises `NotFound`.
 
-        Those that were deleted do not count in their `suite_size`: nobody need wait for them.
+        Those that were deleted do not count in their `suite_size`: they are not waited for.
         """
         # Without the type the partial index does not serve.
         query = {"suite_id": {"$type": "string", "$eq": suite_id}}

@@ -19,7 +19,7 @@ class Leases:
 
     @translated
     async def take(self, name: str, *, owner: str, lease_seconds: float) -> int | None:
-        """Take or extend the lease for `owner` and return its token; None while somebody else has it.
+        """Take or extend the lease for `owner` and return its token; None while another process has it.
 
         Taken for 0 seconds it is let go of.
         """
@@ -33,13 +33,13 @@ class Leases:
         try:
             found = await self._leases.find_one_and_update({"_id": name}, change, upsert=True, return_document=after)
         except DuplicateKeyError:
-            # Somebody else inserted between our search and our insert.
+            # Another process inserted between our search and our insert.
             found = await self._leases.find_one_and_update({"_id": name}, change, return_document=after)
         return int(found["token"]) if found["owner"] == owner else None
 
     @translated
     async def renew(self, name: str, token: int, lease_seconds: float) -> None:
-        """Extend the lease; raises `LeaseLost` when somebody else has taken it."""
+        """Extend the lease; raises `LeaseLost` when another process has taken it."""
         extended = [{"$set": {"expires_at": from_now(lease_seconds)}}]
         if not (await self._leases.update_one({"_id": name, "token": token}, extended)).matched_count:
             raise LeaseLost(f"{name} is in other hands")

@@ -118,7 +118,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _listens(path: Path) -> bool:
-    # By itself: a driver that finds nobody listening looks again after half a second.
+    # By itself: a driver that finds no server looks again after half a second.
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
 

@@ -21,7 +21,7 @@ class SuitePlan:
     id: str
     requests: Sequence[JobRequested]
     overdue: bool
-    """Whether jobs that nobody has taken up by now never will be."""
+    """Whether jobs that no dispatcher has taken up by now never will be."""
 
 
 class Suites:

@@ -109,7 +109,7 @@ class Tasks:
 
     @translated
     async def send_again(self, task: Task) -> Task:
-        """Write down that somebody knows that a doubtful submission was not accepted."""
+        """Record that a doubtful submission is known not to have been accepted."""
         stored = {"state": TaskState.STORED, "intended_at": None, "error": None}
         return await self._step(task, TaskState.UNKNOWN, {"$set": stored})
 
@@ -117,7 +117,7 @@ class Tasks:
     async def submitted(self, task: Task, provider_job_id: str) -> Task:
         """Write down that the provider has the task, which is due from now on. Said again it changes nothing.
 
-        Whoever sent it may say so even after another dispatcher has taken the job up: it is true until the task is
+        Its sender may say so even after another dispatcher has taken the job up: it is true until the task is
         submitted anew, which makes its `intended_at` another. Raises `LeaseLost` then.
         """
         found = await self._tasks.find_one(

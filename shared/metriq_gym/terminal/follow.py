@@ -23,7 +23,7 @@ STAGES = {
     JobState.SCORED: "exporting",
 }
 _UNSEEN_SECONDS = 10.0
-"""A request is taken up sooner, unless there is nobody who could, or much to do before."""
+"""A request is taken up sooner, unless no dispatcher runs, or there is much to do before."""
 _SLOW_SECONDS = 5.0
 """A run shorter than this gets no estimate: it would be over before it is read."""
 
@@ -51,7 +51,7 @@ async def follow(
 
 @contextmanager
 def _patience(progress: ProgressLine) -> Iterator[Callable[[], None]]:
-    """Say after a while that nobody has taken up what was requested, unless what is yielded is called before."""
+    """Say after a while that no dispatcher has taken up what was requested, unless what is yielded is called before."""
     hint = "no dispatcher has taken it up yet; `mgym doctor` says whether one is running"
     waiting = asyncio.get_running_loop().call_later(_UNSEEN_SECONDS, progress.note, hint)
     try:

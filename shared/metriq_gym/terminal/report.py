@@ -22,7 +22,7 @@ Row = Sequence[object]
 _MANY = 8
 """Entries of a list that are shown."""
 _MADE_UP = re.compile(r"^([0-9a-f]{12})[0-9a-f]{20}(\..*)?$")
-"""An id that nobody chose, or that of a job of a suite with such an id: twelve digits tell it apart."""
+"""An id that was drawn, or that of a job of a suite with such an id: twelve digits tell it apart."""
 _STATE_STYLES = {
     JobState.EXPORTED: "green",
     JobState.REJECTED: "red",

@@ -130,7 +130,7 @@ async def _channel(settings: ConnectionSettings, purpose: str) -> AsyncIterator[
             try:
                 await topology.declare(channel, settings.queues, settings.retry_pauses)
             except ChannelAccessRefused:
-                # This user may not, so somebody who may has done it; the refusal has closed the channel.
+                # This user may not, so another one has done it; the refusal has closed the channel.
                 channel = await connection.channel(on_return_raises=True)
                 await topology.check(channel, settings.queues, settings.retry_pauses)
         yield channel

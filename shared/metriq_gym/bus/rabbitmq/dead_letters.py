@@ -32,7 +32,7 @@ class NotRead(Permanent):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A letter that nobody else can take while we look at it."""
+    """A letter that is locked: no other client can take it while we look at it."""
 
     letter: DeadLetter
     _message: AbstractIncomingMessage
@@ -41,11 +41,11 @@ class Held:
     async def replay(self) -> None:
         """Give it to its service once more, and only when the broker has that for certain remove it here.
 
-        In between it is in both places; handlers stand that. Raises `Permanent` when nobody knows whose it was, and
+        In between it is in both places; handlers stand that. Raises `Permanent` when it is not known whose it was, and
         `Transient`.
         """
         if not self.letter.queue:
-            raise Permanent(f"nobody knows which service {self.letter.id} was for; it can only be dropped")
+            raise Permanent(f"it is not known which service {self.letter.id} was for; it can only be dropped")
         copy = envelope.to_replay(self._message, self.letter)
         with broker_errors():
             try:

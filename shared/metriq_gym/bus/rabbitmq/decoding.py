@@ -1,4 +1,4 @@
-"""Reading what the client library cannot: properties that anybody set to anything.
+"""Reading what the client library cannot: properties that a publisher set to anything.
 
 It takes one that it cannot decode, say a time in the year 57 million, for the end of the connection. The broker would
 deliver that message again on the next one, to the same end, and count it against all else that was in hand there.

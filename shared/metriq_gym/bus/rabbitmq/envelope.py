@@ -1,6 +1,6 @@
 """What travels around a body: a delivery is read from it, and copies of a message are sent on with more.
 
-Anybody may have set any header to anything, so whatever does not look like ours counts for nothing.
+A publisher may have set any header to anything, so what does not look like ours counts for nothing.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def to_replay(message: AbstractIncomingMessage, letter: DeadLetter) -> Message:
 
 
 def read_letter(message: AbstractIncomingMessage) -> DeadLetter:
-    """Return a dead letter: one of ours, or one that the broker made of a message that nobody could settle."""
+    """Return a dead letter: one of ours, or one that the broker made of a message that was never settled."""
     headers: dict[str, Any] = dict(message.headers)
     delivery = read(message)
     about = _table(headers.get(DEAD))

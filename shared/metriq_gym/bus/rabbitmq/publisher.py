@@ -64,7 +64,7 @@ class Publisher:
                     target = await channel.get_exchange(exchange, ensure=False)
                     await target.publish(message, routing_key, mandatory=mandatory)
             except PublishError as error:
-                # Somebody deleted a queue: whoever tries again will find it.
+                # A queue was deleted: the next attempt will find it.
                 await self._declared_again(channel)
                 raise Unroutable(f"No queue is bound to receive {routing_key} from {exchange}.") from error
 

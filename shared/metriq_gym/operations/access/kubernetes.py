@@ -106,7 +106,7 @@ def _mongodb_user(rights: Rights) -> dict[str, Any]:
         "scramCredentialsSecretName": f"mongodb-{rights.user}",
         "connectionStringSecretName": f"mongodb-{rights.user}-url",
     }
-    # Whoever monitors runs elsewhere and is told the authority's certificate in another way.
+    # The monitoring runs elsewhere and is told the authority's certificate in another way.
     if rights is not MONITOR:
         user["additionalConnectionStringConfig"] = {"tlsCAFile": "/etc/mongodb/ca.crt"}
     return user

@@ -5,7 +5,7 @@ RabbitMQ's permissions are regular expressions on names of exchanges and queues,
 keys (https://www.rabbitmq.com/docs/access-control). MongoDB's are actions on collections
 (https://www.mongodb.com/docs/manual/reference/privilege-actions).
 
-No service may declare anything: the topology is declared by whoever prepares the broker, and services find it there. A
+No service may declare anything: the topology is declared when the broker is prepared, and services find it there. A
 retry goes by an exchange that all share, so its topic permission lets each service send only to its own queue.
 """
 
