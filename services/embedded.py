@@ -16,10 +16,11 @@ from metriq_gym.service.service import Context, running
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.private_mongod import private_mongod
-from services.dispatcher import Dispatcher
-from services.exporter import Exporter
-from services.poller import Poller
-from services.scorer import Scorer
+
+from .dispatcher import Dispatcher
+from .exporter import Exporter
+from .poller import Poller
+from .scorer import Scorer
 
 
 @asynccontextmanager

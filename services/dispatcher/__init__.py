@@ -1,5 +1,5 @@
 """The dispatcher: validates requests, builds and compiles circuits, and hands them to the provider."""
 
-from services.dispatcher.service import Dispatcher
+from .service import Dispatcher
 
 __all__ = ["Dispatcher"]

@@ -1,6 +1,7 @@
 """`python -m services.dispatcher`."""
 
 from metriq_gym.service.service import main
-from services.dispatcher import Dispatcher
+
+from . import Dispatcher
 
 main(Dispatcher)

@@ -20,7 +20,8 @@ from metriq_gym.service.pool import JOB_SECONDS, Pool, WorkerDied
 from metriq_gym.store import Store
 from metriq_gym.telemetry import tracing
 from metriq_gym.wording import duration
-from services.dispatcher.submission import Submitter
+
+from .submission import Submitter
 
 log = structlog.get_logger()
 

@@ -39,12 +39,13 @@ from metriq_gym.service.loop import Loop
 from metriq_gym.service.service import Context, Service
 from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import shorten
-from services.dispatcher.handover import HandOver
-from services.dispatcher.reconciler import Reconciler
-from services.dispatcher.request import Checked, asked_for, check
-from services.dispatcher.standing import Standing
-from services.dispatcher.submission import Submitter
-from services.dispatcher.suites import fan_out
+
+from .handover import HandOver
+from .reconciler import Reconciler
+from .request import Checked, asked_for, check
+from .standing import Standing
+from .submission import Submitter
+from .suites import fan_out
 
 log = structlog.get_logger()
 

@@ -22,7 +22,8 @@ from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, No
 from metriq_gym.service.pool import Pool
 from metriq_gym.store import Store
 from metriq_gym.telemetry import tracing
-from services.dispatcher.patience import LONGEST_PAUSE, Patience
+
+from .patience import LONGEST_PAUSE, Patience
 
 log = structlog.get_logger()
 

@@ -12,7 +12,8 @@ from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.messages import JobRequested, SuiteRequested
 from metriq_gym.suite_parser import parse_suite, select
 from metriq_gym.wording import first, from_pydantic
-from services.dispatcher.request import read_object
+
+from .request import read_object
 
 log = structlog.get_logger()
 

@@ -1,5 +1,5 @@
 """The exporter: from a result, or the outcome of a failed attempt, to where it was asked to go."""
 
-from services.exporter.service import Exporter
+from .service import Exporter
 
 __all__ = ["Exporter"]

@@ -1,6 +1,7 @@
 """`python -m services.exporter`."""
 
 from metriq_gym.service.service import main
-from services.exporter import Exporter
+
+from . import Exporter
 
 main(Exporter)

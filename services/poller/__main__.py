@@ -1,6 +1,7 @@
 """`python -m services.poller`."""
 
 from metriq_gym.service.service import main
-from services.poller import Poller
+
+from . import Poller
 
 main(Poller)

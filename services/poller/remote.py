@@ -21,9 +21,10 @@ from metriq_gym.service.pool import Pool, WorkerDied
 from metriq_gym.store import Store
 from metriq_gym.store.tasks import SPREAD
 from metriq_gym.telemetry import metrics, tracing
-from services.poller.decode import decode_all
-from services.poller.pacing import PollingPace, ProviderBreaker
-from services.poller.survey import WORTH_FROM, Survey
+
+from .decode import decode_all
+from .pacing import PollingPace, ProviderBreaker
+from .survey import WORTH_FROM, Survey
 
 log = structlog.get_logger()
 

@@ -29,8 +29,9 @@ from metriq_gym.service.pool import Pool, WorkerDied
 from metriq_gym.service.service import Context, Service
 from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import duration
-from services.poller.remote import RemoteTasks
-from services.poller.simulate import simulate
+
+from .remote import RemoteTasks
+from .simulate import simulate
 
 log = structlog.get_logger()
 

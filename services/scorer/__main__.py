@@ -1,6 +1,7 @@
 """`python -m services.scorer`."""
 
 from metriq_gym.service.service import main
-from services.scorer import Scorer
+
+from . import Scorer
 
 main(Scorer)

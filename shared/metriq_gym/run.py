@@ -21,6 +21,7 @@ from metriq_gym.client.lookup import choose_job
 from metriq_gym.client.session import session_for
 from metriq_gym.client.upload import rehearse, upload
 from metriq_gym.job_manager import JobManager, MetriqGymJob, load
+from metriq_gym.parts import parts
 from metriq_gym.providers import Providers
 from metriq_gym.schema_validator import validate
 from metriq_gym.settings import Settings
@@ -152,7 +153,8 @@ class SyncProvider:
         async def ask() -> T:
             providers = Providers(self.settings)
             try:
-                return await question(providers.get(self.name))
+                with parts():
+                    return await question(providers.get(self.name))
             finally:
                 await providers.aclose()
 
@@ -162,7 +164,8 @@ class SyncProvider:
 def load_provider(name: str, settings: Settings | None = None) -> SyncProvider:
     """Return a provider; raises `NotFound` naming the providers there are, or `Permanent` when it cannot be used."""
     settings = settings or Settings()
-    Providers(settings).get(name)
+    with parts():
+        Providers(settings).get(name)
     return SyncProvider(name, settings)
 
 

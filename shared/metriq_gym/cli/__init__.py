@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from metriq_gym.cli.lazy import commands, group, load
+from metriq_gym.parts import refuse_namesake
 
 COMMANDS: dict[str, Any] = {
     **commands(
@@ -105,7 +106,6 @@ class _Root(TyperGroup):
         super().__init__(**attributes)
         self.commands.update(COMMANDS)
 
-
 app = typer.Typer(
     name="mgym",
     cls=_Root,
@@ -144,6 +144,7 @@ def _options(
 def main() -> None:
     """Run the command line; an error is a message that says what to do, not a traceback."""
     try:
+        refuse_namesake()
         app(prog_name="mgym")
     except KeyboardInterrupt:
         sys.exit(130)

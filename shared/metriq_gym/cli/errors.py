@@ -8,6 +8,7 @@ from metriq_gym.cli.lazy import load
 from metriq_gym.client.configurations import NoConfiguration
 from metriq_gym.client.lookup import AmbiguousName
 from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Refused, Transient, Undecided, Unsupported
+from metriq_gym.parts import explained
 from metriq_gym.settings import PREFIX
 from metriq_gym.wording import shorten
 
@@ -41,6 +42,8 @@ def explain(error: Exception) -> tuple[str, int]:
             return f"{error}\ntry again later{hint}", AWAY
         case MetriqGymError():
             return str(error), FAILED
+        case ModuleNotFoundError() if (missing := explained(error)) is not None:
+            return str(missing), FAILED
         case OSError() if error.filename is not None:
             return f"cannot use {error.filename}: {error.strerror}", FAILED
         case OSError():

@@ -38,6 +38,7 @@ from metriq_gym.jobs.documents import is_settled
 from metriq_gym.jobs.lifecycle import advice
 from metriq_gym.jobs.suite_progress import SuiteProgress, summarise
 from metriq_gym.messages import Compilation, JobCancelRequested, JobRequested, Message, SuiteRequested
+from metriq_gym.parts import MissingPart, parts
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.private_mongod import private_mongod
@@ -263,9 +264,15 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Context]:
 
     Raises `Transient` when the servers do not answer.
     """
-    manager = _embedded_runtime(settings) if embedded(settings) else _servers(settings)
-    async with manager as context:
-        yield context
+    try:
+        with parts():
+            manager = _embedded_runtime(settings) if embedded(settings) else _servers(settings)
+            async with manager as context:
+                yield context
+    except MissingPart as error:
+        if embedded(settings):
+            raise MissingPart(f"no servers are set (METRIQ_AMQP_URL, METRIQ_MONGO_URL), and {error}") from None
+        raise
 
 
 @asynccontextmanager
@@ -283,7 +290,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 def _embedded_runtime(settings: Settings) -> AbstractAsyncContextManager[Context]:
     found = list(entry_points(group="metriq_gym.runtimes", name="embedded"))
     if not found:
-        raise MetriqGymError("the embedded runtime is not installed: pip install 'metriq-gym-services[embedded]'")
+        raise MissingPart("the embedded runtime is not installed: pip install 'metriq-gym-services[embedded]'")
     runtime: AbstractAsyncContextManager[Context] = found[0].load()(settings)
     return runtime
 

@@ -38,7 +38,7 @@ _PACKAGES = {
     "qiskit-ibm-runtime": "aer",
     "httpx": "dispatcher",
     "PyGithub": "exporter",
-    "matplotlib": "cli",
+    "matplotlib": "plots",
 }
 """Package → the extra that brings it."""
 

