@@ -106,6 +106,7 @@ class _Root(TyperGroup):
         super().__init__(**attributes)
         self.commands.update(COMMANDS)
 
+
 app = typer.Typer(
     name="mgym",
     cls=_Root,
