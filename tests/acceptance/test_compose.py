@@ -82,6 +82,24 @@ def test_container_has_a_health_check_and_comes_back(name: str) -> None:
     assert service(name)["restart"] == "unless-stopped"
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_images_that_exist_only_here_are_never_looked_for_in_a_registry(name: str) -> None:
+    ours = "METRIQ_IMAGE_PREFIX" in service(name)["image"]
+    assert service(name).get("pull_policy", "missing") == ("never" if ours else "missing")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_health_check_that_starts_an_interpreter_starts_a_bare_one(name: str) -> None:
+    """With `site`, and the packages of the environment, each check costs five times as much."""
+    check = service(name).get("healthcheck", {}).get("test", [])
+    if "python" in check:
+        assert check[1:4] == ["python", "-I", "-S"]
+        paths = [Path(part) for part in check if part.endswith(".py")]
+        assert all((ROOT / "shared" / path.relative_to("/opt/metriq")).is_file() for path in paths)
+    (in_image,) = re.findall(r"^HEALTHCHECK .*\\\n +CMD (.*)$", DOCKERFILE, re.MULTILINE)
+    assert json.loads(in_image)[:3] == ["python", "-I", "-S"]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_service_starts_when_its_servers_can_be_used(name: str) -> None:
     conditions = {server: wait["condition"] for server, wait in service(name)["depends_on"].items()}

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 
+from metriq_gym.service import healthcheck as healthcheck_module
 from metriq_gym.service.health import serve_health
 from tests.servers.discovery import free_port
 
@@ -13,7 +14,7 @@ from tests.servers.discovery import free_port
 async def healthcheck(port: int, *arguments: str) -> tuple[int | None, str]:
     """Run it as a container does; return its exit code and what it says."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "metriq_gym.service.healthcheck", *arguments),
+        *(sys.executable, "-I", "-S", healthcheck_module.__file__, *arguments),
         env={**os.environ, "METRIQ_HTTP_HOST": "127.0.0.1", "METRIQ_HTTP_PORT": str(port)},
         stderr=asyncio.subprocess.PIPE,
     )
@@ -52,3 +53,23 @@ async def test_service_that_is_gone_is_not_live() -> None:
     code, said = await healthcheck(port)
     assert code == 1
     assert f"nothing answers at 127.0.0.1:{port}" in said
+
+
+async def test_what_answers_but_not_by_http_is_not_live() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        code, said = await healthcheck(server.sockets[0].getsockname()[1])
+    assert code == 1
+    assert "no HTTP" in said
+
+
+async def test_it_costs_an_interpreter_s_start_and_little_more() -> None:
+    code = "import sys, runpy; runpy.run_path(sys.argv[1]); print(len(sys.modules))"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", code, healthcheck_module.__file__), stdout=asyncio.subprocess.PIPE
+    )
+    counted, _ = await process.communicate()
+    assert int(counted) < 80
