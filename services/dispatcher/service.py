@@ -29,7 +29,7 @@ from metriq_gym.errors import (
 )
 from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.jobs.changes import Accepted, Cancelled, Rejected
-from metriq_gym.messages import Compilation, JobCancelRequested, JobRequested, SuiteRequested
+from metriq_gym.messages import Compilation, EstimateRequested, JobCancelRequested, JobRequested, SuiteRequested
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Device, Provider
 from metriq_gym.schema_validator import seed_of
@@ -40,8 +40,10 @@ from metriq_gym.service.service import Context, Service
 from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import shorten
 
+from .estimates import Estimator
 from .handover import HandOver
 from .reconciler import Reconciler
+from .register import Register
 from .request import Checked, asked_for, check
 from .standing import Standing
 from .submission import Submitter
@@ -64,6 +66,8 @@ class Dispatcher(Service):
         seconds = self.settings.reconcile_seconds
         submitter = Submitter(self.store, self.pool, self.settings.settle_seconds)
         self._hand_over = HandOver(self.store, self.pool, submitter, self.settings.lease_seconds)
+        self._estimator = Estimator(self.store, self.pool, self._providers)
+        self._register = Register(self.store.devices)
         self._standing = Standing(self.store, self.bus)
         self.reconciler = Reconciler(self.store, self.bus, self.instance, seconds, self.settings.lease_seconds)
         self._reconciling = Loop("reconciler", self.reconciler, seconds)
@@ -95,12 +99,14 @@ class Dispatcher(Service):
         return (self._standing.measure,)
 
     async def handle(self, delivery: Delivery) -> None:
-        """Dispatch or cancel one job, or request the jobs of a suite."""
+        """Dispatch or cancel one job, request the jobs of a suite, or estimate."""
         match delivery.routing_key:
             case JobCancelRequested.routing_key:
                 await self._cancel(read_about(JobCancelRequested, delivery), delivery.postponed + 1)
             case SuiteRequested.routing_key:
                 await self._fan_out(read_request(delivery))
+            case EstimateRequested.routing_key:
+                await self._estimator.answer(delivery)
             case _:
                 if (job := await self._dispatch(read_request(delivery))) is not None:
                     await self._announce(job)
@@ -188,9 +194,11 @@ class Dispatcher(Service):
         except (NotFound, Permanent) as error:
             raise InvalidRequest([Problem("$.provider", str(error))]) from None
         try:
-            return provider, await provider.device(device_id)
+            device = await provider.device(device_id)
         except (NotFound, Permanent) as error:
             raise InvalidRequest([Problem("$.device", str(error))]) from None
+        await self._register.note(device)
+        return provider, device
 
     async def _reject(self, request: Request, error: InvalidRequest) -> Job:
         # What a stranger wrote is repeated in what is wrong with it.

@@ -148,6 +148,20 @@ class SuiteRequested(_Request):
     all: bool = Field(default=False, description="Confirms a full dispatch of a suite that warns about it.")
 
 
+class EstimateRequested(Message):
+    """Say what a job would ask of its device, without running it. Answered by a dispatcher, in the store."""
+
+    routing_key = "estimate.requested"
+
+    estimate_id: JobId = Field(description="Names the answer.")
+    provider: Name = Field(description="Provider of the device, e.g. local.")
+    device: Name = Field(description="Device at that provider.")
+    config: dict[str, Any] = Field(description="The benchmark's configuration, with benchmark_name.")
+    predict: bool = Field(default=False, description="Whether to predict the result by simulating the device's twin.")
+    circuits: int = Field(default=0, ge=0, le=200, description="How many of the compiled circuits to answer with.")
+    seed: int | None = Field(default=None, description="A job's seed: then its very circuits are built.")
+
+
 MESSAGES: tuple[type[Message], ...] = (
     JobRequested,
     JobDispatched,
@@ -158,4 +172,5 @@ MESSAGES: tuple[type[Message], ...] = (
     JobCancelled,
     JobCancelRequested,
     SuiteRequested,
+    EstimateRequested,
 )

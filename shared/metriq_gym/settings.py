@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -39,6 +39,15 @@ CouplingMap = Annotated[tuple[tuple[Qubit, Qubit], ...] | None, NoDecode, Before
 Targets = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 Repo = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
 Repos = Annotated[tuple[Repo, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _not_blank(value: SecretStr | None) -> SecretStr | None:
+    """Take empty text, which Compose passes on for a variable that is not set, for nothing."""
+    return value if value is not None and value.get_secret_value().strip() else None
+
+
+Token = Annotated[SecretStr | None, AfterValidator(_not_blank)]
 
 
 class Settings(BaseSettings):
@@ -149,7 +158,34 @@ class Settings(BaseSettings):
         default=None,
         ge=0,
         le=65535,
-        description="Port for the same; unset: 8081 dispatcher, 8082 poller, 8083 scorer, 8084 exporter, 8080 all.",
+        description="Port for the same; unset: 8081 dispatcher, 8082 poller, 8083 scorer, 8084 exporter, 8085 console, "
+        "8080 all.",
+    )
+    console_host: str = Field(
+        default="127.0.0.1",
+        description="Address that serves the console. Another than this machine's own needs a token or a proxy.",
+    )
+    console_port: int = Field(default=8090, ge=0, le=65535, description="Port of the console.")
+    console_viewer_token: Token = Field(default=None, description="Token with which the console may be looked at.")
+    console_submitter_token: Token = Field(
+        default=None, description="Token with which the console takes jobs and suites too, and cancels them."
+    )
+    console_operator_token: Token = Field(
+        default=None, description="Token with which everything may be done; without any token, so may everybody here."
+    )
+    console_allowed_hosts: Words = Field(
+        default=(), description="Names by which the console is reached, besides this machine's own, between commas."
+    )
+    console_trusted_proxies: Words = Field(
+        default=(), description="Addresses or networks of proxies whose word the console takes for who asks."
+    )
+    console_role_header: str = Field(
+        default="X-Forwarded-Groups",
+        pattern="^[A-Za-z0-9-]+$",
+        description="Header in which such a proxy says it: `viewer`, `submitter`, `operator`, or groups `metriq-…`.",
+    )
+    console_requests_per_second: float = Field(
+        default=50, gt=0, description="Requests that one client of the console may make per second, on average."
     )
     otlp_endpoint: str | None = Field(
         default=None,

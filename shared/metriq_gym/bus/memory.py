@@ -84,6 +84,12 @@ class MemoryBus:
                 raise Unavailable(f"{name} has been full for {self._patience:g} s.") from error
             self._put(queue, delivery)
 
+    async def replay(self, letter: DeadLetter) -> None:
+        """Give a dead letter to the service that gave it up once more."""
+        queue = self._queues[letter.queue]
+        await queue.places.acquire()
+        self._put(queue, Delivery(letter.routing_key, letter.body, letter.message_id, letter.job_id))
+
     async def idle(self) -> None:
         """Return when everything that was published has been handled, and what its handlers published as well.
 

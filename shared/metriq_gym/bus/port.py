@@ -31,7 +31,9 @@ class Queue:
     routing_keys: tuple[str, ...]
 
 
-DISPATCHER = Queue("metriq.dispatcher", ("job.requested", "job.cancel_requested", "suite.requested"))
+DISPATCHER = Queue(
+    "metriq.dispatcher", ("job.requested", "job.cancel_requested", "suite.requested", "estimate.requested")
+)
 POLLER = Queue("metriq.poller", ("job.dispatched",))
 SCORER = Queue("metriq.scorer", ("job.completed",))
 EXPORTER = Queue("metriq.exporter", ("job.scored", "job.failed", "job.cancelled"))

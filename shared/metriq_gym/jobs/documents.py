@@ -209,6 +209,56 @@ class Task(_Document):
     error: str | None = None
 
 
+class SeenDevice(_Document):
+    """A device as a dispatcher last found it at its provider."""
+
+    id: str = Field(alias="_id")
+    """Provider and device, joined by a slash."""
+    provider: str
+    device: str
+    num_qubits: int
+    simulator: bool
+    status: str
+    metadata: dict[str, Any] = {}
+    """Its calibration, and what else the record's ``device_metadata`` says."""
+    seen_at: datetime
+
+
+class CalibrationPoint(_Document):
+    """What a device's metadata was from one time on."""
+
+    at: datetime
+    metadata: dict[str, Any] = {}
+
+
+class DrawnCircuit(_Document):
+    """A circuit as a person reads it."""
+
+    name: str
+    qasm: str
+    """OpenQASM 3."""
+    drawing: str
+    """In characters; empty when it is too large to draw."""
+
+
+class EstimateAnswer(_Document):
+    """What a dispatcher found a configuration to ask of a device, or why it cannot be run there."""
+
+    id: str = Field(alias="_id")
+    estimate: dict[str, Any] | None = None
+    """Circuits, shots, gates and depth, as `metriq_gym.jobs.estimate.Estimate` has them."""
+    predicted: dict[str, Any] | None = None
+    """The result that the device's twin gives; None where none was asked for, or none can be simulated."""
+    predicted_by: str | None = None
+    """The device that was simulated."""
+    unpredicted: str | None = None
+    """Why there is no prediction though one was asked for."""
+    circuits: list[DrawnCircuit] = []
+    """Compiled for the device, as many as were asked for and fit."""
+    problems: list[dict[str, str]] = []
+    """What keeps it from running: every error found, as ``{path, message}``."""
+
+
 class DueTask(NamedTuple):
     """What is looked at of a task before it is claimed."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +15,17 @@ from metriq_gym.jobs.states import OPEN_TASKS, TERMINAL, ExportState, JobState
 from metriq_gym.store.mongo import EPOCH, from_now, translated
 
 _BULKY = ("data", "result", "runs")
+_UNLISTED = (
+    "data",
+    "runs",
+    "history",
+    "imported",
+    "device_metadata",
+    "input_two_qubit_gate_counts",
+    "transpiled_two_qubit_gate_counts",
+)
+"""What is left out of lists."""
+_MATRIX_AT_ONCE = 8
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 AGES = (60, 3600, 86400)
 """Seconds by which the time that jobs have been in a state is told apart."""
@@ -41,6 +54,54 @@ class DueTasks:
     """For how long the first of them has been due."""
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs a list is of; what is empty or None filters nothing."""
+
+    states: Sequence[JobState] = ()
+    benchmark: str | None = None
+    provider: str | None = None
+    device: str | None = None
+    suite: str | None = None
+    text: str | None = None
+    """Stands in the id, the benchmark, the device, the suite's name or the remarks, whatever its case."""
+    since: datetime | None = None
+    until: datetime | None = None
+    held: bool = False
+    """Only those that wait for an operator."""
+
+    def query(self) -> dict[str, Any]:
+        """Return it as the store has it."""
+        exact = {"benchmark_name": self.benchmark, "provider": self.provider, "device": self.device}
+        found: dict[str, Any] = {key: value for key, value in exact.items() if value}
+        if self.states:
+            found["state"] = {"$in": list(self.states)} if len(self.states) > 1 else self.states[0]
+        if self.suite:
+            found["suite_id"] = {"$type": "string", "$eq": self.suite}
+        if self.held:
+            found |= _HELD
+        times = {"$gte": self.since, "$lt": self.until}
+        if any(times.values()):
+            found["created_at"] = {operator: at for operator, at in times.items() if at is not None}
+        if self.text:
+            anywhere = {"$regex": re.escape(self.text), "$options": "i"}
+            found["$or"] = [{field: anywhere} for field in _SEARCHED]
+        return found
+
+
+_SEARCHED = ("_id", "benchmark_name", "device", "target", "suite_name", "remarks")
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """How long jobs were in a state before they moved on."""
+
+    state: JobState
+    count: int
+    mean_seconds: float
+    longest_seconds: float
+
+
 class Catalogue:
     """Reads the ``jobs`` and ``tasks`` collections."""
 
@@ -53,6 +114,114 @@ class Catalogue:
         """Return jobs whose fields have the given values, newest first; all of them when `limit` is 0."""
         cursor = self._jobs.find(dict(filters or {})).sort(_NEWEST_FIRST).limit(limit)
         return [Job.model_validate(found) async for found in cursor]
+
+    @translated
+    async def page(
+        self,
+        which: Filter | None = None,
+        *,
+        after: tuple[datetime, str] | None = None,
+        ascending: bool = False,
+        limit: int = 50,
+    ) -> list[Job]:
+        """Return a page of a list of jobs, the newest first unless `ascending`, without what is bulky.
+
+        `after` is the time of creation and the id of the last job of the page before.
+        """
+        query, order = _listed(which or Filter(), after, ascending)
+        cursor = self._jobs.find(query, dict.fromkeys(_UNLISTED, 0)).sort(order).limit(limit)
+        return [Job.model_validate(found) async for found in cursor]
+
+    @translated
+    async def explain_page(self, which: Filter | None = None, *, limit: int = 50) -> dict[str, Any]:
+        """Return the store's plan for `page`, with what it had to look at."""
+        query, order = _listed(which or Filter(), None, False)
+        found = self._jobs.find(query, dict.fromkeys(_UNLISTED, 0)).sort(order).limit(limit)
+        explained: dict[str, Any] = await found.explain()
+        return explained
+
+    @translated
+    async def brief(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Return jobs by id, without what is bulky; those that there are not are left out."""
+        cursor = self._jobs.find({"_id": {"$in": list(job_ids)}}, dict.fromkeys((*_UNLISTED, "result", "config"), 0))
+        return {found["_id"]: Job.model_validate(found) async for found in cursor}
+
+    @translated
+    async def benchmark_names(self) -> list[str]:
+        """Return the benchmarks that there are jobs of."""
+        return sorted(name for name in await self._jobs.distinct("benchmark_name") if name)
+
+    @translated
+    async def device_names(self) -> list[tuple[str, str]]:
+        """Return provider and device of all that there are jobs for."""
+        providers = sorted(name for name in await self._jobs.distinct("provider") if name)
+        found = [(name, await self._jobs.distinct("device", {"provider": name})) for name in providers]
+        return [(name, device) for name, devices in found for device in sorted(devices)]
+
+    async def scored(self, which: Filter, *, ascending: bool = True, limit: int = 0) -> AsyncIterator[Job]:
+        """Yield the jobs that have a result, the oldest first unless told else; 0 is no limit."""
+        query = which.query() | {"result": {"$exists": True}}
+        order = [("created_at", 1 if ascending else -1)]
+        unread = dict.fromkeys(("data", "runs", "history", "imported"), 0)
+        async for found in _in_words(self._jobs.find(query, unread).sort(order).limit(limit)):
+            yield Job.model_validate(found)
+
+    @translated
+    async def newest_scored(self, pairs: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Job]:
+        """Return the newest job with a result of each benchmark, provider and device; those without one are left out.
+
+        Each is one step of an index, however many jobs there are.
+        """
+        at_once = asyncio.Semaphore(_MATRIX_AT_ONCE)
+
+        async def newest(pair: tuple[str, str, str]) -> Job | None:
+            query = dict(zip(("benchmark_name", "provider", "device"), pair, strict=True))
+            async with at_once:
+                found = await self._jobs.find_one(
+                    query | {"result": {"$exists": True}},
+                    dict.fromkeys(("data", "runs", "history", "imported"), 0),
+                    sort=[("created_at", -1)],
+                )
+            return None if found is None else Job.model_validate(found)
+
+        jobs = await asyncio.gather(*map(newest, pairs))
+        return {pair: job for pair, job in zip(pairs, jobs, strict=True) if job is not None}
+
+    @translated
+    async def stage_times(self, seconds: float, *, limit: int = 5000) -> list[StageTimes]:
+        """Return how long the newest jobs, of those created in the last `seconds`, were in each state."""
+        newest = self._jobs.find(
+            {"created_at": {"$gte": await self.now() - timedelta(seconds=seconds)}}, {"history": 1}
+        )
+        spent: dict[JobState, list[float]] = {}
+        async for found in newest.sort(_NEWEST_FIRST).limit(limit):
+            moves = [each for each, before in _with_before(found.get("history", ())) if each["state"] != before]
+            for entered, left in pairwise(moves):
+                span = (left["at"] - entered["at"]).total_seconds()
+                spent.setdefault(JobState(entered["state"]), []).append(span)
+        return [
+            StageTimes(state, len(spent[state]), sum(spent[state]) / len(spent[state]), max(spent[state]))
+            for state in JobState
+            if state in spent
+        ]
+
+    @translated
+    async def created_since(self, at: datetime) -> int:
+        """Return how many jobs were created at that time or later."""
+        return int(await self._jobs.count_documents({"created_at": {"$gte": at}}))
+
+    @translated
+    async def now(self) -> datetime:
+        """Return the server's time, by which everything in the store is dated."""
+        hello = await self._jobs.database.client.admin.command("hello")
+        at: datetime = hello["localTime"]
+        return at.replace(tzinfo=UTC)
+
+    @translated
+    async def counts(self, job_id: str) -> list[Task]:
+        """Return a job's tasks with their counts and without circuits, in the order of their circuits."""
+        found = self._tasks.find({"job_id": job_id}, {"circuits": 0}).sort([("run", 1), ("first", 1)])
+        return [Task.model_validate(each) async for each in found]
 
     @translated
     async def held(self) -> list[Job]:
@@ -183,6 +352,42 @@ class Catalogue:
     async def unfinished(self) -> int:
         """Return how many jobs have not ended."""
         return int(await self._jobs.count_documents({"state": {"$nin": list(TERMINAL)}}))
+
+
+def _listed(
+    which: Filter, after: tuple[datetime, str] | None, ascending: bool
+) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    query = which.query()
+    if after is not None:
+        at, job_id = after
+        beyond = "$gt" if ascending else "$lt"
+        # The first bound is implied by the second; it lets the index begin in the right place.
+        behind = [
+            {"created_at": {f"{beyond}e": at}},
+            {"$or": [{"created_at": {beyond: at}}, {"_id": {beyond: job_id}}]},
+        ]
+        query = {"$and": [query, *behind]}
+    direction = 1 if ascending else -1
+    return query, [("created_at", direction), ("_id", direction)]
+
+
+def _with_before(history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str | None]]:
+    before = None
+    for each in history:
+        yield each, before
+        before = each["state"]
+
+
+async def _in_words(cursor: Any) -> AsyncIterator[dict[str, Any]]:
+    """Yield what a cursor finds; what the driver raises on the way is translated as that of any other call."""
+    rows = cursor.__aiter__()
+
+    @translated
+    async def step() -> dict[str, Any] | None:
+        return await anext(rows, None)
+
+    while (row := await step()) is not None:
+        yield row
 
 
 async def _rows(collection: Any, stages: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
-from metriq_gym.errors import NotFound, Unavailable
+from metriq_gym.errors import NotFound, Permanent, Unavailable
 from metriq_gym.jobs.documents import Job, is_settled
 from metriq_gym.jobs.states import TaskState
 from metriq_gym.store.jobs import Jobs
@@ -17,6 +18,23 @@ from metriq_gym.store.tasks import Tasks
 
 _AWAIT_MS = 500
 """How long the driver's thread waits for a change at a time; closing a stream waits for it to come back."""
+_LOST = frozenset({2, 9, 14, 43, 136, 237, 260, 280, 286, 40647, 50811})
+"""Codes of an event that a stream cannot begin after: it is none, or is not kept any more."""
+_SILENT = ("lease", "check_at", "checked_by", "updated_at", "deaths", "attempts", "record_due")
+"""Fields whose change tells a person nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that changed."""
+
+    token: str
+    """Where the stream goes on after it; of two, the later one is the greater."""
+    kind: Literal["opened", "job", "task", "deleted", "estimate"]
+    id: str
+    """Of the job (a task's job), or of the estimate; empty when the stream was opened."""
+    state: str | None = None
+    """The state that the job, or the task, has entered; None where it stayed in the one it was in."""
 
 
 class Changes:
@@ -77,6 +95,49 @@ class Changes:
                 if document is not None:
                     yield Job.model_validate(document)
 
+    async def events(self, after: str | None = None, until: str | None = None) -> AsyncGenerator[Event, None]:
+        """Yield that the stream is open, then what changes in jobs, tasks and estimates.
+
+        With `after`, the token of an event, that is what came after it, else what comes from now on. Ends only with
+        `until`, at the place of that token. Raises `Permanent` when there was no event `after`, or what came after it
+        is not kept any more.
+        """
+        changed = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
+        wanted = [
+            {"ns.coll": "jobs", "operationType": {"$in": ["insert", "update", "replace", "delete"]}},
+            {"ns.coll": "tasks", "updateDescription.updatedFields.state": {"$type": "string"}},
+            {"ns.coll": "estimates", "operationType": "insert"},
+        ]
+        fields = {
+            "ns": 1,
+            "operationType": 1,
+            "documentKey": 1,
+            "state": {"$ifNull": ["$updateDescription.updatedFields.state", "$fullDocument.state"]},
+            "changed": {"$map": {"input": changed, "in": "$$this.k"}},
+            "removed": "$updateDescription.removedFields",
+        }
+        options = {} if after is None else {"resume_after": {"_data": after}}
+        try:
+            async with self._open([{"$match": {"$or": wanted}}, {"$project": fields}], **options) as stream:
+                opened = False
+                while True:
+                    change = await stream.try_next()
+                    place = str(stream.resume_token["_data"])
+                    if not opened and change is None:
+                        yield Event(place, "opened", "")
+                    opened = True
+                    if until is not None and place > until:
+                        return
+                    if change is not None and (event := _event(change)) is not None:
+                        yield event
+                    if place == until:
+                        return
+        except Unavailable as error:
+            cause = error.__cause__
+            if after is not None and isinstance(cause, OperationFailure) and cause.code in _LOST:
+                raise Permanent("there is no such event, or what came after it is not kept any more") from error
+            raise
+
     async def _find(self, job_id: str) -> Job | None:
         try:
             return await self._jobs.get(job_id)
@@ -93,3 +154,20 @@ class Changes:
                 yield stream
         except PyMongoError as error:
             raise Unavailable(f"the store's change stream broke: {error}") from error
+
+
+def _event(change: Mapping[str, Any]) -> Event | None:
+    """Return what a change tells; None when it tells a person nothing."""
+    token, key = change["_id"]["_data"], str(change["documentKey"]["_id"])
+    match change["ns"]["coll"], change["operationType"]:
+        case "tasks", _:
+            return Event(token, "task", key.rpartition(":")[0], change.get("state"))
+        case "estimates", _:
+            return Event(token, "estimate", key)
+        case _, "delete":
+            return Event(token, "deleted", key)
+        case _, "update":
+            names = [*change.get("changed", ()), *(change.get("removed") or ())]
+            if all(name.partition(".")[0] in _SILENT for name in names):
+                return None
+    return Event(token, "job", key, change.get("state"))

@@ -36,6 +36,14 @@ class Jobs:
                 IndexModel([("state", 1), ("updated_at", 1)]),
                 IndexModel([("created_at", -1), ("_id", -1)]),
                 of_suites,
+                # Lists, the newest first, of those with one state, benchmark or device.
+                IndexModel([("state", 1), ("created_at", -1), ("_id", -1)]),
+                IndexModel([("benchmark_name", 1), ("created_at", -1), ("_id", -1)]),
+                IndexModel([("provider", 1), ("device", 1), ("created_at", -1), ("_id", -1)]),
+                IndexModel(
+                    [("benchmark_name", 1), ("provider", 1), ("device", 1), ("created_at", -1)],
+                    partialFilterExpression={"result": {"$exists": True}},
+                ),
                 _where_set("deadline_at"),
                 _where_set("record_due"),
                 _where_set("held"),

@@ -7,6 +7,8 @@ from typing import Any, Self
 from metriq_gym.errors import Transient
 from metriq_gym.store.catalogue import Catalogue
 from metriq_gym.store.changes import Changes
+from metriq_gym.store.devices import Devices
+from metriq_gym.store.estimates import Estimates
 from metriq_gym.store.exports import Exports
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.leases import Leases
@@ -42,6 +44,8 @@ class Store:
         self.changes = Changes(self._database, self.jobs, self.tasks)
         self.suites = Suites(self._database.suites)
         self.leases = Leases(self._database.leases)
+        self.devices = Devices(self._database.devices, self._database.calibrations)
+        self.estimates = Estimates(self._database.estimates)
         self.upkeep = Upkeep(self._database.jobs, self.jobs)
         self.records = Records(self._database.jobs, self._database.tasks, self._database.deleted)
 
@@ -55,6 +59,8 @@ class Store:
         """Create what the queries need; every service calls this when it starts."""
         await self.jobs.create_indexes()
         await self.tasks.create_indexes()
+        await self.devices.create_indexes()
+        await self.estimates.create_indexes()
 
     async def answers(self) -> bool:
         """Whether the store can be reached now."""

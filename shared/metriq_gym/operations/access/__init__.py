@@ -2,6 +2,7 @@
 
 from metriq_gym.operations.access.rights import (
     ALL,
+    CONSOLE,
     MONITOR,
     OPERATOR,
     PUBLISHER,
@@ -11,4 +12,4 @@ from metriq_gym.operations.access.rights import (
     TopicPermission,
 )
 
-__all__ = ["ALL", "MONITOR", "OPERATOR", "PUBLISHER", "SERVICES", "Permission", "Rights", "TopicPermission"]
+__all__ = ["ALL", "CONSOLE", "MONITOR", "OPERATOR", "PUBLISHER", "SERVICES", "Permission", "Rights", "TopicPermission"]

@@ -20,6 +20,7 @@ from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, EXPORTER, POLL
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.messages import (
+    EstimateRequested,
     JobCancelled,
     JobCancelRequested,
     JobCompleted,
@@ -39,6 +40,8 @@ WATCHERS = r"amq\.gen-.*"
 RETRIES = tuple(retry_exchange(pause) for pause in TRANSIENT.pauses)
 
 FIND = ("find", "listIndexes")
+_INDEXED = {"calibrations": ("listIndexes",), "estimates": ("listIndexes",)}
+"""What every user of the store looks at when it starts."""
 DATABASE = ""
 """Stands for every collection of the database."""
 
@@ -113,27 +116,68 @@ SERVICES = (
             "deleted": (*FIND, "createIndex"),
             "suites": (*FIND, "insert", "update", "remove"),
             "leases": (*FIND, "insert", "update"),
+            "devices": (*FIND, "insert", "update"),
+            "calibrations": (*FIND, "insert", "update", "createIndex"),
+            "estimates": (*FIND, "insert", "update", "createIndex"),
         },
     ),
     _service(
         POLLER,
         "collects counts",
         [JobDispatched, JobCompleted, JobFailed],
-        {"jobs": (*FIND, "update"), "tasks": (*FIND, "update"), "deleted": FIND},
+        {"jobs": (*FIND, "update"), "tasks": (*FIND, "update"), "deleted": FIND, **_INDEXED},
     ),
     _service(
         SCORER,
         "turns counts into results",
         [JobScored, JobFailed],
-        {"jobs": (*FIND, "update"), "tasks": FIND, "deleted": FIND},
+        {"jobs": (*FIND, "update"), "tasks": FIND, "deleted": FIND, **_INDEXED},
     ),
     _service(
         EXPORTER,
         "brings results where they are wanted",
         [JobExported],
-        {"jobs": (*FIND, "update"), "tasks": ("listIndexes",), "deleted": FIND},
+        {"jobs": (*FIND, "update"), "tasks": ("listIndexes",), "deleted": FIND, **_INDEXED},
     ),
 )
+
+CONSOLE = Rights(
+    user="console",
+    purpose="serves the page and the HTTP API: publishes what people ask for, decides about held jobs and dead letters",
+    permission=Permission(
+        NOTHING,
+        any_of([EVENTS, DEAD_LETTERS, "amq.default"]),
+        any_of([DEAD_LETTERS]),
+    ),
+    topics=_topics(
+        any_of(
+            [
+                each.routing_key
+                for each in (
+                    JobRequested,
+                    JobDispatched,
+                    JobCompleted,
+                    JobScored,
+                    JobFailed,
+                    JobCancelled,
+                    JobCancelRequested,
+                    SuiteRequested,
+                    EstimateRequested,
+                )
+            ]
+        ),
+        NOTHING,
+        NOTHING,
+    ),
+    collections={
+        DATABASE: (*FIND, "changeStream"),
+        "jobs": ("update", "remove"),
+        "tasks": ("update", "remove"),
+        "listings": ("remove",),
+        "deleted": ("insert", "update"),
+    },
+)
+"""It says again what a held job, or one that is to be exported once more, waits for; but not that one was exported."""
 
 PUBLISHER = Rights(
     user="metriq",
@@ -142,7 +186,9 @@ PUBLISHER = Rights(
         f"^{WATCHERS}$", f"^({re.escape(EVENTS)}|{WATCHERS})$", f"^({re.escape(EVENTS)}|{WATCHERS})$"
     ),
     topics=_topics(
-        any_of([each.routing_key for each in (JobRequested, JobCancelRequested, SuiteRequested)]), EVERYTHING, NOTHING
+        any_of([each.routing_key for each in (JobRequested, JobCancelRequested, SuiteRequested, EstimateRequested)]),
+        EVERYTHING,
+        NOTHING,
     ),
     collections={DATABASE: (*FIND, "changeStream")},
     tags=("management",),  # for publishing with rabbitmqadmin
@@ -168,7 +214,7 @@ MONITOR = Rights(
     tags=("monitoring",),
 )
 
-ALL = (*SERVICES, PUBLISHER, OPERATOR, MONITOR)
+ALL = (*SERVICES, CONSOLE, PUBLISHER, OPERATOR, MONITOR)
 
 
 def users_who_may(server: Literal["mongodb", "rabbitmq"], action: str, name: str) -> list[str]:

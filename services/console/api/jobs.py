@@ -1,0 +1,227 @@
+"""Jobs: request, list, look at, cancel, upload, decide about, delete."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field, StringConstraints
+
+from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.exporters.record import make_record
+from metriq_gym.exporters.retry import retry_export
+from metriq_gym.jobs import Job, Task
+from metriq_gym.jobs.documents import DrawnCircuit
+from metriq_gym.messages import EstimateRequested, JobId, JobRequested, Name
+from metriq_gym.operations.resolve import Adopt, Decision, Fail, Resubmit, resolve
+from metriq_gym.packing import unpack_counts
+from metriq_gym.schema_validator import validate
+from services.console.access import Operator, Submitter, Viewer
+from services.console.api.catalogue import answer_of
+from services.console.api.events import LastEventId, event_stream
+from services.console.api.parameters import Cursor, JobPath, Limit, Sort, Which, decode_cursor, encode_cursor
+from services.console.desk import Desk, desk
+from services.console.problems import RESPONSES
+
+router = APIRouter(prefix="/jobs", tags=["jobs"], responses=RESPONSES)
+At = Annotated[Desk, Depends(desk)]
+MOST_CIRCUITS = 200
+
+
+class Accepted(BaseModel):
+    """A request that the queue has safely taken."""
+
+    job_id: str
+    warnings: list[str] = Field(default=[], description="What in the configuration means nothing.")
+
+
+class Page(BaseModel):
+    """A page of a list of jobs, without what is bulky."""
+
+    jobs: list[Job]
+    next: str | None = Field(description="`after` of the next page; null on the last one.")
+
+
+class JobWithTasks(Job):
+    """A job with its tasks, in the order of their circuits."""
+
+    tasks: list[Task]
+
+
+class CircuitCounts(BaseModel):
+    """The counts of one circuit."""
+
+    run: int = Field(description="Which of the benchmark's calls of the device it belongs to.")
+    circuit: int = Field(description="Its position in that call.")
+    shots: int
+    counts: dict[str, int]
+
+
+class Upload(BaseModel):
+    """Where a record is to go."""
+
+    target: Literal["github", "json"] = "github"
+
+
+class Verdict(BaseModel):
+    """What an operator decides about a held job."""
+
+    decision: Literal["adopt", "resubmit", "fail"] = Field(
+        description="`adopt`: the submission was accepted, as `provider_job_id`; `resubmit`: not; `fail`: give up."
+    )
+    provider_job_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    task_id: Name | None = Field(default=None, description="Which task, where several are in doubt.")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)] = "given up by the operator"
+
+
+_WITHOUT_BYTES = {"tasks": {"__all__": {"circuits", "counts"}}}
+
+
+@router.post("", status_code=202)
+async def request_job(
+    wanted: JobRequested,
+    response: Response,
+    at: At,
+    _: Submitter,
+    idempotency_key: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=255)] | None,
+        Header(description="Names the request: sent again, it is the same job."),
+    ] = None,
+) -> Accepted:
+    """Request a job. The same `job_id`, or the same `Idempotency-Key`, again is the same job."""
+    warnings = validate(wanted.config, "$.config")[1]
+    job_id = wanted.job_id or _id_of(idempotency_key)
+    given = await at.client.dispatch(
+        wanted.config,
+        wanted.provider,
+        wanted.device,
+        job_id=job_id,
+        prior=wanted.prior,
+        remarks=wanted.remarks,
+        group=wanted.group,
+    )
+    response.headers["Location"] = f"/api/v1/jobs/{given}"
+    return Accepted(job_id=given, warnings=[str(each) for each in warnings])
+
+
+@router.get("", response_model_by_alias=False)
+async def list_jobs(
+    which: Which, at: At, _: Viewer, limit: Limit = 50, sort: Sort = "newest", after: Cursor = None
+) -> Page:
+    """List jobs, a page at a time."""
+    place = decode_cursor(after)
+    jobs = await at.store.catalogue.page(which, after=place, ascending=sort == "oldest", limit=limit + 1)
+    shown = jobs[:limit]
+    return Page(jobs=shown, next=encode_cursor(shown[-1]) if len(jobs) > limit else None)
+
+
+@router.get("/{job_id}", response_model_by_alias=False, response_model_exclude=_WITHOUT_BYTES)
+async def get_job(job_id: JobPath, at: At, _: Viewer) -> JobWithTasks:
+    """Return a job with its history, its result and its tasks. One that was just requested may not be there yet."""
+    job = await at.store.jobs.get(job_id)
+    return JobWithTasks(**dict(job), tasks=await at.store.catalogue.outline(job_id))
+
+
+@router.get("/{job_id}/record")
+async def get_record(job_id: JobPath, at: At, _: Viewer) -> dict[str, Any]:
+    """Return the record of a job that has ended, as the Metriq dataset has it."""
+    return make_record(await at.store.jobs.get(job_id))
+
+
+@router.get("/{job_id}/counts")
+async def get_counts(
+    job_id: JobPath,
+    at: At,
+    _: Viewer,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="At most so many circuits.")] = 1000,
+) -> list[CircuitCounts]:
+    """Return the counts that are in, circuit by circuit."""
+    await at.store.jobs.get(job_id)
+    found = [
+        CircuitCounts(run=task.run, circuit=position, shots=task.shots, counts=counts)
+        for task in await at.store.catalogue.counts(job_id)
+        if task.counts
+        for position, counts in enumerate(unpack_counts(task.counts), start=task.first)
+    ]
+    return found[:limit]
+
+
+@router.get("/{job_id}/circuits")
+async def get_circuits(
+    job_id: JobPath,
+    at: At,
+    _: Viewer,
+    limit: Annotated[int, Query(ge=1, le=MOST_CIRCUITS, description="At most so many.")] = MOST_CIRCUITS,
+) -> list[DrawnCircuit]:
+    """Return the job's compiled circuits, built anew by a dispatcher from its configuration and seed."""
+    return await circuits_of(at, await at.store.jobs.get(job_id), limit)
+
+
+@router.get("/{job_id}/events", response_class=StreamingResponse)
+async def job_events(job_id: JobPath, at: At, _: Viewer, last_event_id: LastEventId = None) -> StreamingResponse:
+    """Send what happens to a job as server-sent events, also to one that there is not yet."""
+    return await event_stream(at, job_id=job_id, last=last_event_id)
+
+
+@router.post("/{job_id}/cancel", status_code=202)
+async def cancel_job(job_id: JobPath, at: At, _: Submitter) -> Accepted:
+    """Ask for a job to be cancelled."""
+    job = await at.store.jobs.get(job_id)
+    if job.has_ended:
+        raise Permanent(f"job {job_id} has ended: it is {job.state}")
+    await at.client.cancel(job_id)
+    return Accepted(job_id=job_id)
+
+
+@router.post("/{job_id}/upload", status_code=202)
+async def upload_job(job_id: JobPath, at: At, _: Operator, upload: Upload | None = None) -> Accepted:
+    """Have the exporter bring the job's record to a target, once more where what was brought there may be lost."""
+    await retry_export(at.store, at.bus, job_id, (upload or Upload()).target)
+    return Accepted(job_id=job_id)
+
+
+@router.post("/{job_id}/resolve", response_model_by_alias=False)
+async def resolve_job(job_id: JobPath, verdict: Verdict, at: At, _: Operator) -> Job:
+    """Decide about a job that is held."""
+    return await resolve(at.store, at.bus, job_id, _decision(verdict), verdict.task_id)
+
+
+@router.delete("/{job_id}", status_code=204)
+async def delete_job(job_id: JobPath, at: At, _: Operator) -> None:
+    """Delete a job that has ended; its id stays taken."""
+    await at.store.records.delete(job_id)
+
+
+async def circuits_of(at: Desk, job: Job, limit: int) -> list[DrawnCircuit]:
+    """Return the first circuits of a job; raises `Permanent` for a request that was rejected."""
+    if not job.config:
+        raise Permanent(f"job {job.id} is {job.state}: it has no circuits")
+    request = EstimateRequested(
+        estimate_id=uuid4().hex,
+        provider=job.provider,
+        device=job.target or job.device,
+        config=job.config,
+        circuits=limit,
+        seed=job.seed,
+    )
+    return (await answer_of(at, request)).circuits
+
+
+def _decision(verdict: Verdict) -> Decision:
+    match verdict.decision:
+        case "adopt" if verdict.provider_job_id:
+            return Adopt(verdict.provider_job_id)
+        case "adopt":
+            raise Permanent("to adopt a submission takes its provider_job_id")
+        case "resubmit":
+            return Resubmit()
+        case "fail":
+            return Fail(verdict.reason)
+    raise NotFound(verdict.decision)
+
+
+def _id_of(key: str | None) -> JobId | None:
+    return None if key is None else f"key-{hashlib.sha256(key.encode()).hexdigest()[:40]}"

@@ -1,0 +1,144 @@
+"""Errors as RFC 9457 problem documents; those of a configuration name the JSON path of everything that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from metriq_gym.client.lookup import Unclear
+from metriq_gym.errors import (
+    IllegalTransition,
+    InvalidRequest,
+    MetriqGymError,
+    NotFound,
+    Permanent,
+    Problem,
+    Transient,
+    Undecided,
+)
+from metriq_gym.operations.resolve import NotHeld
+from metriq_gym.wording import shorten
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+_SAID = 1000
+"""Characters that are repeated of what a request got wrong."""
+
+_STATUS: tuple[tuple[type[MetriqGymError], HTTPStatus], ...] = (
+    (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (IllegalTransition, HTTPStatus.CONFLICT),
+    (NotHeld, HTTPStatus.CONFLICT),
+    (Undecided, HTTPStatus.CONFLICT),
+    (Unclear, HTTPStatus.CONFLICT),
+    (Permanent, HTTPStatus.CONFLICT),
+    (Transient, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+
+class Mistake(BaseModel):
+    """One thing wrong with a request."""
+
+    path: str = Field(description="Where, as a JSON path such as `$.config.shots`.")
+    message: str = Field(description="What.")
+
+
+class ProblemDocument(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str = "about:blank"
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What was wrong, for a person.")
+    errors: list[Mistake] = Field(default=[], description="Everything that is wrong with the request, if it is that.")
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}}
+    for status, description in (
+        (400, "The request cannot be read."),
+        (401, "A token is needed, or this one is none."),
+        (403, "The token does not allow it, or the request comes from another site's page."),
+        (404, "There is nothing of that name."),
+        (409, "It cannot be done in the state that it is in."),
+        (413, "The body is too large."),
+        (422, "The request is wrong; `errors` says where."),
+        (429, "Too many requests; `Retry-After` says when to go on."),
+        (503, "The store or the queue is away; trying again helps."),
+    )
+}
+"""For the OpenAPI document."""
+
+
+def status_of(error: MetriqGymError) -> HTTPStatus:
+    """Return the HTTP status that stands for an error."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def mistakes(problems: Iterable[Problem]) -> list[Mistake]:
+    """Return what is wrong, each no longer than a person would read."""
+    return [Mistake(path=shorten(each.path), message=shorten(each.message, 500)) for each in problems]
+
+
+def document(status: int, detail: str, errors: Iterable[Mistake] = ()) -> ProblemDocument:
+    """Return a problem document."""
+    title = HTTPStatus(status).phrase
+    return ProblemDocument(title=title, status=status, detail=shorten(detail, _SAID), errors=list(errors))
+
+
+def describe(error: Exception) -> ProblemDocument:
+    """Return the document for whatever handling a request raised."""
+    match error:
+        case InvalidRequest():
+            return document(422, "the request is wrong", mistakes(error.problems))
+        case MetriqGymError():
+            return document(status_of(error), str(error))
+        case RequestValidationError():
+            return document(422, "the request is wrong", _of_validation(error))
+        case HTTPException():
+            return document(error.status_code, str(error.detail))
+    return document(500, "a defect of ours; the console's log says more")
+
+
+def response(error: Exception) -> Response:
+    """Return the answer for whatever handling a request raised."""
+    found = describe(error)
+    headers = dict(getattr(error, "headers", None) or {})
+    if found.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return JSONResponse(found.model_dump(), found.status, headers, MEDIA_TYPE)
+
+
+def _of_validation(error: RequestValidationError) -> list[Mistake]:
+    found = []
+    for each in error.errors():
+        where, *steps = each["loc"]
+        root = "$" if where == "body" else f"{where}"
+        path = root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+        found.append(Mistake(path=shorten(path), message=shorten(str(each["msg"]), 500)))
+    return found
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error with its document."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        return response(error)
+
+    async def defect(request: Request, error: Exception) -> Response:
+        log.error("request failed", path=request.url.path, exc_info=error)
+        return response(error)
+
+    for kind in (MetriqGymError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(Exception, defect)
