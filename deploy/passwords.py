@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 def asked_for(compose: str) -> list[str]:
     """Return the names of the variables that hold secrets, in order: those whose default is known to everybody."""
-    return list(dict.fromkeys(re.findall(r"\$\{(\w+_(?:PASSWORD|KEY)):-metriq}", compose)))
+    return list(dict.fromkeys(re.findall(r"\$\{(\w+_(?:PASSWORD|KEY|TOKEN)):-metriq}", compose)))
 
 
 def complete(env: str, names: list[str]) -> str:

@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from metriq_gym.client.lookup import Unclear
 from metriq_gym.errors import (
     IllegalTransition,
     InvalidRequest,
@@ -40,7 +39,6 @@ _STATUS: tuple[tuple[type[MetriqGymError], HTTPStatus], ...] = (
     (IllegalTransition, HTTPStatus.CONFLICT),
     (NotHeld, HTTPStatus.CONFLICT),
     (Undecided, HTTPStatus.CONFLICT),
-    (Unclear, HTTPStatus.CONFLICT),
     (Permanent, HTTPStatus.CONFLICT),
     (Transient, HTTPStatus.SERVICE_UNAVAILABLE),
 )

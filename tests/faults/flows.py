@@ -10,7 +10,7 @@ from typing import Any
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.jobs import JobState
-from metriq_gym.messages import JobCancelRequested, JobRequested, Message, SuiteRequested
+from metriq_gym.messages import EstimateRequested, JobCancelRequested, JobRequested, Message, SuiteRequested
 from metriq_gym.service.pool import WorkerDied
 from tests.sandbox.fixture import SandboxControl
 from tests.support.inprocess import InlinePool
@@ -147,6 +147,7 @@ FLOWS: dict[str, Flow] = {
         lambda sandbox: sandbox.set(running_seconds=600),
         settings={"job_deadline_seconds": 5},
     ),
+    "estimate": Flow(EstimateRequested(estimate_id="e", provider="local", device="aer_simulator", config=TRIVIAL), {}),
     "suite": Flow(SUITE, SUITES_JOBS),
     "suite, messages lost": Flow(SUITE, SUITES_JOBS, bus=LossyBus),
 }

@@ -34,7 +34,7 @@ from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Refused, Transient
 from metriq_gym.jobs import JobState
 from metriq_gym.messages import MESSAGES
-from metriq_gym.operations.access import ALL, MONITOR, OPERATOR, PUBLISHER, SERVICES, Rights
+from metriq_gym.operations.access import ALL, CONSOLE, MONITOR, OPERATOR, PUBLISHER, SERVICES, Rights
 from metriq_gym.operations.access.__main__ import main as prepare
 from metriq_gym.operations.access.rabbitmq import at_virtual_host
 from metriq_gym.operations.access.rights import users_who_may
@@ -51,19 +51,23 @@ from tests.support.terminal import mgym_here
 PASSWORDS = {rights.user: secrets.token_urlsafe(16) for rights in ALL}
 KEYS = {message.routing_key for message in MESSAGES}
 MAY_PUBLISH = {
-    "dispatcher": KEYS - {"job.exported", "job.cancel_requested", "suite.requested"},
+    "dispatcher": KEYS - {"job.exported", "job.cancel_requested", "suite.requested", "estimate.requested"},
+    "console": KEYS - {"job.exported"},
     "poller": {"job.dispatched", "job.completed", "job.failed"},
     "scorer": {"job.scored", "job.failed"},
     "exporter": {"job.exported"},
-    "metriq": {"job.requested", "job.cancel_requested", "suite.requested"},
+    "metriq": {"job.requested", "job.cancel_requested", "suite.requested", "estimate.requested"},
     "operator": KEYS,
     "monitor": set[str](),
 }
-COLLECTIONS = ("jobs", "tasks", "listings", "deleted", "suites", "leases")
+COLLECTIONS = ("jobs", "tasks", "listings", "deleted", "suites", "leases", "devices", "calibrations", "estimates")
 MAY_WRITE = {
     "dispatcher": {("jobs", "insert"), ("jobs", "update"), ("listings", "insert"), ("listings", "update")}
     | {("tasks", "insert"), ("tasks", "update"), ("tasks", "remove"), ("listings", "remove")}
-    | {("suites", "insert"), ("suites", "update"), ("suites", "remove"), ("leases", "insert"), ("leases", "update")},
+    | {("suites", "insert"), ("suites", "update"), ("suites", "remove"), ("leases", "insert"), ("leases", "update")}
+    | {(name, act) for name in ("devices", "calibrations", "estimates") for act in ("insert", "update")},
+    "console": {("jobs", "update"), ("jobs", "remove"), ("tasks", "update"), ("tasks", "remove")}
+    | {("listings", "remove"), ("deleted", "insert"), ("deleted", "update")},
     "poller": {("jobs", "update"), ("tasks", "update")},
     "scorer": {("jobs", "update")},
     "exporter": {("jobs", "update")},
@@ -193,7 +197,7 @@ async def test_service_can_retry_into_its_own_queue_and_no_other(servers: Server
     assert await refused(url, publishing("", own))
 
 
-@pytest.mark.parametrize("rights", [*SERVICES, PUBLISHER, MONITOR], ids=lambda rights: rights.user)
+@pytest.mark.parametrize("rights", [*SERVICES, CONSOLE, PUBLISHER, MONITOR], ids=lambda rights: rights.user)
 async def test_only_the_operator_changes_what_exists(servers: Servers, rights: Rights) -> None:
     url = servers.amqp(rights.user)
     for queue in QUEUES:
@@ -212,13 +216,14 @@ async def test_publisher_takes_nothing_from_a_queue_of_ours(servers: Servers) ->
         assert await refused(servers.amqp("metriq"), consuming(queue))
 
 
-async def test_only_the_operator_looks_after_dead_letters(servers: Servers) -> None:
+@pytest.mark.parametrize("user", ["operator", "console"])
+async def test_only_the_operator_and_the_console_look_after_dead_letters(servers: Servers, user: str) -> None:
     for rights in ALL:
-        if rights is not OPERATOR:
+        if rights not in (OPERATOR, CONSOLE):
             with pytest.raises(NotRead, match="operator"):
                 async with held_letters(servers.amqp(rights.user)):
                     raise AssertionError
-    url = servers.amqp("operator")
+    url = servers.amqp(user)
     letter = aio_pika.Message(b"{}", message_id="of-a-test", headers={"metriq-dead": {"queue": "metriq.scorer"}})
     async with await aio_pika.connect(servers.amqp("exporter")) as connection:
         dead = await (await connection.channel()).get_exchange(DEAD_LETTERS, ensure=False)
@@ -226,7 +231,7 @@ async def test_only_the_operator_looks_after_dead_letters(servers: Servers) -> N
     async with held_letters(url) as held:
         [ours] = [each for each in held if each.letter.id == "of-a-test"]
         await ours.replay()
-    async with await aio_pika.connect(url) as connection:
+    async with await aio_pika.connect(servers.amqp("operator")) as connection:
         scorer = await (await connection.channel()).get_queue("metriq.scorer", ensure=False)
         await (await scorer.get()).ack()
 
@@ -255,6 +260,12 @@ async def test_wrong_password_is_refused(servers: Servers) -> None:
     url = servers.store("exporter").replace(PASSWORDS["exporter"], "wrong")
     with pymongo.MongoClient[Any](url) as client, pytest.raises(OperationFailure, match="Authentication failed"):
         client.metriq.jobs.find_one()
+
+
+async def test_the_console_consumes_no_queue_of_a_service(servers: Servers) -> None:
+    for queue in QUEUES:
+        assert await refused(servers.amqp("console"), consuming(queue.name))
+        assert await refused(servers.amqp("console"), publishing(retry_exchange(1), queue.name))
 
 
 async def test_user_without_rights_waits_for_the_topology(amqp_broker: Broker, servers: Servers) -> None:
@@ -412,7 +423,7 @@ async def test_who_may_not_create_indexes_waits_for_them(servers: Servers) -> No
     with pytest.raises(Transient, match="the dispatcher creates it"):
         await Store.at(servers.store("exporter"), "fresh").create_indexes()
     await Store.at(servers.store("dispatcher"), "fresh").create_indexes()
-    for rights in SERVICES:
+    for rights in (*SERVICES, CONSOLE):
         await Store.at(servers.store(rights.user), "fresh").create_indexes()
 
 

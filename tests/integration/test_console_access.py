@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.errors import MetriqGymError
@@ -70,7 +71,7 @@ async def test_a_session_gives_the_role_of_its_token_until_the_token_changes(con
     assert (await console.http.post("/jobs", json=REQUEST, cookies={COOKIE: session})).status_code == 403
     forged = session.replace(f"{Role.VIEWER.value}.", f"{Role.OPERATOR.value}.", 1)
     assert (await console.http.get("/jobs", cookies={COOKIE: forged})).status_code == 401
-    changed = Access(Settings(**{**WITH_TOKENS, "console_viewer_token": "another token"}))
+    changed = Access(Settings(console_viewer_token=SecretStr("another token")))
     assert changed._role_of_session(session) is None
 
 
@@ -181,7 +182,7 @@ def test_without_tokens_it_listens_on_this_machine_alone(host: str) -> None:
         Console(Context(Settings(console_host=host), MemoryBus(), Store({"metriq": _Anything()}), Pool(0)))
     Console(
         Context(
-            Settings(console_host=host, console_viewer_token="to look"),
+            Settings(console_host=host, console_viewer_token=SecretStr("to look")),
             MemoryBus(),
             Store({"metriq": _Anything()}),
             Pool(0),
