@@ -29,6 +29,7 @@ CompilationName = Literal["default", "0", "1", "2", "3", "best"]
 Compilation = Annotated[CompilationName, BeforeValidator(_as_text)]
 """How circuits are compiled for a device: as the dataset's tool does (``default``), at one of Qiskit's optimisation
 levels, or as well as several attempts at the highest can (``best``). A level may be given as a number."""
+_NAMES = ("job_id", "suite_id", "estimate_id")
 
 
 class Message(BaseModel):
@@ -44,8 +45,8 @@ class Message(BaseModel):
 
     @property
     def correlation_id(self) -> str | None:
-        """The job or suite the message is about."""
-        return getattr(self, "job_id", None) or getattr(self, "suite_id", None)
+        """The job, suite or estimate the message is about."""
+        return next((named for key in _NAMES if (named := getattr(self, key, None))), None)
 
     @property
     def message_id(self) -> str:

@@ -26,9 +26,16 @@ SANDBOX = (*STAND_INS, *(f"sandbox-{name}" for name in OURS), "sandbox-demo")
 OBSERVABILITY = ("prometheus", "grafana", "otel-collector", "jaeger")
 WITHOUT_A_CHECK = ("otel-collector", "jaeger")
 """Their images have nothing in them that could ask."""
-DEFAULT = (*OURS, *ONCE, "rabbitmq", "mongo")
+DEFAULT = (*OURS, "console", *ONCE, "rabbitmq", "mongo")
 ALL = (*DEFAULT, *SANDBOX, *OBSERVABILITY)
-FIXED_BY_THE_IMAGE = {"METRIQ_DATA_DIR", "METRIQ_EXPORT_DIR", "METRIQ_HTTP_HOST", "METRIQ_HTTP_PORT"}
+FIXED_BY_THE_IMAGE = {
+    "METRIQ_DATA_DIR",
+    "METRIQ_EXPORT_DIR",
+    "METRIQ_HTTP_HOST",
+    "METRIQ_HTTP_PORT",
+    "METRIQ_CONSOLE_HOST",
+    "METRIQ_CONSOLE_PORT",
+}
 
 
 def service(name: str) -> dict[str, Any]:
@@ -107,7 +114,7 @@ def test_service_starts_when_its_servers_can_be_used(name: str) -> None:
 
 
 def test_every_setting_can_be_set() -> None:
-    passed_on = set().union(*(service(name)["environment"] for name in OURS))
+    passed_on = set().union(*(service(name)["environment"] for name in (*OURS, "console")))
     assert passed_on | FIXED_BY_THE_IMAGE == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
 
 
@@ -122,6 +129,8 @@ def test_container_is_told_the_secrets_it_needs_and_no_other(name: str) -> None:
             wanted = {"MONGO_KEY"}
         case "grafana":
             wanted = {"GRAFANA_ADMIN_PASSWORD"}
+        case "console":
+            wanted = {"RABBITMQ_CONSOLE_PASSWORD", "MONGO_CONSOLE_PASSWORD", "METRIQ_CONSOLE_OPERATOR_TOKEN"}
         case "sandbox-demo":
             wanted = {"RABBITMQ_METRIQ_PASSWORD", "MONGO_METRIQ_PASSWORD"}
         case "rabbitmq-init" | "mongo-init":

@@ -35,8 +35,16 @@ from tests.support.manifests import (
 
 API_VERSIONS = ("1.30", "1.37")
 
-SECRET = ("amqp_url", "mongo_url", "tyxonq_token", "github_token")
-OF_THE_IMAGE = ("http_host", "http_port", "export_dir", "data_dir")
+SECRET = (
+    "amqp_url",
+    "mongo_url",
+    "tyxonq_token",
+    "github_token",
+    "console_viewer_token",
+    "console_submitter_token",
+    "console_operator_token",
+)
+OF_THE_IMAGE = ("http_host", "http_port", "export_dir", "data_dir", "console_host", "console_port")
 BY_SERVICE = ("workers",)
 
 
@@ -215,7 +223,7 @@ def test_what_is_set_are_valid_settings_with_the_defaults_but_for_the_grace_peri
             for name, value in manifest["data"].items():
                 monkeypatch.setenv(name, value)
     differing = {name for name, value in Settings().model_dump().items() if value != defaults[name]}
-    assert differing == {"grace_seconds"}
+    assert differing == {"grace_seconds", "console_allowed_hosts"}
 
 
 def reached(manifests: list[Manifest], service: str) -> set[tuple[str, int]]:
@@ -327,7 +335,7 @@ async def test_pollers_scale_by_the_tasks_that_are_due(
 def test_without_keda_those_that_compute_scale_by_processor_time(components: dict[str, list[Manifest]]) -> None:
     manifests = components["hpa"]
     scaled = {each["spec"]["scaleTargetRef"]["name"] for each in of("HorizontalPodAutoscaler", manifests).values()}
-    assert scaled == {"dispatcher", "poller", "scorer"}
+    assert scaled == {"dispatcher", "poller", "scorer", "console"}
     assert {name for name, each in of("Deployment", manifests).items() if "replicas" not in each["spec"]} == scaled
 
 

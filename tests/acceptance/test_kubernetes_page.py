@@ -96,7 +96,7 @@ def referred(manifests: list[Manifest]) -> Iterator[tuple[str, str]]:
 
 
 URLS = ("METRIQ_AMQP_URL", "METRIQ_MONGO_URL")
-USERS = ("DISPATCHER", "POLLER", "SCORER", "EXPORTER", "METRIQ", "OPERATOR", "MONITOR")
+USERS = ("DISPATCHER", "POLLER", "SCORER", "EXPORTER", "CONSOLE", "METRIQ", "OPERATOR", "MONITOR")
 WHOLE = {
     **dict.fromkeys(("metriq-dispatcher", "metriq-poller", "metriq-scorer", "metriq-exporter"), URLS),
     "metriq-administrators": (

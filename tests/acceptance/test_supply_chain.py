@@ -38,7 +38,7 @@ def written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def test_every_password_is_random_and_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env = written(tmp_path, monkeypatch)
-    assert set(env) == set(re.findall(r"\$\{(\w*(?:PASSWORD|KEY)):-", COMPOSE))
+    assert set(env) == set(re.findall(r"\$\{(\w*(?:PASSWORD|KEY|TOKEN)):-", COMPOSE))
     assert len(set(env.values())) == len(env)
     assert all(re.fullmatch("[0-9a-f]{40}", value) for value in env.values())
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600

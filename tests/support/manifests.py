@@ -17,7 +17,7 @@ from tests.support.readme import blocks
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("dev", "production", "operators")
 COMPONENTS = tuple(sorted(path.name for path in (FOLDER / "components").iterdir()))
-SERVICES = ("dispatcher", "poller", "scorer", "exporter")
+SERVICES = ("dispatcher", "poller", "scorer", "exporter", "console")
 
 Manifest = dict[str, Any]
 

@@ -26,6 +26,7 @@ values: dict[str, st.SearchStrategy[Any]] = {
     "schema_version": st.just(1),
     "job_id": ids,
     "suite_id": ids,
+    "estimate_id": ids,
     "suite_name": st.none() | names,
     "suite_size": st.none() | st.integers(1, 1000),
     "provider": names,
