@@ -14,7 +14,7 @@ from metriq_gym.jobs.documents import DrawnCircuit, EstimateAnswer
 from metriq_gym.jobs.estimate import estimate
 from metriq_gym.jobs.plan import build, make_plan
 from metriq_gym.jobs.scoring import Share, score
-from metriq_gym.messages import EstimateRequested
+from metriq_gym.messages import Compilation, EstimateRequested
 from metriq_gym.packing import pack_counts, unpack_circuits
 from metriq_gym.providers import LOCAL, Providers
 from metriq_gym.providers.provider import Compiler, Device, LocalProvider, Provider
@@ -36,10 +36,11 @@ SECONDS = 60.0
 class Estimator:
     """Looks devices up at their providers, and computes in the pool."""
 
-    def __init__(self, store: Store, pool: Pool, providers: Providers) -> None:
+    def __init__(self, store: Store, pool: Pool, providers: Providers, compilation: Compilation) -> None:
         self._store = store
         self._pool = pool
         self._providers = providers
+        self._compilation = compilation
 
     async def answer(self, delivery: Delivery) -> None:
         """Store the answer to a request; raises `Unreadable` for one that names no answer."""
@@ -53,7 +54,9 @@ class Estimator:
         try:
             config, _ = validate(request.config, "$.config")
             provider, device = await self._find(request.provider, request.device)
-            found = await self._pool.run_within(SECONDS, estimate, config, device, provider.compiler)
+            found = await self._pool.run_within(
+                SECONDS, estimate, config, device, provider.compiler, self._level(request)
+            )
         except InvalidRequest as error:
             return _problems(request, error)
         except TimeoutError:
@@ -66,13 +69,16 @@ class Estimator:
             answer = answer.model_copy(update={"circuits": drawn})
         return answer.model_copy(update=await self._prediction(request, config)) if request.predict else answer
 
+    def _level(self, request: EstimateRequested) -> Compilation:
+        return request.compilation or self._compilation
+
     async def _drawn(
         self, request: EstimateRequested, config: Mapping[str, Any], device: Device, provider: Provider
     ) -> list[DrawnCircuit]:
         seed = seed_of(config) or 0 if request.seed is None else request.seed
         try:
             return await self._pool.run_within(
-                SECONDS, drawn, config, seed, device, provider.compiler, request.circuits
+                SECONDS, drawn, config, seed, device, provider.compiler, self._level(request), request.circuits
             )
         except (TimeoutError, MetriqGymError) as error:
             log.info("no circuits", reason=str(error))
@@ -96,7 +102,7 @@ class Estimator:
         try:
             provider, device = await self._find(provider_name, twin)
             assert isinstance(provider, LocalProvider)  # noqa: S101  (`LOCAL` says so)
-            predicted = await self._pool.run_within(SECONDS, predict, config, device, provider)
+            predicted = await self._pool.run_within(SECONDS, predict, config, device, provider, self._level(request))
         except TimeoutError:
             return {"unpredicted": f"simulating it takes longer than {SECONDS:g} s"}
         except WorkerDied:
@@ -107,7 +113,9 @@ class Estimator:
         return {"predicted": predicted, "predicted_by": f"{device.provider}/{device.id}"}
 
 
-def drawn(config: Mapping[str, Any], seed: int, device: Device, compiler: Compiler, most: int) -> list[DrawnCircuit]:
+def drawn(
+    config: Mapping[str, Any], seed: int, device: Device, compiler: Compiler, compilation: Compilation, most: int
+) -> list[DrawnCircuit]:
     """Return the first compiled circuits of a validated configuration, as many as fit; picklable, and CPU-bound."""
     from qiskit import qasm3
 
@@ -116,7 +124,7 @@ def drawn(config: Mapping[str, Any], seed: int, device: Device, compiler: Compil
     size = 0
     for circuits, _ in runs:
         named = [circuit.name for circuit in circuits[: most - len(found)]]
-        for name, circuit in zip(named, compiler(device, circuits[: len(named)], seed), strict=True):
+        for name, circuit in zip(named, compiler(device, circuits[: len(named)], seed, compilation), strict=True):
             drawing = ""
             if circuit.size() <= DRAWN_OPERATIONS:
                 drawing = str(circuit.draw("text", fold=DRAWING_WIDTH, idle_wires=False))
@@ -128,13 +136,15 @@ def drawn(config: Mapping[str, Any], seed: int, device: Device, compiler: Compil
     return found
 
 
-def predict(config: Mapping[str, Any], device: Device, provider: LocalProvider) -> dict[str, Any]:
+def predict(
+    config: Mapping[str, Any], device: Device, provider: LocalProvider, compilation: Compilation
+) -> dict[str, Any]:
     """Return the result of simulating what a validated configuration asks for; picklable, and CPU-bound.
 
     Raises `Unsupported` when the device cannot run it, and what scoring raises.
     """
     seed = seed_of(config) or 0
-    plan = make_plan(config, seed, device, provider.compiler, provider.max_circuits_per_task)
+    plan = make_plan(config, seed, device, provider.compiler, provider.max_circuits_per_task, compilation)
     shares = []
     for task in plan.tasks:
         ran = provider.simulation(device.id, unpack_circuits(task.circuits), task.shots, task.seed)

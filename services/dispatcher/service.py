@@ -66,7 +66,7 @@ class Dispatcher(Service):
         seconds = self.settings.reconcile_seconds
         submitter = Submitter(self.store, self.pool, self.settings.settle_seconds)
         self._hand_over = HandOver(self.store, self.pool, submitter, self.settings.lease_seconds)
-        self._estimator = Estimator(self.store, self.pool, self._providers)
+        self._estimator = Estimator(self.store, self.pool, self._providers, self.settings.compilation)
         self._register = Register(self.store.devices)
         self._standing = Standing(self.store, self.bus)
         self.reconciler = Reconciler(self.store, self.bus, self.instance, seconds, self.settings.lease_seconds)

@@ -161,6 +161,9 @@ class EstimateRequested(Message):
     predict: bool = Field(default=False, description="Whether to predict the result by simulating the device's twin.")
     circuits: int = Field(default=0, ge=0, le=200, description="How many of the compiled circuits to answer with.")
     seed: int | None = Field(default=None, description="A job's seed: then its very circuits are built.")
+    compilation: Compilation | None = Field(
+        default=None, description="How circuits are compiled, as in a job's request."
+    )
 
 
 MESSAGES: tuple[type[Message], ...] = (

@@ -256,6 +256,7 @@ def test_only_who_has_to_reaches_the_internet() -> None:
             "poller": private | outside,
             "scorer": private,
             "exporter": private | outside,
+            "console": private,
         }
         for name, who in (("tyxonq", ["dispatcher", "poller"]), ("github", ["exporter"])):
             assert [each for each in SERVICES if selects(policies[name]["spec"]["podSelector"], labelled[each])] == who
@@ -293,7 +294,7 @@ def test_with_cilium_the_hosts_are_named_and_nothing_else_is_open(components: di
 
 def test_services_scale_by_the_queues_they_consume(components: dict[str, list[Manifest]]) -> None:
     scaled = of("ScaledObject", components["keda"])
-    assert set(scaled) == set(SERVICES)
+    assert set(scaled) == set(SERVICES) - {"console"}
     queues = {DISPATCHER.name, SCORER.name, EXPORTER.name, POLLER.name}
     by_queue = {
         name: each["spec"]["triggers"][0]["metadata"]["queueName"] for name, each in scaled.items() if name != "poller"

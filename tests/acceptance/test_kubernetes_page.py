@@ -99,6 +99,7 @@ URLS = ("METRIQ_AMQP_URL", "METRIQ_MONGO_URL")
 USERS = ("DISPATCHER", "POLLER", "SCORER", "EXPORTER", "CONSOLE", "METRIQ", "OPERATOR", "MONITOR")
 WHOLE = {
     **dict.fromkeys(("metriq-dispatcher", "metriq-poller", "metriq-scorer", "metriq-exporter"), URLS),
+    "metriq-console": ("METRIQ_CONSOLE_OPERATOR_TOKEN",),
     "metriq-administrators": (
         *("RABBITMQ_ADMIN_URL", "RABBITMQ_MANAGEMENT_URL", "MONGO_ADMIN_URL"),
         *(f"{server}_{user}_PASSWORD" for server in ("RABBITMQ", "MONGO") for user in USERS),

@@ -15,6 +15,7 @@ import pytest
 
 from metriq_gym.jobs import JobState
 from tests.support.console import REQUEST, WIT, ServedConsole, served_console
+from tests.support.jobs import watch
 
 
 @pytest.fixture
@@ -25,9 +26,8 @@ async def console(mongo_url: str, mongo_database: str, tmp_path: Path) -> AsyncI
 
 async def exported(console: ServedConsole, job_id: str) -> None:
     async with asyncio.timeout(60):
-        async for job in console.store.jobs.watch(job_id):
-            if job.state is JobState.EXPORTED:
-                return
+        async for _ in watch(console.store, job_id, until=lambda job: job.state is JobState.EXPORTED):
+            pass
 
 
 async def test_a_job_is_requested_followed_and_read_over_http(console: ServedConsole) -> None:
@@ -110,12 +110,9 @@ async def test_jobs_are_filtered_by_every_column(console: ServedConsole) -> None
     await console.http.post("/jobs", json=REQUEST | {"job_id": "two", "device": "fake_manila", "config": WIT})
     await console.http.post("/jobs", json=REQUEST | {"job_id": "three", "device": "nowhere"})
     async with asyncio.timeout(60):
-        async for job in console.store.jobs.watch("two"):
-            if job.has_ended:
-                break
-        async for job in console.store.jobs.watch("three"):
-            if job.has_ended:
-                break
+        for job_id in ("two", "three"):
+            async for _ in watch(console.store, job_id):
+                pass
     await exported(console, "one")
 
     async def ids(**query: Any) -> set[str]:

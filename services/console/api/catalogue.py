@@ -15,7 +15,7 @@ from metriq_gym.client.configurations import examples, read_configuration
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.documents import CalibrationPoint, EstimateAnswer, SeenDevice
-from metriq_gym.messages import EstimateRequested, Name
+from metriq_gym.messages import Compilation, EstimateRequested, Name
 from metriq_gym.operations.status import look
 from metriq_gym.schema_validator import validate
 from services.console.access import Submitter, Viewer
@@ -43,6 +43,7 @@ class EstimateWanted(BaseModel):
     device: Name
     config: dict[str, Any] = Field(description="The benchmark's configuration, with benchmark_name.")
     predict: bool = Field(default=False, description="Whether to predict the result by simulating the device's twin.")
+    compilation: Compilation | None = None
 
 
 class Standing(BaseModel):

@@ -102,6 +102,7 @@ async def request_job(
         prior=wanted.prior,
         remarks=wanted.remarks,
         group=wanted.group,
+        compilation=wanted.compilation,
     )
     response.headers["Location"] = f"/api/v1/jobs/{given}"
     return Accepted(job_id=given, warnings=[str(each) for each in warnings])
@@ -205,6 +206,7 @@ async def circuits_of(at: Desk, job: Job, limit: int) -> list[DrawnCircuit]:
         device=job.target or job.device,
         config=job.config,
         circuits=limit,
+        compilation=job.compilation,
         seed=job.seed,
     )
     return (await answer_of(at, request)).circuits

@@ -51,6 +51,7 @@ async def request_suite(wanted: SuiteRequested, response: Response, at: At, _: S
         components=wanted.components,
         all=wanted.all,
         suite_id=wanted.suite_id,
+        compilation=wanted.compilation,
     )
     response.headers["Location"] = f"/api/v1/suites/{given}"
     return AcceptedSuite(suite_id=given, jobs=len(chosen), warnings=[str(each) for each in warnings])
