@@ -1,5 +1,5 @@
 """The console: the page and the HTTP API, on the queue and the store."""
 
-from services.console.service import Console
+from .service import Console
 
 __all__ = ["Console"]

@@ -1,6 +1,7 @@
 """`python -m services.console`."""
 
 from metriq_gym.service.service import main
-from services.console import Console
+
+from . import Console
 
 main(Console)

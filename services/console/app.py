@@ -7,10 +7,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from metriq_gym import __version__
-from services.console import problems
-from services.console.api import router as api
-from services.console.desk import Desk
-from services.console.guard import Guard, Rates
+
+from . import problems
+from .api import router as api
+from .desk import Desk
+from .guard import Guard, Rates
 
 DESCRIPTION = """Quantum benchmarks as an event-driven service, over HTTP.
 

@@ -11,9 +11,10 @@ from metriq_gym.client import Client
 from metriq_gym.service.pool import Pool
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
-from services.console.access import Access
-from services.console.events import Hub
-from services.console.letters import Letters
+
+from .access import Access
+from .events import Hub
+from .letters import Letters
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.console import problems
-from services.console.access import Access
+from . import problems
+from .access import Access
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 BODY_SECONDS = 20.0

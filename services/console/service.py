@@ -14,12 +14,13 @@ from metriq_gym.bus.port import Delivery, Queue
 from metriq_gym.client import Client
 from metriq_gym.service.health import Check
 from metriq_gym.service.service import Context, Service
-from services.console.access import Access
-from services.console.app import create_app
-from services.console.desk import Desk
-from services.console.events import Hub
-from services.console.letters import letters_of
-from services.console.server import served
+
+from .access import Access
+from .app import create_app
+from .desk import Desk
+from .events import Hub
+from .letters import letters_of
+from .server import served
 
 log = structlog.get_logger()
 

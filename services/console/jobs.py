@@ -19,12 +19,13 @@ from metriq_gym.messages import EstimateRequested, JobId, JobRequested, Name
 from metriq_gym.operations.resolve import Adopt, Decision, Fail, Resubmit, resolve
 from metriq_gym.packing import unpack_counts
 from metriq_gym.schema_validator import validate
-from services.console.access import Operator, Submitter, Viewer
-from services.console.api.catalogue import answer_of
-from services.console.api.events import LastEventId, event_stream
-from services.console.api.parameters import Cursor, JobPath, Limit, Sort, Which, decode_cursor, encode_cursor
-from services.console.desk import Desk, desk
-from services.console.problems import RESPONSES
+
+from .access import Operator, Submitter, Viewer
+from .catalogue import answer_of
+from .desk import Desk, desk
+from .live import LastEventId, event_stream
+from .parameters import Cursor, JobPath, Limit, Sort, Which, decode_cursor, encode_cursor
+from .problems import RESPONSES
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=RESPONSES)
 At = Annotated[Desk, Depends(desk)]

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field, StringConstraints
 
-from services.console.access import Operator
-from services.console.desk import Desk, desk
-from services.console.letters import Letter, shown
-from services.console.problems import RESPONSES
+from .access import Operator
+from .desk import Desk, desk
+from .letters import Letter, shown
+from .problems import RESPONSES
 
 router = APIRouter(prefix="/dead-letters", tags=["operation"], responses=RESPONSES)
 At = Annotated[Desk, Depends(desk)]

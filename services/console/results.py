@@ -12,10 +12,11 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from metriq_gym.jobs import Job
-from services.console.access import Viewer
-from services.console.api.parameters import Which
-from services.console.desk import Desk, desk
-from services.console.problems import RESPONSES
+
+from .access import Viewer
+from .desk import Desk, desk
+from .parameters import Which
+from .problems import RESPONSES
 
 router = APIRouter(prefix="/results", tags=["results"], responses=RESPONSES)
 

@@ -13,9 +13,10 @@ from pydantic import StringConstraints
 
 from metriq_gym.errors import Unavailable
 from metriq_gym.messages import JobId
-from services.console.access import Viewer
-from services.console.desk import Desk, desk
-from services.console.problems import RESPONSES
+
+from .access import Viewer
+from .desk import Desk, desk
+from .problems import RESPONSES
 
 OPEN_SECONDS = 10.0
 router = APIRouter(tags=["events"], responses=RESPONSES)

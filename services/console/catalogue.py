@@ -18,9 +18,10 @@ from metriq_gym.jobs.documents import CalibrationPoint, EstimateAnswer, SeenDevi
 from metriq_gym.messages import Compilation, EstimateRequested, Name
 from metriq_gym.operations.status import look
 from metriq_gym.schema_validator import validate
-from services.console.access import Submitter, Viewer
-from services.console.desk import Desk, desk
-from services.console.problems import RESPONSES
+
+from .access import Submitter, Viewer
+from .desk import Desk, desk
+from .problems import RESPONSES
 
 router = APIRouter(responses=RESPONSES)
 At = Annotated[Desk, Depends(desk)]

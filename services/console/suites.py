@@ -11,10 +11,11 @@ from metriq_gym.jobs import Job
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.messages import SuiteRequested
 from metriq_gym.suite_parser import parse_suite, select
-from services.console.access import Submitter, Viewer
-from services.console.api.parameters import SuitePath
-from services.console.desk import Desk, desk
-from services.console.problems import RESPONSES
+
+from .access import Submitter, Viewer
+from .desk import Desk, desk
+from .parameters import SuitePath
+from .problems import RESPONSES
 
 router = APIRouter(prefix="/suites", tags=["suites"], responses=RESPONSES)
 At = Annotated[Desk, Depends(desk)]
