@@ -10,8 +10,6 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from pydantic import SecretStr
-
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.errors import MetriqGymError
 from metriq_gym.service.pool import Pool
