@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: architecture help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
+.PHONY: architecture docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
 
 # Tests and commands start many processes, each of which would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
@@ -113,6 +113,12 @@ format: $(TOOLS)  ## format the code and mend what can be mended
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
+docs: $(TOOLS)  ## build the documentation site into build/site; a broken reference fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+docs-serve: $(TOOLS)  ## show the documentation site while it is written
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
+
 architecture: $(TOOLS)  ## draw docs/architecture.svg anew from the imports
 	$(BIN)/python -m tests.docs.architecture
 
@@ -129,4 +135,4 @@ lock: | $(BIN)/uv  ## write the hash-locked requirements anew from pyproject.tom
 	$(LOCK) --universal --group audit --output-file $(LOCKS)/audit.txt
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AUDIT) build/site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -48,8 +48,16 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
     job_manager:
         Whose store and runtime to use.
 
-    Raises `InvalidRequest` with everything that is wrong with the configuration, `Unsupported` when the device cannot
-    run it, `NoConfiguration`, and `Permanent` when the provider refuses it.
+    Raises
+    ------
+    InvalidRequest
+        With everything that is wrong with the configuration, by JSON path.
+    NoConfiguration
+        When there is no such file and no such example.
+    Unsupported
+        When the device cannot run it.
+    Permanent
+        When the provider refuses it.
     """
     chosen = read_configuration(config.config)
     _, warnings = validate(chosen)
@@ -82,8 +90,14 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     job_manager:
         Whose store and runtime to use.
 
-    Raises `NotFound`; for a job that ended without a result the error that says why: `InvalidRequest`, `Unsupported` or
-    `Permanent`; and `Undecided` for one that is held until an operator decides, unless `wait` is False.
+    Raises
+    ------
+    NotFound
+        When there is no such job.
+    InvalidRequest, Unsupported, Permanent
+        For a job that ended without a result: why.
+    Undecided
+        For a job that is held until an operator decides, unless ``wait`` is False.
     """
 
     async def wait(client: Client) -> Job:
@@ -119,7 +133,10 @@ def upload_job(config: Any, job_manager: JobManager) -> str:
     job_manager:
         Whose store and runtime to use. METRIQ_GITHUB_TOKEN and METRIQ_GITHUB_REPOS say how and where.
 
-    Raises `Permanent` when the job has no record, or with the target's own words when that refuses it.
+    Raises
+    ------
+    Permanent
+        When the job has no record, or with the target's own words when that refuses it.
     """
     if getattr(config, "dry_run", False):
         job, _ = _look_up(config, job_manager)
