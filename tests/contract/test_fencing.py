@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import pymongo
 import pytest
 
 from metriq_gym.errors import LeaseLost
@@ -40,7 +39,7 @@ Write = Callable[[Store, Hand], Awaitable[object]]
 
 FENCED: dict[str, Write] = {
     # The dispatcher's, on a job.
-    "jobs.renew": lambda store, by: store.jobs.renew("j", by.token, 60),
+    "jobs.renew": lambda store, by: store.jobs.renew("j", by.token, 90),
     "jobs.expire_lease": lambda store, by: store.jobs.expire_lease("j", by.token),
     "jobs.note_death": lambda store, by: store.jobs.note_death("j", by.token),
     "jobs.plan": lambda store, by: store.jobs.plan("j", by.token, Planned(task_count=5)),
@@ -54,7 +53,7 @@ FENCED: dict[str, Write] = {
     "tasks.retract": lambda store, by: store.tasks.retract(by.task),
     "tasks.doubt": lambda store, by: store.tasks.doubt(by.task, "late"),
     # The poller's, on a task.
-    "tasks.renew": lambda store, by: store.tasks.renew(by.task, 60),
+    "tasks.renew": lambda store, by: store.tasks.renew(by.task, 90),
     "tasks.hand_back": lambda store, by: store.tasks.hand_back(by.task),
     "tasks.hand_back_all": lambda store, by: store.tasks.hand_back_all([by.task]),
     "tasks.postpone": lambda store, by: store.tasks.postpone([by.task], first_seconds=1, growth=1, max_seconds=1),
@@ -62,7 +61,7 @@ FENCED: dict[str, Write] = {
     "tasks.complete_all": lambda store, by: store.tasks.complete_all([(by.task, b"late", None)]),
     "tasks.fail": lambda store, by: store.tasks.fail(by.task, "late"),
     # The reconciler's.
-    "leases.renew": lambda store, by: store.leases.renew("r", by.token, 60),
+    "leases.renew": lambda store, by: store.leases.renew("r", by.token, 90),
     "upkeep.checked": lambda store, by: store.upkeep.checked(["j"], by.token),
     "upkeep.expire": lambda store, by: store.upkeep.expire("j", FAILURE, by.token),
     "suites.checked": lambda store, by: store.suites.checked("s", by.token),
@@ -97,18 +96,6 @@ OTHERS = {
 def task(**changes: Any) -> Task:
     fields = {"job_id": "j", "provider": "cloud", "device": "d", "run": 0, "first": 0, "circuit_count": 1, "shots": 1}
     return Task.model_validate({"_id": "j:0", "state": TaskState.STORED, "seed": 1, **fields, **changes})
-
-
-@pytest.fixture
-async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    async with Store.at(mongo_url, mongo_database) as store:
-        yield store
-
-
-@pytest.fixture
-def database(mongo_url: str, mongo_database: str) -> Iterator[Any]:
-    with pymongo.MongoClient[dict[str, Any]](mongo_url) as client:
-        yield client[mongo_database]
 
 
 def called(function: ast.AsyncFunctionDef | ast.FunctionDef) -> set[str]:

@@ -1,9 +1,9 @@
-"""What every caller may rely on from the store, on motor and on PyMongo's own asynchronous client."""
+"""What every caller may rely on from the store, on a server and in memory."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,16 +15,7 @@ from metriq_gym.jobs.changes import Accepted, Dispatched, Planned, Rejected
 from metriq_gym.jobs.states import MOVES
 from metriq_gym.packing import pack_counts
 from metriq_gym.store import Store
-from metriq_gym.store.mongo import OPTIONS, connect
 from tests.support.jobs import to
-
-
-@pytest.fixture(params=["motor", "pymongo"])
-async def store(request: pytest.FixtureRequest, mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    client: Any = connect(mongo_url) if request.param == "motor" else AsyncMongoClient(mongo_url, **OPTIONS)
-    async with Store(client, mongo_database) as store:
-        yield store
-
 
 FIELDS = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_name": "WIT", "shots": 10}}
 
@@ -367,9 +358,9 @@ class _Finds(monitoring.CommandListener):
     def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
 
 
-async def test_claiming_looks_at_due_tasks_only(store: Store, mongo_url: str, mongo_database: str) -> None:
-    await released(store, *range(200))
-    await claim(store, limit=190)
+async def test_claiming_looks_at_due_tasks_only(server_store: Store, mongo_url: str, mongo_database: str) -> None:
+    await released(server_store, *range(200))
+    await claim(server_store, limit=190)
     finds = _Finds()
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
@@ -396,9 +387,11 @@ async def test_claiming_looks_at_due_tasks_only(store: Store, mongo_url: str, mo
     ],
 )
 async def test_no_query_looks_at_every_document(
-    store: Store, mongo_url: str, mongo_database: str, query: Callable[[Store], Awaitable[object]]
+    server_store: Store, mongo_url: str, mongo_database: str, query: Callable[[Store], Awaitable[object]]
 ) -> None:
-    await store.jobs.accept("j", Accepted.model_validate({**FIELDS, "suite_id": "s"}), owner="me", lease_seconds=60)
+    await server_store.jobs.accept(
+        "j", Accepted.model_validate({**FIELDS, "suite_id": "s"}), owner="me", lease_seconds=60
+    )
     finds = _Finds()
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
@@ -410,10 +403,10 @@ async def test_no_query_looks_at_every_document(
 
 
 async def test_counting_jobs_by_state_reads_an_index_and_no_job(
-    store: Store, mongo_url: str, mongo_database: str
+    server_store: Store, mongo_url: str, mongo_database: str
 ) -> None:
     for n in range(3):
-        await store.jobs.accept(f"j{n}", Accepted.model_validate(FIELDS), owner="me", lease_seconds=60)
+        await server_store.jobs.accept(f"j{n}", Accepted.model_validate(FIELDS), owner="me", lease_seconds=60)
     finds = _Finds()
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:

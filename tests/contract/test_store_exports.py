@@ -1,26 +1,18 @@
-"""What the exporter may rely on from the store, on motor and on PyMongo's own asynchronous client."""
+"""What the exporter may rely on from the store, on a server and in memory."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
-
 import pytest
-from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import NotFound
 from metriq_gym.jobs import Export, ExportState, JobState
 from metriq_gym.store import Store
-from metriq_gym.store.mongo import OPTIONS, connect
 from tests.support.jobs import ended_job
 
 
-@pytest.fixture(params=["motor", "pymongo"])
-async def store(request: pytest.FixtureRequest, mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    client: Any = connect(mongo_url) if request.param == "motor" else AsyncMongoClient(mongo_url, **OPTIONS)
-    async with Store(client, mongo_database) as store:
-        await store.records.add(ended_job("j"))
-        yield store
+@pytest.fixture(autouse=True)
+async def job(store: Store) -> None:
+    await store.records.add(ended_job("j"))
 
 
 async def export(store: Store, target: str = "json") -> Export:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
 from metriq_gym.jobs import ExportState, Job, JobState, Task, TaskState
 from metriq_gym.jobs.changes import Accepted
 from metriq_gym.store import Store
-from metriq_gym.store.mongo import OPTIONS, connect
 from tests.support.jobs import to
 from tests.support.patience import PATIENCE
-
-
-@pytest.fixture(params=["motor", "pymongo"])
-async def store(request: pytest.FixtureRequest, mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    client: Any = connect(mongo_url) if request.param == "motor" else AsyncMongoClient(mongo_url, **OPTIONS)
-    async with Store(client, mongo_database) as store:
-        yield store
 
 
 async def accepted(store: Store, job_id: str, **fields: Any) -> Job:

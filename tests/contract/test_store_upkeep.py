@@ -1,31 +1,20 @@
-"""What the reconciler may rely on from the store, on motor and on PyMongo's own asynchronous client."""
+"""What the reconciler may rely on from the store, on a server and in memory."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import pymongo
 import pytest
-from pymongo import AsyncMongoClient
 
 from metriq_gym.errors import IllegalTransition, LeaseLost
 from metriq_gym.jobs import ExportState, Failure, JobState
 from metriq_gym.jobs.changes import Accepted, Rejected
 from metriq_gym.messages import JobRequested
 from metriq_gym.store import Store
-from metriq_gym.store.mongo import OPTIONS, connect
 from tests.support.jobs import to
 
 LATE = Failure(outcome="error", reason="late", source="poll")
-
-
-@pytest.fixture(params=["motor", "pymongo"])
-async def store(request: pytest.FixtureRequest, mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    client: Any = connect(mongo_url) if request.param == "motor" else AsyncMongoClient(mongo_url, **OPTIONS)
-    async with Store(client, mongo_database) as store:
-        yield store
 
 
 async def accepted(
@@ -37,12 +26,6 @@ async def accepted(
     )
     for state in states:
         await store.jobs.move(job_id, to(state), service="test")
-
-
-@pytest.fixture
-def database(mongo_url: str, mongo_database: str) -> Iterator[Any]:
-    with pymongo.MongoClient[dict[str, Any]](mongo_url) as client:
-        yield client[mongo_database]
 
 
 def make_older(database: Any) -> None:
