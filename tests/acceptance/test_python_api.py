@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +18,7 @@ from metriq_gym.client.session import Session
 from metriq_gym.constants import JobType
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
 from metriq_gym.job_manager import JobManager, MetriqGymJob
-from metriq_gym.run import load_provider, setup_device
+from metriq_gym.run import dispatch_job, load_provider, poll_job, setup_device
 from metriq_gym.settings import Settings
 from tests.fake_github.server import MAINTAINER, FakeGitHub
 from tests.fake_github.server import serving as serving_github
@@ -276,7 +277,8 @@ class TestJobManager:
             manager.update_job(job)
 
     def test_a_job_of_the_services_is_not_changed_by_a_client(self, manager: JobManager) -> None:
-        job = next(job for job in manager.get_jobs() if job.state == "exported")
+        wanted = SimpleNamespace(config="wit", provider="local", device="aer_simulator")
+        job = poll_job(SimpleNamespace(job_id=dispatch_job(wanted, manager)), manager)
         manager.update_job(job)
         job.runtime_seconds = 1e9
         with pytest.raises(IllegalTransition, match="belongs to the services"):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import rustworkx as rx
 from qiskit import QuantumCircuit, transpile
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
-from metriq_gym.benchmarks.benchmark import Benchmark, Counts, RunResult
-
-Runner = Callable[[Sequence[QuantumCircuit], int], Sequence[Counts]]
+from metriq_gym.benchmarks.benchmark import Benchmark, Counts
+from metriq_gym.testing import device as testing
 
 STATE_VECTOR_LIMIT = 14
 """Wider circuits are simulated as matrix product states."""
@@ -22,34 +19,8 @@ STATE_VECTOR_LIMIT = 14
 NATIVE = {*AerSimulator().operation_names, "barrier", "measure", "reset", "if_else"}
 
 
-@dataclass
-class RecordingDevice:
-    """Remembers every `run` in `runs`; every qubit pair is connected unless a `graph` says otherwise."""
-
-    num_qubits: int
-    graph: rx.PyGraph | None = None
-    id: str = "recorder"
-
-    def __post_init__(self) -> None:
-        self.runs: list[tuple[list[QuantumCircuit], int]] = []
-
-    @property
-    def connectivity(self) -> rx.PyGraph:
-        return rx.generators.complete_graph(self.num_qubits) if self.graph is None else self.graph
-
-    def run(self, circuits: QuantumCircuit | Sequence[QuantumCircuit], shots: int) -> None:
-        self.runs.append(([circuits] if isinstance(circuits, QuantumCircuit) else list(circuits), shots))
-
-    @property
-    def circuits(self) -> list[QuantumCircuit]:
-        return [circuit for circuits, _ in self.runs for circuit in circuits]
-
-    def score_with(self, benchmark: Benchmark, runner: Runner) -> Any:
-        """Dispatch `benchmark`, let `runner` produce the counts, and return the result."""
-        self.runs = []
-        data = benchmark.dispatch_handler(self)
-        stored = type(data).model_validate_json(data.model_dump_json())
-        return benchmark.poll_handler(stored, [RunResult(runner(circuits, shots)) for circuits, shots in self.runs])
+class RecordingDevice(testing.RecordingDevice):
+    """Remembers every `run`, and can answer at random."""
 
     def score_uniform(self, benchmark: Benchmark, seed: int = 0) -> Any:
         """The result when every outcome is equally likely."""

@@ -46,6 +46,7 @@ LOADS = {
     "job_manager": STORE,
     "operations": LOGS | STORE | {"aio_pika", "prometheus_client"},
     "run": STORE | LOGS | {"prometheus_client"},
+    "testing": STORE | LOGS | {"prometheus_client", "qiskit", "scipy"},
 }
 """Room → the heavy libraries that all its modules together may load."""
 IMPORT_ALL = """
