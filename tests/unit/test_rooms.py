@@ -30,6 +30,7 @@ LOADS = {
     "packing": set[str](),
     "wording": set[str](),
     "web": set[str](),
+    "parts": set[str](),
     "constants": set[str](),
     "telemetry": LOGS | {"opentelemetry", "prometheus_client"},
     "bus": LOGS | {"aio_pika", "prometheus_client"},
