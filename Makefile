@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: architecture docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
+.PHONY: architecture pages gallery docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
 
 # Tests and commands start many processes, each of which would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
@@ -121,6 +121,12 @@ docs-serve: $(TOOLS)  ## show the documentation site while it is written
 
 architecture: $(TOOLS)  ## draw docs/architecture.svg anew from the imports
 	$(BIN)/python -m tests.docs.architecture
+
+pages: $(TOOLS)  ## write anew what pages say that follows from the code: tables, circuits, architecture, messages
+	$(BIN)/python -m tests.docs
+
+gallery: $(TOOLS)  ## run the commands of docs/gallery.md, which draws its pictures anew: some minutes
+	$(BIN)/python -m tests.docs.gallery
 
 bench: $(TOOLS)  ## measure: latency, writes and throughput per job, speed of each benchmark
 	$(BIN)/python -m tests.bench

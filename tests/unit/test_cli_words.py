@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,12 +17,10 @@ from rich.console import Console
 from metriq_gym.cli.errors import explain
 from metriq_gym.client.configurations import NoConfiguration, examples, read_configuration
 from metriq_gym.constants import JobType
-from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem, Transient, Undecided, Unsupported
-from metriq_gym.jobs import Task, TaskState
+from metriq_gym.errors import InvalidRequest, NotFound, Problem, Transient, Undecided, Unsupported
 from metriq_gym.operations.importing import BadLine, import_jobs, parse
-from metriq_gym.packing import pack_counts
 from metriq_gym.settings import Settings
-from metriq_gym.terminal import plots, report
+from metriq_gym.terminal import report
 from metriq_gym.terminal.follow import ProgressLine, TimeLeft
 from tests.support.jobs import ended_job, failed_job
 
@@ -236,70 +233,3 @@ async def test_a_store_that_is_away_makes_no_line_a_bad_one(tmp_path: Path) -> N
     store: Any = SimpleNamespace(records=SimpleNamespace(add=away))
     with pytest.raises(Transient):
         await import_jobs(store, path)
-
-
-def task(counts: list[dict[str, int]], first: int = 0) -> Task:
-    return Task(
-        id=f"j:{first}",
-        job_id="j",
-        provider="local",
-        device="d",
-        state=TaskState.COMPLETED,
-        run=0,
-        first=first,
-        circuit_count=len(counts),
-        shots=100,
-        seed=0,
-        counts=pack_counts(counts),
-    )
-
-
-class TestPlots:
-    def test_rare_outcomes_share_a_bar_and_all_frequencies_add_up(self) -> None:
-        counts = {format(n, "08b"): 1 + n for n in range(100)}
-        figure = plots.counts(ended_job(runs=[1]), [task([counts])])
-        (axes,) = figure.axes
-        heights = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
-        assert len(heights) == 33
-        assert sum(heights) == pytest.approx(1)
-        assert axes.get_xticklabels()[-1].get_text() == "68 others"
-
-    def test_circuits_of_other_widths_are_not_mixed_in(self) -> None:
-        figure = plots.counts(ended_job(runs=[3]), [task([{"0": 60, "1": 40}, {"1": 100}, {"00": 100}])])
-        heights = [bar.get_height() for bar in figure.axes[0].patches]  # type: ignore[attr-defined]
-        assert heights == [0.3, 0.7]
-        assert "2 of 3 circuits, 200 shots" in figure.axes[0].get_xlabel()
-
-    def test_each_kind_of_picture_is_an_svg_with_its_words(self, tmp_path: Path) -> None:
-        eplg = {"chain_lengths": [4, 5, 6], "chain_eplgs": [0.01, 0.012, 0.011], "eplg_10": None}
-        lr_qaoa = {"approx_ratio": [0.6, 0.7], "random_approx_ratio": 0.5, "effective_approx_ratio": [0.2, 0.4]}
-        jobs = [ended_job("s.001-a", suite_id="s"), failed_job("s.002-b", suite_id="s", outcome="unsupported")]
-        pictures = {
-            "qubits in the chain": plots.of_job(ended_job(benchmark_name="EPLG", result=eplg), []),
-            "QAOA layers": plots.of_job(
-                ended_job(benchmark_name="Linear Ramp QAOA", result=lr_qaoa, config={"qaoa_layers": [3, 5]}), []
-            ),
-            "unsupported": plots.of_suite(jobs),
-            "expectation_value": plots.over_time(jobs, "expectation_value"),
-        }
-        for words, figure in pictures.items():
-            path = tmp_path / "picture.svg"
-            plots.save(figure, path)
-            ET.parse(path)
-            assert words in path.read_text(), words
-
-    def test_each_benchmark_has_a_panel_of_its_own_over_time(self) -> None:
-        others = [ended_job("a"), ended_job("b", device="other"), ended_job("c", benchmark_name="EPLG")]
-        figure = plots.over_time(others, "score")
-        assert [axes.get_title("left") for axes in figure.axes] == ["EPLG", "WIT"]
-        labels = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]  # type: ignore[union-attr]
-        assert labels == [["tyxonq/homebrew_s2"], ["tyxonq/homebrew_s2", "tyxonq/other"]]
-
-    def test_what_cannot_be_drawn_says_why(self, tmp_path: Path) -> None:
-        with pytest.raises(Permanent, match="no counts"):
-            plots.of_job(ended_job(), [])
-        with pytest.raises(Permanent, match="'beauty'"):
-            plots.over_time([ended_job()], "beauty")
-        figure = plots.over_time([ended_job()], "score")
-        with pytest.raises(Permanent, match="cannot write"):
-            plots.save(figure, tmp_path / "none" / "picture.png")

@@ -128,6 +128,13 @@ class Benchmark(ABC, Generic[ParamsT, DataT]):
         Raises `Unsupported` when the device cannot run them.
         """
 
+    def ideal_counts(self, job_data: DataT, position: int) -> Mapping[str, float] | None:
+        """Return what a device without noise measures with circuit `position` of a run: bitstring → probability.
+
+        None where nothing says it without simulating the circuit.
+        """
+        return None
+
     @abstractmethod
     def poll_handler(self, job_data: DataT, result_data: Sequence[RunResult]) -> BenchmarkResult:
         """Score the counts: one `RunResult` per `Device.run` call that `dispatch_handler` made."""

@@ -81,16 +81,24 @@ class BSEQ(Benchmark[BSEQParams, BSEQData]):
         device.run([chsh_circuit(num_qubits, edges, basis) for edges in colors for basis in SIGNS], self.params.shots)
         return BSEQData(num_qubits=num_qubits, colors=colors)
 
+    def chsh(self, job_data: BSEQData, result_data: Sequence[RunResult]) -> dict[Edge, BenchmarkScore]:
+        """Return the CHSH sum of each edge that was measured, with its standard error."""
+        counts = iter(result_data[0].counts)
+        found: dict[Edge, BenchmarkScore] = {}
+        for edges in job_data.colors:
+            in_bases = [next(counts) for _ in SIGNS]
+            errors = chsh_errors(in_bases)
+            for edge, value, error in zip(edges, chsh_values(in_bases).tolist(), errors.tolist(), strict=True):
+                found[edge] = BenchmarkScore(value, error)
+        return found
+
     def poll_handler(self, job_data: BSEQData, result_data: Sequence[RunResult]) -> BSEQResult:
         """Return the size of the largest component of the graph of good edges."""
-        counts = iter(result_data[0].counts)
         good = rx.PyGraph(multigraph=False)
         good.add_nodes_from(range(job_data.num_qubits))
-        for edges in job_data.colors:
-            values = chsh_values([next(counts) for _ in SIGNS])
-            for edge, value in zip(edges, values, strict=True):
-                if value > CLASSICAL_LIMIT:
-                    good.add_edge(*edge, None)
+        for edge, chsh in self.chsh(job_data, result_data).items():
+            if chsh.value > CLASSICAL_LIMIT:
+                good.add_edge(*edge, None)
         largest = max(len(component) for component in rx.connected_components(good))
         return BSEQResult(largest_connected_size=largest, fraction_connected=largest / job_data.num_qubits)
 
@@ -115,6 +123,12 @@ def chsh_circuit(num_qubits: int, edges: Sequence[Edge], basis: str) -> QuantumC
 def chsh_values(counts: Sequence[Counts]) -> NDArray[np.float64]:
     """Return the CHSH sum of each edge, shape (edges,), from the counts in the four bases of `SIGNS`."""
     return np.array(list(SIGNS.values())) @ np.stack([_correlations(in_basis) for in_basis in counts])
+
+
+def chsh_errors(counts: Sequence[Counts]) -> NDArray[np.float64]:
+    """Return the standard error of each edge's CHSH sum, shape (edges,): √Σ(1 − E²)/shots over the four bases."""
+    variances = [(1 - _correlations(in_basis) ** 2) / sum(in_basis.values()) for in_basis in counts]
+    return np.asarray(np.sqrt(np.sum(variances, axis=0)))
 
 
 def _correlations(counts: Counts) -> NDArray[np.float64]:

@@ -107,11 +107,14 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
 
     def poll_handler(self, job_data: EPLGData, result_data: Sequence[RunResult]) -> EPLGResult:
         """Fit all decays and combine their process fidelities."""
+        by_length = {length: each.value for length, each in self.by_length(job_data, result_data).items()}
+        return EPLGResult([*by_length], [*by_length.values()], *(by_length.get(length) for length in REPORTED))
+
+    def by_length(self, job_data: EPLGData, result_data: Sequence[RunResult]) -> dict[int, BenchmarkScore]:
+        """Return the error per layered gate of the best sub-chain of each length."""
         fidelities = self.process_fidelities(result_data)
-        lengths = list(range(SHORTEST_CHAIN, len(job_data.qubit_chain) + 1, 2))
-        eplgs = [error_per_layered_gate(fidelities, length).value for length in lengths]
-        by_length = dict(zip(lengths, eplgs, strict=True))
-        return EPLGResult(lengths, eplgs, *(by_length.get(length) for length in REPORTED))
+        lengths = range(SHORTEST_CHAIN, len(job_data.qubit_chain) + 1, 2)
+        return {length: error_per_layered_gate(fidelities, length) for length in lengths}
 
     def process_fidelities(self, result_data: Sequence[RunResult]) -> list[BenchmarkScore]:
         """Return the process fidelity of the first qubit, each pair in the order of the chain, and the last.

@@ -144,6 +144,14 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
             effective_approx_ratio=[effective_ratio(r, random_ratio) for r in ratios],
         )
 
+    def cut_means(self, job_data: LinearRampQAOAData, result_data: Sequence[RunResult]) -> NDArray[np.float64]:
+        """Return the mean cut of each circuit, shape (trials, depths)."""
+        problem, means = self.problem(job_data), []
+        for counts in result_data[0].counts:
+            sides, frequencies = bit_table(counts)
+            means.append(float(problem.cuts(sides) @ frequencies))
+        return np.array(means).reshape(self.params.trials, len(self.params.qaoa_layers))
+
     def problem(self, data: LinearRampQAOAData) -> WeightedGraph:
         """Return the job's Max-Cut problem: its edges, with weights drawn from `WEIGHTS`."""
         n = self.params.num_qubits

@@ -92,6 +92,17 @@ class MirrorCircuits(Benchmark[MirrorCircuitsParams, MirrorCircuitsData]):
         device.run(circuits, params.shots)
         return MirrorCircuitsData(expected_bitstrings=expected)
 
+    def ideal_counts(self, job_data: MirrorCircuitsData, position: int) -> dict[str, float]:
+        """Return certainty of the expected bitstring."""
+        return {job_data.expected_bitstrings[position]: 1.0}
+
+    def polarizations(self, job_data: MirrorCircuitsData, result_data: Sequence[RunResult]) -> list[BenchmarkScore]:
+        """Return the polarisation of each circuit by itself."""
+        return [
+            polarize(binomial(counts.get(expected, 0), sum(counts.values())), len(expected))
+            for expected, counts in zip(job_data.expected_bitstrings, result_data[0].counts, strict=True)
+        ]
+
     def poll_handler(self, job_data: MirrorCircuitsData, result_data: Sequence[RunResult]) -> MirrorCircuitsResult:
         """Pool the shots of all circuits: S = hits ÷ shots, polarisation = max(0, (S − 2⁻ʷ)/(1 − 2⁻ʷ))."""
         pairs = list(zip(job_data.expected_bitstrings, result_data[0].counts, strict=True))

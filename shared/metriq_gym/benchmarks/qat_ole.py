@@ -106,10 +106,8 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
 
     def poll_handler(self, job_data: QATOLEData, result_data: Sequence[RunResult]) -> QATOLEResult:
         """Average the signed parities, and compute what they would be without noise where that is feasible."""
-        states = np.array([[int(bit) for bit in reversed(state)] for state in job_data.initial_states])
-        observable = self._observable()
-        signs = 1 - 2 * (states[:, observable].sum(axis=1) % 2)
-        echoes = signs * np.array([_parity(counts) for counts in result_data[0].counts])
+        states, signs = self._states(job_data)
+        echoes = self.echoes(job_data, result_data)
         if len(echoes) > 1:
             error = float(echoes.std(ddof=1)) / sqrt(len(echoes))
         else:
@@ -119,6 +117,16 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
             observable_value=BenchmarkScore(float(echoes.mean()), error),
             noiseless_reference=None if expectations is None else float((signs * expectations).mean()),
         )
+
+    def echoes(self, job_data: QATOLEData, result_data: Sequence[RunResult]) -> NDArray[np.float64]:
+        """Return the signed parity of each initial state, shape (states,)."""
+        _, signs = self._states(job_data)
+        return np.asarray(signs * np.array([_parity(counts) for counts in result_data[0].counts]))
+
+    def _states(self, job_data: QATOLEData) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the initial states, shape (states, qubits), and the sign of each."""
+        states = np.array([[int(bit) for bit in reversed(state)] for state in job_data.initial_states])
+        return states, 1 - 2 * (states[:, self._observable()].sum(axis=1) % 2)
 
     def _circuit(self, max_qubits: int) -> QuantumCircuit:
         params = self.params

@@ -115,11 +115,18 @@ class QEDCBenchmark(Benchmark[ParamsT, QEDCData]):
 
     def poll_handler(self, job_data: QEDCData, result_data: Sequence[RunResult]) -> QEDCResult:
         """Return the mean fidelity."""
+        return QEDCResult(accuracy_score=pooled(self.fidelities(job_data, result_data)))
+
+    def fidelities(self, job_data: QEDCData, result_data: Sequence[RunResult]) -> list[list[float]]:
+        """Return the normalised fidelity of each circuit; one inner list per width."""
         counts = iter(result_data[0].counts)
-        fidelities = [
+        return [
             [normalised_fidelity(next(counts), self.ideal(secret)) for secret in group] for group in job_data.secrets
         ]
-        return QEDCResult(accuracy_score=pooled(fidelities))
+
+    def ideal_counts(self, job_data: QEDCData, position: int) -> Mapping[str, float]:
+        """Return the distribution that finds the circuit's secret."""
+        return self.ideal([secret for group in job_data.secrets for secret in group][position])
 
     def _secrets(self, bits: int) -> list[str]:
         fixed = self.fixed_secret(bits)

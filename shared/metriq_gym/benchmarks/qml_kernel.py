@@ -59,6 +59,10 @@ class QMLKernel(Benchmark[QMLKernelParams, BenchmarkData]):
         device.run(kernel_circuit(data_point(self.params.num_qubits, seed)), self.params.shots)
         return BenchmarkData()
 
+    def ideal_counts(self, job_data: BenchmarkData, position: int) -> dict[str, float]:
+        """Return certainty of all zeros."""
+        return {"0" * self.params.num_qubits: 1.0}
+
     def poll_handler(self, job_data: BenchmarkData, result_data: Sequence[RunResult]) -> QMLKernelResult:
         """Return the fraction of all-zeros."""
         counts = result_data[0].counts[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import copysign, inf, sqrt
 
 import numpy as np
@@ -23,6 +24,7 @@ from metriq_gym.benchmarks.benchmark import (
 )
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.state_vectors import basis_state, evolved
+from metriq_gym.benchmarks.statistics import binomial
 from metriq_gym.errors import Permanent, Unsupported
 
 THRESHOLD = 2 / 3
@@ -111,6 +113,20 @@ class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
             confidence_pass=p_value < 1 - self.params.confidence_level,
             hog_pass=heavy.value > THRESHOLD,
         )
+
+    def ideal_counts(self, job_data: BenchmarkData, position: int) -> dict[str, float]:
+        """Return the probabilities of a trial's outcomes, from its state vector."""
+        width = self.params.num_qubits
+        probabilities = ideal_probabilities(next(islice(self._circuits(), position, None)))
+        return {format(outcome, f"0{width}b"): chance for outcome, chance in enumerate(probabilities.tolist())}
+
+    def heavy_frequencies(self, result_data: Sequence[RunResult]) -> list[BenchmarkScore]:
+        """Return the heavy-output frequency of each trial."""
+        return [
+            binomial(round(score_trial(ideal_probabilities(circuit), counts)[0] * shots), shots)
+            for circuit, counts in zip(self._circuits(), result_data[0].counts, strict=True)
+            for shots in [sum(counts.values())]
+        ]
 
     def _circuits(self) -> Iterator[QuantumCircuit]:
         width = self.params.num_qubits

@@ -28,6 +28,8 @@ FIELDS = (0.0566794, 0.01039906, 0.0632158)
 STEPS = 3
 COUPLING = pi / 2
 """The interaction g between the systems."""
+IDEAL = 0.9962994
+"""P(1) without noise, of either circuit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ class WIT(Benchmark[WITParams, BenchmarkData]):
         require_qubits(device, self.params.num_qubits)
         device.run(wit_circuit(self.params.num_qubits), self.params.shots)
         return BenchmarkData()
+
+    def ideal_counts(self, job_data: BenchmarkData, position: int) -> dict[str, float]:
+        """Return P(1) and P(0) without noise."""
+        return {"0": 1 - IDEAL, "1": IDEAL}
 
     def poll_handler(self, job_data: BenchmarkData, result_data: Sequence[RunResult]) -> WITResult:
         """Return the fraction of ones."""

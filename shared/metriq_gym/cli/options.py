@@ -56,6 +56,16 @@ Plot = Annotated[
         "--plot", help="Draw it to a .png or .svg file.", metavar="FILE", show_default=False, callback=_drawable
     ),
 ]
+Circuit = Annotated[
+    int | None,
+    typer.Option(
+        "--circuit",
+        min=1,
+        help="With --plot: draw the counts of this circuit, the first being 1, with the ideal ones beside.",
+        metavar="N",
+        show_default=False,
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Write the record to this file.", metavar="FILE", show_default=False),

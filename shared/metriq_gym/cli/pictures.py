@@ -14,9 +14,9 @@ from metriq_gym.store import Store
 _PLOTS = "metriq_gym.terminal.plots"
 
 
-async def draw_job(store: Store, job: Job, path: Path) -> None:
-    """Draw a job, from its counts if its result has nothing better to show."""
-    _write(load(f"{_PLOTS}:of_job")(job, await store.tasks.of_job(job.id)), path)
+async def draw_job(store: Store, job: Job, path: Path, circuit: int | None = None) -> None:
+    """Draw what a job says, or the counts of one of its circuits."""
+    _write(load(f"{_PLOTS}:of_job")(job, await store.tasks.of_job(job.id), circuit), path)
 
 
 def draw_suite(jobs: Sequence[Job], path: Path) -> None:
