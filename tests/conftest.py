@@ -37,8 +37,8 @@ def pytest_configure() -> None:
 
 def pytest_pycollect_makemodule(module_path: Path) -> None:
     """Before a module uses Hypothesis, switch its time limits off: they say more of the machine than of the code."""
-    if "hypothesis" not in sys.modules and "hypothesis" in module_path.read_text():
-        import hypothesis
+    if "hypothesis" in module_path.read_text():
+        import hypothesis  # which a plug-in may have imported before
 
         hypothesis.settings.register_profile("untimed", deadline=None)
         hypothesis.settings.load_profile("untimed")

@@ -13,12 +13,14 @@ NAMESAKE = "metriq-gym"
 """A distribution with the same package and the same command."""
 EXTRAS = {
     "aiolimiter": "embedded",
+    "fastapi": "console",
     "github": "exporter",
     "httpx": "embedded",
     "matplotlib": "plots",
     "numpy": "embedded",
     "openqasm3": "embedded",
     "opentelemetry": "otel",
+    "pyarrow": "console",
     "qiskit": "embedded",
     "qiskit_aer": "embedded",
     "qiskit_ibm_runtime": "embedded",
@@ -26,10 +28,13 @@ EXTRAS = {
     "requests": "exporter",
     "rustworkx": "embedded",
     "scipy": "embedded",
+    "starlette": "console",
+    "uvicorn": "console",
     "uvloop": "embedded",
 }
 """Top-level module → the extra to install for it; ``embedded`` brings all that runs jobs."""
 _DOES = {
+    "console": "serves the console",
     "embedded": "runs jobs on this machine",
     "exporter": "brings results to GitHub",
     "otel": "sends traces",

@@ -11,7 +11,7 @@ import grimp
 
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "architecture.svg"
-SERVICES = ("dispatcher", "poller", "scorer", "exporter")
+SERVICES = ("dispatcher", "poller", "scorer", "exporter", "console")
 
 WIDTH, ROW, HEIGHT, LETTER, GAP = 1000, 76, 34, 8.2, 46
 ASIDE = (230, -60, 130, -250)
