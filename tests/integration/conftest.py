@@ -9,8 +9,17 @@ import pymongo
 import pytest
 import pytest_asyncio
 
+from metriq_gym.store import Store
+from metriq_gym.testing import memory_store
 from tests.servers.rabbitmq import Broker, virtual_host
 from tests.support.system import System, system
+
+
+@pytest_asyncio.fixture
+async def store() -> AsyncIterator[Store]:
+    """A store in memory, for tests of handlers: that it is as the real one is for `tests/contract` to see."""
+    async with memory_store() as store:
+        yield store
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

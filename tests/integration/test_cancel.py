@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +90,6 @@ class World:
 def delivery(key: str) -> Delivery:
     body = {"job_id": "j"} | ({"outcome": "error", "reason": "r"} if key == "job.failed" else {})
     return Delivery(key, json.dumps(body).encode())
-
-
-@pytest.fixture
-async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    async with Store.at(mongo_url, mongo_database) as store:
-        yield store
 
 
 @pytest.fixture

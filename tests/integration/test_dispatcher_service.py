@@ -28,12 +28,6 @@ FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator
 
 
 @pytest.fixture
-async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    async with Store.at(mongo_url, mongo_database) as store:
-        yield store
-
-
-@pytest.fixture
 async def dispatcher(store: Store) -> AsyncIterator[Dispatcher]:
     async with MemoryBus(queues=[POLLER, EXPORTER]) as bus:
         yield Dispatcher(Context(Settings(), bus, store, InlinePool()))

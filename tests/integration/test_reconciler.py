@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -29,12 +28,6 @@ from tests.support.patience import PATIENCE
 FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator", "target": "aer_simulator"}
 CONFIG = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 10}
 LONG = 60.0
-
-
-@pytest.fixture
-async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    async with Store.at(mongo_url, mongo_database) as store:
-        yield store
 
 
 class Queue(MemoryBus):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,12 +57,6 @@ class Watched:
         self._calls.append(name)
         if len(self._calls) == self._crash_at:
             raise Crash(name)
-
-
-@pytest.fixture
-async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    async with Store.at(mongo_url, mongo_database) as store:
-        yield store
 
 
 def task(job_id: str, n: int) -> Task:

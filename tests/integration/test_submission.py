@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,12 +115,6 @@ class Cloud:
 class InlinePool:
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
-
-
-@pytest.fixture
-async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    async with Store.at(mongo_url, mongo_database) as store:
-        yield store
 
 
 async def planned(store: Store, job_id: str) -> Job:

@@ -33,12 +33,6 @@ TAGS = {f"j:{n}" for n in range(CIRCUITS)}
 
 
 @pytest.fixture
-async def store(mongo_url: str, mongo_database: str) -> AsyncIterator[Store]:
-    async with Store.at(mongo_url, mongo_database) as store:
-        yield store
-
-
-@pytest.fixture
 def sandbox(tyxonq_sandbox: SandboxControl, monkeypatch: pytest.MonkeyPatch) -> SandboxControl:
     """A quick sandbox for a client that is quickly out of patience."""
     monkeypatch.setattr(client, "READ_SECONDS", 0.5)

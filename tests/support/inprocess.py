@@ -1,4 +1,4 @@
-"""Dispatcher and poller in the test's own process, on the memory bus and a real store: quick to start."""
+"""Dispatcher and poller in the test's own process, on a bus and a store in memory: quick to start."""
 
 from __future__ import annotations
 
