@@ -50,7 +50,10 @@ class HandOver:
     async def _run(self, job: Job, lease: Lease, provider: Provider, device: Device) -> Job:
         try:
             if not isinstance(provider, RemoteProvider):
-                return await self._dispatched(job, lease, await self._plan(job, lease, provider, device))
+                plan = await self._plan(job, lease, provider, device)
+                if job.resumed:
+                    await self.store.tasks.reopen(job.id, lease.token)
+                return await self._dispatched(job, lease, plan)
             if not job.planned:
                 # From here on the tasks stay as they are: some of them may have been submitted.
                 job = await self.store.jobs.plan(job.id, lease.token, await self._plan(job, lease, provider, device))

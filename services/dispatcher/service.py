@@ -29,13 +29,21 @@ from metriq_gym.errors import (
 )
 from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.jobs.changes import Accepted, Cancelled, Rejected
-from metriq_gym.messages import Compilation, EstimateRequested, JobCancelRequested, JobRequested, SuiteRequested
-from metriq_gym.providers import Providers
+from metriq_gym.messages import (
+    Compilation,
+    EstimateRequested,
+    JobCancelRequested,
+    JobRequested,
+    JobResumeRequested,
+    SuiteRequested,
+)
+from metriq_gym.providers import LOCAL, SHIPPED, Providers
 from metriq_gym.providers.provider import Device, Provider
 from metriq_gym.schema_validator import seed_of
-from metriq_gym.service.health import Measure
+from metriq_gym.service.health import Check, Measure
 from metriq_gym.service.lifecycle import announce, clear, move
 from metriq_gym.service.loop import Loop
+from metriq_gym.service.parking import Parking, accepts
 from metriq_gym.service.service import Context, Service
 from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import shorten
@@ -68,6 +76,7 @@ class Dispatcher(Service):
         self._hand_over = HandOver(self.store, self.pool, submitter, self.settings.lease_seconds)
         self._estimator = Estimator(self.store, self.pool, self._providers, self.settings.compilation)
         self._register = Register(self.store.devices)
+        self._parking = Parking(self.store)
         self._standing = Standing(self.store, self.bus)
         self.reconciler = Reconciler(self.store, self.bus, self.instance, seconds, self.settings.lease_seconds)
         self._reconciling = Loop("reconciler", self.reconciler, seconds)
@@ -94,15 +103,37 @@ class Dispatcher(Service):
         """Return what runs beside the handler."""
         return (self._reconciling,)
 
+    def notes(self) -> dict[str, Check]:
+        """Return whether each remote provider that was asked accepts its credential."""
+        return {
+            f"{name} accepts the dispatcher's credential": self._accepts(name) for name in SHIPPED.keys() - LOCAL.keys()
+        }
+
+    def _accepts(self, name: str) -> Check:
+        async def check() -> bool | str:
+            found = [accepts(each) for each in self._providers.used() if each.name == name]
+            return await found[0]() if found else True
+
+        return check
+
     def measures(self) -> Sequence[Measure]:
         """Return what counts jobs, due tasks and messages."""
         return (self._standing.measure,)
 
     async def handle(self, delivery: Delivery) -> None:
         """Dispatch or cancel one job, request the jobs of a suite, or estimate."""
+        try:
+            await self._handle(delivery)
+        finally:
+            for provider in self._providers.used():
+                await self._parking.tell(provider)
+
+    async def _handle(self, delivery: Delivery) -> None:
         match delivery.routing_key:
             case JobCancelRequested.routing_key:
                 await self._cancel(read_about(JobCancelRequested, delivery), delivery.postponed + 1)
+            case JobResumeRequested.routing_key:
+                await self._resume(delivery)
             case SuiteRequested.routing_key:
                 await self._fan_out(read_request(delivery))
             case EstimateRequested.routing_key:
@@ -236,6 +267,24 @@ class Dispatcher(Service):
             if job.state is not JobState.CANCELLED:
                 log.info("too late to cancel", job_id=job_id, reason=str(error))
                 return
+        await announce(self.store, self.bus, job)
+
+    async def _resume(self, delivery: Delivery) -> None:
+        """Let a job go on that failed, and publish its request; a crash in between leaves that to the reconciler."""
+        job_id = read_about(JobResumeRequested, delivery)
+        message = JobResumeRequested.model_validate_json(delivery.body)
+        try:
+            token = await self.store.tasks.newest_token(job_id)
+            job = await self.store.jobs.resume(
+                job_id,
+                "resumed",
+                token=token,
+                deadline_seconds=self.settings.job_deadline_seconds,
+                resumed=message.resumed,
+            )
+        except (NotFound, IllegalTransition) as error:
+            log.warning("not resumed", job_id=job_id, reason=str(error))
+            return
         await announce(self.store, self.bus, job)
 
 

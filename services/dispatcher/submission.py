@@ -16,9 +16,17 @@ from datetime import timedelta
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from metriq_gym.errors import MetriqGymError, NotYet, SubmissionAmbiguous, Transient
+from metriq_gym.errors import MetriqGymError, NotYet, Permanent, SubmissionAmbiguous, Transient
 from metriq_gym.jobs import Job, Task, TaskState
-from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted, RemoteProvider, Submission
+from metriq_gym.providers.provider import (
+    Adopted,
+    Ambiguous,
+    CredentialTrouble,
+    LostSubmission,
+    NotAccepted,
+    RemoteProvider,
+    Submission,
+)
 from metriq_gym.service.pool import Pool
 from metriq_gym.store import Store
 from metriq_gym.telemetry import tracing
@@ -66,6 +74,8 @@ class Submitter:
         """
         assert job.lease is not None  # noqa: S101  (the caller holds it)
         doubts = []
+        if job.resumed and (gone := await self.store.tasks.reopen(job.id, job.lease.token)):
+            raise Permanent(f"job {job.id} cannot be resumed: the circuits of {gone} of its tasks are gone")
         turn_ends = self.now() + TURN_SECONDS
         for stored in await self.store.tasks.take_up(job.id, job.lease.token):
             task = await self._look_for(job, stored, provider) if stored.state is TaskState.SUBMITTING else stored
@@ -103,7 +113,7 @@ class Submitter:
                 raise Transient(f"task {task.id}: {error}", retry_after=self.settle_seconds) from error
             except MetriqGymError as error:
                 task = await self.store.tasks.retract(task)
-                if not isinstance(error, Transient):
+                if not isinstance(error, Transient) or isinstance(error, CredentialTrouble):
                     raise
                 pause = patience.refused(error.retry_after)
                 if pause > LONGEST_PAUSE or self.now() + pause > turn_ends:
@@ -123,7 +133,8 @@ class Submitter:
         # Others before ids: what was listed and is not in doubt any more has its id written down.
         others = await self._others_in_doubt(task)
         known = noted | await self.store.tasks.ours_among(task.provider, listing.ids)
-        verdict = provider.match(listing, known, self._lost(task), [self._lost(each) for each in others])
+        source = await self.pool.run(provider.encoder, task.circuits)
+        verdict = await provider.match(listing, known, self._lost(task, source), [self._lost(each) for each in others])
         if isinstance(verdict, Ambiguous) and await self._may_be_told_later(task, others):
             raise NotYet(f"what became of task {task.id} can be told when that is known of others")
         log.info("looked for a lost submission", task=task.id, verdict=str(verdict))
@@ -133,7 +144,7 @@ class Submitter:
             case NotAccepted():
                 return await self.store.tasks.retract(task)
         candidates = f" (candidates: {', '.join(verdict.candidates)})" if verdict.candidates else ""
-        return await self.store.tasks.doubt(task, f"{verdict.reason}{candidates}")
+        return await self.store.tasks.doubt(task, f"{verdict.reason}{candidates}", verdict.described)
 
     async def _others_in_doubt(self, task: Task) -> list[Task]:
         """Return the other tasks that a provider may have without our knowing."""
@@ -146,10 +157,10 @@ class Submitter:
             return False
         return not all([await self.store.tasks.intended_before(each, self.settle_seconds) for each in others])
 
-    def _lost(self, task: Task) -> LostSubmission:
+    def _lost(self, task: Task, source: str = "") -> LostSubmission:
         assert task.intended_at is not None  # noqa: S101  (it is in doubt)
         sent_between = (task.intended_at, task.intended_at + timedelta(seconds=self.settle_seconds))
-        return LostSubmission(Submission(task.device, "", task.shots, task.id), sent_between)
+        return LostSubmission(Submission(task.device, source, task.shots, task.id), sent_between)
 
     async def _write_down(self, task: Task, provider_job_id: str) -> Task:
         """Keep an id that was paid for, even if the store is away for a moment."""

@@ -226,7 +226,7 @@ class RemoteTasks:
             good = []
             for (task, result), counts in zip(share, decoded, strict=True):
                 if isinstance(counts, bytes):
-                    good.append((task, counts, result.seconds))
+                    good.append((_counted(task, result), counts, result.seconds))
                 else:
                     doubted.append((task, counts))
             lost = len(good) - await self._store.tasks.complete_all(good)
@@ -270,6 +270,12 @@ class RemoteTasks:
         except LeaseLost:
             metrics.LEASE_LOSSES.labels("task").inc()
             log.info("task went to another poller or has ended", job_id=task.job_id, task=task.id)
+
+
+def _counted(task: Task, result: Finished) -> Task:
+    """Return the task with the number of its outcomes, if that is not the number of shots asked for."""
+    total = sum(result.counts.values())
+    return task if total == task.shots * task.circuit_count else task.model_copy(update={"counted": total})
 
 
 def _name(task: Task) -> str:

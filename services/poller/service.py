@@ -22,9 +22,11 @@ from metriq_gym.jobs.states import OPEN_TASKS
 from metriq_gym.messages import JobDispatched
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import RemoteProvider
+from metriq_gym.service.health import Check
 from metriq_gym.service.lease import held
 from metriq_gym.service.lifecycle import announce, fail, move
 from metriq_gym.service.loop import PATIENCE, Loop
+from metriq_gym.service.parking import Parking, accepts
 from metriq_gym.service.pool import Pool, WorkerDied
 from metriq_gym.service.service import Context, Service
 from metriq_gym.telemetry import metrics, tracing
@@ -67,6 +69,7 @@ class Poller(Service):
         self._loop = Loop("claims", self._claim, self.settings.poll_seconds)
         # Counts must not wait for a simulation that takes minutes.
         self._decoding = decoding or Pool(1, beside=context.pool)
+        self._parking = Parking(self.store)
         self._remote = [self._remote_loop(provider) for provider in self._providers.remote()]
 
     async def start(self) -> None:
@@ -104,6 +107,10 @@ class Poller(Service):
         """Return what runs beside the handler."""
         return (self._loop, *self._remote)
 
+    def notes(self) -> dict[str, Check]:
+        """Return whether each remote provider accepts its credential."""
+        return {f"{each.name} accepts the poller's credential": accepts(each) for each in self._providers.used()}
+
     async def handle(self, delivery: Delivery) -> None:
         """Look for due tasks now, and see whether the job's have all ended."""
         for loop in self.loops():
@@ -124,8 +131,11 @@ class Poller(Service):
         )
 
         async def poll() -> None:
-            if await tasks.poll():
-                loop.wake()
+            try:
+                if await tasks.poll():
+                    loop.wake()
+            finally:
+                await self._parking.tell(provider)
 
         # A batch may take most of a lease.
         loop = Loop(provider.name, poll, self.settings.poll_seconds, PATIENCE + self.settings.lease_seconds)
@@ -262,8 +272,9 @@ class Poller(Service):
             return await self._fail(job, await self.store.tasks.first_error(job.id) or "a task failed")
         if completed == job.task_count:
             cause = f"tasks with counts: {completed}"
+            completed_job = Completed.of(job, await self.store.tasks.short(job.id))
             try:
-                return await move(self.store, job.id, Completed(), service=self.name, cause=cause)
+                return await move(self.store, job.id, completed_job, service=self.name, cause=cause)
             except IllegalTransition:
                 return await self.store.jobs.get(job.id)  # another poller saw the last task end as well
         # Should not be; but nothing would ever move it on.

@@ -135,6 +135,19 @@ class JobCancelRequested(AboutJob):
     routing_key = "job.cancel_requested"
 
 
+class JobResumeRequested(AboutJob):
+    """Please go on with a job that failed. Published by anyone, handled by the dispatcher."""
+
+    routing_key = "job.resume_requested"
+
+    resumed: int | None = Field(
+        default=None,
+        ge=0,
+        description="How often the job had been resumed before, as its document says: then a message that comes again "
+        "after the job has failed once more does nothing. Without it a failed job is resumed each time.",
+    )
+
+
 class SuiteRequested(_Request):
     """Run every benchmark of a suite. Published by anyone; the dispatcher fans it out into jobs."""
 
@@ -175,6 +188,7 @@ MESSAGES: tuple[type[Message], ...] = (
     JobFailed,
     JobCancelled,
     JobCancelRequested,
+    JobResumeRequested,
     SuiteRequested,
     EstimateRequested,
 )

@@ -211,6 +211,13 @@ class Settings(BaseSettings):
         """Root below which result files are written."""
         return self.export_dir or self.data_dir / "results"
 
+    def file_of(self, name: str) -> Path | None:
+        """Return the file that a setting was read from, if it was: the environment has it in no variable."""
+        path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")
+        if path is None or f"{PREFIX}{name.upper()}" in os.environ:
+            return None
+        return Path(path)
+
     @classmethod
     def settings_customise_sources(
         cls,

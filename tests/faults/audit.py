@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metriq_gym.jobs import TERMINAL, Job, JobState, Task, TaskState
-from metriq_gym.jobs.states import MOVES, OPEN_TASKS
+from metriq_gym.jobs.states import MOVES, OPEN_TASKS, RESUMABLE
 
 FINAL = ("state", "result", "failure", "history")
 """Fields of a job that never change again once its state is terminal; `exports` goes on."""
@@ -157,12 +157,15 @@ def _replay(changes: Iterable[Change], verdict: Verdict) -> None:
         if change.collection == "jobs":
             _job_changed(change.id, before, new, verdict)
         elif change.collection == "tasks":
-            _task_changed(change.id, before, new, verdict)
+            job = documents["jobs", change.id.rpartition(":")[0]]
+            _task_changed(change.id, before, new, bool(job.get("resumed")), verdict)
         before.update(new)
 
 
 def _job_changed(job_id: str, before: Mapping[str, Any], new: Mapping[str, Any], verdict: Verdict) -> None:
     state, target = before.get("state"), new.get("state")
+    if state == RESUMABLE and target == JobState.DISPATCHING and "resumed" in new:
+        return  # somebody asked for it
     if state in TERMINAL:
         if touched := sorted(name for name in new if name.partition(".")[0] in FINAL):
             verdict.wrong.append(f"{job_id}: {state} is terminal, and then {', '.join(touched)} changed")
@@ -172,8 +175,12 @@ def _job_changed(job_id: str, before: Mapping[str, Any], new: Mapping[str, Any],
         verdict.duplicated.append(f"{job_id}: got a second result")
 
 
-def _task_changed(task_id: str, before: Mapping[str, Any], new: Mapping[str, Any], verdict: Verdict) -> None:
+def _task_changed(
+    task_id: str, before: Mapping[str, Any], new: Mapping[str, Any], resumed: bool, verdict: Verdict
+) -> None:
     if new.get("counts") and before.get("counts"):
         verdict.duplicated.append(f"{task_id}: got counts a second time")
+    elif resumed and before.get("state") == TaskState.FAILED and new.get("state") in OPEN_TASKS:
+        return  # its job goes on
     elif before.get("state") in (TaskState.COMPLETED, TaskState.FAILED) and new:
         verdict.wrong.append(f"{task_id}: {before['state']} is its end, and then {', '.join(sorted(new))} changed")

@@ -10,7 +10,14 @@ from typing import Any
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.jobs import JobState
-from metriq_gym.messages import EstimateRequested, JobCancelRequested, JobRequested, Message, SuiteRequested
+from metriq_gym.messages import (
+    EstimateRequested,
+    JobCancelRequested,
+    JobRequested,
+    JobResumeRequested,
+    Message,
+    SuiteRequested,
+)
 from metriq_gym.service.pool import WorkerDied
 from tests.sandbox.fixture import SandboxControl
 from tests.support.inprocess import InlinePool
@@ -97,11 +104,20 @@ async def _cancel(_: SandboxControl, bus: MemoryBus) -> None:
     await bus.publish(JobCancelRequested(job_id="j"))
 
 
+async def _resume(_: SandboxControl, bus: MemoryBus) -> None:
+    await bus.publish(JobResumeRequested(job_id="j", resumed=0))
+
+
 def _trouble(sandbox: SandboxControl) -> None:
     sandbox.set(pending_seconds=0.3, running_seconds=0.3)
     sandbox.add_fault("rate_limited", "submit", after=1, times=1)
     sandbox.add_fault("lost_response", "submit", after=4, times=1)
     sandbox.add_fault("server_error", "detail", after=2, times=1)
+
+
+def _credential_refused(sandbox: SandboxControl) -> None:
+    sandbox.add_fault("refused", "submit", status=401, after=1, times=1)
+    sandbox.add_fault("html", "detail", status=403, times=1)
 
 
 def _incomplete_list(sandbox: SandboxControl) -> None:
@@ -129,9 +145,22 @@ FLOWS: dict[str, Flow] = {
     "remote": Flow(remote(2), {"j": JobState.EXPORTED}, lambda sandbox: sandbox.set(pending_seconds=0.1)),
     "many at the provider": Flow(remote(MANY), {"j": JobState.EXPORTED}, _stand_still, _go_on),
     "remote in trouble": Flow(remote(MANY), {"j": JobState.EXPORTED}, _trouble),
+    "credential in trouble": Flow(remote(3), {"j": JobState.EXPORTED}, _credential_refused),
     "in doubt": Flow(remote(2), {"j": JobState.DISPATCHING}, _incomplete_list),
     "task fails": Flow(
         remote(2), {"j": JobState.FAILED}, lambda sandbox: sandbox.add_fault("task_fails", "submit", times=1)
+    ),
+    "resumed": Flow(
+        remote(4),
+        {"j": JobState.EXPORTED},
+        lambda sandbox: sandbox.add_fault("refused", "submit", after=2, times=1, message="no credit"),
+        _resume,
+    ),
+    "resumed with nothing to submit": Flow(
+        remote(2),
+        {"j": JobState.EXPORTED},
+        lambda sandbox: sandbox.add_fault("state", "detail", state="cancelled", times=1),
+        _resume,
     ),
     "too wide": Flow(remote(1, min_qubits=14, max_qubits=14), {"j": JobState.FAILED}, lambda _: None),
     "cancelled": Flow(

@@ -51,24 +51,44 @@ from tests.support.terminal import mgym_here
 PASSWORDS = {rights.user: secrets.token_urlsafe(16) for rights in ALL}
 KEYS = {message.routing_key for message in MESSAGES}
 MAY_PUBLISH = {
-    "dispatcher": KEYS - {"job.exported", "job.cancel_requested", "suite.requested", "estimate.requested"},
+    "dispatcher": KEYS
+    - {"job.exported", "job.cancel_requested", "job.resume_requested", "suite.requested", "estimate.requested"},
     "console": KEYS - {"job.exported"},
     "poller": {"job.dispatched", "job.completed", "job.failed"},
     "scorer": {"job.scored", "job.failed"},
     "exporter": {"job.exported"},
-    "metriq": {"job.requested", "job.cancel_requested", "suite.requested", "estimate.requested"},
+    "metriq": {
+        "job.requested",
+        "job.cancel_requested",
+        "job.resume_requested",
+        "suite.requested",
+        "estimate.requested",
+    },
     "operator": KEYS,
     "monitor": set[str](),
 }
-COLLECTIONS = ("jobs", "tasks", "listings", "deleted", "suites", "leases", "devices", "calibrations", "estimates")
+COLLECTIONS = (
+    "jobs",
+    "tasks",
+    "listings",
+    "deleted",
+    "suites",
+    "leases",
+    "devices",
+    "calibrations",
+    "estimates",
+    "parked",
+)
 MAY_WRITE = {
     "dispatcher": {("jobs", "insert"), ("jobs", "update"), ("listings", "insert"), ("listings", "update")}
     | {("tasks", "insert"), ("tasks", "update"), ("tasks", "remove"), ("listings", "remove")}
     | {("suites", "insert"), ("suites", "update"), ("suites", "remove"), ("leases", "insert"), ("leases", "update")}
-    | {(name, act) for name in ("devices", "calibrations", "estimates") for act in ("insert", "update")},
+    | {(name, act) for name in ("devices", "calibrations", "estimates") for act in ("insert", "update")}
+    | {("parked", "insert"), ("parked", "update"), ("parked", "remove")},
     "console": {("jobs", "update"), ("jobs", "remove"), ("tasks", "update"), ("tasks", "remove")}
     | {("listings", "remove"), ("deleted", "insert"), ("deleted", "update")},
-    "poller": {("jobs", "update"), ("tasks", "update")},
+    "poller": {("jobs", "update"), ("tasks", "update")}
+    | {("parked", "insert"), ("parked", "update"), ("parked", "remove")},
     "scorer": {("jobs", "update")},
     "exporter": {("jobs", "update")},
     "metriq": set[tuple[str, str]](),

@@ -96,7 +96,7 @@ class Cloud:
     async def listing(self) -> Listed:
         return Listed({tag: f"id-{tag}" for tag in self.accepted})
 
-    def match(
+    async def match(
         self, listing: Listing, known_ids: Collection[str], lost: LostSubmission, others: Sequence[LostSubmission]
     ) -> Adopted | NotAccepted | Ambiguous:
         assert isinstance(listing, Listed)

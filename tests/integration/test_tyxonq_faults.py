@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from metriq_gym.jobs import Job, JobState, TaskState
+from metriq_gym.exporters.record import make_record
+from metriq_gym.jobs import Failure, Job, JobState, TaskState
+from metriq_gym.messages import JobResumeRequested
 from metriq_gym.packing import unpack_counts
 from metriq_gym.providers.tyxonq import client
+from metriq_gym.service.lifecycle import clear, fail
 from metriq_gym.store import Store
 from services.poller import remote
 from tests.sandbox.fixture import SandboxControl
@@ -29,6 +33,8 @@ CONFIG = {
 }
 ELSEWHERE = "OPENQASM 2.0; qreg q[1]; creg c[1]; h q[0]; measure q[0] -> c[0];"
 """What somebody else runs with the same token."""
+AS_LARGE = "OPENQASM 2.0; qreg q[5]; creg c[1]; h q[0]; h q[1]; h q[2]; h q[3]; h q[4]; measure q[0] -> c[0];"
+"""The same on as many qubits as ours."""
 TAGS = {f"j:{n}" for n in range(CIRCUITS)}
 
 
@@ -219,12 +225,60 @@ async def test_when_somebody_else_submits_the_same_meanwhile_the_job_waits_for_t
     async with asyncio.timeout(PATIENCE):
         while sandbox.faults()[0]["hits"] == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    (other,) = sandbox.add_tasks(1, device="homebrew_s2?o=3", shots=50, source=ELSEWHERE)
+    (other,) = sandbox.add_tasks(1, device="homebrew_s2?o=3", shots=50, source=AS_LARGE)
     job = await pair.until("j", held)
     assert job.held is not None
     assert "j:2" in job.held
     assert other in job.held
     assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
+    (task,) = [task for task in await pair.store.tasks.of_job("j") if task.state is TaskState.UNKNOWN]
+    assert {each["id"] for each in task.candidates} > {other}
+    for each in task.candidates:
+        assert each["device"] == "homebrew_s2?o=3"
+        assert (each["shots"], each["qubits"]) == ("50", "5")
+        assert each["accepted"].startswith("20")
+
+
+@pytest.mark.parametrize("times", ["iso", "naive", "empty"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"device": "homebrew_s2?o=3", "shots": 50, "source": ELSEWHERE},
+        {"device": "homebrew_s2?o=3", "shots": 51, "source": AS_LARGE},
+        {"device": "homebrew_s2?o=2", "shots": 50, "source": AS_LARGE},
+        None,
+    ],
+    ids=["fewer qubits", "other shots", "other flags", "nobody else"],
+)
+async def test_what_the_list_leaves_open_the_details_tell(
+    pair: Pair, sandbox: SandboxControl, other: dict[str, Any] | None, times: str
+) -> None:
+    """The list is as on the page: no remarks, no shots, perhaps no times."""
+    sandbox.set(list_times=times)
+    sandbox.add_fault("lost_response", "submit", after=2, times=1)
+    await pair.request("j", CONFIG)
+    async with asyncio.timeout(20):
+        while sandbox.faults()[0]["hits"] == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    if other:
+        sandbox.add_tasks(1, **other)
+    await pair.until("j", completed)
+    assert {tag: number for tag, number in accepted(sandbox).items() if tag in TAGS} == dict.fromkeys(TAGS, 1)
+
+
+async def test_rows_and_devices_of_a_stranger_do_no_harm(pair: Pair, sandbox: SandboxControl) -> None:
+    sandbox.set(stranger_rows=True, list_times="empty")
+    sandbox.add_fault("lost_response", "submit", after=3, times=1)
+    sandbox.add_fault("reset", "submit", after=6, times=1)
+    await run_to_its_counts(pair, sandbox)
+
+
+async def test_a_service_that_answers_few_requests_a_second_costs_time_only(
+    pair: Pair, sandbox: SandboxControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "MAX_UNCLEAR", 3)
+    sandbox.set(per_second=4)
+    await run_to_its_counts(pair, sandbox)
 
 
 async def test_an_accepted_submission_without_an_id_is_found(pair: Pair, sandbox: SandboxControl) -> None:
@@ -250,13 +304,48 @@ async def test_a_refused_submission_ends_the_job_with_the_reason(
     assert accepted(sandbox) == {"j:0": 1, "j:1": 1}
 
 
-async def test_a_token_that_is_refused_ends_the_job_and_names_the_setting(pair: Pair, sandbox: SandboxControl) -> None:
-    sandbox.add_fault("refused", "submit", status=401)
-    await pair.request("j", CONFIG)
-    job = await pair.until("j", failed)
-    assert job.failure is not None
-    assert "METRIQ_TYXONQ_TOKEN" in job.failure.reason
-    assert accepted(sandbox) == {}
+@pytest.mark.parametrize("fault", [{"kind": "refused", "status": 401}, {"kind": "html", "status": 403}], ids=str)
+@pytest.mark.parametrize("after", [0, 5])
+async def test_a_credential_that_is_refused_for_a_while_costs_time_only(
+    pair: Pair, sandbox: SandboxControl, fault: dict[str, Any], after: int
+) -> None:
+    for endpoint in ("submit", "devices", "list", "detail"):
+        strike(sandbox, fault, endpoint, after=after if endpoint in ("submit", "detail") else 0, times=2)
+    await run_to_its_counts(pair, sandbox)
+    assert await pair.store.parked.all() == []
+
+
+async def test_what_is_parked_is_shown_and_goes_on_with_a_new_token_in_its_file(
+    store: Store, sandbox: SandboxControl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(sandbox.token)
+    monkeypatch.setenv("METRIQ_TYXONQ_TOKEN_FILE", str(file))
+    async with dispatcher_and_poller(store, sandbox, settle_seconds=1.2) as pair:
+        sandbox.add_fault("latency", "submit", after=5, seconds=0.4)
+        await pair.request("j", CONFIG)
+        async with asyncio.timeout(30):
+            while sandbox.submissions()["total"] < 5:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            sandbox.set(valid_token="a-new-token")
+            while not (parked := await store.parked.all()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert [each.provider for each in parked] == ["tyxonq"]
+        assert "401" in parked[0].reason
+        assert (await store.jobs.get("j")).state is JobState.DISPATCHING
+        file.write_text("a-new-token\n")
+        await pair.until("j", completed)
+        assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
+        async with asyncio.timeout(30):
+            while await store.parked.all():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("status", [404, 409, 425])
+async def test_a_submission_that_may_be_sent_again_is(pair: Pair, sandbox: SandboxControl, status: int) -> None:
+    sandbox.add_fault("refused", "submit", after=4, times=1, status=status)
+    sandbox.add_fault("html", "submit", after=7, times=1, status=status)
+    await run_to_its_counts(pair, sandbox)
 
 
 async def test_a_token_that_is_refused_for_a_while_costs_no_task_that_was_paid_for(
@@ -304,6 +393,60 @@ async def test_what_is_never_understood_is_given_up_loudly(
     assert job.failure.source == "poll"
     assert "given up after 4 answers" in job.failure.reason
     assert reason in job.failure.reason
+
+
+async def test_counts_of_fewer_shots_than_asked_for_are_noted(pair: Pair, sandbox: SandboxControl) -> None:
+    sandbox.set(shots_left_out=3)
+    await pair.request("j", CONFIG | {"max_circuits": 2})
+    job = await pair.until("j", completed)
+    assert [(each.shots, each.counted) for each in job.short_counts] == [(50, 47), (50, 47)]
+    assert job.warnings[-1] == {
+        "path": "$.config.shots",
+        "message": "6 of 100 shots are missing from the counts of 2 of 2 tasks",
+    }
+    recorded = job.model_copy(update={"result": {"score": {"value": 1.0}}})
+    assert make_record(recorded)["circuit_metadata"]["short_counts"] == [
+        {"run": 0, "first": n, "shots": 50, "counted": 47} for n in range(2)
+    ]
+
+
+@pytest.mark.parametrize("ended", ["while it was submitted", "while it was polled"])
+async def test_a_job_that_failed_goes_on_where_it_stopped(pair: Pair, sandbox: SandboxControl, ended: str) -> None:
+    if ended == "while it was submitted":
+        sandbox.add_fault("refused", "submit", after=5, times=1, message="shots are out of fashion")
+    else:
+        sandbox.add_fault("state", "detail", "list", state="cancelled", times=1)
+    await pair.request("j", CONFIG)
+    job = await pair.until("j", failed)
+    paid = sandbox.submissions()["total"]
+    assert paid == (5 if ended == "while it was submitted" else CIRCUITS)
+    await pair.bus.publish(JobResumeRequested(job_id="j", resumed=0))
+    job = await pair.until("j", completed)
+    assert job.resumed == 1
+    assert job.failure is None
+    assert [line.state for line in job.history].count(JobState.FAILED) == 1
+    assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
+    assert {task.state for task in await pair.store.tasks.of_job("j")} == {TaskState.COMPLETED}
+    await pair.bus.publish(JobResumeRequested(job_id="j", resumed=0))  # once more, late
+    await pair.bus.idle()
+    assert (await pair.store.jobs.get("j")).state is JobState.COMPLETED
+
+
+async def test_what_may_have_been_accepted_is_looked_for_before_a_resumed_job_submits(
+    pair: Pair, sandbox: SandboxControl
+) -> None:
+    """The answer to a submission is lost, and before it is found the job ends for another reason."""
+    sandbox.add_fault("lost_response", "submit", after=3, times=1)
+    await pair.request("j", CONFIG)
+    async with asyncio.timeout(60):
+        while not sandbox.faults() or sandbox.faults()[0]["hits"] == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    failure = Failure(outcome="error", reason="no result by its deadline", source="dispatch")
+    await fail(pair.store, "j", failure, service="reconciler")
+    await clear(pair.store, "j", for_good=False)
+    await pair.bus.publish(JobResumeRequested(job_id="j"))
+    await pair.until("j", completed)
+    assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
 
 
 async def test_a_dry_run_ends_saying_that_it_has_no_counts(pair: Pair, sandbox: SandboxControl) -> None:

@@ -84,9 +84,9 @@ def row(task: Task, now: float, switches: Switches) -> dict[str, Any]:
         "result": "",
         "job_name": task.id,
         "device": task.target.text,
-        "created_at": _iso(task.accepted_at),
-        "updated_at": _iso(changed_at),
-        "completed_at": _iso(task.ended_at) if ended else "",
+        "created_at": _listed_time(task.accepted_at, switches),
+        "updated_at": _listed_time(changed_at, switches),
+        "completed_at": _listed_time(task.ended_at, switches) if ended else "",
     }
     if switches.echo_remarks == "field":
         shown["remarks"] = task.remarks
@@ -106,9 +106,21 @@ def _result(task: Task, counts: Counts, switches: Switches) -> Any:
 def _shaped(counts: dict[str, int], switches: Switches) -> Any:
     if switches.result_shape == "null":
         return None
+    if switches.shots_left_out:
+        counts = _without_some(counts, switches.shots_left_out)
     if switches.counts_order == "first_right":
         counts = {key[::-1]: number for key, number in counts.items()}
     return {"counts": counts} if switches.result_shape == "counts" else counts
+
+
+def _without_some(counts: dict[str, int], missing: int) -> dict[str, int]:
+    left = {}
+    for key, number in counts.items():
+        taken = min(number, missing)
+        missing -= taken
+        if number > taken:
+            left[key] = number - taken
+    return left
 
 
 def _parameters(task: Task) -> str:
@@ -131,6 +143,12 @@ def _with_memo(shown: dict[str, Any], switches: Switches) -> dict[str, Any]:
 
 def _microseconds(seconds: float) -> int:
     return round(seconds * 1e6)
+
+
+def _listed_time(seconds: float, switches: Switches) -> str:
+    if switches.list_times == "empty":
+        return ""
+    return _iso(seconds) if switches.list_times == "iso" else _iso(seconds).removesuffix("+00:00")
 
 
 def _iso(seconds: float) -> str:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from tests.sandbox import answers
+from tests.sandbox import answers, strangers
 from tests.sandbox.clock import Clock
 from tests.sandbox.control import control_routes
 from tests.sandbox.delivery import GARBLING, REPLACING, deliver
@@ -108,7 +108,8 @@ class Sandbox:
 
     def _list_devices(self) -> dict[str, Any]:
         rows = (device.row(self.switches.device_state) for device in self.devices.values())
-        return {"devices": [answers.device_row(row, self.switches) for row in rows]}
+        strange = strangers.DEVICES if self.switches.stranger_rows else ()
+        return {"devices": [*strange, *(answers.device_row(row, self.switches) for row in rows)]}
 
     def _submit_task(self, body: Mapping[str, Any], owner: str, faults: Mapping[str, Fault]) -> dict[str, Any]:
         failing = faults.get("task_fails")
@@ -162,7 +163,8 @@ class Sandbox:
         rows = [answers.row(task, self._seen_at(task, faults), switches) for task in tasks]
         if "state" in faults:
             rows = [row | {"status": faults["state"].state} for row in rows]
-        return {"tasks": rows, **paging}
+        strange = strangers.ROWS if switches.stranger_rows else ()
+        return {"tasks": [*rows, *strange], **paging}
 
     def _seen_at(self, task: Task, faults: Mapping[str, Fault]) -> float:
         """The time at which an answer shows the task: now, unless a fault shows the past."""
@@ -181,12 +183,17 @@ class _Endpoint:
     def __init__(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
         self._sandbox = sandbox
         self._endpoint = endpoint
+        self._free_at = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._sandbox.calls[self._endpoint] += 1
         request = Request(scope, receive)
         faults = self._sandbox.faults.draw(self._endpoint)
         await request.body()
+        if self._is_too_fast():
+            refused = Fault("rate_limited", retry_after=self._sandbox.switches.retry_after)
+            await deliver(Response(), refused, scope, receive, send)
+            return
         for fault in faults:
             if fault.kind == "latency":
                 await asyncio.sleep(fault.seconds)
@@ -207,8 +214,22 @@ class _Endpoint:
         body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
         return Response(body, status, media_type="application/json")
 
+    def _is_too_fast(self) -> bool:
+        """Whether the endpoint has answered as many requests as it does in a second."""
+        per_second, now = self._sandbox.switches.per_second, self._sandbox.clock.now()
+        if per_second is None:
+            return False
+        if now < self._free_at:
+            return True
+        self._free_at = now + 1 / per_second
+        return False
+
     def _account(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if (valid := self._sandbox.switches.valid_token) is not None:
+            if scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), valid.encode()):
+                return self._sandbox.tokens[0]
+            raise Refused([Problem(None, "the bearer token has expired")], status=401)
         for known in self._sandbox.tokens:
             if scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), known.encode()):
                 return known

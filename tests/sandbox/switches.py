@@ -24,6 +24,9 @@ class Switches:
     result_shape: Literal["flat", "counts", "null"] = "flat"
     """``result`` is the counts, an object with the counts under ``counts``, or null."""
 
+    shots_left_out: int = 0
+    """So many shots of each circuit are missing from its counts."""
+
     accept_missing_creg: bool = True
     accept_unlisted_gates: bool = True
     """Run sdg, tdg and rx, which have been seen to pass though the page does not list them."""
@@ -52,5 +55,16 @@ class Switches:
     """The list holds only so many of the newest tasks."""
     list_paged: bool = False
     """With `list_limit`: the request's ``page`` (from 1) chooses the page, the answer has page, page_size, total."""
+    list_times: Literal["iso", "naive", "empty"] = "iso"
+    """Times in rows of the list have a zone, have none, or are empty as on the page."""
+    stranger_rows: bool = False
+    """Lists hold rows and devices of a stranger on the same token that make no sense."""
+    per_second: float | None = None
+    """Each endpoint answers so many requests a second; 429 to the others."""
+    retry_after: str | None = None
+    """Of these answers."""
+    valid_token: str | None = None
+    """Only this token is accepted, for the account of the first one; as when a token has expired and a new one is
+    made."""
     list_delay_seconds: float = 0.0
     """A task appears in the list only so long after it was accepted."""

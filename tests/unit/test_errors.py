@@ -18,7 +18,8 @@ from metriq_gym.errors import FailureClass, MetriqGymError, Transient, classify
 
 _IN_THE_TREE = re.compile(r"^[│├└─ ]*(\w+) +(permanent|transient|waiting|poison)\b", re.MULTILINE)
 _ELSEWHERE = {
-    "AuthenticationFailed": FailureClass.PERMANENT,
+    "AuthenticationFailed": FailureClass.WAITING,
+    "CredentialTrouble": FailureClass.WAITING,
     "Busy": FailureClass.TRANSIENT,
     "NoAnswer": FailureClass.TRANSIENT,
     "NotRead": FailureClass.PERMANENT,

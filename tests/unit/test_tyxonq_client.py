@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
+from metriq_gym.errors import FailureClass, MetriqGymError, Permanent, SubmissionAmbiguous, Transient, classify
 from metriq_gym.providers.provider import TryLater
 from metriq_gym.providers.tyxonq import client as client_module
 from metriq_gym.providers.tyxonq import transport
+from metriq_gym.providers.tyxonq.calibration import Calibration
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.errors import (
@@ -228,27 +229,54 @@ async def test_refusal_with_status_200_is_an_error_with_its_reason(
 
 
 @calls
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (401, AuthenticationFailed),
-        (403, AuthenticationFailed),
-        (400, Rejected),
-        (404, Rejected),
-        (409, Rejected),
-        (422, Rejected),
-    ],
-)
-async def test_client_errors_are_final(call: Call, status: int, error: type[MetriqGymError]) -> None:
+@pytest.mark.parametrize("status", [400, 405, 413, 422])
+async def test_client_errors_are_final(call: Call, status: int) -> None:
     service = Service(httpx.Response(status, json={"detail": "no"}))
-    with pytest.raises(error, match=str(status)) as caught:
+    with pytest.raises(Rejected, match=str(status)) as caught:
         await call(service.client())
     assert isinstance(caught.value, Permanent)
     assert len(service.requests) == 1
 
 
 @calls
-@pytest.mark.parametrize("status", [400, 404, 405, 422])
+@pytest.mark.parametrize("status", [401, 402, 403])
+async def test_what_concerns_the_credential_parks_all_of_its_work(call: Call, status: int) -> None:
+    """Also where a gateway says it."""
+    for answer in (httpx.Response(status, json={"detail": "no"}), html(status), truncated(status)):
+        service = Service(answer)
+        client = service.client()
+        for _ in range(3):
+            with pytest.raises(AuthenticationFailed, match=str(status)) as caught:
+                await call(client)
+        assert classify(caught.value) is FailureClass.WAITING
+        assert len(service.requests) == 1
+        assert client.credential.trouble is not None
+        assert str(status) in client.credential.trouble.reason
+
+
+@pytest.mark.parametrize("body", [{"json": {"detail": "no such device"}}, {"html": "<h1>nginx</h1>"}])
+@pytest.mark.parametrize("status", [404, 425])
+async def test_a_submission_that_the_service_is_away_for_was_not_accepted_and_is_sent_later(
+    status: int, body: dict[str, Any]
+) -> None:
+    service = Service(httpx.Response(status, headers={"retry-after": "3"}, **body))
+    with pytest.raises(TryLater, match=str(status)) as caught:
+        await service.client().submit(Submission(device=DeviceString("d"), source="x", shots=1))
+    assert caught.value.retry_after == 3
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("body", [{"json": {"detail": "it exists"}}, {"html": "<h1>nginx</h1>"}])
+@pytest.mark.parametrize("status", [408, 409])
+async def test_a_submission_that_collides_may_have_been_accepted(status: int, body: dict[str, Any]) -> None:
+    service = Service(httpx.Response(status, **body))
+    with pytest.raises(SubmissionAmbiguous, match=str(status)):
+        await service.client().submit(Submission(device=DeviceString("d"), source="x", shots=1))
+    assert len(service.requests) == 1
+
+
+@calls
+@pytest.mark.parametrize("status", [400, 405, 422])
 async def test_a_gateways_page_is_no_answer_of_the_service_and_refuses_nothing(call: Call, status: int) -> None:
     for answer in (html(status), truncated(status)):
         with pytest.raises(NoAnswer, match=str(status)) as caught:
@@ -459,12 +487,12 @@ async def test_body_that_is_no_json_object_is_a_protocol_error(call: Call, body:
         {"id": "d", "qubits": 0},
         {"id": "d", "qubits": -1},
         {"id": "d", "qubits": 1.5},
-        {"id": "d", "T1": -1},
-        {"id": "d", "T1": "84"},
-        {"id": "d", "Err": {"SQ": 1.5}},
-        {"id": "d", "Err": {"CZ": -0.1}},
-        {"id": "d", "Err": {"Readout": {"F0": True}}},
-        {"id": "d", "Err": "none"},
+        {"id": "d", "qubits": 5, "T1": -1},
+        {"id": "d", "qubits": 5, "T1": "84"},
+        {"id": "d", "qubits": 5, "Err": {"SQ": 1.5}},
+        {"id": "d", "qubits": 5, "Err": {"CZ": -0.1}},
+        {"id": "d", "qubits": 5, "Err": {"Readout": {"F0": True}}},
+        {"id": "d", "qubits": 5, "Err": "none"},
         {"id": ""},
         {"id": 3},
         {"qubits": 13},
@@ -473,9 +501,20 @@ async def test_body_that_is_no_json_object_is_a_protocol_error(call: Call, body:
     ],
     ids=str,
 )
-async def test_device_that_makes_no_sense_is_a_protocol_error(row: object) -> None:
-    with pytest.raises(ProtocolError, match=r"devices"):
-        await Service(ok({"devices": [row]})).client().devices()
+async def test_a_device_that_makes_no_sense_costs_no_other_device_anything(row: object) -> None:
+    """It is left out if its id is the matter, else what makes no sense of it is taken for missing; logged once."""
+    before = REGISTRY.get_sample_value("metriq_provider_oddities_total", {"provider": "tyxonq", "field": "device"}) or 0
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            *odd, good = await Service(ok({"devices": [row, HOMEBREW]})).client().devices()
+    assert good.calibration.t1_us == HOMEBREW["T1"]
+    assert len(logs) <= 1
+    if odd:
+        assert odd[0].calibration == Calibration()
+        assert odd[0].qubits in (None, 5)
+    else:
+        after = REGISTRY.get_sample_value("metriq_provider_oddities_total", {"provider": "tyxonq", "field": "device"})
+        assert after == before + 2
 
 
 async def test_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -584,7 +623,7 @@ LEAKY: list[Answer] = [
     httpx.Response(500, json={"error": TOKEN}),
     httpx.Response(200, json={"success": False, "error": TOKEN}),
     httpx.Response(200, headers={"content-type": TOKEN}),
-    ok({"success": True, "id": f"{TOKEN} {TOKEN}", "devices": TOKEN, "tasks": [{"job_name": [TOKEN]}]}),
+    ok({"success": True, "id": f"{TOKEN} {TOKEN}", "devices": TOKEN, "tasks": TOKEN}),
     httpx.ReadError(f"reset while reading {TOKEN}"),
     httpx.ConnectError(f"refused {TOKEN}"),
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted, Submission
-from metriq_gym.providers.tyxonq.lost import match_lost_submission, with_tag
-from metriq_gym.providers.tyxonq.models import TaskRow
+from metriq_gym.providers.tyxonq.errors import Rejected
+from metriq_gym.providers.tyxonq.lost import find_lost_submission, match_lost_submission, with_tag
+from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRow
 from tests.support.tyxonq import NOW
 
 TAG = "wit-1:0"
@@ -203,3 +205,91 @@ def test_device_with_flags_nobody_knows_decides_nothing() -> None:
     row = {"job_name": "new", "created_at": IN_TIME}
     assert isinstance(match([OLD, row | {"device": "homebrew_s2?o=3&fast"}]), Ambiguous)
     assert match([OLD, row | {"device": "homebrew_s20?o=3&fast"}]) == NotAccepted()
+
+
+# With the details of the candidates
+
+BARE: dict[str, Any] = {"job_name": "new", "device": "homebrew_s2", "status": "completed", "parameters": ""}
+SOURCE = "qreg q[3];\ncreg c[1];\nh q[0];\nmeasure q[0] -> c[0];"
+
+
+def micros(seconds: float) -> int:
+    return int((NOW.timestamp() + seconds) * 1e6)
+
+
+DETAIL: dict[str, Any] = {
+    "id": "new",
+    "device": "homebrew_s2?o=3",
+    "shots": 100,
+    "qubits": 3,
+    "state": "completed",
+    "at": micros(9000),
+    "ts": {"completed": micros(9000), "pending": micros(11), "scheduled": micros(12)},
+}
+
+
+async def find(
+    rows: Sequence[dict[str, Any]], details: Mapping[str, dict[str, Any]], known: Sequence[str] = ("old",)
+) -> Adopted | NotAccepted | Ambiguous:
+    async def detail(name: str) -> TaskDetail:
+        if name not in details:
+            raise Rejected("there is no such task")
+        return TaskDetail.model_validate({**details[name], "id": name})
+
+    sent = replace(lost(), submission=replace(lost().submission, source=SOURCE))
+    rows = [OLD, *rows]
+    listed = [TaskRow.model_validate(row) for row in rows]
+    return await find_lost_submission(known, listed, lost=sent, others=(), complete=True, detail=detail)
+
+
+async def test_a_row_as_on_the_page_is_adopted_by_its_detail() -> None:
+    assert await find([BARE], {"new": DETAIL}) == Adopted("new")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": "homebrew_s2?o=2"},
+        {"shots": 99},
+        {"qubits": 2},
+        {"ts": {"scheduled": micros(-3600)}},
+        {"ts": {"scheduled": micros(3600)}},
+        {"ts": {}, "at": micros(-3600)},
+    ],
+    ids=str,
+)
+async def test_a_task_whose_detail_says_otherwise_is_not_the_one(change: dict[str, Any]) -> None:
+    assert await find([BARE], {"new": DETAIL | change}) == NotAccepted()
+    other = BARE | {"job_name": "other"}
+    assert await find([other, BARE], {"other": DETAIL | change, "new": DETAIL}) == Adopted("new")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"ts": None, "at": micros(9000)}, {"qubits": 13}, {"qubits": None}, {"qubits": "3"}, {"ts": {"completed": 1}}],
+    ids=str,
+)
+async def test_what_a_detail_does_not_say_rules_nothing_out(change: dict[str, Any]) -> None:
+    assert await find([BARE], {"new": DETAIL | change}) == Adopted("new")
+    two = await find([BARE, BARE | {"job_name": "other"}], {"new": DETAIL | change, "other": DETAIL})
+    assert isinstance(two, Ambiguous)
+
+
+async def test_what_stays_ambiguous_is_described_for_the_operator() -> None:
+    verdict = await find([BARE, BARE | {"job_name": "other"}], {"new": DETAIL})
+    assert isinstance(verdict, Ambiguous)
+    assert verdict.candidates == ("new", "other")
+    new, other = verdict.described
+    assert (new["id"], new["device"], new["shots"], new["qubits"]) == ("new", "homebrew_s2?o=3", "100", "3")
+    assert new["accepted"] == "2026-11-20T12:00:12+00:00"
+    assert other == {"id": "other", "device": "homebrew_s2", "state": "completed"}
+
+
+@pytest.mark.parametrize(
+    "row", [{"job_name": "a b"}, {"job_name": 5}, {"job_name": ""}, {"job_name": None}, {}, None, "row", 7, []], ids=str
+)
+async def test_a_row_that_makes_no_sense_does_not_matter_if_it_was_there_before(row: Any) -> None:
+    before = TaskRow.model_validate(row).identity
+    assert await find([row, BARE], {"new": DETAIL}, ("old", before)) == Adopted("new")
+    assert await find([row], {}, ("old", before)) == NotAccepted()
+    assert isinstance(await find([row], {}), Ambiguous)  # it came after, and nothing says that it is not ours

@@ -156,9 +156,13 @@ async def test_the_list_tells_who_waits_and_who_has_ended_and_nothing_of_unknown
     assert service.bodies == [{"task_type": "quantum_api"}]
 
 
-@pytest.mark.parametrize(
-    "answer", [httpx.Response(500), ok({"tasks": [{"job_name": ["x"]}]}), ok({}), ok({"err": "no"})]
-)
+async def test_rows_that_make_no_sense_cost_the_others_nothing() -> None:
+    rows = [{"job_name": "a", "status": "pending"}, {"job_name": ["x"]}, {"job_name": "b", "status": 7}, None, 3]
+    overview = await overview_of(Service(ok({"tasks": rows})).client())
+    assert overview == Overview(frozenset({"a"}), frozenset())
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(500), ok({"tasks": 7}), ok({}), ok({"err": "no"})])
 async def test_a_list_of_no_use_is_asked_for_once(answer: httpx.Response) -> None:
     service = Service(answer)
     with pytest.raises((Transient, Permanent)):

@@ -32,7 +32,8 @@ class Queue:
 
 
 DISPATCHER = Queue(
-    "metriq.dispatcher", ("job.requested", "job.cancel_requested", "suite.requested", "estimate.requested")
+    "metriq.dispatcher",
+    ("job.requested", "job.cancel_requested", "job.resume_requested", "suite.requested", "estimate.requested"),
 )
 POLLER = Queue("metriq.poller", ("job.dispatched",))
 SCORER = Queue("metriq.scorer", ("job.completed",))

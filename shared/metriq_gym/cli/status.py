@@ -36,6 +36,7 @@ def status(json: AsJson = False) -> None:
                 "due_tasks": [asdict(each) for each in standing.due],
                 "queues": None if standing.queues is None else [asdict(each) for each in standing.queues],
                 "standing_still": [{"job_id": job.id, "state": str(job.state)} for job in standing.still],
+                "parked": [each._asdict() | {"since": each.since.isoformat()} for each in standing.parked],
                 "held": [{"job_id": job.id, "reason": job.held} for job in standing.held],
                 "stuck": [{"job_id": job, "target": target, "reason": error} for job, target, error in unexported],
                 "dead_letters": standing.dead_letters,
@@ -52,6 +53,9 @@ def status(json: AsJson = False) -> None:
     if standing.queues is not None:
         queues = ([each.name, each.messages, each.consumers] for each in standing.queues)
         report.show_table(out, ("queue", "messages", "consumers"), queues)
+    parked = [[each.provider, report.age(each.since), each.reason] for each in standing.parked]
+    if parked:
+        report.show_table(out, ("parked", "for", "because"), parked)
     still = [[job.id, job.state, report.age(job.updated_at)] for job in standing.still]
     if still:
         report.show_table(out, ("standing still", "state", "for"), still)
@@ -64,7 +68,7 @@ def status(json: AsJson = False) -> None:
         report.show_table(out, ("exported nowhere", "because", "once more with"), failed)
     if standing.dead_letters:
         report.show_table(out, ("dead letters", "look at them with"), [[standing.dead_letters, "mgym dead list"]])
-    if not (late or still or waiting or unexported or standing.dead_letters):
+    if not (late or parked or still or waiting or unexported or standing.dead_letters):
         minutes = duration(STILL_SECONDS)
         out.print(f"no task is overdue, no job is held, stuck, or has stood still for {minutes}", highlight=False)
     if standing.queue_error is not None:

@@ -37,7 +37,14 @@ from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import is_settled
 from metriq_gym.jobs.lifecycle import advice
 from metriq_gym.jobs.suite_progress import SuiteProgress, summarise
-from metriq_gym.messages import Compilation, JobCancelRequested, JobRequested, Message, SuiteRequested
+from metriq_gym.messages import (
+    Compilation,
+    JobCancelRequested,
+    JobRequested,
+    JobResumeRequested,
+    Message,
+    SuiteRequested,
+)
 from metriq_gym.parts import MissingPart, parts
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
@@ -135,6 +142,10 @@ class Client:
         )
         await self._publish(request)
         return str(request.suite_id)
+
+    async def resume(self, job: Job) -> None:
+        """Ask for a job that failed to go on where it stopped: what was accepted is not submitted again."""
+        await self._publish(JobResumeRequested(job_id=job.id, resumed=job.resumed))
 
     async def cancel(self, job_id: str) -> None:
         """Ask for a job to be cancelled."""

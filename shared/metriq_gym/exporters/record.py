@@ -56,6 +56,7 @@ def _of_document(job: Job, results: Mapping[str, Any] | None) -> Record:
     circuits = {
         "input_two_qubit_gate_counts": job.input_two_qubit_gate_counts,
         "transpiled_two_qubit_gate_counts": job.transpiled_two_qubit_gate_counts,
+        **({"short_counts": [each.model_dump() for each in job.short_counts]} if job.short_counts else {}),
         **({"compilation": job.compiled_with} if job.compiled_with else {}),
     }
     return {

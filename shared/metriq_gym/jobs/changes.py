@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from metriq_gym.jobs.documents import Failure, Job
+from metriq_gym.jobs.documents import Failure, Job, ShortCount
 from metriq_gym.jobs.states import STAGES, JobState
 from metriq_gym.messages import Compilation
 
@@ -89,9 +89,22 @@ class Dispatched(Move):
 
 
 class Completed(Move):
-    """All tasks have counts."""
+    """All tasks have counts, some of them perhaps of fewer shots than were asked for."""
 
     state = JobState.COMPLETED
+    short_counts: list[ShortCount] = []
+    warnings: list[dict[str, str]] = []
+
+    @classmethod
+    def of(cls, job: Job, short: list[ShortCount]) -> Completed:
+        """Return the change, with a warning where shots are missing."""
+        if not short:
+            return cls()
+        asked, counted = sum(each.shots for each in short), sum(each.counted for each in short)
+        told = (
+            f"{asked - counted} of {asked} shots are missing from the counts of {len(short)} of {job.task_count} tasks"
+        )
+        return cls(short_counts=short, warnings=[*job.warnings, {"path": "$.config.shots", "message": told}])
 
 
 class Scored(Move):

@@ -71,6 +71,16 @@ class Transition(_Document):
     cause: str = ""
 
 
+class ShortCount(_Document):
+    """Counts of one task that sum to less than the shots asked for."""
+
+    run: int
+    first: int
+    """Position of the task's first circuit in that run."""
+    shots: int
+    counted: int
+
+
 class Job(_Document):
     """One benchmark on one device. What only later stages know is None until then."""
 
@@ -112,6 +122,8 @@ class Job(_Document):
     """Those that have failed since it moved."""
     given_up: int = 0
     """How many of its messages services have given up since it moved."""
+    resumed: int = 0
+    """How often it went on after it had failed."""
     held: str | None = None
     """Why the job waits for an operator (`mgym job resolve`, `mgym dead replay`)."""
 
@@ -127,6 +139,8 @@ class Job(_Document):
     compiled_with: dict[str, Any] = {}
     """Choice, level, seed and library, for the record."""
 
+    short_counts: list[ShortCount] = []
+    """The circuits whose counts sum to less than the shots asked for."""
     result: dict[str, Any] | None = None
     runtime_seconds: float | None = None
     failure: Failure | None = None
@@ -197,6 +211,10 @@ class Task(_Document):
     intended_at: datetime | None = None
     """When its submission was about to be sent."""
     provider_job_id: str | None = None
+    cancelled_from: TaskState | None = None
+    """The state in which its job's end found it."""
+    candidates: list[dict[str, str]] = []
+    """While it is in doubt: what the provider says of those of its tasks that may be this one."""
     polls: int = 0
     """How often it was postponed, each time for longer."""
     unclear: int = 0
@@ -205,6 +223,8 @@ class Task(_Document):
     """Compressed QPY; see `metriq_gym.packing`."""
     counts: bytes = b""
     """Compressed counts of each circuit; see `metriq_gym.packing`."""
+    counted: int | None = None
+    """How many outcomes came back, where that is not as many as shots were asked for."""
     execution_seconds: float | None = None
     error: str | None = None
 

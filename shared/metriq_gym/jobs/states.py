@@ -31,6 +31,10 @@ MOVES = {
 }
 """State → the states it may move to; a state without any is terminal and never changes."""
 
+RESUMABLE = JobState.FAILED
+"""The only end that there is a way back from, to `dispatching`, when that is asked for: tasks may have been paid for.
+The way is not among the moves, since nothing takes it by itself."""
+
 TERMINAL = frozenset(state for state, targets in MOVES.items() if not targets)
 
 

@@ -13,6 +13,7 @@ from metriq_gym.jobs import Job
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.catalogue import DueTasks, StateCount
+from metriq_gym.store.parked import ParkedCredential
 
 STILL_SECONDS = 900.0
 """A job that has not moved for so long, and waits for nothing, is said to stand still."""
@@ -28,6 +29,8 @@ class WorkStatus:
     held: Sequence[Job]
     stuck: Sequence[Job]
     """Jobs with a result that could be exported nowhere."""
+    parked: Sequence[ParkedCredential] = ()
+    """Providers whose credential is not accepted: all of their work waits for that."""
     queues: Sequence[QueueState] | None = None
     """The queues of all services, and the dead letters; None without a broker, or when it does not answer."""
     queue_error: str | None = None
@@ -44,11 +47,12 @@ async def look(store: Store, settings: Settings) -> WorkStatus:
     states, due = await catalogue.by_state(), await catalogue.due()
     still = await catalogue.standing_still(STILL_SECONDS)
     held, stuck = await catalogue.held(), await catalogue.stuck()
+    parked = await store.parked.all()
     if embedded(settings):
-        return WorkStatus(states, due, still, held, stuck)
+        return WorkStatus(states, due, still, held, stuck, parked)
     assert settings.amqp_url is not None  # noqa: S101  (`embedded` has looked)
     try:
         broker = await inspect(settings.amqp_url.get_secret_value())
     except Transient as error:
-        return WorkStatus(states, due, still, held, stuck, queue_error=str(error))
-    return WorkStatus(states, due, still, held, stuck, broker.queues)
+        return WorkStatus(states, due, still, held, stuck, parked, queue_error=str(error))
+    return WorkStatus(states, due, still, held, stuck, parked, broker.queues)

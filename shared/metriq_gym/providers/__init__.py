@@ -12,7 +12,7 @@ from functools import partial
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.providers.aer.provider import AerProvider
 from metriq_gym.providers.aer.twin import Twins
-from metriq_gym.providers.provider import Device, LocalProvider, Provider, RemoteProvider
+from metriq_gym.providers.provider import CredentialTrouble, Device, LocalProvider, Provider, RemoteProvider
 from metriq_gym.settings import Settings
 from metriq_gym.wording import alternatives
 
@@ -32,6 +32,8 @@ async def _calibrated(settings: Settings, device_id: str) -> Device:
     tyxonq = TyxonQProvider.from_settings(settings)
     try:
         return await tyxonq.device(device_id)
+    except CredentialTrouble as error:
+        raise Permanent(str(error)) from None  # a simulation need not wait for that
     finally:
         await tyxonq.aclose()
 
@@ -71,6 +73,10 @@ class Providers:
                 assert isinstance(provider, RemoteProvider)  # noqa: S101  (the tables above say so)
                 found.append(provider)
         return found
+
+    def used(self) -> list[RemoteProvider]:
+        """Return those of the remote providers that were asked for."""
+        return [each for each in self._made.values() if isinstance(each, RemoteProvider)]
 
     async def aclose(self) -> None:
         """Close the connections of all providers."""

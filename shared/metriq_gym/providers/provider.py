@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from metriq_gym.errors import Transient
+from metriq_gym.errors import NotYet, Transient
 from metriq_gym.messages import Compilation
 
 if TYPE_CHECKING:
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
 class TryLater(Transient):
     """The provider asks for patience: the same request may succeed later."""
+
+
+class CredentialTrouble(NotYet):
+    """The provider does not accept the credential: all work with it is parked until it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a provider's credential is parked."""
+
+    reason: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +125,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class LostSubmission:
-    """A submission that may or may not have been accepted; its ``source`` does not matter any more."""
+    """A submission that may or may not have been accepted; its ``source`` may be missing."""
 
     submission: Submission
     sent_between: tuple[datetime, datetime]
@@ -138,6 +150,8 @@ class Ambiguous:
 
     reason: str
     candidates: tuple[str, ...] = ()
+    described: tuple[Mapping[str, str], ...] = ()
+    """What the provider says of each candidate, in words: ``id``, ``device``, ``shots``, ``state`` and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,17 +228,24 @@ class RemoteProvider(Provider, Protocol):
         that it was not.
         """
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why all work with the credential is parked, if it is; found out by whatever was asked last."""
+
     async def listing(self) -> Listing:
         """Return what the provider lists now."""
 
-    def match(
+    async def match(
         self,
         listing: Listing,
         known_ids: Collection[str],
         lost: LostSubmission,
         others: Sequence[LostSubmission],
     ) -> Adopted | NotAccepted | Ambiguous:
-        """Decide what became of a submission whose answer was lost, as those of `others` may have been."""
+        """Decide what became of a submission whose answer was lost, as those of `others` may have been.
+
+        Raises a `MetriqGymError` when the provider does not say what is needed for that.
+        """
 
     async def overview(self) -> Overview:
         """Return what one answer tells of all tasks; raises a `MetriqGymError` when the provider does not say."""

@@ -21,22 +21,31 @@ Measure = Callable[[], Awaitable[None]]
 
 @asynccontextmanager
 async def serve_health(
-    host: str, port: int, live: Mapping[str, Check], ready: Mapping[str, Check], measures: Sequence[Measure] = ()
+    host: str,
+    port: int,
+    live: Mapping[str, Check],
+    ready: Mapping[str, Check],
+    measures: Sequence[Measure] = (),
+    notes: Mapping[str, Check] | None = None,
 ) -> AsyncIterator[int]:
     """Serve the pages while inside, and yield the port.
 
     The first two answer 200 when all of their checks hold and 503 otherwise, with every check's outcome as a JSON
-    object. A service that is not live is not ready. Before metrics are shown, each of `measures` is awaited. Checks and
-    measures may be added while it runs.
+    object. A service that is not live is not ready. `notes` are shown beside the latter and fail nothing. Before
+    metrics are shown, each of `measures` is awaited. Checks, notes and measures may be added while it runs.
 
     One whose event loop is blocked does not answer: a probe takes a time-out for a no
     (`metriq_gym.service.watchdog` logs what blocks it).
     """
 
-    def page(*groups: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def page(
+        *groups: Mapping[str, Check], beside: Mapping[str, Check] | None = None
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(_: web.Request) -> web.Response:
             outcome = {name: await check() for checks in groups for name, check in checks.items()}
-            return web.json_response(outcome, status=200 if all(each is True for each in outcome.values()) else 503)
+            status = 200 if all(each is True for each in outcome.values()) else 503
+            told = {name: await check() for name, check in (beside or {}).items()}
+            return web.json_response(outcome | told, status=status)
 
         return handle
 
@@ -48,7 +57,7 @@ async def serve_health(
 
     app = web.Application()
     app.router.add_get("/livez", page(live))
-    app.router.add_get("/readyz", page(live, ready))
+    app.router.add_get("/readyz", page(live, ready, beside=notes))
     app.router.add_get("/metrics", metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -7,6 +7,7 @@ from metriq_gym.errors import IllegalTransition
 from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.jobs.changes import Failed, Move
 from metriq_gym.jobs.lifecycle import message_for
+from metriq_gym.jobs.states import RESUMABLE
 from metriq_gym.store import Store
 from metriq_gym.telemetry import metrics, tracing
 
@@ -43,7 +44,7 @@ async def announce(store: Store, bus: Bus, job: Job) -> None:
     if job.state is JobState.DISPATCHED:
         await store.tasks.release(job.id)
     elif job.state in (JobState.FAILED, JobState.CANCELLED):
-        await clear(store, job.id)
+        await clear(store, job.id, for_good=job.state is not RESUMABLE)
     await bus.publish(message_for(job))
 
 
@@ -53,7 +54,7 @@ async def announce_again(store: Store, bus: Bus, job: Job) -> None:
         await announce(store, bus, job)
 
 
-async def clear(store: Store, job_id: str) -> None:
-    """Drop what only an unfinished job needs."""
-    await store.tasks.cancel(job_id)
+async def clear(store: Store, job_id: str, *, for_good: bool = True) -> None:
+    """Drop what only an unfinished job needs; if not `for_good`, but for what it needs to be resumed."""
+    await store.tasks.cancel(job_id, for_good=for_good)
     await store.listings.forget(job_id)

@@ -121,6 +121,10 @@ class Service(ABC):
         """Return what must hold for this service to get work."""
         return {f"{self.name} consumes": self._consumes}
 
+    def notes(self) -> dict[str, Check]:
+        """Return what is worth knowing beside the checks, and makes this service neither dead nor unready."""
+        return {}
+
     async def _has_consumer(self) -> bool | str:
         if self._subscription is None or self._subscription.gone:
             return False
@@ -200,11 +204,12 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
     live = dict[str, Check]()
     ready: dict[str, Check] = {"started": _no}
     measures: list[Measure] = []
+    notes = dict[str, Check]()
     try:
         async with (
             lag_measured(),
             watched() as watchdog,
-            serve_health(host, port, live, ready, measures) as bound,
+            serve_health(host, port, live, ready, measures, notes) as bound,
         ):
             live["event loop turns"] = watchdog.alive
             log.info("starting", port=bound)
@@ -215,6 +220,7 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
                     for service in services:
                         live |= service.live_checks()
                         measures += service.measures()
+                        notes |= service.notes()
                         ready |= service.ready_checks()
                     log.info("started")
                     try:

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
 from metriq_gym.jobs.changes import Accepted, Move, Planned, Rejected
 from metriq_gym.jobs.documents import Job
-from metriq_gym.jobs.states import MOVES, JobState, sources
+from metriq_gym.jobs.states import MOVES, RESUMABLE, JobState, sources
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
 from metriq_gym.store.transitions import entry, moving, not_checked_after, noted
@@ -200,6 +200,32 @@ class Jobs:
         if job.state in sources(target):
             raise LeaseLost(f"job {job_id} is in other hands")
         raise IllegalTransition(f"job {job_id} cannot move from {job.state} to {target}")
+
+    @translated
+    async def resume(
+        self, job_id: str, cause: str, *, token: int, deadline_seconds: float, resumed: int | None = None
+    ) -> Job:
+        """Let a job that failed go on: it is `dispatching` again, in no dispatcher's hands, with a fresh deadline.
+
+        The next dispatcher's fencing token is higher than `token`. With `resumed`, the job must have been resumed so
+        often before. Raises `IllegalTransition` when it has not failed or not so often, and `NotFound`.
+        """
+        query: dict[str, Any] = {"_id": job_id, "state": RESUMABLE}
+        before = {"$ifNull": ["$resumed", 0]}
+        if resumed is not None:
+            query["$expr"] = {"$eq": [before, resumed]}
+        changes = moving(JobState.DISPATCHING, "dispatcher", cause) | {
+            "resumed": {"$add": [before, 1]},
+            "deadline_at": from_now(deadline_seconds),
+            "lease": {"owner": "nobody", "token": token, "expires_at": "$$NOW"},
+        }
+        ended = ["failure", "record_due", "exports", "held", "attempts", "given_up", "check_at", "deaths"]
+        pipeline = [{"$set": changes}, {"$unset": ended}]
+        found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
+        if found is None:
+            job = await self.get(job_id)
+            raise IllegalTransition(f"job {job_id} cannot be resumed: it is {job.state}")
+        return Job.model_validate(found)
 
     @translated
     async def get(self, job_id: str) -> Job:

@@ -14,6 +14,7 @@ from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.leases import Leases
 from metriq_gym.store.listings import Listings
 from metriq_gym.store.mongo import connect, translated
+from metriq_gym.store.parked import Parked
 from metriq_gym.store.records import Records
 from metriq_gym.store.suites import Suites
 from metriq_gym.store.tasks import Tasks
@@ -43,6 +44,7 @@ class Store:
         self.catalogue = Catalogue(self._database.jobs, self._database.tasks)
         self.changes = Changes(self._database, self.jobs, self.tasks)
         self.suites = Suites(self._database.suites)
+        self.parked = Parked(self._database.parked)
         self.leases = Leases(self._database.leases)
         self.devices = Devices(self._database.devices, self._database.calibrations)
         self.estimates = Estimates(self._database.estimates)

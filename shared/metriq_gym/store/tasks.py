@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from metriq_gym.errors import LeaseLost
-from metriq_gym.jobs.documents import DueTask, Lease, Task
+from metriq_gym.jobs.documents import DueTask, Lease, ShortCount, Task
 from metriq_gym.jobs.states import OPEN_TASKS, TaskState
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, translated
@@ -102,9 +102,10 @@ class Tasks:
         return await self._step(task, TaskState.SUBMITTING, stored, dispatcher=task.dispatcher)
 
     @translated
-    async def doubt(self, task: Task, reason: str) -> Task:
-        """Write down that it cannot be told whether an intended submission was accepted, and why."""
-        unknown = {"state": TaskState.UNKNOWN} | literal({"error": reason})
+    async def doubt(self, task: Task, reason: str, candidates: Sequence[Mapping[str, str]] = ()) -> Task:
+        """Write down that it cannot be told whether an intended submission was accepted, why, and what it may be."""
+        found = [dict(each) for each in candidates]
+        unknown = {"state": TaskState.UNKNOWN} | literal({"error": reason, "candidates": found})
         return await self._step(task, TaskState.SUBMITTING, {"$set": unknown}, dispatcher=task.dispatcher)
 
     @translated
@@ -291,10 +292,11 @@ class Tasks:
         """
         if not results:
             return 0
-        writes = [
-            UpdateOne(_held(task), _ended(TaskState.COMPLETED, {"counts": counts, "execution_seconds": seconds}))
-            for task, counts, seconds in results
-        ]
+        writes = []
+        for task, counts, seconds in results:
+            fields = {"counts": counts, "execution_seconds": seconds}
+            short = {} if task.counted is None else {"counted": task.counted}
+            writes.append(UpdateOne(_held(task), _ended(TaskState.COMPLETED, fields | short)))
         return int((await self._tasks.bulk_write(writes, ordered=False)).matched_count)
 
     @translated
@@ -305,7 +307,7 @@ class Tasks:
     @translated
     async def fail(self, task: Task, error: str) -> None:
         """End a task without counts; raises `LeaseLost` when another worker has taken it over."""
-        await self._end(task, TaskState.FAILED, {"error": error})
+        await self._update(task, [{"$set": {"state": TaskState.FAILED} | literal({"error": error})}, _UNDUE])
 
     async def _end(self, task: Task, state: TaskState, fields: dict[str, Any]) -> None:
         await self._update(task, _ended(state, fields))
@@ -315,12 +317,40 @@ class Tasks:
             raise LeaseLost(f"task {task.id} is in other hands")
 
     @translated
-    async def cancel(self, job_id: str) -> None:
-        """End every open task of a job."""
+    async def cancel(self, job_id: str, *, for_good: bool = True) -> None:
+        """End every open task of a job; if not `for_good` they keep what is needed to `reopen` them."""
+        dropped = ["next_poll_at", "circuits"] if for_good else ["next_poll_at"]
         await self._tasks.update_many(
             {"job_id": job_id, "state": {"$in": list(OPEN_TASKS)}},
-            [{"$set": {"state": TaskState.CANCELLED}}, {"$unset": ["next_poll_at", "circuits"]}],
+            [{"$set": {"state": TaskState.CANCELLED, "cancelled_from": "$state"}}, {"$unset": dropped}],
         )
+
+    @translated
+    async def newest_token(self, job_id: str) -> int:
+        """Return the highest fencing token that any dispatcher has left in a job's tasks; 0 without any."""
+        tokens = [0]
+        async for found in self._tasks.find({"job_id": job_id}, {"dispatcher": 1, "plan": 1}):
+            tokens += [found.get("dispatcher") or 0, found.get("plan") or 0]
+        return max(tokens)
+
+    @translated
+    async def reopen(self, job_id: str, token: int) -> int:
+        """Let the tasks of a resumed job go on where its end found them; return how many of them cannot.
+
+        What the provider has is asked about again, also where it was said to have failed. What may have been accepted
+        is looked for, and what was certainly not is to be submitted. Tasks whose circuits are gone stay as they are.
+        `token` is that of the dispatcher that does this.
+        """
+        ended = {"job_id": job_id, "state": {"$in": [TaskState.CANCELLED, TaskState.FAILED]}}
+        fenced = ended | {"circuits": {"$exists": True}, "dispatcher": {"$not": {"$gt": token}}}
+        placed = {"provider_job_id": {"$type": "string"}}
+        anew: dict[str, Any] = {"error": None, "unclear": 0, "polls": 0, "deaths": 0, "begun": 0, "dispatcher": token}
+        due = anew | {"state": TaskState.SUBMITTED, "next_poll_at": "$$NOW"}
+        await self._tasks.update_many(fenced | placed, [{"$set": due}])
+        may_have_it = {"cancelled_from": {"$in": [TaskState.SUBMITTING, TaskState.UNKNOWN]}}
+        await self._tasks.update_many(fenced | may_have_it, [{"$set": anew | {"state": TaskState.SUBMITTING}}])
+        await self._tasks.update_many(fenced, [{"$set": anew | {"state": TaskState.STORED, "intended_at": None}}])
+        return int(await self._tasks.count_documents(ended | {"circuits": {"$exists": False}}))
 
     @translated
     async def states(self, job_id: str) -> set[TaskState]:
@@ -339,10 +369,21 @@ class Tasks:
         return None if found is None else str(found["error"])
 
     @translated
+    async def short(self, job_id: str) -> list[ShortCount]:
+        """Return the tasks of a job that counted less than was asked for, in the order of their circuits."""
+        fields = {"run": 1, "first": 1, "shots": 1, "circuit_count": 1, "counted": 1}
+        found = [each async for each in self._tasks.find({"job_id": job_id, "counted": {"$type": "number"}}, fields)]
+        short = [ShortCount.model_validate(each | {"shots": each["shots"] * each["circuit_count"]}) for each in found]
+        return sorted(short, key=lambda each: (each.run, each.first))
+
+    @translated
     async def of_job(self, job_id: str) -> list[Task]:
         """Return a job's tasks with their counts, in the order of their circuits."""
         tasks = [Task.model_validate(found) async for found in self._tasks.find({"job_id": job_id})]
         return sorted(tasks, key=lambda task: (task.run, task.first))
+
+
+_UNDUE: Stage = {"$unset": ["next_poll_at"]}
 
 
 def _due(provider: str) -> dict[str, Any]:

@@ -188,6 +188,18 @@ BREAKER_OPEN = _new(
     "1 from a provider's failure until it answers again: meanwhile this poller asks it seldom.",
     ["provider"],
 )
+CREDENTIAL_PARKED = _new(
+    Gauge,
+    "metriq_credential_parked",
+    "1 while a provider does not accept this process's credential, and all of its work waits for that.",
+    ["provider"],
+)
+ODDITIES = _new(
+    Counter,
+    "metriq_provider_oddities",
+    "Values in the rows of a provider's lists that were not understood and passed over, by field.",
+    ["provider", "field"],
+)
 
 # The process itself.
 LOOP_LAG = _new(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,16 +67,34 @@ def resolve(
         say(f"done; job {job.id} is {job.state}")
 
 
+_COMPARED = ("device", "shots", "qubits", "state", "accepted", "changed", "remarks")
+
+
+def _sent(job: Job, task: Task) -> dict[str, Any]:
+    """Return what is known of a submission, by the names that candidates are described with."""
+    at = task.intended_at.isoformat(timespec="seconds") if task.intended_at else ""
+    return {"id": task.id, "device": job.target, "shots": task.shots, "accepted": at, "remarks": job.remarks or ""}
+
+
+def _doubt(task: Task) -> dict[str, Any]:
+    return {"error": task.error, "candidates": task.candidates}
+
+
 async def _show_doubts(store: Store, job: Job, as_json: bool) -> None:
 
     tasks: list[Task] = in_doubt(await store.catalogue.outline(job.id))
     if job.held is None and not tasks:
         raise NotHeld(f"job {job.id} is {job.state}: it does not wait for a decision")
     if as_json:
-        emit({"job_id": job.id, "held": job.held, "tasks": [{"id": task.id, "error": task.error} for task in tasks]})
+        emit({"job_id": job.id, "held": job.held, "tasks": [_sent(job, task) | _doubt(task) for task in tasks]})
         return
     if not tasks:
         say(f"{job.held}\n{advice(job)}, or give the job up with --fail")
         return
     report.show_table(console(), ("task", "in doubt because"), ([task.id, task.error or ""] for task in tasks))
+    for task in tasks:
+        sent = _sent(job, task)
+        rows = [[f"sent: {task.id}", *(str(sent.get(field, "")) for field in _COMPARED)]]
+        rows += [[each["id"], *(each.get(field, "") for field in _COMPARED)] for each in task.candidates]
+        report.show_table(console(), ("what was sent, and what may be it", *_COMPARED), rows)
     say("look at the provider's list, then decide with --adopt ID, --resubmit or --fail")

@@ -28,6 +28,7 @@ from metriq_gym.messages import (
     JobExported,
     JobFailed,
     JobRequested,
+    JobResumeRequested,
     JobScored,
     Message,
     SuiteRequested,
@@ -119,13 +120,20 @@ SERVICES = (
             "devices": (*FIND, "insert", "update"),
             "calibrations": (*FIND, "insert", "update", "createIndex"),
             "estimates": (*FIND, "insert", "update", "createIndex"),
+            "parked": (*FIND, "insert", "update", "remove"),
         },
     ),
     _service(
         POLLER,
         "collects counts",
         [JobDispatched, JobCompleted, JobFailed],
-        {"jobs": (*FIND, "update"), "tasks": (*FIND, "update"), "deleted": FIND, **_INDEXED},
+        {
+            "jobs": (*FIND, "update"),
+            "tasks": (*FIND, "update"),
+            "deleted": FIND,
+            **_INDEXED,
+            "parked": (*FIND, "insert", "update", "remove"),
+        },
     ),
     _service(
         SCORER,
@@ -186,7 +194,18 @@ PUBLISHER = Rights(
         f"^{WATCHERS}$", f"^({re.escape(EVENTS)}|{WATCHERS})$", f"^({re.escape(EVENTS)}|{WATCHERS})$"
     ),
     topics=_topics(
-        any_of([each.routing_key for each in (JobRequested, JobCancelRequested, SuiteRequested, EstimateRequested)]),
+        any_of(
+            [
+                each.routing_key
+                for each in (
+                    JobRequested,
+                    JobCancelRequested,
+                    JobResumeRequested,
+                    SuiteRequested,
+                    EstimateRequested,
+                )
+            ]
+        ),
         EVERYTHING,
         NOTHING,
     ),

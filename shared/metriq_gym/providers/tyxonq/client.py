@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -17,7 +17,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
-from metriq_gym.providers.provider import TryLater
+from metriq_gym.providers.provider import CredentialTrouble, TryLater
+from metriq_gym.providers.tyxonq.credential import Credential
 from metriq_gym.providers.tyxonq.errors import (
     AuthenticationFailed,
     NoAnswer,
@@ -49,6 +50,13 @@ SUBMIT = "api/v1/tasks/submit_task"
 DETAIL = "api/v1/tasks/detail"
 TASKS = "api/v1/tasks/api_key/list"
 _OPERATIONS = {DEVICES: "devices", SUBMIT: "submit", DETAIL: "detail", TASKS: "list"}
+_UNAUTHORIZED = frozenset({401, 402, 403})
+"""The credential is the matter, or its account: whatever else was asked with it would be answered the same."""
+_AWAY = frozenset({404, 425})
+"""Of a submission: the device was there when its job began, so the endpoint or the device is away for the moment (404);
+or the service would not risk to handle it just now (425). Nothing was accepted, and it may be sent again."""
+_IN_DOUBT = frozenset({408, 409})
+"""Of a submission: the service gave up waiting (408), or knows of one like it (409). It may have been accepted."""
 _NAME = "tyxonq"
 """In metrics."""
 
@@ -70,8 +78,8 @@ class TyxonQClient:
 
     Parameters
     ----------
-    token:
-        Sent as a bearer token and shown nowhere.
+    token, token_file:
+        Sent as a bearer token and shown nowhere; read again from the file, if there is one, when that changes.
     base_url:
         What the paths of the endpoints are appended to, with or without a slash at its end.
     concurrency:
@@ -89,13 +97,14 @@ class TyxonQClient:
         token: SecretStr,
         base_url: str,
         *,
+        token_file: Path | None = None,
         concurrency: int = 8,
         requests_per_second: float | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._token = _checked(token)
+        self.credential = Credential(token, token_file)
         self.concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
         self._bucket = None if requests_per_second is None else _bucket(requests_per_second)
@@ -106,7 +115,6 @@ class TyxonQClient:
         self._http = httpx.AsyncClient(
             base_url=_checked_url(base_url),
             headers={
-                "Authorization": f"Bearer {self._token.get_secret_value()}",
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
             },
@@ -170,7 +178,9 @@ class TyxonQClient:
             raise self._unreachable(reply)
         if isinstance(reply, NoReply):
             raise SubmissionAmbiguous(f"the submission was sent, but {reply.reason}")
-        refused = 400 <= reply.status < 500 and reply.status != httpx.codes.REQUEST_TIMEOUT
+        if reply.status in _AWAY:
+            raise Unreachable(f"TyxonQ answered with {_summary(reply)}", retry_after=reply.retry_after)
+        refused = 400 <= reply.status < 500 and reply.status not in _IN_DOUBT
         if refused or (reply.status < 300 and reply.document and _complains(reply.document)):
             raise self._error(reply)
         if reply.status < 300 and reply.document and not _complaint(reply.document):
@@ -228,8 +238,13 @@ class TyxonQClient:
             except TimeoutError:
                 return NotSent(f"too many other requests of ours: it was not its turn within {patience:g} s")
             with metrics.PROVIDER_SECONDS.labels(_NAME, operation).time():
-                reply = await post(self._http, path, body, seconds=seconds, now=self._now, secret=self._token)
+                token = self.credential.admit()
+                reply = await post(self._http, path, body, seconds=seconds, now=self._now, secret=token)
         metrics.PROVIDER_CALLS.labels(_NAME, operation, _outcome(reply)).inc()
+        if isinstance(reply, Reply) and reply.status in _UNAUTHORIZED:
+            self.credential.refused(token, _refusal(reply))
+        elif isinstance(reply, Reply) and reply.status < 300 and reply.document is not None:
+            self.credential.accepted(token)
         if isinstance(reply, Reply) and reply.retry_after:
             metrics.RATE_LIMIT_WAIT.labels(_NAME, "theirs").observe(reply.retry_after)
         return reply
@@ -241,8 +256,8 @@ class TyxonQClient:
         """Return the error that an answer other than success stands for."""
         message = f"TyxonQ answered with {_summary(reply)}"
         match reply.status:
-            case 401 | 403:
-                return AuthenticationFailed(f"{message}; check METRIQ_TYXONQ_TOKEN")
+            case 401 | 402 | 403:
+                return AuthenticationFailed(_refusal(reply))
             case 429:
                 return RateLimited(message, retry_after=reply.retry_after)
             case 408 | 502 | 503 | 504:
@@ -284,6 +299,11 @@ def _complains(document: Mapping[str, Any]) -> bool:
     return bool(_complaint(document)) and not document.get("id")
 
 
+def _refusal(reply: Reply) -> str:
+    remedy = "see to the account" if reply.status == httpx.codes.PAYMENT_REQUIRED else "check METRIQ_TYXONQ_TOKEN"
+    return f"TyxonQ answered with {_summary(reply)}; {remedy}"
+
+
 def _outcome(reply: Reply | NoReply | NotSent) -> str:
     """Return what came of a request, for the metrics."""
     match reply:
@@ -291,7 +311,7 @@ def _outcome(reply: Reply | NoReply | NotSent) -> str:
             return "not_sent"
         case NoReply():
             return "no_answer"
-        case Reply(status=401 | 403):
+        case Reply(status=401 | 402 | 403):
             return "unauthorized"
         case Reply(status=429):
             return "rate_limited"
@@ -329,19 +349,12 @@ def _pause(state: RetryCallState) -> float:
 def _is_worth_a_retry(error: BaseException) -> bool:
     if isinstance(error, TryLater) and error.retry_after is not None:
         return error.retry_after <= LONGEST_PAUSE
-    return isinstance(error, Transient)
+    return isinstance(error, Transient) and not isinstance(error, CredentialTrouble)
 
 
 def _report(state: RetryCallState) -> None:
     assert state.outcome is not None  # noqa: S101  (called after an attempt)
     log.warning("asking TyxonQ again", attempt=state.attempt_number, error=str(state.outcome.exception()))
-
-
-def _checked(token: SecretStr) -> SecretStr:
-    # The bare value is never a local variable: logs show those of every frame an exception went through.
-    if not re.fullmatch(r"[!-~]+", token.get_secret_value().strip()):
-        raise Permanent("METRIQ_TYXONQ_TOKEN is empty or has characters that no token has")
-    return SecretStr(token.get_secret_value().strip())
 
 
 def _checked_url(text: str) -> httpx.URL:

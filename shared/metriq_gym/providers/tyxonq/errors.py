@@ -2,9 +2,9 @@
 
 MetriqGymError
 ├── Permanent
-│   ├── AuthenticationFailed    the token was not accepted (401, 403)
 │   └── Rejected                the service understood and said no; of a submission, nothing was accepted
 ├── Transient
+│   ├── AuthenticationFailed    the token was not accepted, or its account has nothing left (401, 402, 403)
 │   ├── TryLater                (of the port) the same request may succeed later
 │   │   ├── RateLimited         too many requests (429)
 │   │   ├── Unreachable         no connection, no answer in time, or nobody there to answer (408, 502, 503, 504)
@@ -20,10 +20,10 @@ permanent nor transient on purpose: whoever meets it must look for the task firs
 from __future__ import annotations
 
 from metriq_gym.errors import Permanent, Transient
-from metriq_gym.providers.provider import TryLater
+from metriq_gym.providers.provider import CredentialTrouble, TryLater
 
 
-class AuthenticationFailed(Permanent):
+class AuthenticationFailed(CredentialTrouble):
     """TyxonQ did not accept the token; check METRIQ_TYXONQ_TOKEN."""
 
 

@@ -1,10 +1,14 @@
-"""Looks for a submission whose answer was lost, among the tasks that the service lists."""
+"""Looks for a submission whose answer was lost, among the tasks that the service lists.
+
+The list may say little of a task; then the detail of each candidate is asked for, which says its device, shots, qubits
+and times.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -14,8 +18,13 @@ from pydantic_core import from_json
 from metriq_gym.errors import InvalidRequest
 from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.models import TaskRow
+from metriq_gym.providers.tyxonq.errors import Rejected
+from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRow
+from metriq_gym.providers.tyxonq.text import readable
 
+MOST_CANDIDATES = 50
+"""Of how many tasks that may be the one the details are asked for."""
+Detail = Callable[[str], Awaitable[TaskDetail]]
 CLOCK_SKEW = timedelta(minutes=6)
 """How far the service's clock may be from the store's. Recordings show tens of seconds; but who rules out a task that
 was submitted submits it twice, and who does not at worst asks an operator."""
@@ -26,6 +35,36 @@ def with_tag(remarks: str | None, tag: str) -> str:
     return f"{remarks} {tag}" if remarks else tag
 
 
+async def find_lost_submission(
+    known_ids: Collection[str],
+    rows: Sequence[TaskRow],
+    *,
+    lost: LostSubmission,
+    others: Sequence[LostSubmission],
+    complete: bool,
+    detail: Detail,
+) -> Adopted | NotAccepted | Ambiguous:
+    """Decide as `match_lost_submission`, with the details of the candidates where the list alone leaves it open.
+
+    Raises what `detail` raises, but for a candidate that the service does not know.
+    """
+    verdict = match_lost_submission(known_ids, rows, lost=lost, others=others, complete=complete)
+    if not isinstance(verdict, Ambiguous) or not verdict.candidates:
+        return verdict
+    details: dict[str, TaskDetail] = {}
+    for name in verdict.candidates[:MOST_CANDIDATES]:
+        try:
+            details[name] = await detail(name)
+        except Rejected:
+            continue  # then the list is all that is known of it
+    verdict = match_lost_submission(known_ids, rows, lost=lost, others=others, complete=complete, details=details)
+    if isinstance(verdict, Ambiguous):
+        by_name = {row.job_name: row for row in rows}
+        described = tuple(_described(each, by_name[each], details.get(each)) for each in verdict.candidates)
+        return replace(verdict, described=described)
+    return verdict
+
+
 def match_lost_submission(
     known_ids: Collection[str],
     rows: Sequence[TaskRow],
@@ -33,6 +72,7 @@ def match_lost_submission(
     lost: LostSubmission,
     others: Sequence[LostSubmission] = (),
     complete: bool,
+    details: Mapping[str, TaskDetail] | None = None,
 ) -> Adopted | NotAccepted | Ambiguous:
     """Decide what became of a submission without an answer. Call it a settling time after the submission.
 
@@ -52,16 +92,22 @@ def match_lost_submission(
         ``._:-``.
     others:
         All other submissions of ours of which it is not known whether they were accepted.
+    details:
+        What the service says of some of the tasks when it is asked about them alone.
     complete:
         Whether `rows` are known to be all there are. They are not if a known id is missing from them, whatever is
         said here.
     """
     known = set(known_ids)
-    listed = {row.job_name for row in rows}
-    new = {row.job_name: row for row in rows if row.job_name is not None and row.job_name not in known}
+    listed = {row.identity for row in rows}
+    shows_remarks = any(_said(row, "remarks") for row in rows)
+    # What was listed before, with or without an id, is not what was submitted after.
+    rows = [row for row in rows if row.identity not in known]
+    new = {row.job_name: row for row in rows if row.job_name is not None}
 
+    details = details or {}
     tag = lost.submission.tag
-    tagged = [name for name, row in new.items() if mentions(row, tag)]
+    tagged = [name for name, row in new.items() if mentions(row, tag) or _mentions(details.get(name), tag)]
     if len(tagged) == 1:
         return Adopted(tagged[0])
     if tagged:
@@ -69,10 +115,10 @@ def match_lost_submission(
     if any(row.job_name is None and mentions(row, tag) for row in rows):
         return Ambiguous("a task without an id carries the tag")
 
-    verdicts = {name: _Evidence.of(row, lost) for name, row in new.items()}
+    verdicts = {name: _Evidence.of(row, details.get(name), lost) for name, row in new.items()}
     possible = tuple(name for name, evidence in verdicts.items() if not evidence.rules_out)
     nameless = [row for row in rows if row.job_name is None]
-    if any(not _Evidence.of(row, lost).rules_out for row in nameless):
+    if any(not _Evidence.of(row, None, lost).rules_out for row in nameless):
         return Ambiguous("a task without an id may be the one", possible)
     if len(possible) > 1:
         return Ambiguous("several new tasks may be the one", possible)
@@ -80,15 +126,16 @@ def match_lost_submission(
         return Ambiguous("the list of tasks may be incomplete", possible)
     if not possible:
         return NotAccepted()
-    if any(_said(row, "remarks") for row in rows):
+    if shows_remarks:
         # The service shows remarks, so ours would show the tag.
         return Ambiguous("a new task looks like the one but lacks the tag", possible)
     if not verdicts[possible[0]].convinces:
         return Ambiguous("a new task may be the one, too little is known of it", possible)
-    found = new[possible[0]]
-    if rivals := [each.submission.tag for each in others if not _Evidence.of(found, each).rules_out]:
+    name = possible[0]
+    found = new[name]
+    if rivals := [each.submission.tag for each in others if not _Evidence.of(found, details.get(name), each).rules_out]:
         return Ambiguous(f"the new task may be that of {', '.join(rivals)} as well", possible)
-    return Adopted(possible[0])
+    return Adopted(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +147,24 @@ class _Evidence:
     time: bool | None
     tag: bool | None
     """False where other remarks are shown; a row with the tag never gets here."""
+    qubits: bool | None = None
 
     @classmethod
-    def of(cls, row: TaskRow, lost: LostSubmission) -> _Evidence:
-        created, listed_shots = _time(row.created_at), _said(row, "shots")
-        first, last = lost.sent_between
+    def of(cls, row: TaskRow, detail: TaskDetail | None, lost: LostSubmission) -> _Evidence:
+        detail = detail or TaskDetail()
+        shots = detail.shots if detail.shots is not None else _said(row, "shots")
         return cls(
-            _same_device(row.device, DeviceString.parse(lost.submission.device)),
-            listed_shots == lost.submission.shots if isinstance(listed_shots, int) else None,
-            None if created is None else first - CLOCK_SKEW <= created <= last + CLOCK_SKEW,
+            _same_device(detail.device or row.device, DeviceString.parse(lost.submission.device)),
+            shots == lost.submission.shots if isinstance(shots, int) else None,
+            _in_time(row, detail, lost.sent_between),
             False if _said(row, "remarks") else None,
+            _same_qubits(detail.qubits, lost.submission.source),
         )
 
     @property
     def rules_out(self) -> bool:
         """Whether the row cannot be the task."""
-        return False in (self.device, self.shots, self.time, self.tag)
+        return False in (self.device, self.shots, self.time, self.tag, self.qubits)
 
     @property
     def convinces(self) -> bool:
@@ -147,6 +196,55 @@ def _same_device(listed: str | None, device: DeviceString) -> bool | None:
         return DeviceString.parse(listed) == device
     except InvalidRequest:
         return None if listed.startswith(f"{device.id}?") else False
+
+
+def _in_time(row: TaskRow, detail: TaskDetail, sent_between: tuple[datetime, datetime]) -> bool | None:
+    """Tell by the time of acceptance; without one, a task that has not changed since before cannot be the one."""
+    first, last = sent_between
+    stamps = detail.ts if isinstance(detail.ts, dict) else {}
+    accepted = _time(stamps.get("scheduled")) or _time(stamps.get("pending")) or _time(row.created_at)
+    if accepted is not None:
+        return first - CLOCK_SKEW <= accepted <= last + CLOCK_SKEW
+    changed = _time(detail.at)
+    return False if changed is not None and changed < first - CLOCK_SKEW else None
+
+
+def _same_qubits(said: JsonValue, source: str) -> bool | None:
+    """Compare with the register's size and with the qubits that are used; unsure for a task of more than both.
+
+    The page's own task has as many as its circuit. But a service that counts a task's qubits after mapping it to the
+    device says more.
+    """
+    declared = re.search(r"^qreg q\[(\d+)\];", source, re.MULTILINE)
+    if declared is None or isinstance(said, bool) or not isinstance(said, int):
+        return None
+    body = source[declared.end() :]
+    sizes = {int(declared[1]), len(set(re.findall(r"q\[(\d+)\]", body)))}
+    if said in sizes:
+        return True
+    return None if said > max(sizes) else False
+
+
+def _described(name: str, row: TaskRow, detail: TaskDetail | None) -> dict[str, str]:
+    """Return what is known of a candidate, for a person who is to decide."""
+    detail = detail or TaskDetail()
+    stamps = detail.ts if isinstance(detail.ts, dict) else {}
+    accepted = _time(stamps.get("scheduled")) or _time(stamps.get("pending")) or _time(row.created_at)
+    known = {
+        "device": detail.device or row.device,
+        "shots": detail.shots if detail.shots is not None else _said(row, "shots"),
+        "qubits": detail.qubits,
+        "state": detail.state or row.status,
+        "accepted": accepted and accepted.isoformat(timespec="seconds"),
+        "changed": (changed := _time(detail.at)) and changed.isoformat(timespec="seconds"),
+        "remarks": _said(row, "remarks"),
+        "error": detail.err,
+    }
+    return {"id": name} | {field: readable(value) for field, value in known.items() if value not in (None, "")}
+
+
+def _mentions(detail: TaskDetail | None, tag: str) -> bool:
+    return detail is not None and mentions(detail, tag)
 
 
 def mentions(answer: BaseModel, tag: str) -> bool:

@@ -1,24 +1,54 @@
 """What TyxonQ's endpoints are sent and answer, as models that tolerate what the service may add or leave out.
 
 Only what this library computes with has a strict type. Fields that are merely documented may hold anything, and
-fields nobody has documented are kept (`model_extra`): neither may cost a result that was paid for.
+undocumented fields are kept (`model_extra`): neither may cost a result that was paid for. Lists are read row by row,
+since other users of the same token write them as well: a field that makes no sense there is taken for one that is
+missing, and a row that makes none never spoils the others.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from typing_extensions import TypedDict
 
 from metriq_gym.providers.tyxonq.calibration import Calibration
 from metriq_gym.providers.tyxonq.device_string import DeviceString
+from metriq_gym.providers.tyxonq.oddities import pass_over
 
+
+def _or_none(value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """Take what does not fit for what is missing."""
+    try:
+        return validate(value)
+    except ValidationError:
+        pass_over(info.field_name or "row", value)
+        return None
+
+
+_LENIENT = WrapValidator(_or_none)
 MAX_SHOTS = 1_000_000
 MAX_PRIOR = 10
 
 TaskId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[!-~]+$")]
 """Printable ASCII without spaces."""
+DeviceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 Word = Annotated[str, StringConstraints(max_length=256)]
 Probability = Annotated[float, Field(strict=True, ge=0, le=1)]
 Microseconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
@@ -69,27 +99,27 @@ class Submitted(_Answer):
 class ReadoutErrors(_Answer):
     """``Err.Readout`` of a device."""
 
-    f0: Probability | None = Field(default=None, alias="F0")
-    f1: Probability | None = Field(default=None, alias="F1")
+    f0: Annotated[Probability | None, _LENIENT] = Field(default=None, alias="F0")
+    f1: Annotated[Probability | None, _LENIENT] = Field(default=None, alias="F1")
 
 
 class DeviceErrors(_Answer):
     """``Err`` of a device."""
 
-    sq: Probability | None = Field(default=None, alias="SQ")
-    cz: Probability | None = Field(default=None, alias="CZ")
-    readout: ReadoutErrors | None = Field(default=None, alias="Readout")
+    sq: Annotated[Probability | None, _LENIENT] = Field(default=None, alias="SQ")
+    cz: Annotated[Probability | None, _LENIENT] = Field(default=None, alias="CZ")
+    readout: Annotated[ReadoutErrors | None, _LENIENT] = Field(default=None, alias="Readout")
 
 
 class DeviceRow(_Answer):
     """One device of devices/list."""
 
-    id: Annotated[Word, StringConstraints(min_length=1)]
-    qubits: Annotated[int, Field(strict=True, ge=1)] | None = None
-    state: Word | None = None
-    t1: Microseconds | None = Field(default=None, alias="T1")
-    t2: Microseconds | None = Field(default=None, alias="T2")
-    err: DeviceErrors | None = Field(default=None, alias="Err")
+    id: DeviceId
+    qubits: Annotated[Annotated[int, Field(strict=True, ge=1)] | None, _LENIENT] = None
+    state: Annotated[Word | None, _LENIENT] = None
+    t1: Annotated[Microseconds | None, _LENIENT] = Field(default=None, alias="T1")
+    t2: Annotated[Microseconds | None, _LENIENT] = Field(default=None, alias="T2")
+    err: Annotated[DeviceErrors | None, _LENIENT] = Field(default=None, alias="Err")
 
     @property
     def calibration(self) -> Calibration:
@@ -99,10 +129,23 @@ class DeviceRow(_Answer):
         return Calibration(self.t1 or None, self.t2 or None, errors.sq, errors.cz, readout.f0, readout.f1)
 
 
-class DeviceList(_Answer):
-    """The answer of devices/list."""
+def _readable_devices(rows: Any) -> Any:
+    """Leave out the rows that name no device."""
+    if not isinstance(rows, list):
+        return rows
+    good = []
+    for row in rows:
+        if isinstance(row, dict) and _fits(_device_id, row.get("id")):
+            good.append(row)
+        else:
+            pass_over("device", row)
+    return good
 
-    devices: tuple[DeviceRow, ...]
+
+class DeviceList(_Answer):
+    """The answer of devices/list, without the rows that name no device."""
+
+    devices: Annotated[tuple[DeviceRow, ...], BeforeValidator(_readable_devices)]
 
 
 class TaskDetail(_Answer):
@@ -133,10 +176,12 @@ class TaskDetail(_Answer):
 class TaskRow(_Answer):
     """One row of tasks/api_key/list."""
 
-    job_name: TaskId | None = None
-    """The id that `TyxonQClient.detail` wants; `task_id` is another one."""
-    status: Word | None = None
-    device: Word | None = None
+    job_name: Annotated[TaskId | None, _LENIENT] = None
+    """The id that `TyxonQClient.detail` wants; `task_id` is another one. None where it is no such id."""
+    odd: JsonValue = None
+    """What a row has in place of an id, or a row that is no object at all."""
+    status: Annotated[Word | None, _LENIENT] = None
+    device: Annotated[Word | None, _LENIENT] = None
     """Possibly with the flags it was submitted with."""
     shots: JsonValue = None
     """Undocumented; known when the service says it, or when a task's detail was asked for."""
@@ -149,6 +194,27 @@ class TaskRow(_Answer):
     task_id: JsonValue = None
     task_type: JsonValue = None
     result: JsonValue = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_what_is_odd(cls, row: Any) -> Any:
+        if not isinstance(row, dict):
+            pass_over("row", row)
+            return {"odd": row}
+        name = row.get("job_name")
+        if _fits(_task_id, name):
+            return row
+        if name is None:
+            pass_over("job_name", name)
+        return {**row, "odd": name}
+
+    @property
+    def identity(self) -> str:
+        """What tells the row from others, now and later: its id, or what stands for it where that is none."""
+        if self.job_name is not None:
+            return self.job_name
+        stays = json.dumps([self.odd, self.task_id, self.created_at, self.device], sort_keys=True)
+        return f"odd row {hashlib.sha256(stays.encode()).hexdigest()}"
 
 
 class TaskList(_Answer):
@@ -171,8 +237,13 @@ class TaskList(_Answer):
 class StateRow(TypedDict, total=False):
     """What a row of tasks/api_key/list says of the task's state, and nothing else: there may be very many rows."""
 
-    job_name: TaskId | None
-    status: Word | None
+    job_name: Annotated[TaskId | None, _LENIENT]
+    status: Annotated[Word | None, _LENIENT]
+
+
+def _objects(rows: Any) -> Any:
+    """Leave out the rows that are none; `TaskRow` says which."""
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else rows
 
 
 class StateList(BaseModel):
@@ -180,4 +251,16 @@ class StateList(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    tasks: tuple[StateRow, ...]
+    tasks: Annotated[tuple[StateRow, ...], BeforeValidator(_objects)]
+
+
+_task_id = TypeAdapter(TaskId)
+_device_id = TypeAdapter(DeviceId)
+
+
+def _fits(adapter: TypeAdapter[str], value: object) -> bool:
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-LEAST = 0.2
+LEAST = 0.5
 """Requests per second that are sent however often they are refused."""
 MOST = 1000.0
 """Requests per second from which on there is no limit any more."""
@@ -20,7 +20,9 @@ RECOVERY_SECONDS = 20.0
 LEAST_GROWTH = 5.0
 """Requests per second, each second."""
 MOST_AT_ONCE = 0.25
-"""By which share the rate grows with one answer, so that a slow rate need not be found out again and again."""
+"""By which share the rate grows with one answer at most, so that a slow rate need not be found out again and again."""
+SURE_AFTER = 5
+"""After so many answers in a row it may double with one."""
 _WINDOW_SECONDS = 1.0
 
 
@@ -45,6 +47,7 @@ class Pace:
         self._next_at = float("-inf")
         self._slowed_at = float("-inf")
         self._growth = 0.0
+        self._in_a_row = 0
         self.per_second = math.inf
 
     async def turn(self) -> float:
@@ -59,7 +62,11 @@ class Pace:
 
     def answered(self) -> None:
         """Go a little faster."""
-        self.per_second += min(self._growth / self.per_second, MOST_AT_ONCE * self.per_second)
+        if self.per_second == math.inf:
+            return
+        self._in_a_row += 1
+        share = MOST_AT_ONCE if self._in_a_row <= SURE_AFTER else 1.0
+        self.per_second += min(self._growth / self.per_second, share * self.per_second)
         if self.per_second >= MOST:
             self.per_second = math.inf
 
@@ -73,4 +80,5 @@ class Pace:
         self._growth = max(peak / RECOVERY_SECONDS, LEAST_GROWTH)
         self.per_second = max(LEAST, DECREASE * peak)
         self._slowed_at = now
+        self._in_a_row = 0
         self._next_at = now + 1 / self.per_second

@@ -191,7 +191,6 @@ class Probe:
     ) -> Reply | NoReply | NotSent:
         """Send one request and return what came, whatever it is, without the token."""
         used = token or self.token
-        self.http.headers["Authorization"] = f"Bearer {used.get_secret_value()}"
         return await post(self.http, path, body, seconds=seconds, now=lambda: datetime.now(UTC), secret=used)
 
 

@@ -24,6 +24,7 @@ from metriq_gym.providers.provider import (
     Overview,
     Progress,
     Submission,
+    Trouble,
 )
 from metriq_gym.providers.tyxonq import models
 from metriq_gym.providers.tyxonq.circuits import Decoder, encode
@@ -32,7 +33,7 @@ from metriq_gym.providers.tyxonq.compiler import TyxonQCompiler
 from metriq_gym.providers.tyxonq.counts import CountsOrder
 from metriq_gym.providers.tyxonq.device_string import FLAGS, DeviceString
 from metriq_gym.providers.tyxonq.errors import Rejected
-from metriq_gym.providers.tyxonq.lost import match_lost_submission, with_tag
+from metriq_gym.providers.tyxonq.lost import find_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import DeviceRow, TaskList
 from metriq_gym.providers.tyxonq.progress import overview_of, progress_of
 from metriq_gym.settings import Settings
@@ -58,8 +59,8 @@ class TaskListing:
 
     @property
     def ids(self) -> frozenset[str]:
-        """The ids that ask for the tasks' details."""
-        return frozenset(row.job_name for row in self.tasks.tasks if row.job_name is not None)
+        """The ids that ask for the tasks' details, and what stands for those of rows that have none."""
+        return frozenset(row.identity for row in self.tasks.tasks)
 
 
 class TyxonQProvider:
@@ -97,6 +98,7 @@ class TyxonQProvider:
         client = TyxonQClient(
             settings.tyxonq_token,
             settings.tyxonq_base_url,
+            token_file=settings.file_of("tyxonq_token"),
             concurrency=settings.tyxonq_concurrency,
             requests_per_second=settings.tyxonq_requests_per_second,
         )
@@ -133,25 +135,34 @@ class TyxonQProvider:
             raise Rejected(f"TyxonQ would not take this submission: {error}") from None
         return (await self.client.submit(sent)).id
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the token is parked, if it is."""
+        return self.client.credential.trouble
+
     async def listing(self) -> TaskListing:
         """Return the tasks of this token."""
         return TaskListing(await self.client.list_tasks())
 
-    def match(
+    async def match(
         self,
         listing: Listing,
         known_ids: Collection[str],
         lost: LostSubmission,
         others: Sequence[LostSubmission],
     ) -> Adopted | NotAccepted | Ambiguous:
-        """Decide what became of a submission whose answer was lost, as those of `others` may have been."""
+        """Decide what became of a submission whose answer was lost, as those of `others` may have been.
+
+        What the list leaves open is asked of each candidate's detail.
+        """
         assert isinstance(listing, TaskListing)  # noqa: S101  (ours)
-        return match_lost_submission(
+        return await find_lost_submission(
             known_ids,
             listing.tasks.tasks,
             lost=lost,
             others=others,
             complete=not listing.tasks.says_there_is_more,
+            detail=self.client.detail,
         )
 
     async def overview(self) -> Overview:

@@ -63,7 +63,7 @@ async def post(
 ) -> Reply | NoReply | NotSent:
     """Send `body` to `path` and read the answer, all within `seconds`. Redirects are not followed.
 
-    Where the answer quotes `secret`, three asterisks take its place.
+    `secret` is the bearer token; where the answer quotes it, three asterisks take its place.
 
     The body is asked for, and accepted, without compression only, so that its size is what was received.
     """
@@ -71,7 +71,14 @@ async def post(
     try:
         async with (
             asyncio.timeout(seconds),
-            client.stream("POST", path, json=body, timeout=timeout, follow_redirects=False) as response,
+            client.stream(
+                "POST",
+                path,
+                json=body,
+                headers={"Authorization": f"Bearer {secret.get_secret_value()}"},
+                timeout=timeout,
+                follow_redirects=False,
+            ) as response,
         ):
             document, problem = await _read(response, secret, max_bytes)
             problem = _without(secret, problem)
