@@ -157,7 +157,8 @@ class Dispatcher(Service):
         """
         try:
             requests = fan_out(request, self.settings.max_message_bytes)
-            await self._find_device(requests[0].provider, requests[0].device)
+            _, device = await self._find_device(requests[0].provider, requests[0].device)
+            _usable(device, requests[0].force)
         except InvalidRequest as error:
             await self._announce(await self._reject(request, error))
             return
@@ -185,6 +186,7 @@ class Dispatcher(Service):
         try:
             checked = check(request, self.settings.max_message_bytes)
             _, device = found = await self._find_device(checked.message.provider, checked.message.device)
+            _usable(device, checked.message.force)
         except InvalidRequest as error:
             return await self._reject(request, error)
         return await self._hold(request.job_id, _accepted(checked, device, self.settings.compilation), found)
@@ -286,6 +288,13 @@ class Dispatcher(Service):
             log.warning("not resumed", job_id=job_id, reason=str(error))
             return
         await announce(self.store, self.bus, job)
+
+
+def _usable(device: Device, force: bool) -> None:
+    """Raise `InvalidRequest` for a device that its provider says is out of use, unless that does not matter."""
+    if device.status not in ("online", "unknown") and not force:
+        problem = f"{device.id} is in state {shorten(device.status)!r}; with force (--force) it is used all the same"
+        raise InvalidRequest([Problem("$.device", problem)])
 
 
 def _accepted(checked: Checked, device: Device, compilation: Compilation) -> Accepted:

@@ -53,6 +53,7 @@ def fan_out(request: Request, max_bytes: int) -> list[JobRequested]:
             prior=message.prior,
             remarks=message.remarks,
             group=message.group,
+            force=message.force,
             compilation=message.compilation,
             config=each.config,
         )

@@ -60,6 +60,7 @@ class _Request(Message):
     prior: int | None = Field(default=None, ge=1, le=10, description="Priority at the provider, where it has any.")
     remarks: Name | None = Field(default=None, description="A note for the provider's own records.")
     group: Name | None = Field(default=None, description="A group for the provider's own records.")
+    force: bool = Field(default=False, description="Also where the provider says that the device is out of use.")
     compilation: Compilation | None = Field(
         default=None,
         description="How circuits are compiled: default (as the dataset's tool does), Qiskit's optimisation level 0 to "

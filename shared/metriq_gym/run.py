@@ -44,7 +44,8 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
     config:
         ``config``: path of the configuration, as given or relative to the installed package, or the name of a shipped
         example. ``provider`` and ``device``: where to run it. Optional ``prior``, ``remarks`` and ``group`` for the
-        provider, ``compilation`` as a request has it, and ``job_id`` to name the job.
+        provider, ``compilation`` as a request has it, ``force`` to use a device that is out of use, and ``job_id`` to
+        name the job.
     job_manager:
         Whose store and runtime to use.
 
@@ -61,7 +62,9 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
     """
     chosen = read_configuration(config.config)
     _, warnings = validate(chosen)
-    options = {name: getattr(config, name, None) for name in ("job_id", "prior", "remarks", "group", "compilation")}
+    names = ("job_id", "prior", "remarks", "group", "compilation")
+    options: dict[str, Any] = {name: getattr(config, name, None) for name in names}
+    options["force"] = bool(getattr(config, "force", False))
 
     async def dispatch(client: Client) -> Job:
         with ProgressLine(f"{chosen['benchmark_name']} on {config.provider}/{config.device}") as progress:

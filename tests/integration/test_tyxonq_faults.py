@@ -395,6 +395,19 @@ async def test_what_is_never_understood_is_given_up_loudly(
     assert reason in job.failure.reason
 
 
+async def test_a_device_that_is_out_of_use_is_refused_unless_forced(pair: Pair, sandbox: SandboxControl) -> None:
+    sandbox.set(device_state="maintenance")
+    await pair.request("refused", CONFIG)
+    job = await pair.until("refused", lambda job: job.state is JobState.REJECTED)
+    assert job.failure is not None
+    assert "maintenance" in job.failure.reason
+    assert "--force" in job.failure.reason
+    assert accepted(sandbox) == {}
+    await pair.request("j", CONFIG, force=True)
+    await pair.until("j", completed)
+    assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
+
+
 async def test_counts_of_fewer_shots_than_asked_for_are_noted(pair: Pair, sandbox: SandboxControl) -> None:
     sandbox.set(shots_left_out=3)
     await pair.request("j", CONFIG | {"max_circuits": 2})

@@ -96,7 +96,14 @@ COMMANDS: dict[str, Any] = {
     "tyxonq": group(
         "tyxonq",
         "About TyxonQ's cloud.",
-        commands("metriq_gym.cli", {"probe": ("tyxonq:probe", "Ask a live TyxonQ service what no page tells.")}),
+        commands(
+            "metriq_gym.cli",
+            {
+                "tasks": ("tasks:tasks", "List the tasks of this token at TyxonQ."),
+                "task": ("tasks:task", "Print all that TyxonQ says of a task."),
+                "probe": ("tyxonq:probe", "Ask a live TyxonQ service what no page tells."),
+            },
+        ),
     ),
 }
 """Every command by its name; a purpose is the first sentence of the function's docstring, which a test compares."""

@@ -12,7 +12,7 @@ from metriq_gym.cli.options import AsJson
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.errors import Permanent
 from metriq_gym.providers import SHIPPED
-from metriq_gym.providers.provider import Device
+from metriq_gym.providers.provider import CredentialTrouble, Device
 from metriq_gym.terminal import report
 
 
@@ -33,7 +33,7 @@ def devices(
             for name in [provider] if provider else SHIPPED:
                 try:
                     found += await providers.get(name).devices()
-                except Permanent as error:
+                except (Permanent, CredentialTrouble) as error:
                     if provider:
                         raise
                     say(f"{name} left out: {error}")
@@ -43,8 +43,31 @@ def devices(
     if json:
         emit([asdict(each) for each in found])
         return
-    rows = (
-        [each.provider, each.id, each.num_qubits, "simulator" if each.simulator else "processor", each.status]
+    columns = {title: name for title, name in _CALIBRATION.items() if any(name in each.metadata for each in found)}
+    rows = [
+        [
+            each.provider,
+            each.id,
+            each.num_qubits,
+            "simulator" if each.simulator else "processor",
+            each.status if each.status in _IN_USE else f"{each.status} (out of use)",
+            *(_number(each.metadata.get(name)) for name in columns.values()),
+        ]
         for each in found
-    )
-    report.show_table(console(), ("provider", "device", "qubits", "kind", "status"), rows)
+    ]
+    report.show_table(console(), ("provider", "device", "qubits", "kind", "status", *columns), rows)
+
+
+_IN_USE = ("online", "unknown")
+_CALIBRATION = {
+    "T1 (µs)": "t1_us",
+    "T2 (µs)": "t2_us",
+    "SQ": "single_qubit_gate_error",
+    "CZ": "cz_gate_error",
+    "F0": "readout_error_0",
+    "F1": "readout_error_1",
+}
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else ""

@@ -74,6 +74,10 @@ Compilation = Annotated[
     CompilationName | None,
     typer.Option("--compilation", help="How circuits are compiled; the setting unless given.", show_default=False),
 ]
+Prior = Annotated[int | None, typer.Option(min=1, max=10, help="Priority at the provider.", show_default=False)]
+Remarks = Annotated[str | None, typer.Option(help="A note for the provider's records.", show_default=False)]
+Group = Annotated[str | None, typer.Option(help="A group for the provider's records.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Also on a device that is out of use.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for it, or only look.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DEFAULT_PROVIDER = "local"

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from metriq_gym.cli import opening, options
 from metriq_gym.cli.exports import elsewhere, tell_of_exports, tell_of_location
-from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Plot, Provider
+from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Force, Group, Plot, Prior, Provider, Remarks
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.pictures import draw_job
 from metriq_gym.client.client import decision_about, failure_of
@@ -22,6 +22,10 @@ def run(
     config: Config,
     provider: Provider = options.DEFAULT_PROVIDER,
     device: Device = options.DEFAULT_DEVICE,
+    prior: Prior = None,
+    remarks: Remarks = None,
+    group: Group = None,
+    force: Force = False,
     compilation: Compilation = None,
     json: AsJson = False,
     plot: Plot = None,
@@ -41,7 +45,17 @@ def run(
                 for warning in warnings:
                     progress.note(f"warning: {warning}")
                 progress.show("requested")
-                await client.dispatch(chosen, provider, device, job_id=job_id, compilation=compilation)
+                await client.dispatch(
+                    chosen,
+                    provider,
+                    device,
+                    job_id=job_id,
+                    prior=prior,
+                    remarks=remarks,
+                    group=group,
+                    force=force,
+                    compilation=compilation,
+                )
                 job = await follow(client, job_id, progress)
             if plot is not None and failure_of(job) is None:
                 await draw_job(client.store, job, plot)

@@ -91,6 +91,7 @@ class Client:
         prior: int | None = None,
         remarks: str | None = None,
         group: str | None = None,
+        force: bool = False,
         compilation: Compilation | None = None,
     ) -> str:
         """Request a job and return its id once the queue has safely taken the request.
@@ -110,6 +111,7 @@ class Client:
             prior=prior,
             remarks=remarks,
             group=group,
+            force=force,
             compilation=compilation,
         )
         await self._publish(request)
@@ -124,6 +126,10 @@ class Client:
         components: Sequence[str] = (),
         all: bool = False,  # noqa: A002  (what the request calls it)
         suite_id: str | None = None,
+        prior: int | None = None,
+        remarks: str | None = None,
+        group: str | None = None,
+        force: bool = False,
         compilation: Compilation | None = None,
     ) -> str:
         """Request the jobs of a suite's document and return the suite's id once the queue has taken the request."""
@@ -138,6 +144,10 @@ class Client:
             suite=dict(suite),
             components=list(components),
             all=all,
+            prior=prior,
+            remarks=remarks,
+            group=group,
+            force=force,
             compilation=compilation,
         )
         await self._publish(request)

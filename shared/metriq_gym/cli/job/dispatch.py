@@ -9,7 +9,7 @@ from uuid import uuid4
 import typer
 
 from metriq_gym.cli import opening, options
-from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Provider
+from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Force, Group, Prior, Provider, Remarks
 from metriq_gym.cli.output import emit, say
 from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.client.configurations import read_configuration
@@ -25,9 +25,10 @@ def dispatch(
     job_id: Annotated[
         str | None, typer.Option("--id", help="Name the job; the same name again runs nothing twice.")
     ] = None,
-    prior: Annotated[int | None, typer.Option(min=1, max=10, help="Priority at the provider.")] = None,
-    remarks: Annotated[str | None, typer.Option(help="A note for the provider's records.")] = None,
-    group: Annotated[str | None, typer.Option(help="A group for the provider's records.")] = None,
+    prior: Prior = None,
+    remarks: Remarks = None,
+    group: Group = None,
+    force: Force = False,
     compilation: Compilation = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until the circuits are with the provider.")
@@ -36,7 +37,8 @@ def dispatch(
 ) -> None:
     """Hand a benchmark to a device, print its id."""
     chosen = read_configuration(config)
-    wishes = {"job_id": job_id, "prior": prior, "remarks": remarks, "group": group, "compilation": compilation}
+    wishes = {"job_id": job_id, "prior": prior, "remarks": remarks, "group": group, "force": force}
+    wishes |= {"compilation": compilation}
     job = opening.run(_dispatched(chosen, provider, device, wishes, wait=wait))
     if json:
         emit({"job_id": job.id, "state": str(job.state), "held": job.held})

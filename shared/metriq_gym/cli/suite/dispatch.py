@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
 
 from metriq_gym.cli import opening, options
-from metriq_gym.cli.options import AsJson, Compilation, Device, Provider
+from metriq_gym.cli.options import AsJson, Compilation, Device, Force, Group, Prior, Provider, Remarks
 from metriq_gym.cli.output import emit, say
 from metriq_gym.client.client import embedded, failure_of
-from metriq_gym.messages import CompilationName
 from metriq_gym.settings import Settings
 from metriq_gym.suite_parser import Suite, load_suite, select
 from metriq_gym.terminal.follow import ProgressLine
@@ -26,11 +26,16 @@ def dispatch(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Yes, all of a suite that warns of it.")] = False,
     suite_id: Annotated[str | None, typer.Option("--id", help="Name the suite's run.")] = None,
+    prior: Prior = None,
+    remarks: Remarks = None,
+    group: Group = None,
+    force: Force = False,
     compilation: Compilation = None,
     json: AsJson = False,
 ) -> None:
     """Hand a suite to a device, print its run's id."""
-    work = _dispatched(suite, provider, device, component or [], everything, suite_id, compilation)
+    wishes = {"prior": prior, "remarks": remarks, "group": group, "force": force, "compilation": compilation}
+    work = _dispatched(suite, provider, device, component or [], everything, suite_id, wishes)
     dispatched, parsed = opening.run(work)
     if json:
         emit({"suite_id": dispatched, "suite_name": parsed.name})
@@ -46,7 +51,7 @@ async def _dispatched(
     components: list[str],
     everything: bool,
     suite_id: str | None,
-    compilation: CompilationName | None,
+    wishes: Mapping[str, Any],
 ) -> tuple[str, Suite]:
     """Request a suite's jobs and return its id; without servers, once all of them are in the store.
 
@@ -71,7 +76,7 @@ async def _dispatched(
                 components=components,
                 all=everything,
                 suite_id=suite_id,
-                compilation=compilation,
+                **wishes,
             )
             if embedded(Settings()):
                 # The queue ends with this process: what it still holds must be in the store before.

@@ -1,0 +1,91 @@
+"""What the command line shows of TyxonQ's cloud: tasks, a task, and devices with their calibration."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.sandbox.fixture import SandboxControl
+from tests.support.terminal import mgym_here
+
+BELL = (
+    'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\nh q[0];\ncx q[0],q[1];\n'
+    "measure q[0] -> c[0];\nmeasure q[1] -> c[1];"
+)
+"""The page's own."""
+
+
+@pytest.fixture
+def environment(tyxonq_sandbox: SandboxControl, tmp_path: Path) -> dict[str, str]:
+    tyxonq_sandbox.set(pending_seconds=0, running_seconds=0, results="ideal")
+    return {
+        **os.environ,
+        "METRIQ_DATA_DIR": str(tmp_path),
+        "METRIQ_TYXONQ_TOKEN": tyxonq_sandbox.token,
+        "METRIQ_TYXONQ_BASE_URL": tyxonq_sandbox.url,
+    }
+
+
+def test_tasks_are_listed_with_those_of_others_and_chosen_by_device_and_state(
+    environment: dict[str, str], tyxonq_sandbox: SandboxControl
+) -> None:
+    (flagged,) = tyxonq_sandbox.add_tasks(1, device="homebrew_s2?o=3", shots=100, source=BELL)
+    tyxonq_sandbox.set(pending_seconds=600)
+    (waiting,) = tyxonq_sandbox.add_tasks(1, device="homebrew_s2", shots=100, source=BELL)
+    tyxonq_sandbox.set(stranger_rows=True)
+    shown = mgym_here(environment, "tyxonq", "tasks")
+    assert shown.returncode == 0
+    assert flagged in shown.stdout
+    assert waiting in shown.stdout
+    assert "my favourite job" in shown.stdout
+    done = mgym_here(environment, "tyxonq", "tasks", "--device", "homebrew_s2", "--state", "completed", "--json")
+    assert flagged in (names := {row.get("job_name") for row in json.loads(done.stdout)})
+    assert waiting not in names
+    only = mgym_here(environment, "tyxonq", "tasks", "-d", "homebrew_s2?o=3", "--json")
+    assert [row["job_name"] for row in json.loads(only.stdout)] == [flagged]
+
+
+def test_a_task_is_shown_with_times_as_times_and_counts_each_by_itself(
+    environment: dict[str, str], tyxonq_sandbox: SandboxControl
+) -> None:
+    (task_id,) = tyxonq_sandbox.add_tasks(1, device="homebrew_s2?o=3", shots=100, source=BELL)
+    shown = mgym_here(environment, "tyxonq", "task", task_id)
+    assert shown.returncode == 0
+    facts = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in shown.stdout.splitlines()[1:]}
+    assert facts["id"] == task_id
+    assert (facts["device"], facts["qubits"], facts["shots"], facts["state"]) == (
+        "homebrew_s2?o=3",
+        "2",
+        "100",
+        "completed",
+    )
+    assert int(facts["result.00"]) + int(facts["result.11"]) == 100
+    for name in ("at", "ts.completed", "ts.scheduled", "runAt", "atChip"):
+        assert facts[name].startswith("20")
+        assert facts[name].endswith("+00:00")
+    assert facts["runDur"].endswith(" s")
+    exact = json.loads(mgym_here(environment, "tyxonq", "task", task_id, "--json").stdout)
+    assert sum(exact["result"].values()) == 100
+    assert isinstance(exact["runDur"], int)
+
+
+def test_a_task_that_does_not_exist_is_an_error(environment: dict[str, str]) -> None:
+    missing = mgym_here(environment, "tyxonq", "task", "job_x")
+    assert missing.returncode != 0
+    assert "there is no such task" in missing.stderr
+
+
+def test_devices_are_shown_with_their_calibration_and_marked_when_out_of_use(
+    environment: dict[str, str], tyxonq_sandbox: SandboxControl
+) -> None:
+    tyxonq_sandbox.set(device_state="maintenance", stranger_rows=True)
+    shown = mgym_here(environment, "devices", "-p", "tyxonq")
+    assert shown.returncode == 0
+    head, *lines = shown.stdout.splitlines()
+    assert head.split()[-8:] == ["T1", "(µs)", "T2", "(µs)", "SQ", "CZ", "F0", "F1"]
+    (line,) = [line for line in lines if "homebrew_s2" in line]
+    assert "maintenance (out of use)" in line
+    assert line.split()[-6:] == ["84.45", "45.42", "0.0007843", "0.00901", "0.01654", "0.04118"]
