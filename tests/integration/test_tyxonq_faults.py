@@ -31,9 +31,9 @@ CONFIG = {
     "max_circuits": CIRCUITS,
     "shots": 50,
 }
-ELSEWHERE = "OPENQASM 2.0; qreg q[1]; creg c[1]; h q[0]; measure q[0] -> c[0];"
+ELSEWHERE = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[1]; creg c[1]; h q[0]; measure q[0] -> c[0];'
 """What somebody else runs with the same token."""
-AS_LARGE = "OPENQASM 2.0; qreg q[5]; creg c[1]; h q[0]; h q[1]; h q[2]; h q[3]; h q[4]; measure q[0] -> c[0];"
+AS_LARGE = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[5]; creg c[1]; h q; measure q[0] -> c[0];'
 """The same on as many qubits as ours."""
 TAGS = {f"j:{n}" for n in range(CIRCUITS)}
 

@@ -266,7 +266,15 @@ async def test_a_task_whose_detail_says_otherwise_is_not_the_one(change: dict[st
 
 @pytest.mark.parametrize(
     "change",
-    [{"ts": None, "at": micros(9000)}, {"qubits": 13}, {"qubits": None}, {"qubits": "3"}, {"ts": {"completed": 1}}],
+    [
+        {"ts": None, "at": micros(9000)},
+        {"qubits": 13},
+        {"qubits": 0},
+        {"qubits": 2, "err": "syntax error in line 3", "state": "failed"},
+        {"qubits": None},
+        {"qubits": "3"},
+        {"ts": {"completed": 1}},
+    ],
     ids=str,
 )
 async def test_what_a_detail_does_not_say_rules_nothing_out(change: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ COMMANDS: dict[str, Any] = {
                 "estimate": ("estimate:estimate", "Say what a job would ask of a device."),
                 "replay": ("replay:replay", "Score a job again from its counts alone."),
                 "cancel": ("cancel:cancel", "Cancel a job."),
-                "resume": ("resume:resume", "Let a failed job go on."),
+                "resume": ("resume:resume", "Let a job that failed go on where it stopped."),
                 "resolve": ("resolve:resolve", "Decide about a held job."),
                 "history": ("history:history", "Print every state a job has been in."),
             },

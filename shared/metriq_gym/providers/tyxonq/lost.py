@@ -158,7 +158,8 @@ class _Evidence:
             shots == lost.submission.shots if isinstance(shots, int) else None,
             _in_time(row, detail, lost.sent_between),
             False if _said(row, "remarks") else None,
-            _same_qubits(detail.qubits, lost.submission.source),
+            # Of a circuit that was not understood nothing is counted.
+            None if detail.err else _same_qubits(detail.qubits, lost.submission.source),
         )
 
     @property
@@ -216,7 +217,7 @@ def _same_qubits(said: JsonValue, source: str) -> bool | None:
     device says more.
     """
     declared = re.search(r"^qreg q\[(\d+)\];", source, re.MULTILINE)
-    if declared is None or isinstance(said, bool) or not isinstance(said, int):
+    if declared is None or isinstance(said, bool) or not isinstance(said, int) or said < 1:
         return None
     body = source[declared.end() :]
     sizes = {int(declared[1]), len(set(re.findall(r"q\[(\d+)\]", body)))}
