@@ -81,6 +81,11 @@ OTHERS = {
     *("tasks.release", "tasks.cancel", "listings.forget"),
     # What was listed before the first submission: the first one wins.
     "listings.note",
+    # Guarded by the job's end and by how often it was resumed; its tasks follow under the next dispatcher's token, which
+    # none that another dispatcher took up later are touched by.
+    *("jobs.resume", "tasks.reopen"),
+    # Read by people only.
+    *("parked.park", "parked.release"),
     # When a task is due next: guarded by being due, so not leased.
     *("tasks.make_due", "tasks.pass_over"),
     # Exporters have no lease: each state of an export is guarded by the one before (docs/decisions/0009-exports.md).

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from metriq_gym.errors import IllegalTransition
 from metriq_gym.exporters.record import make_record
 from metriq_gym.jobs import Failure, Job, JobState, TaskState
 from metriq_gym.messages import JobResumeRequested
@@ -440,9 +441,8 @@ async def test_a_job_that_failed_goes_on_where_it_stopped(pair: Pair, sandbox: S
     assert [line.state for line in job.history].count(JobState.FAILED) == 1
     assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
     assert {task.state for task in await pair.store.tasks.of_job("j")} == {TaskState.COMPLETED}
-    await pair.bus.publish(JobResumeRequested(job_id="j", resumed=0))  # once more, late
-    await pair.bus.idle()
-    assert (await pair.store.jobs.get("j")).state is JobState.COMPLETED
+    with pytest.raises(IllegalTransition):  # the same message once more
+        await pair.store.jobs.resume("j", "resumed", token=0, deadline_seconds=60, resumed=0)
 
 
 async def test_what_may_have_been_accepted_is_looked_for_before_a_resumed_job_submits(
