@@ -81,8 +81,8 @@ OTHERS = {
     *("tasks.release", "tasks.cancel", "listings.forget"),
     # What was listed before the first submission: the first one wins.
     "listings.note",
-    # Guarded by the job's end and by how often it was resumed; its tasks follow under the next dispatcher's token, which
-    # none that another dispatcher took up later are touched by.
+    # Guarded by the job's end and by how often it was resumed; its tasks follow under the next dispatcher's token, and
+    # only those that no later dispatcher has taken up (tests/unit/test_resume.py).
     *("jobs.resume", "tasks.reopen"),
     # Read by people only.
     *("parked.park", "parked.release"),

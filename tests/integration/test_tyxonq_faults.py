@@ -323,7 +323,7 @@ async def test_what_is_parked_is_shown_and_goes_on_with_a_new_token_in_its_file(
     file.write_text(sandbox.token)
     monkeypatch.setenv("METRIQ_TYXONQ_TOKEN_FILE", str(file))
     async with dispatcher_and_poller(store, sandbox, settle_seconds=1.2) as pair:
-        sandbox.add_fault("latency", "submit", after=5, seconds=0.4)
+        sandbox.add_fault("rate_limited", "submit", after=5, times=3, retry_after="1")
         await pair.request("j", CONFIG)
         async with asyncio.timeout(30):
             while sandbox.submissions()["total"] < 5:  # noqa: ASYNC110
@@ -333,7 +333,6 @@ async def test_what_is_parked_is_shown_and_goes_on_with_a_new_token_in_its_file(
                 await asyncio.sleep(0.01)
         assert [each.provider for each in parked] == ["tyxonq"]
         assert "401" in parked[0].reason
-        assert (await store.jobs.get("j")).state is JobState.DISPATCHING
         file.write_text("a-new-token\n")
         await pair.until("j", completed)
         assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
@@ -429,7 +428,7 @@ async def test_a_job_that_failed_goes_on_where_it_stopped(pair: Pair, sandbox: S
     if ended == "while it was submitted":
         sandbox.add_fault("refused", "submit", after=5, times=1, message="shots are out of fashion")
     else:
-        sandbox.add_fault("state", "detail", "list", state="cancelled", times=1)
+        sandbox.add_fault("state", "detail", state="cancelled", times=1)
     await pair.request("j", CONFIG)
     job = await pair.until("j", failed)
     paid = sandbox.submissions()["total"]

@@ -372,7 +372,7 @@ class Tasks:
     async def short(self, job_id: str) -> list[ShortCount]:
         """Return the tasks of a job that counted less than was asked for, in the order of their circuits."""
         fields = {"run": 1, "first": 1, "shots": 1, "circuit_count": 1, "counted": 1}
-        found = [each async for each in self._tasks.find({"job_id": job_id, "counted": {"$type": "number"}}, fields)]
+        found = [each async for each in self._tasks.find({"job_id": job_id, "counted": {"$gte": 0}}, fields)]
         short = [ShortCount.model_validate(each | {"shots": each["shots"] * each["circuit_count"]}) for each in found]
         return sorted(short, key=lambda each: (each.run, each.first))
 

@@ -92,10 +92,14 @@ class ToldProvider:
         self.said[task_id] = answer
         return task_id
 
+    @property
+    def trouble(self) -> None:
+        """Nothing: there is no credential."""
+
     async def listing(self) -> Listed:
         return Listed(frozenset(self.submissions))
 
-    def match(
+    async def match(
         self, listing: Any, known_ids: Collection[str], lost: LostSubmission, others: Sequence[LostSubmission]
     ) -> Adopted | NotAccepted | Ambiguous:
         """Find a lost submission by its tag, which is never wrong."""

@@ -169,6 +169,7 @@ CONSOLE = Rights(
                     JobFailed,
                     JobCancelled,
                     JobCancelRequested,
+                    JobResumeRequested,
                     SuiteRequested,
                     EstimateRequested,
                 )
