@@ -21,6 +21,7 @@ from metriq_gym.store import Store
 from services.poller import remote
 from tests.sandbox.fixture import SandboxControl
 from tests.support.inprocess import Pair, dispatcher_and_poller
+from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 
 CIRCUITS = 12
@@ -325,7 +326,7 @@ async def test_what_is_parked_is_shown_and_goes_on_with_a_new_token_in_its_file(
     async with dispatcher_and_poller(store, sandbox, settle_seconds=1.2) as pair:
         sandbox.add_fault("rate_limited", "submit", after=5, times=3, retry_after="1")
         await pair.request("j", CONFIG)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while sandbox.submissions()["total"] < 5:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             sandbox.set(valid_token="a-new-token")
@@ -336,7 +337,7 @@ async def test_what_is_parked_is_shown_and_goes_on_with_a_new_token_in_its_file(
         file.write_text("a-new-token\n")
         await pair.until("j", completed)
         assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while await store.parked.all():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
@@ -423,6 +424,11 @@ async def test_counts_of_fewer_shots_than_asked_for_are_noted(pair: Pair, sandbo
     ]
 
 
+async def until_after_resuming(pair: Pair) -> Job:
+    """Return the job once it has counts, although it had ended."""
+    return [job async for job in watch(pair.store, "j", until=completed)][-1]
+
+
 @pytest.mark.parametrize("ended", ["while it was submitted", "while it was polled"])
 async def test_a_job_that_failed_goes_on_where_it_stopped(pair: Pair, sandbox: SandboxControl, ended: str) -> None:
     if ended == "while it was submitted":
@@ -434,7 +440,7 @@ async def test_a_job_that_failed_goes_on_where_it_stopped(pair: Pair, sandbox: S
     paid = sandbox.submissions()["total"]
     assert paid == (5 if ended == "while it was submitted" else CIRCUITS)
     await pair.bus.publish(JobResumeRequested(job_id="j", resumed=0))
-    job = await pair.until("j", completed)
+    job = await until_after_resuming(pair)
     assert job.resumed == 1
     assert job.failure is None
     assert [line.state for line in job.history].count(JobState.FAILED) == 1
@@ -450,14 +456,14 @@ async def test_what_may_have_been_accepted_is_looked_for_before_a_resumed_job_su
     """The answer to a submission is lost, and before it is found the job ends for another reason."""
     sandbox.add_fault("lost_response", "submit", after=3, times=1)
     await pair.request("j", CONFIG)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not sandbox.faults() or sandbox.faults()[0]["hits"] == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     failure = Failure(outcome="error", reason="no result by its deadline", source="dispatch")
     await fail(pair.store, "j", failure, service="reconciler")
     await clear(pair.store, "j", for_good=False)
     await pair.bus.publish(JobResumeRequested(job_id="j"))
-    await pair.until("j", completed)
+    await until_after_resuming(pair)
     assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
 
 
