@@ -29,7 +29,8 @@ async def embedded(settings: Settings) -> AsyncIterator[Context]:
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(Pool(settings.workers))
         pool.warm()  # it imports while mongod starts
-        url = await stack.enter_async_context(private_mongod(settings.data_dir / "mongod"))
+        mongod = private_mongod(settings.data_dir / "mongod", settings.mongod_stay_seconds or 0)
+        url = await stack.enter_async_context(mongod)
         store = await stack.enter_async_context(Store.at(url, settings.mongo_database))
         bus = await stack.enter_async_context(MemoryBus())
         # There is no queue here that would outlive a service which has stopped, and no operator to mend it.

@@ -30,7 +30,8 @@ LONGEST_FIRST = ("faults", "integration", "acceptance", "contract", "unit")
 
 
 def pytest_configure() -> None:
-    """Let no worker live longer than the run it works for, whatever signal ends that."""
+    """Let no database wait for a command after a test's, and no worker outlive its run, whatever signal ends that."""
+    os.environ.setdefault("METRIQ_MONGOD_STAY_SECONDS", "0")
     if IN_WORKER:
         die_with_parent()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -40,7 +41,6 @@ from metriq_gym.messages import (
 from metriq_gym.providers import LOCAL, SHIPPED, Providers
 from metriq_gym.providers.provider import Device, Provider
 from metriq_gym.schema_validator import seed_of
-from metriq_gym.service.health import Check, Measure
 from metriq_gym.service.lifecycle import announce, clear, move
 from metriq_gym.service.loop import Loop
 from metriq_gym.service.parking import Parking, accepts
@@ -56,6 +56,9 @@ from .request import Checked, asked_for, check
 from .standing import Standing
 from .submission import Submitter
 from .suites import fan_out
+
+if TYPE_CHECKING:
+    from metriq_gym.service.health import Check, Measure
 
 log = structlog.get_logger()
 

@@ -65,6 +65,13 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("metriq-gym"), description="Where the embedded runtime keeps its data."
     )
+    mongod_stay_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=600,
+        description="How long the private mongod stays when its last user leaves. Unset: 180 after an `mgym` command "
+        "(`mgym stop` stops it), else 0.",
+    )
     export_dir: Path | None = Field(
         default=None, description="Root below which result files are written. Unset: `results` in METRIQ_DATA_DIR."
     )

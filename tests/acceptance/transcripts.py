@@ -101,6 +101,7 @@ Recorded by `python -m tests.acceptance.transcripts`, which runs every command b
 
 Without `METRIQ_AMQP_URL` and `METRIQ_MONGO_URL` a command does the work itself, on a private database in
 `METRIQ_DATA_DIR`; with them it is a client of the running services. Ctrl-C leaves jobs running and says how to return.
+That database waits three minutes for the next command (`METRIQ_MONGOD_STAY_SECONDS`); `mgym stop` stops it at once.
 `mgym --install-completion` completes commands, options, configurations and providers in your shell. Data go to standard
 output, everything else to standard error; `--json` prints data as JSON; `NO_COLOR` is honoured; `mgym --debug …` shows
 logs and tracebacks.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
-from metriq_gym.store.private_mongod import MongodUnavailable, find_binary, private_mongod
+from metriq_gym.store.mongod_supervisor import LONGEST_SECONDS, await_end, stays
+from metriq_gym.store.private_mongod import MongodUnavailable, find_binary, private_mongod, stop_idle
 
 
 def test_a_carried_server_whose_library_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +37,44 @@ async def test_a_folder_that_cannot_hold_data_is_named_with_the_setting(tmp_path
     with pytest.raises(MongodUnavailable, match=r"cannot keep data in .*file/mongod: .*METRIQ_DATA_DIR"):
         async with private_mongod(tmp_path / "file" / "mongod"):
             pass
+
+
+async def test_a_server_stays_when_its_last_user_asks_for_that_until_it_is_stopped(tmp_path: Path) -> None:
+    async with private_mongod(tmp_path, stay_seconds=600):
+        assert not await asyncio.to_thread(stop_idle, tmp_path), "in use"
+    supervised = (tmp_path / "db" / "mongod.lock").read_text().strip()
+    async with private_mongod(tmp_path, stay_seconds=600):
+        assert (tmp_path / "db" / "mongod.lock").read_text().strip() == supervised, "the same process"
+    assert await asyncio.to_thread(stop_idle, tmp_path)
+    assert not await asyncio.to_thread(stop_idle, tmp_path), "none runs"
+
+
+@pytest.mark.parametrize(
+    ("ended_ago", "seconds", "granted", "stays_on"),
+    [
+        (0.1, 180, False, True),
+        (100.0, 180, True, True),
+        (181.0, 180, True, False),
+        # The last user to leave was another one, which ended some other way.
+        (100.0, 180, False, False),
+        (LONGEST_SECONDS + 1, 10_000, True, False),
+        # The clock was set back.
+        (-10.0, 180, True, False),
+    ],
+)
+def test_a_wish_to_stay_is_the_last_users_and_is_bounded(
+    ended_ago: float, seconds: float, granted: bool, stays_on: bool
+) -> None:
+    wish = f"{time.time() - ended_ago:.3f} {seconds}".encode()
+    assert stays(wish, wish if granted else b"") == stays_on
+
+
+async def test_a_server_whose_folder_was_deleted_stays_no_longer(tmp_path: Path) -> None:
+    lock = tmp_path / "users.lock"
+    lock.write_text(f"{time.time():.3f} 600")
+    users = os.open(lock, os.O_RDWR)
+    waiting = asyncio.create_task(asyncio.to_thread(await_end, users, str(lock)))
+    assert not (await asyncio.wait({waiting}, timeout=0.2))[0]
+    lock.unlink()
+    await waiting
+    os.close(users)

@@ -72,6 +72,7 @@ COMMANDS: dict[str, Any] = {
             "schema": ("benchmarks:schema", "Print the JSON Schema of a configuration."),
             "status": ("status:status", "Say how the work stands."),
             "doctor": ("doctor:doctor", "Check what the work needs, say what to mend."),
+            "stop": ("stop:stop", "Stop the private database that waits for the next command."),
             "import": ("imports:import_", "Take over jobs of metriq-gym's own tool."),
         },
     ),

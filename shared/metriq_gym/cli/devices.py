@@ -10,9 +10,11 @@ import typer
 from metriq_gym.cli import opening, options
 from metriq_gym.cli.options import AsJson
 from metriq_gym.cli.output import console, emit, say
+from metriq_gym.client.session import quiet
 from metriq_gym.errors import Permanent
-from metriq_gym.providers import SHIPPED
+from metriq_gym.providers import SHIPPED, Providers
 from metriq_gym.providers.provider import CredentialTrouble, Device
+from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
 
 
@@ -29,7 +31,7 @@ def devices(
 
     async def ask() -> list[Device]:
         found: list[Device] = []
-        async with opening.providers() as providers:
+        async with Providers(Settings()) as providers:
             for name in [provider] if provider else SHIPPED:
                 try:
                     found += await providers.get(name).devices()
@@ -39,6 +41,7 @@ def devices(
                     say(f"{name} left out: {error}")
         return found
 
+    quiet()
     found = opening.run(ask())
     if json:
         emit([asdict(each) for each in found])

@@ -17,7 +17,6 @@ from metriq_gym.client.lookup import choose_job, choose_suite
 from metriq_gym.client.session import quiet
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.suite_progress import summarise
-from metriq_gym.providers import Providers
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.terminal import report
@@ -25,6 +24,8 @@ from metriq_gym.terminal import report
 T = TypeVar("T")
 
 _OFFERED = 20
+STAY_SECONDS = 180
+"""How long the private database waits for the next command: starting it takes longer than most of them."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -34,15 +35,23 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def store() -> AbstractAsyncContextManager[Store]:
     """Open the store, for commands that run nothing."""
-    return open_store(brief(Settings()))
+    return open_store(_settings())
 
 
 @asynccontextmanager
 async def client() -> AsyncIterator[Client]:
     """Open a client."""
     quiet()
-    async with connect(brief(Settings())) as opened:
+    async with connect(_settings()) as opened:
         yield opened
+
+
+def _settings() -> Settings:
+    """Return the settings of a command: the private database waits a while for the next one."""
+    settings = brief(Settings())
+    if settings.mongod_stay_seconds is None:
+        return settings.model_copy(update={"mongod_stay_seconds": STAY_SECONDS})
+    return settings
 
 
 @contextmanager
@@ -53,17 +62,6 @@ def way_back(command: str) -> Iterator[None]:
     except asyncio.CancelledError:
         typer.echo(f"interrupted; nothing is lost. To go on: {command}", err=True)
         raise
-
-
-@asynccontextmanager
-async def providers() -> AsyncIterator[Providers]:
-    """Open the providers that the settings name."""
-    quiet()
-    opened = Providers(Settings())
-    try:
-        yield opened
-    finally:
-        await opened.aclose()
 
 
 async def job_called(store: Store, name: str | None) -> Job:

@@ -300,7 +300,8 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Context]:
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """Open the store alone, where nothing is to be run: no queue, no services, no workers."""
     if embedded(settings):
-        async with private_mongod(settings.data_dir / "mongod") as url, Store.at(url, settings.mongo_database) as store:
+        server = private_mongod(settings.data_dir / "mongod", settings.mongod_stay_seconds or 0)
+        async with server as url, Store.at(url, settings.mongo_database) as store:
             yield store
     else:
         assert settings.mongo_url is not None  # noqa: S101  (`embedded` has looked)

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING, Self
 
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.providers.aer.provider import AerProvider
 from metriq_gym.providers.aer.twin import Twins
 from metriq_gym.providers.provider import CredentialTrouble, Device, LocalProvider, Provider, RemoteProvider
-from metriq_gym.settings import Settings
 from metriq_gym.wording import alternatives
+
+if TYPE_CHECKING:
+    from metriq_gym.settings import Settings
 
 MIB = 2**20
 
@@ -77,6 +80,12 @@ class Providers:
     def used(self) -> list[RemoteProvider]:
         """Return those of the remote providers that were asked for."""
         return [each for each in self._made.values() if isinstance(each, RemoteProvider)]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connections of all providers."""

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
@@ -25,7 +25,6 @@ from metriq_gym.errors import MetriqGymError, Refused, Transient
 from metriq_gym.jobs.states import Stage
 from metriq_gym.service.attempts import SETTLED_SECONDS, Attempt
 from metriq_gym.service.breaker import LEAST_LETTERS, Breaker
-from metriq_gym.service.health import Check, Measure, serve_health
 from metriq_gym.service.lag import lag_measured
 from metriq_gym.service.loop import Loop
 from metriq_gym.service.pool import Pool
@@ -34,6 +33,9 @@ from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.telemetry import logs, tracing
 from metriq_gym.wording import duration
+
+if TYPE_CHECKING:
+    from metriq_gym.service.health import Check, Measure
 
 log = structlog.get_logger()
 
@@ -196,6 +198,9 @@ async def running(services: Sequence[Service], grace_seconds: float) -> AsyncIte
 
 async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
     """Run services on the configured servers until SIGTERM or SIGINT; a second signal cuts the drain short."""
+    # A web server, which the embedded runtime does without: importing it takes a quarter of a second.
+    from metriq_gym.service.health import serve_health
+
     this = asyncio.current_task()
     assert this is not None  # noqa: S101  (a coroutine always runs in a task)
     _stop_on_signals(this.cancel, settings.grace_seconds)

@@ -1,7 +1,8 @@
 """A private `mongod` for one data folder, shared by all processes that use it and stopped when the last one ends.
 
 Processes hold a shared lock on ``users.lock`` while they use the server. A small supervisor process waits for
-the exclusive lock, which the kernel grants once no user is left, however they ended, and stops the server.
+the exclusive lock, which the kernel grants once no user is left, however they ended, and stops the server: at once, or
+some minutes later if the last one asked for that when it left.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from metriq_gym.errors import MetriqGymError
 
+_USERS = "users.lock"
 _START_SECONDS = 60
+_STOP_SECONDS = 15
 _NOT_YET_INITIALIZED = 94
 
 
@@ -67,19 +70,42 @@ def _package_folder() -> Path | None:
 
 
 @asynccontextmanager
-async def private_mongod(folder: Path) -> AsyncIterator[str]:
-    """Yield the URL of a server that keeps its data below `folder`, starting it unless it runs already."""
+async def private_mongod(folder: Path, stay_seconds: float = 0) -> AsyncIterator[str]:
+    """Yield the URL of a server that keeps its data below `folder`, starting it unless it runs already.
+
+    When this user leaves as it should and was the last, the server stays for `stay_seconds`.
+    """
     users = await asyncio.to_thread(_register, folder)
     try:
         yield await asyncio.to_thread(_join, folder, users)
+        if stay_seconds:
+            os.pwrite(users, f"{time.time():.3f} {stay_seconds:.0f}".encode(), 0)
     finally:
         os.close(users)
+
+
+def stop_idle(folder: Path) -> bool:
+    """Stop a server that stays without users, and return once it has ended; false if it has users, or none runs."""
+    path = _socket_path(folder)
+    if not (folder / _USERS).exists() or not _listens(path):
+        return False
+    with open(folder / _USERS, "r+b") as users, _locked(folder / "start.lock"):
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        users.truncate(0)
+        fcntl.flock(users, fcntl.LOCK_UN)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while _listens(path) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not _listens(path)
 
 
 def _register(folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        return os.open(folder / _USERS, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         reason = f"cannot keep data in {folder}: {error.strerror}; METRIQ_DATA_DIR can name another folder"
         raise MongodUnavailable(reason) from error
@@ -91,6 +117,7 @@ def _join(folder: Path, users: int) -> str:
     with _locked(folder / "start.lock"):
         # Waits only while a supervisor that found no users is stopping the server.
         fcntl.flock(users, fcntl.LOCK_SH)
+        os.ftruncate(users, 0)
         command = None if _listens(path) else server_command(folder, path)
         try:
             if command:
@@ -138,7 +165,7 @@ def _start(folder: Path, path: Path, command: list[str]) -> None:
     # By its path and isolated, since importing its package would take longer than the server's start.
     supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("mongod_supervisor.py"))]
     started = subprocess.Popen(  # noqa: S603
-        [*supervisor, str(folder / "users.lock"), *command],
+        [*supervisor, str(folder / _USERS), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -11,9 +11,11 @@ from metriq_gym.cli import opening, options
 from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Provider
 from metriq_gym.cli.output import console, emit
 from metriq_gym.client.configurations import read_configuration
+from metriq_gym.client.session import quiet
 from metriq_gym.jobs.estimate import Estimate
 from metriq_gym.jobs.estimate import estimate as estimate_circuits
 from metriq_gym.messages import CompilationName
+from metriq_gym.providers import Providers
 from metriq_gym.schema_validator import validate
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
@@ -43,8 +45,9 @@ async def _estimated(
     config: Mapping[str, Any], provider_name: str, device_id: str, compilation: CompilationName | None
 ) -> Estimate:
     """Build and compile the circuits; raises `InvalidRequest`, `NotFound` and `Unsupported`."""
+    quiet()
     complete, _ = validate(config)
-    async with opening.providers() as providers:
+    async with Providers(Settings()) as providers:
         provider = providers.get(provider_name)
         chosen = compilation or Settings().compilation
         return estimate_circuits(complete, await provider.device(device_id), provider.compiler, chosen)
