@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from metriq_gym.bus.port import DEAD_LETTERS
-from metriq_gym.bus.rabbitmq.inspection import QueueState, inspect
 from metriq_gym.client.client import embedded
 from metriq_gym.errors import Transient
 from metriq_gym.jobs import Job
@@ -14,6 +14,9 @@ from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.catalogue import DueTasks, StateCount
 from metriq_gym.store.parked import ParkedCredential
+
+if TYPE_CHECKING:
+    from metriq_gym.bus.rabbitmq.inspection import QueueState
 
 STILL_SECONDS = 900.0
 """A job that has not moved for so long, and waits for nothing, is said to stand still."""
@@ -50,6 +53,9 @@ async def look(store: Store, settings: Settings) -> WorkStatus:
     parked = await store.parked.all()
     if embedded(settings):
         return WorkStatus(states, due, still, held, stuck, parked)
+    # RabbitMQ's client takes a quarter of a second to import.
+    from metriq_gym.bus.rabbitmq.inspection import inspect
+
     assert settings.amqp_url is not None  # noqa: S101  (`embedded` has looked)
     try:
         broker = await inspect(settings.amqp_url.get_secret_value())
