@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -20,7 +21,7 @@ from metriq_gym.bus.retry import EXPORT
 from metriq_gym.errors import NotFound, NotYet, Permanent, Transient
 from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
-from metriq_gym.jobs import ExportState, Job, JobState
+from metriq_gym.jobs import Export, ExportState, Job, JobState
 from metriq_gym.messages import AboutJob, JobCancelled, JobExported, JobFailed, JobScored
 from metriq_gym.service.lifecycle import measured
 from metriq_gym.service.service import Context, Service
@@ -74,41 +75,50 @@ class Exporter(Service):
 
     async def _export(self, job: Job) -> None:
         alone = [name for name, each in self._opened.items() if not (each.target.whole_suites and is_in_suite(job))]
-        job, begun = await self.store.exports.take_up(job.id, self.settings.export_targets, alone)
+        new = frozenset(self.settings.export_targets) - job.exports.keys()
+        if new <= frozenset(alone):
+            # What is wanted is stored with how it ends: an attempt whose process dies is made again.
+            pending = Export(state=ExportState.PENDING, at=job.updated_at)
+            job, begun = job.model_copy(update={"exports": dict.fromkeys(new, pending) | job.exports}), new
+        else:
+            job, begun = await self.store.exports.take_up(job.id, self.settings.export_targets, alone)
+        now = job
         postponed = dict[str, Transient]()
         for name in sorted(job.exports):
             if job.exports[name].state is ExportState.PENDING:
                 try:
-                    await self._export_to(name, job, begun=name in begun)
+                    now = await self._export_to(name, job, begun=name in begun) or now
                 except Transient as error:
                     # Other targets do not wait for this one; the delivery comes again for what is pending.
                     postponed[name] = error
-        await self._finish(job)
+        await self._tell(job, now)
         if postponed:  # each target has bounds of its own
             reasons = "; ".join(f"{name}: {error}" for name, error in postponed.items())
             raise NotYet(reasons, retry_after=min(each.retry_after or 0.0 for each in postponed.values()))
 
-    async def _export_to(self, name: str, job: Job, *, begun: bool) -> None:
-        """Make one attempt if one is due, or `begun`; raises `Transient` if there is to be another."""
+    async def _export_to(self, name: str, job: Job, *, begun: bool) -> Job | None:
+        """Make one attempt if one is due, or `begun`, and return the job if that ended; it may be deleted by then.
+
+        Raises `Transient` if there is to be another.
+        """
         try:
             opened = self._open(name)
         except (NotFound, Permanent) as error:
-            await self._settle([job], name, ExportState.FAILED, error=str(error))
-            return
+            return await self._settle([job], name, ExportState.FAILED, error=str(error))
         jobs = [job]
         if opened.target.whole_suites and is_in_suite(job):
             jobs = await whole_suite(self.store, job)
             if not jobs:
-                return  # the last of them to end exports them all
+                return None  # the last of them to end exports them all
         async with opened.slots:
             wait = 0.0 if begun else await self.store.exports.begin(job.id, name)
             if wait is None:
-                return  # it has ended
+                return None  # it has ended
             if wait:
                 raise NotYet(f"waits for its next attempt: {job.exports[name].error}", retry_after=wait)
-            await self._attempt(opened.target, name, job, jobs)
+            return await self._attempt(opened.target, name, job, jobs)
 
-    async def _attempt(self, target: Target, name: str, job: Job, jobs: Sequence[Job]) -> None:
+    async def _attempt(self, target: Target, name: str, job: Job, jobs: Sequence[Job]) -> Job | None:
         # This delivery's own job comes last: until it is settled, another delivery goes over all of them again.
         jobs = [*(each for each in jobs if each.id != job.id), job]
         try:
@@ -117,24 +127,24 @@ class Exporter(Service):
         except Permanent as error:
             log.error("export failed", job_id=job.id, target=name, reason=str(error))
             metrics.EXPORTS.labels(name, "failed").inc()
-            await self._settle(jobs, name, ExportState.FAILED, error=str(error))
+            return await self._settle(jobs, name, ExportState.FAILED, error=str(error))
         except Transient as error:
-            attempts = (await self.store.jobs.get(job.id)).exports[name].attempts
+            stored = (await self.store.jobs.get(job.id)).exports.get(name)
+            attempts = max(1, stored.attempts if stored else 0)
             if EXPORT.is_exhausted(attempts):
                 log.error("export given up", job_id=job.id, target=name, reason=str(error))
                 metrics.EXPORTS.labels(name, "failed").inc()
                 reason = f"given up after {attempts} attempts: {error}"
-                await self._settle(jobs, name, ExportState.FAILED, error=reason)
-                return
+                return await self._settle(jobs, name, ExportState.FAILED, error=reason)
             metrics.EXPORTS.labels(name, "postponed").inc()
             if error.retry_after:
                 metrics.RATE_LIMIT_WAIT.labels(name, "theirs").observe(error.retry_after)
             pause = max(error.retry_after or 0.0, EXPORT.pause(attempts))
-            await self.store.exports.settle([job.id], name, ExportState.PENDING, error=str(error), retry_after=pause)
+            await self._write([job], name, ExportState.PENDING, error=str(error), retry_after=pause)
             raise NotYet(str(error), retry_after=pause) from error
         else:
             metrics.EXPORTS.labels(name, "done").inc()
-            await self._settle(jobs, name, ExportState.DONE, location=location)
+            return await self._settle(jobs, name, ExportState.DONE, location=location)
 
     async def _settle(
         self,
@@ -144,26 +154,29 @@ class Exporter(Service):
         *,
         location: str | None = None,
         error: str | None = None,
-    ) -> None:
-        """Write down how the export of all these jobs ended; the last one's after the others have moved on."""
-        *others, own = jobs
-        for job in others:
-            # One whose own message is still to come must not pass for exported everywhere.
-            with suppress(NotFound):  # deleted meanwhile
-                await self.store.exports.want(job.id, self.settings.export_targets)
-        await self.store.exports.settle([job.id for job in others], name, state, location=location, error=error)
-        for job in others:
-            await self._finish(job)
-        await self.store.exports.settle([own.id], name, state, location=location, error=error)
+    ) -> Job | None:
+        """Write down how the export of all these jobs ended; the last one's after the others have moved on.
 
-    async def _finish(self, before: Job) -> None:
+        Return that one, unless it was deleted meanwhile.
+        """
+        *others, own = jobs
+        await self._write(others, name, state, location=location, error=error)
+        for job in others:
+            with suppress(NotFound):  # deleted meanwhile
+                await self._tell(job, await self.store.jobs.get(job.id))
+        return await self._write([own], name, state, location=location, error=error)
+
+    async def _write(self, jobs: Sequence[Job], name: str, state: ExportState, **about: Any) -> Job | None:
+        # One whose own message is still to come must not pass for exported everywhere.
+        wanted = self.settings.export_targets
+        return await self.store.exports.settle([job.id for job in jobs], name, state, wanted=wanted, **about)
+
+    async def _tell(self, before: Job, now: Job) -> None:
         """Say that a job is exported, if it is now; said twice it does no harm."""
-        with suppress(NotFound):  # deleted meanwhile
-            job = await self.store.jobs.get(before.id)
-            if job.state is JobState.EXPORTED:
-                if before.state is not JobState.EXPORTED:
-                    measured(job)
-                await self.bus.publish(JobExported(job_id=job.id))
+        if now.state is JobState.EXPORTED:
+            if before.state is not JobState.EXPORTED:
+                measured(now)
+            await self.bus.publish(JobExported(job_id=now.id))
 
     def _open(self, name: str) -> _Open:
         if name not in self._opened:

@@ -8,7 +8,7 @@ publishes ``job.completed``, or ``job.failed`` when one failed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -250,7 +250,7 @@ class Poller(Service):
     async def _settle(self, job_id: str) -> None:
         """Move a job on if its tasks allow it, and say so."""
         states = await self.store.tasks.states(job_id)
-        if TaskState.FAILED not in states and not states.isdisjoint(OPEN_TASKS):
+        if TaskState.FAILED not in states and not states.keys().isdisjoint(OPEN_TASKS):
             return
         try:
             job = await self.store.jobs.get(job_id)
@@ -266,8 +266,8 @@ class Poller(Service):
             if job.state in (JobState.COMPLETED, JobState.FAILED):
                 await announce(self.store, self.bus, job)
 
-    async def _conclude(self, job: Job, states: Collection[TaskState]) -> Job:
-        completed = await self.store.tasks.count(job.id, TaskState.COMPLETED)
+    async def _conclude(self, job: Job, states: Mapping[TaskState, int]) -> Job:
+        completed = states.get(TaskState.COMPLETED, 0)
         if TaskState.FAILED in states:
             return await self._fail(job, await self.store.tasks.first_error(job.id) or "a task failed")
         if completed == job.task_count:

@@ -317,7 +317,7 @@ class TestExports:
                 await store.jobs.move("both.001-a", to(state), service="test")
             scored = to(JobState.SCORED, result={"score": {"value": 0.5, "uncertainty": 0.1}})
             await store.jobs.move("both.001-a", scored, service="test")
-            await store.exports.want("both.001-a", ["github"])
+            await store.exports.take_up("both.001-a", ["github"], [])
 
         session.on_store(work)
         to_github = environment | {"METRIQ_EXPORT_TARGETS": "github", "METRIQ_GITHUB_TOKEN": "not asked for"}

@@ -264,7 +264,7 @@ async def test_waiting_for_a_result_ends_when_all_that_is_left_is_a_suite_that_w
         waiting = asyncio.create_task(client.wait("patient.1"))
         for state in (JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED):
             await jobs.move("patient.1", to(state), service="test")
-        await exports.want("patient.1", ["github"])
+        await exports.take_up("patient.1", ["github"], [])
         assert await client.wait("patient.1", until=lambda job: job.waits_for_suite)
         assert not waiting.done()  # the other one may still come to its end
         await jobs.hold("patient.2", 1, "two tasks look like it")

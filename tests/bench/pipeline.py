@@ -147,7 +147,7 @@ def _show_operations(done: Operations, job_ids: Sequence[str]) -> None:
     sequences = [tuple(done.writes[job_id]) for job_id in job_ids]
     (usual, _), *_ = Counter(sequences).most_common(1)
     most = max(map(len, sequences))
-    title = f"Store writes of a job of one task, by the oplog: {len(usual)}, at most {most} (goal: 10)"
+    title = f"Store writes of a job of one task, by the oplog: {len(usual)}, at most {most} (goal: fewer than 10)"
     show(title, ["in this order"], [(each,) for each in usual])
     per_job = {name: count / len(job_ids) for name, count in sorted(done.calls.items())}
     title = f"Calls of the store per job, by the profiler: {sum(per_job.values()):.1f}, idle pollers' claims included"

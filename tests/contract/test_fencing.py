@@ -89,7 +89,7 @@ OTHERS = {
     # When a task is due next: guarded by being due, so not leased.
     *("tasks.make_due", "tasks.pass_over"),
     # Exporters have no lease: each state of an export is guarded by the one before (docs/decisions/0009-exports.md).
-    *("exports.want", "exports.take_up", "exports.again", "exports.begin", "exports.settle"),
+    *("exports.take_up", "exports.again", "exports.begin", "exports.settle"),
     # What an attempt at a message has come to, counted whoever made it; the job stays where it is.
     *("troubles.failed_attempt", "troubles.give_up"),
     # An operator's and a client's, guarded by the state that they find.

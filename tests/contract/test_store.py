@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -274,7 +275,7 @@ class TestTasks:
         await store.tasks.complete(fresh, pack_counts([{"1": 10}]), 1)
         with pytest.raises(LeaseLost):
             await store.tasks.fail(fresh, "ended tasks never change")
-        assert await store.tasks.states("j") == {TaskState.COMPLETED}
+        assert set(await store.tasks.states("j")) == {TaskState.COMPLETED}
 
     async def test_a_renewed_lease_is_kept_and_a_task_handed_back_is_due(self, store: Store) -> None:
         await released(store, 0)
@@ -290,7 +291,7 @@ class TestTasks:
         await store.tasks.fail(failed, "boom")
         await store.tasks.cancel("j")
         assert await store.tasks.first_error("j") == "boom"
-        assert await store.tasks.states("j") == {TaskState.FAILED, TaskState.CANCELLED}
+        assert set(await store.tasks.states("j")) == {TaskState.FAILED, TaskState.CANCELLED}
         assert await claim(store) == []
 
 
@@ -414,3 +415,86 @@ async def test_counting_jobs_by_state_reads_an_index_and_no_job(
         explained = await client[mongo_database].command("explain", finds.sent[0], verbosity="executionStats")
     assert "'totalDocsExamined': 0" in str(explained)
     assert "'totalKeysExamined': 3" in str(explained)
+
+
+GROWN = (100, 10_000)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(lambda store: store.catalogue.find(limit=20), id="list"),
+        pytest.param(lambda store: store.catalogue.held(), id="held"),
+        pytest.param(lambda store: store.catalogue.undecided_counts(), id="undecided"),
+        pytest.param(lambda store: store.catalogue.standing_still(900), id="still"),
+        pytest.param(lambda store: store.upkeep.unmoved(60), id="unmoved"),
+        pytest.param(lambda store: store.upkeep.unrecorded(60), id="unrecorded"),
+        pytest.param(lambda store: store.upkeep.overdue(), id="overdue"),
+        pytest.param(lambda store: store.jobs.get("n7"), id="job"),
+        pytest.param(lambda store: store.jobs.suite_may_have_ended("s", 10**6), id="suite with a job on its way"),
+    ],
+)
+async def test_cost_does_not_grow_with_what_is_stored(
+    server_store: Store, mongo_url: str, mongo_database: str, query: Callable[[Store], Awaitable[object]]
+) -> None:
+    """Nor with the size of a suite: all jobs are of one, and one of them is on its way."""
+    await server_store.jobs.accept("j", Accepted.model_validate({**FIELDS, "suite_id": "s"}), owner="me", lease_seconds=60)
+    examined = []
+    client: AsyncMongoClient[dict[str, Any]]
+    for stored in GROWN:
+        async with AsyncMongoClient(mongo_url) as client:
+            jobs: Any = client[mongo_database].jobs
+            like = await jobs.find_one({"_id": "j"})
+            assert like is not None
+            there = await jobs.count_documents({})
+            like |= {"state": "exported"}
+            del like["lease"]
+            await jobs.insert_many([like | {"_id": f"n{n}"} for n in range(there - 1, stored)], ordered=False)
+        finds = _Finds()
+        async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
+            await query(Store(client, mongo_database))
+            sent = [*finds.sent]
+            told = [await client[mongo_database].command("explain", each, verbosity="executionStats") for each in sent]
+        examined.append([re.findall(r"'total(?:Keys|Docs)Examined': (\d+)", str(each)) for each in told])
+    assert examined[0] == examined[1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(lambda store: store.catalogue.by_state(), id="states"),
+        pytest.param(lambda store: store.jobs.suite_may_have_ended("s", 3), id="suite"),
+        pytest.param(lambda store: store.tasks.states("j"), id="tasks"),
+    ],
+)
+async def test_what_only_counts_reads_indexes_and_no_document(
+    server_store: Store, mongo_url: str, mongo_database: str, query: Callable[[Store], Awaitable[object]]
+) -> None:
+    for n in range(3):
+        await server_store.jobs.accept(
+            f"j{n}", Accepted.model_validate({**FIELDS, "suite_id": "s"}), owner="me", lease_seconds=60
+        )
+    await server_store.tasks.insert([task(0), task(1)])
+    finds = _Finds()
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
+        await query(Store(client, mongo_database))
+        told = [
+            await client[mongo_database].command("explain", each, verbosity="executionStats") for each in finds.sent
+        ]
+    assert told
+    assert all("'totalDocsExamined': 0" in str(each) for each in told)
+
+
+async def test_a_suite_may_have_ended_when_none_of_its_jobs_is_on_its_way(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.jobs.accept(
+            name, Accepted.model_validate({**FIELDS, "suite_id": "s"}), owner="me", lease_seconds=60
+        )
+    assert not await store.jobs.suite_may_have_ended("s", 2)
+    for name in ("a", "b"):
+        await store.jobs.move(name, to(JobState.FAILED), service="test")
+    assert await store.jobs.suite_may_have_ended("s", 2)
+    assert not await store.jobs.suite_may_have_ended("s", 3), "no dispatcher has seen the third"
+    await store.records.delete("b")
+    assert await store.jobs.suite_may_have_ended("s", 2)

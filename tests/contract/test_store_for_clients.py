@@ -117,7 +117,7 @@ class TestCatalogue:
         for name in ("stuck", "half", "pending", "begun"):
             await moved(store, name, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED)
         for name in ("stuck", "half", "pending"):
-            await store.exports.want(name, ["json", "github"])
+            await store.exports.take_up(name, ["json", "github"], [])
             await store.exports.settle([name], "json", ExportState.FAILED, error="no")
         await store.exports.settle(["stuck"], "github", ExportState.FAILED, error="no")
         await store.exports.settle(["half"], "github", ExportState.DONE, location="here")
@@ -169,7 +169,7 @@ class TestRecords:
         await moved(store, "j", JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED)
         with pytest.raises(IllegalTransition):
             await store.records.delete("j")
-        await store.exports.want("j", ["json"])
+        await store.exports.take_up("j", ["json"], [])
         await store.exports.settle(["j"], "json", ExportState.FAILED, error="no")
         await store.records.delete("j")
         with pytest.raises(NotFound):

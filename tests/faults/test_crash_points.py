@@ -74,7 +74,7 @@ async def test_the_flows_make_every_call_that_the_services_can_make(clean: dict[
 
 REACHED_ELSEWHERE = {
     # By exports that are tried again and by whole suites: tests/integration/test_exporter_service.py crashes there.
-    "store.exports.want",
+    "store.exports.take_up",
     "store.exports.begin",
     # Only where looking after all jobs takes long: tests/integration/test_reconciler.py stops one there.
     "store.leases.renew",

@@ -103,7 +103,7 @@ async def is_cancelled(world: World, tmp_path: Path) -> Job:
     assert (job.state, job.result, job.held) == (JobState.CANCELLED, None, None)
     last = job.history[-1]
     assert (last.state, last.service, last.cause) == (JobState.CANCELLED, "dispatcher", "requested")
-    assert not await world.store.tasks.states("j") & set(OPEN_TASKS)
+    assert not (await world.store.tasks.states("j")).keys() & set(OPEN_TASKS)
     assert await world.store.tasks.due("local", limit=1) == []
     assert await world.store.listings.get("j") is None
     assert world.bus.published[-1] == "job.cancelled"

@@ -106,7 +106,7 @@ async def test_a_job_that_is_deleted_while_it_is_built_leaves_no_open_task(
     with pytest.raises(NotFound):  # so it is delivered again
         await dispatcher.handle(requested("j"))
     await dispatcher.handle(requested("j"))
-    assert await store.tasks.states("j") == {"cancelled"}
+    assert set(await store.tasks.states("j")) == {"cancelled"}
     assert all(not task.circuits for task in await store.tasks.of_job("j"))
 
 
@@ -127,7 +127,7 @@ async def test_a_job_that_is_cancelled_while_it_is_built_leaves_no_open_task_and
     monkeypatch.setattr(store.tasks, "replace_all", cancelled_meanwhile)
     await dispatcher.handle(requested("j"))
     assert (await store.jobs.get("j")).state is JobState.CANCELLED
-    assert await store.tasks.states("j") == {"cancelled"}
+    assert set(await store.tasks.states("j")) == {"cancelled"}
     assert all(not task.circuits for task in await store.tasks.of_job("j"))
     assert await store.listings.get("j") is None
 

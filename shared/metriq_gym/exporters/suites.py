@@ -14,6 +14,8 @@ async def whole_suite(store: Store, job: Job) -> list[Job]:
     """Return all jobs with a record of the suite that `job` is in, or none while one of the suite has not ended."""
     if job.suite_id is None:
         return []
+    if job.suite_size is not None and not await store.jobs.suite_may_have_ended(job.suite_id, job.suite_size):
+        return []  # as it is for all but the last of its jobs
     try:
         known = await store.jobs.suite(job.suite_id)
     except NotFound:

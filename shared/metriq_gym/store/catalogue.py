@@ -12,7 +12,7 @@ from typing import Any
 
 from metriq_gym.jobs.documents import Job, Task
 from metriq_gym.jobs.states import OPEN_TASKS, TERMINAL, ExportState, JobState
-from metriq_gym.store.mongo import EPOCH, from_now, translated
+from metriq_gym.store.mongo import EPOCH, from_now, rows, translated
 
 _BULKY = ("data", "result", "runs")
 _UNLISTED = (
@@ -256,7 +256,7 @@ class Catalogue:
             {"$sort": {"newest": -1}},
             {"$limit": limit},
         ]
-        return [found["_id"] async for found in _rows(self._jobs, stages)]
+        return [found["_id"] async for found in rows(self._jobs, stages)]
 
     @translated
     async def provider_job_ids(self, job_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -277,14 +277,15 @@ class Catalogue:
     @translated
     async def by_state(self) -> list[StateCount]:
         """Return how many jobs are in each state, in the order a job goes through them."""
-        since = {"$max": ["$updated_at", {"$ifNull": [{"$last": "$history.at"}, "$updated_at"]}]}
         younger = {f"y{age}": {"$sum": {"$cond": [{"$lt": ["$age", 1000 * age]}, 1, 0]}} for age in AGES}
         stages: list[dict[str, Any]] = [
-            {"$project": {"state": 1, "age": {"$subtract": ["$$NOW", since]}}},
+            # By an index alone, which this bound calls for.
+            {"$match": {"state": {"$gte": ""}}},
+            {"$project": {"_id": 0, "state": 1, "age": {"$subtract": ["$$NOW", "$updated_at"]}}},
             {"$group": {"_id": "$state", "count": {"$sum": 1}, "oldest": {"$max": "$age"}} | younger},
         ]
-        rows = {found["_id"]: found async for found in _rows(self._jobs, stages)}
-        return [_state_count(state, rows[state]) for state in JobState if state in rows]
+        counted = {found["_id"]: found async for found in rows(self._jobs, stages)}
+        return [_state_count(state, counted[state]) for state in JobState if state in counted]
 
     @translated
     async def standing_still(self, seconds: float, *, limit: int = 100) -> list[Job]:
@@ -311,7 +312,7 @@ class Catalogue:
             {"$match": {"$or": [{"state": {"$ne": JobState.DISPATCHED}}, {"open_tasks": []}]}},
             {"$limit": limit},
         ]
-        jobs = [Job.model_validate(each) async for each in _rows(self._jobs, stages)]
+        jobs = [Job.model_validate(each) async for each in rows(self._jobs, stages)]
         return [job for job in jobs if not job.is_stuck]
 
     @translated
@@ -321,7 +322,7 @@ class Catalogue:
             {"$match": {"state": {"$gte": ""}}},
             {"$group": {"_id": "$state", "count": {"$sum": 1}}},
         ]
-        found = {each["_id"]: each["count"] async for each in _rows(self._jobs, stages)}
+        found = {each["_id"]: each["count"] async for each in rows(self._jobs, stages)}
         return {state: found.get(state, 0) for state in JobState}
 
     @translated
@@ -345,7 +346,7 @@ class Catalogue:
             {"$set": {"lag": {"$subtract": ["$$NOW", "$first"]}}},
             {"$sort": {"_id": 1}},
         ]
-        found = _rows(self._tasks, stages)
+        found = rows(self._tasks, stages)
         return [DueTasks(each["_id"], each["count"], each["lag"] / 1000) async for each in found]
 
     @translated
@@ -387,14 +388,6 @@ async def _in_words(cursor: Any) -> AsyncIterator[dict[str, Any]]:
         return await anext(rows, None)
 
     while (row := await step()) is not None:
-        yield row
-
-
-async def _rows(collection: Any, stages: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    cursor = collection.aggregate(stages)
-    if hasattr(cursor, "__await__"):  # PyMongo's own asynchronous client
-        cursor = await cursor
-    async for row in cursor:
         yield row
 
 

@@ -50,16 +50,13 @@ class Exports:
         self._jobs = jobs
 
     @translated
-    async def want(self, job_id: str, targets: Collection[str]) -> Job:
-        """Add the targets that the job does not have yet, and return it; raises `NotFound`."""
-        wanted = dict.fromkeys(targets, _NEW)
-        return await self._change(job_id, {"$set": {"exports": {"$mergeObjects": [wanted, "$exports"]}}})
-
-    @translated
     async def take_up(
         self, job_id: str, targets: Collection[str], begin: Collection[str]
     ) -> tuple[Job, frozenset[str]]:
-        """As `want`, and as `begin` for those new targets that are in `begin`: return the job and their names."""
+        """Add the targets that the job does not have yet, and return it; raises `NotFound`.
+
+        Of these, begin those that are in `begin` as `begin` does, and return their names.
+        """
         begun: Stage = {**_NEW, "attempts": 1}
         wanted = {name: begun if name in begin else _NEW for name in targets}
         merged = [{"$set": {"exports": {"$mergeObjects": [wanted, "$exports"]}}}]
@@ -108,8 +105,12 @@ class Exports:
         location: str | None = None,
         error: str | None = None,
         retry_after: float = 0,
-    ) -> None:
+        wanted: Collection[str] = (),
+    ) -> Job | None:
         """Write down how an attempt ended; for a pending export, `retry_after` seconds pass before the next.
+
+        Targets that are `wanted` too and that a job does not have yet are pending from then on. Return the job if it
+        is one, and exists.
 
         What is done stays done: a late loser among two exporters changes nothing. A scored job whose exports have
         all ended, at least one of them well, is `exported` with the same write.
@@ -123,8 +124,20 @@ class Exports:
             "at": "$$NOW",
             "not_before": from_now(retry_after) if state is ExportState.PENDING else None,
         }
-        change = {"$set": {f"exports.{target}": _unless_done(target, ended)}}
-        await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, [change, _MOVE_IF_EXPORTED, _FORGET_IF_RECORDED])
+        changes = [
+            {"$set": {"exports": {"$mergeObjects": [dict.fromkeys(wanted, _NEW), "$exports"]}}},
+            {"$set": {f"exports.{target}": _unless_done(target, ended)}},
+            _MOVE_IF_EXPORTED,
+            _FORGET_IF_RECORDED,
+        ]
+        if len(job_ids) == 1:
+            (job_id,) = job_ids
+            after = ReturnDocument.AFTER
+            found = await self._jobs.find_one_and_update({"_id": job_id}, changes, return_document=after)
+            return None if found is None else Job.model_validate(found)
+        if job_ids:
+            await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, changes)
+        return None
 
     async def _change(self, job_id: str, stage: Stage) -> Job:
         after = ReturnDocument.AFTER

@@ -16,6 +16,8 @@ from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
 from metriq_gym.store.transitions import entry, moving, not_checked_after, noted
 
+_ON_THEIR_WAY = [state for state in MOVES if JobState.FAILED in MOVES[state]]
+"""States in which a job has no result yet, and has not ended without one."""
 _RECORDED_ENDS = (JobState.FAILED, JobState.CANCELLED)
 """Ends that only a record tells of: until it is wherever it is wanted, the reconciler sees to it."""
 
@@ -29,13 +31,13 @@ class Jobs:
 
     async def create_indexes(self) -> None:
         """Create the indexes the queries below use, or see that they exist."""
-        of_suites = IndexModel([("suite_id", 1)], partialFilterExpression={"suite_id": {"$type": "string"}})
+        in_suite = {"suite_id": {"$type": "string"}}
         await ensure(
             self._jobs,
             [
                 IndexModel([("state", 1), ("updated_at", 1)]),
                 IndexModel([("created_at", -1), ("_id", -1)]),
-                of_suites,
+                IndexModel([("suite_id", 1), ("state", 1)], partialFilterExpression=in_suite),
                 # Lists, the newest first, of those with one state, benchmark or device.
                 IndexModel([("state", 1), ("created_at", -1), ("_id", -1)]),
                 IndexModel([("benchmark_name", 1), ("created_at", -1), ("_id", -1)]),
@@ -49,7 +51,7 @@ class Jobs:
                 _where_set("held"),
             ],
         )
-        await ensure(self._deleted, [of_suites])
+        await ensure(self._deleted, [IndexModel([("suite_id", 1)], partialFilterExpression=in_suite)])
 
     @translated
     async def accept(
@@ -251,6 +253,19 @@ class Jobs:
                 each.model_copy(update={"suite_size": each.suite_size and each.suite_size - deleted}) for each in jobs
             ]
         return sorted(jobs, key=lambda job: job.id)
+
+    @translated
+    async def suite_may_have_ended(self, suite_id: str, size: int) -> bool:
+        """Whether none of a suite's `size` jobs is on its way to an end, as an index tells without any job.
+
+        If so, it is time to look at the jobs themselves.
+        """
+        # Without the type the partial index does not serve.
+        query = {"suite_id": {"$type": "string", "$eq": suite_id}}
+        if await self._jobs.find_one(query | {"state": {"$in": _ON_THEIR_WAY}}, {"_id": 0, "state": 1}) is not None:
+            return False
+        seen = int(await self._jobs.count_documents(query))
+        return seen >= size or seen + int(await self._deleted.count_documents(query)) >= size
 
     @translated
     async def unseen(self, job_ids: Collection[str]) -> list[str]:

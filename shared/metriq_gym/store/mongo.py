@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 
@@ -128,3 +128,12 @@ def literal(values: Mapping[str, Any]) -> dict[str, Any]:
 def from_now(seconds: float) -> Stage:
     """Return the expression for a time `seconds` after the server's present time."""
     return {"$add": ["$$NOW", int(seconds * 1000)]}
+
+
+async def rows(collection: Any, stages: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    """Yield what an aggregation finds."""
+    cursor = collection.aggregate(stages)
+    if hasattr(cursor, "__await__"):  # PyMongo's own asynchronous client
+        cursor = await cursor
+    async for row in cursor:
+        yield row

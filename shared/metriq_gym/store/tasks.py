@@ -18,7 +18,7 @@ from metriq_gym.errors import LeaseLost
 from metriq_gym.jobs.documents import DueTask, Lease, ShortCount, Task
 from metriq_gym.jobs.states import OPEN_TASKS, TaskState
 from metriq_gym.store.indexes import ensure
-from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, translated
+from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, rows, translated
 
 _DUPLICATE_KEY = 11000
 _IDS_AT_ONCE = 10_000
@@ -55,8 +55,10 @@ class Tasks:
 
         Those of the same plan, and those of a later one, which another dispatcher made meanwhile, stay as they are.
         """
-        earlier = {"$not": {"$gte": min(task.plan for task in tasks)}}
-        await self._tasks.delete_many({"job_id": job_id, "state": TaskState.STORED, "plan": earlier})
+        plan = min(task.plan for task in tasks)
+        if plan != 1:  # the first has none before it
+            earlier = {"$not": {"$gte": plan}}
+            await self._tasks.delete_many({"job_id": job_id, "state": TaskState.STORED, "plan": earlier})
         await self.insert(tasks)
 
     @translated
@@ -353,9 +355,13 @@ class Tasks:
         return int(await self._tasks.count_documents(ended | {"circuits": {"$exists": False}}))
 
     @translated
-    async def states(self, job_id: str) -> set[TaskState]:
-        """Return the states that a job's tasks are in."""
-        return {TaskState(state) for state in await self._tasks.distinct("state", {"job_id": job_id})}
+    async def states(self, job_id: str) -> Mapping[TaskState, int]:
+        """Return how many of a job's tasks are in each state that any of them is in."""
+        stages: list[dict[str, Any]] = [
+            {"$match": {"job_id": job_id}},
+            {"$group": {"_id": "$state", "count": {"$sum": 1}}},
+        ]
+        return {TaskState(found["_id"]): found["count"] async for found in rows(self._tasks, stages)}
 
     @translated
     async def count(self, job_id: str, *states: TaskState) -> int:
