@@ -206,7 +206,7 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
     _stop_on_signals(this.cancel, settings.grace_seconds)
     name, usual_port = (kinds[0].name, kinds[0].default_port) if len(kinds) == 1 else ("all", 8080)
     host, port = settings.http_host, settings.http_port or usual_port
-    live = dict[str, Check]()
+    live: dict[str, Check] = {}
     ready: dict[str, Check] = {"started": _no}
     measures: list[Measure] = []
     notes = dict[str, Check]()
