@@ -214,10 +214,14 @@ class Tasks:
         chosen = {"_id": {"$in": [task.id for task in due]}}
         claim = f"{owner}/{random.getrandbits(64):016x}"
         lease = {"owner": claim, "token": {"$add": [{"$ifNull": ["$lease.token", 0]}, 1]}}
-        await self._tasks.update_many(
-            chosen | _due(provider),
-            [{"$set": {"next_poll_at": from_now(lease_seconds), "lease": lease, **(changes or {})}}],
-        )
+        leased = [{"$set": {"next_poll_at": from_now(lease_seconds), "lease": lease, **(changes or {})}}]
+        if len(due) == 1:
+            after = ReturnDocument.AFTER
+            found = await self._tasks.find_one_and_update(
+                chosen | _due(provider), leased, projection=left_out, return_document=after
+            )
+            return [] if found is None else [Task.model_validate(found)]
+        await self._tasks.update_many(chosen | _due(provider), leased)
         cursor = self._tasks.find(chosen | {"lease.owner": claim}, left_out)
         return [Task.model_validate(found) async for found in cursor]
 
