@@ -16,6 +16,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 AUDIT := .venv-audit
+BENCH := .venv-bench
 LOCKS := deploy/requirements
 SOURCES := services shared tests examples deploy
 IMAGES := dispatcher poller scorer exporter console sandbox
@@ -59,6 +60,12 @@ $(AUDIT)/.ready: $(LOCKS)/audit.txt
 	@echo "setting up $(AUDIT), once" >&2
 	@$(PYTHON) -m venv --clear $(AUDIT)
 	@$(call install,$(AUDIT),$(LOCKS)/audit.txt)
+	@touch $@
+
+$(BENCH)/.ready: $(LOCKS)/bench.txt
+	@echo "setting up $(BENCH), once" >&2
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@$(call install,$(BENCH),$(LOCKS)/bench.txt)
 	@touch $@
 
 $(BIN)/uv:
@@ -128,7 +135,7 @@ pages: $(TOOLS)  ## write anew what pages say that follows from the code: tables
 gallery: $(TOOLS)  ## run the commands of docs/gallery.md, which draws its pictures anew: some minutes
 	$(BIN)/python -m tests.docs.gallery
 
-bench: $(TOOLS)  ## measure: latency, writes and throughput per job, speed of each benchmark
+bench: $(TOOLS) $(BENCH)/.ready  ## measure: latency, writes and throughput per job, speed of each benchmark
 	$(BIN)/python -m tests.bench
 
 lock: | $(BIN)/uv  ## write the hash-locked requirements anew from pyproject.toml
@@ -139,6 +146,7 @@ lock: | $(BIN)/uv  ## write the hash-locked requirements anew from pyproject.tom
 	  $(LOCK) --python-platform linux --extra $$service --constraints requirements.txt pyproject.toml \
 	    --output-file $(LOCKS)/$$service.txt || exit 1; done
 	$(LOCK) --universal --group audit --output-file $(LOCKS)/audit.txt
+	$(LOCK) --universal --group bench --output-file $(LOCKS)/bench.txt
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) $(AUDIT) build/site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

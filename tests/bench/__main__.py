@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import cli, examples, pipeline, polling, speed
+from tests.bench import celery_pipeline, cli, examples, pipeline, polling, speed
 from tests.bench.report import show_machine
 
-PARTS = {"pipeline": pipeline.run, "examples": examples.run, "speed": speed.run, "cli": cli.run, "polling": polling.run}
+PARTS = {
+    "pipeline": pipeline.run,
+    "celery": celery_pipeline.run,
+    "examples": examples.run,
+    "speed": speed.run,
+    "cli": cli.run,
+    "polling": polling.run,
+}
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ def run(*, quick: bool) -> None:
 
 
 @asynccontextmanager
-async def _running(servers: Servers, folder: Path, pollers: int) -> AsyncIterator[tuple[System, Observer, str]]:
+async def running_services(servers: Servers, folder: Path, pollers: int) -> AsyncIterator[tuple[System, Observer, str]]:
     """Run the services, warm, with one worker process each; yield also the name of their database."""
     progress(f"pipeline: starting the services, pollers: {pollers}")
     database = f"bench_{secrets.token_hex(6)}"
@@ -96,12 +96,12 @@ async def _running(servers: Servers, folder: Path, pollers: int) -> AsyncIterato
     with virtual_host(servers.broker) as amqp_url, pymongo.MongoClient[Any](servers.mongo_url) as client:
         services = system(amqp_url, servers.mongo_url, database, results, counts={"poller": pollers}, **AS_SHIPPED)
         async with services as running, observer(amqp_url) as seen:
-            await _burst(running, seen, TRIVIAL, [f"warm-{number}" for number in range(20)])
+            await burst(running, seen, TRIVIAL, [f"warm-{number}" for number in range(20)])
             yield running, seen, database
         client.drop_database(database)
 
 
-async def _burst(running: System, seen: Observer, config: dict[str, Any], ids: Sequence[str]) -> float:
+async def burst(running: System, seen: Observer, config: dict[str, Any], ids: Sequence[str]) -> float:
     """Publish all jobs at once and return the seconds until the last one has ended."""
     started = time.perf_counter()
     await asyncio.gather(*(running.publish(request(job_id, config=config)) for job_id in ids))
@@ -109,7 +109,7 @@ async def _burst(running: System, seen: Observer, config: dict[str, Any], ids: S
 
 
 async def _one_at_a_time(servers: Servers, folder: Path, jobs: int) -> None:
-    async with _running(servers, folder, pollers=1) as (running, seen, database):
+    async with running_services(servers, folder, pollers=1) as (running, seen, database):
         progress(f"pipeline: {jobs} jobs, one at a time")
         trips = [await _trip(running, seen, f"trip-{number}") for number in range(jobs)]
         progress("pipeline: counting what a job does to the store")
@@ -158,12 +158,12 @@ async def _all_at_once(servers: Servers, folder: Path, share: float) -> None:
     rates: list[tuple[str, ...]] = []
     costs: list[tuple[str, ...]] = []
     for pollers in (1, 2):
-        async with _running(servers, folder, pollers) as (running, seen, _):
+        async with running_services(servers, folder, pollers) as (running, seen, _):
             for load in LOADS:
                 ids = [f"job-{secrets.token_hex(6)}" for _ in range(round(load.jobs * share))]
                 progress(f"pipeline: {len(ids)} × {load.name}, all at once, pollers: {pollers}")
                 before = _cpu_seconds(running)
-                spent = await _burst(running, seen, load.config, ids)
+                spent = await burst(running, seen, load.config, ids)
                 after = _cpu_seconds(running)
                 direct = _direct([await running.store.jobs.get(job_id) for job_id in ids])
                 what = (load.name, f"{pollers}", f"{len(ids)}")

@@ -20,7 +20,9 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 IMAGES = ("dispatcher", "poller", "scorer", "exporter", "sandbox")
 FOLDER = ROOT / "deploy" / "requirements"
-LOCKS = {name: FOLDER / f"{name}.txt" for name in (*IMAGES, "embedded", "audit")} | {"tests": ROOT / "requirements.txt"}
+ALONE = ("audit", "bench")
+"""What has an environment of its own."""
+LOCKS = {name: FOLDER / f"{name}.txt" for name in (*IMAGES, "embedded", *ALONE)} | {"tests": ROOT / "requirements.txt"}
 IN_IMAGES = {"python_version": "3.11", "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
 
 
@@ -57,8 +59,8 @@ def wanted(lock: str) -> list[Requirement]:
     base = map(Requirement, PROJECT["dependencies"])
     running = (*direct("embedded"), *direct("sandbox"))
     match lock:
-        case "audit":
-            return [*grouped("audit")]
+        case "audit" | "bench":
+            return [*grouped(lock)]
         case "embedded":
             return [*base, *running, *grouped("build")]
         case "tests":
@@ -103,7 +105,7 @@ def test_lock_of_an_image_has_all_that_is_needed_and_nothing_else(image: str) ->
     assert set(pins(LOCKS[image])) == {name for name, _ in closure}
 
 
-@pytest.mark.parametrize("lock", sorted(LOCKS.keys() - {"audit", "tests"}))
+@pytest.mark.parametrize("lock", sorted(LOCKS.keys() - {*ALONE, "tests"}))
 def test_tests_run_on_what_is_shipped(lock: str) -> None:
     tested = pins(LOCKS["tests"])
     assert {name: found for name, found in pins(LOCKS[lock]).items() if not found <= tested.get(name, set())} == {}
