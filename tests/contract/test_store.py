@@ -438,7 +438,9 @@ async def test_cost_does_not_grow_with_what_is_stored(
     server_store: Store, mongo_url: str, mongo_database: str, query: Callable[[Store], Awaitable[object]]
 ) -> None:
     """Nor with the size of a suite: all jobs are of one, and one of them is on its way."""
-    await server_store.jobs.accept("j", Accepted.model_validate({**FIELDS, "suite_id": "s"}), owner="me", lease_seconds=60)
+    await server_store.jobs.accept(
+        "j", Accepted.model_validate({**FIELDS, "suite_id": "s"}), owner="me", lease_seconds=60
+    )
     examined = []
     client: AsyncMongoClient[dict[str, Any]]
     for stored in GROWN:

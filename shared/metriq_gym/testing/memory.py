@@ -218,12 +218,14 @@ class MemoryCollection:
         query: Mapping[str, Any],
         change: Change,
         *,
+        projection: Mapping[str, Any] | None = None,
         upsert: bool = False,
         return_document: bool = ReturnDocument.BEFORE,
     ) -> Document | None:
         await asyncio.sleep(0)
         for before, after in self.documents.update(query, change, many=False, upsert=upsert):
-            return after if return_document is ReturnDocument.AFTER else before
+            found = after if return_document is ReturnDocument.AFTER else before
+            return None if found is None else projected(found, projection, _now())
         return None
 
     async def replace_one(self, query: Mapping[str, Any], document: Mapping[str, Any]) -> Written:
