@@ -117,7 +117,9 @@ def test_service_starts_when_its_servers_can_be_used(name: str) -> None:
 
 def test_every_setting_can_be_set() -> None:
     passed_on = set().union(*(service(name)["environment"] for name in (*OURS, "console")))
-    assert passed_on | FIXED_BY_THE_IMAGE | OF_NO_SERVICE == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    assert passed_on | FIXED_BY_THE_IMAGE | OF_NO_SERVICE == {
+        f"{PREFIX}{name.upper()}" for name in Settings.model_fields
+    }
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -52,6 +52,7 @@ from metriq_gym.store.private_mongod import private_mongod
 from metriq_gym.wording import from_pydantic
 
 if TYPE_CHECKING:
+    from metriq_gym.bus.rabbitmq.inspection import BrokerState
     from metriq_gym.service.service import Context
 
 GRACE_SECONDS = 2.0
@@ -307,6 +308,14 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         assert settings.mongo_url is not None  # noqa: S101  (`embedded` has looked)
         async with Store.at(settings.mongo_url.get_secret_value(), settings.mongo_database) as store:
             yield store
+
+
+async def look_at_broker(url: str) -> BrokerState:
+    """Return how the broker and its queues are; raises `Unavailable` when it does not answer, and `Refused`."""
+    # RabbitMQ's client takes a quarter of a second to import, which only who has a broker need wait for.
+    from metriq_gym.bus.rabbitmq.inspection import inspect
+
+    return await inspect(url)
 
 
 def _embedded_runtime(settings: Settings) -> AbstractAsyncContextManager[Context]:

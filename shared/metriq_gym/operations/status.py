@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metriq_gym.bus.port import DEAD_LETTERS
-from metriq_gym.client.client import embedded
+from metriq_gym.client.client import embedded, look_at_broker
 from metriq_gym.errors import Transient
 from metriq_gym.jobs import Job
 from metriq_gym.settings import Settings
@@ -53,12 +53,9 @@ async def look(store: Store, settings: Settings) -> WorkStatus:
     parked = await store.parked.all()
     if embedded(settings):
         return WorkStatus(states, due, still, held, stuck, parked)
-    # RabbitMQ's client takes a quarter of a second to import.
-    from metriq_gym.bus.rabbitmq.inspection import inspect
-
     assert settings.amqp_url is not None  # noqa: S101  (`embedded` has looked)
     try:
-        broker = await inspect(settings.amqp_url.get_secret_value())
+        broker = await look_at_broker(settings.amqp_url.get_secret_value())
     except Transient as error:
         return WorkStatus(states, due, still, held, stuck, parked, queue_error=str(error))
     return WorkStatus(states, due, still, held, stuck, parked, broker.queues)
