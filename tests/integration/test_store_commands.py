@@ -23,7 +23,7 @@ from tests.support.system import WIT, request, system
 Document = dict[str, Any]
 IDLE: dict[str, Any] = {"poll_seconds": 600, "poll_max_seconds": 600, "reconcile_seconds": 600, "lease_seconds": 600}
 """Nothing is done but what the job asks for."""
-MOST = 21
+MOST = 29
 """For one job of WIT, from the request to the exported record, as docs/performance.md says."""
 
 
