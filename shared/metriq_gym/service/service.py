@@ -209,7 +209,7 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
     live: dict[str, Check] = {}
     ready: dict[str, Check] = {"started": _no}
     measures: list[Measure] = []
-    notes = dict[str, Check]()
+    notes: dict[str, Check] = {}
     try:
         async with (
             lag_measured(),
