@@ -44,7 +44,8 @@ def test_ideal_distributions_sum_to_one(phase: Fraction, bits: int) -> None:
 def test_a_noiseless_device_scores_exactly_one(measured: bool) -> None:
     benchmark = phase_estimation(use_midcircuit_measurement=measured)
     score = IdealDevice(6).score(benchmark).compute_score()
-    assert (score.value, score.uncertainty) == (1, 0)
+    assert score.value == 1
+    assert 0 < score.uncertainty < 0.01
 
 
 @pytest.mark.parametrize("measured", [False, True])

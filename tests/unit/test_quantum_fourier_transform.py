@@ -45,7 +45,8 @@ def test_method_two_starts_from_the_transform_of_the_secret() -> None:
 def test_a_noiseless_device_scores_exactly_one(method: int, measured: bool) -> None:
     benchmark = transform(method=method, use_midcircuit_measurement=measured)
     score = IdealDevice(5).score(benchmark).compute_score()
-    assert (score.value, score.uncertainty) == (1, 0)
+    assert score.value == 1
+    assert 0 < score.uncertainty < 0.01
 
 
 @pytest.mark.parametrize("num_qubits", [4, 8, 12])

@@ -30,6 +30,8 @@ from metriq_gym.errors import Unsupported
 MIN_LENGTHS = 2
 SHORTEST_CHAIN = 4
 OFFSET_MARGIN = 0.05
+MAX_RELATIVE_ERROR = 0.5
+MAX_ERROR = 0.01
 REPORTED = (10, 20, 50, 100)
 
 
@@ -56,10 +58,16 @@ class EPLGData(BenchmarkData):
 
 @dataclass(frozen=True, slots=True)
 class EPLGResult(BenchmarkResult):
-    """Error per layered gate of the best sub-chain of each length; lower is better, and there is no score."""
+    """Error per layered gate of the best sub-chain of each length; lower is better, and there is no score.
+
+    `undetermined_lengths` are those chain lengths at which the fits do not determine the value: its uncertainty exceeds
+    half of it, and 0.01. The values `eplg_…`, which the dataset ranks, are None there.
+    """
 
     chain_lengths: list[int]
     chain_eplgs: list[float]
+    chain_eplg_uncertainties: list[float]
+    undetermined_lengths: list[int]
     eplg_10: float | None
     eplg_20: float | None
     eplg_50: float | None
@@ -80,7 +88,8 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
     the basis from the start, so that `decompose_clifford_ops` makes no difference. A test compares the fits with its
     analysis too. Circuits are on the device's own qubits and must not be moved to others.
 
-    With `constrain_rb_offset_b`, b lies within 0.05 of 2⁻ⁿ; with only two lengths it is 2⁻ⁿ.
+    With `constrain_rb_offset_b`, b lies within 0.05 of 2⁻ⁿ; with only two lengths it is 2⁻ⁿ. Otherwise it is expected
+    there, which counts as much as one more length, see `fit_decay`.
     """
 
     params_type = EPLGParams
@@ -107,8 +116,15 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
 
     def poll_handler(self, job_data: EPLGData, result_data: Sequence[RunResult]) -> EPLGResult:
         """Fit all decays and combine their process fidelities."""
-        by_length = {length: each.value for length, each in self.by_length(job_data, result_data).items()}
-        return EPLGResult([*by_length], [*by_length.values()], *(by_length.get(length) for length in REPORTED))
+        by_length = self.by_length(job_data, result_data)
+        determined = {length: each.value for length, each in by_length.items() if is_determined(each)}
+        return EPLGResult(
+            [*by_length],
+            [each.value for each in by_length.values()],
+            [each.uncertainty or 0.0 for each in by_length.values()],
+            [length for length in by_length if length not in determined],
+            *(determined.get(length) for length in REPORTED),
+        )
 
     def by_length(self, job_data: EPLGData, result_data: Sequence[RunResult]) -> dict[int, BenchmarkScore]:
         """Return the error per layered gate of the best sub-chain of each length."""
@@ -140,6 +156,11 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
             weight = 1 - 4.0**-num_qubits
             out.append(BenchmarkScore(1 - weight * (1 - decay.alpha), weight * decay.error))
         return out
+
+
+def is_determined(eplg: BenchmarkScore) -> bool:
+    """Whether a value says more than its uncertainty."""
+    return (eplg.uncertainty or 0.0) <= max(MAX_RELATIVE_ERROR * eplg.value, MAX_ERROR)
 
 
 def _survival(counts: Counts) -> NDArray[np.float64]:

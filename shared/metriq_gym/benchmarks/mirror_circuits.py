@@ -22,7 +22,7 @@ from metriq_gym.benchmarks.colouring import Edge
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.matchings import random_maximal_matching
 from metriq_gym.benchmarks.random_cliffords import INVERSE_PAULI_MAPS, INVERSE_WORDS, ORDER, PAULIS, WORDS
-from metriq_gym.benchmarks.statistics import binomial
+from metriq_gym.benchmarks.statistics import binomial, parts
 from metriq_gym.errors import Unsupported
 
 THRESHOLD = exp(-1)
@@ -51,11 +51,18 @@ class MirrorCircuitsData(BenchmarkData):
 
 @dataclass(frozen=True, slots=True)
 class MirrorCircuitsResult(BenchmarkResult):
-    """`polarization` is 1 without noise and 0 for uniformly random outcomes."""
+    """`polarization` is 1 without noise and 0 for uniformly random outcomes.
+
+    The uncertainties are those of the mean over all circuits that might have been drawn. That of `polarization` is
+    also given by its parts: `shot_uncertainty` of these circuits' mean, and `circuit_uncertainty` on account of the
+    choice of circuits, which is None for a single one.
+    """
 
     success_probability: BenchmarkScore
     polarization: BenchmarkScore
     binary_success: bool
+    shot_uncertainty: float
+    circuit_uncertainty: float | None
 
     def compute_score(self) -> BenchmarkScore:
         """Return `polarization`."""
@@ -106,13 +113,21 @@ class MirrorCircuits(Benchmark[MirrorCircuitsParams, MirrorCircuitsData]):
     def poll_handler(self, job_data: MirrorCircuitsData, result_data: Sequence[RunResult]) -> MirrorCircuitsResult:
         """Pool the shots of all circuits: S = hits ÷ shots, polarisation = max(0, (S − 2⁻ʷ)/(1 − 2⁻ʷ))."""
         pairs = list(zip(job_data.expected_bitstrings, result_data[0].counts, strict=True))
+        each = [binomial(counts.get(expected, 0), sum(counts.values())) for expected, counts in pairs]
+        found = parts([[one.value for one in each]], [[one.uncertainty or 0.0 for one in each]], [True])
         hits = sum(counts.get(expected, 0) for expected, counts in pairs)
-        success = binomial(hits, sum(sum(counts.values()) for _, counts in pairs))
-        polarization = polarize(success, len(job_data.expected_bitstrings[0]))
+        pooled = binomial(hits, sum(sum(counts.values()) for _, counts in pairs))
+        shots = pooled.uncertainty or 0.0
+        success = BenchmarkScore(pooled.value, max(found.total, shots))
+        width = len(job_data.expected_bitstrings[0])
+        scale = 1 - 2.0**-width
+        polarization = polarize(success, width)
         return MirrorCircuitsResult(
             success_probability=success,
             polarization=polarization,
             binary_success=polarization.value >= THRESHOLD,
+            shot_uncertainty=shots / scale,
+            circuit_uncertainty=None if found.circuits is None else found.circuits / scale,
         )
 
 

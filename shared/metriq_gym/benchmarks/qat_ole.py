@@ -27,6 +27,7 @@ from metriq_gym.benchmarks.bitstrings import bit_table
 from metriq_gym.benchmarks.limits import require_operations
 from metriq_gym.benchmarks.openqasm import read_circuit
 from metriq_gym.benchmarks.state_vectors import PlacedGate, basis_state, evolved
+from metriq_gym.benchmarks.statistics import binomial
 from metriq_gym.errors import Unsupported
 
 MAX_REFERENCE_QUBITS = 20
@@ -79,8 +80,8 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
     Source: Quantum Advantage Tracker, observable estimations, operator Loschmidt echo. Over all x the mean is
     Tr(O·U†·O·U)/2ⁿ for O = Z…Z. Qubits that neither the circuit nor the observable touches stay in |0⟩.
 
-    The uncertainty is the standard error over the states drawn, whose spread contains the shot noise; for a
-    single state it is the shot noise. The reference is the exact value for the same states.
+    The uncertainty is the standard error over the states drawn, whose spread contains the shot noise, and no less than
+    the shot noise; for a single state it is the shot noise. The reference is the exact value for the same states.
     """
 
     params_type = QATOLEParams
@@ -108,10 +109,10 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
         """Average the signed parities, and compute what they would be without noise where that is feasible."""
         states, signs = self._states(job_data)
         echoes = self.echoes(job_data, result_data)
+        even = [binomial(_even(counts), sum(counts.values())).uncertainty or 0.0 for counts in result_data[0].counts]
+        error = 2 * sqrt(sum(each**2 for each in even)) / len(even)
         if len(echoes) > 1:
-            error = float(echoes.std(ddof=1)) / sqrt(len(echoes))
-        else:
-            error = sqrt(max(0.0, 1 - float(echoes[0]) ** 2) / sum(result_data[0].counts[0].values()))
+            error = max(error, float(echoes.std(ddof=1)) / sqrt(len(echoes)))
         expectations = self._noiseless(states)
         return QATOLEResult(
             observable_value=BenchmarkScore(float(echoes.mean()), error),
@@ -207,6 +208,11 @@ def _prepared_and_measured(
     complete.compose(circuit, inplace=True)
     complete.measure(observable, range(len(observable)))
     return complete
+
+
+def _even(counts: Counts) -> int:
+    """Return how many outcomes have an even number of ones."""
+    return sum(occurrences for outcome, occurrences in counts.items() if outcome.count("1") % 2 == 0)
 
 
 def _parity(counts: Counts) -> float:

@@ -22,6 +22,7 @@ from metriq_gym.benchmarks.benchmark import (
     RunResult,
 )
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
+from metriq_gym.benchmarks.statistics import binomial, parts
 from metriq_gym.errors import Permanent, Unsupported
 
 RESCALED_BITS = 16
@@ -39,13 +40,19 @@ class QEDCData(BenchmarkData):
 class QEDCResult(BenchmarkResult):
     """`accuracy_score` is the mean normalised fidelity over all circuits.
 
-    Its uncertainty is the pooled standard deviation √(Σ(n_w−1)s_w² ÷ Σ(n_w−1)) over the widths w, with n_w
-    circuits and sample variance s_w² each: how much circuits of one width differ, from shot noise and from the
-    device together. It describes one circuit, not the mean, so it does not shrink as circuits are added. It is 0
-    when every width has one circuit.
+    Its uncertainty is the standard error of that mean over the secrets that might have been drawn, and is also given
+    by its parts: `shot_uncertainty` of these circuits' mean, and `circuit_uncertainty` on account of the choice of
+    secrets, which is 0 where all of them were run, and None where each width has one of several.
+
+    `circuit_spread` is what the dataset's tool quotes as the uncertainty: the pooled standard deviation
+    √(Σ(n_w−1)s_w² ÷ Σ(n_w−1)) over the widths w, with n_w circuits and sample variance s_w² each. It describes one
+    circuit, not the mean, so it does not shrink as circuits are added. It is 0 when every width has one circuit.
     """
 
     accuracy_score: BenchmarkScore
+    shot_uncertainty: float
+    circuit_uncertainty: float | None
+    circuit_spread: float
 
     def compute_score(self) -> BenchmarkScore:
         """Return `accuracy_score`."""
@@ -115,18 +122,32 @@ class QEDCBenchmark(Benchmark[ParamsT, QEDCData]):
 
     def poll_handler(self, job_data: QEDCData, result_data: Sequence[RunResult]) -> QEDCResult:
         """Return the mean fidelity."""
-        return QEDCResult(accuracy_score=pooled(self.fidelities(job_data, result_data)))
+        scores = self._scores(job_data, result_data)
+        fidelities = self.fidelities(job_data, result_data)
+        found = parts(
+            fidelities,
+            [[each.uncertainty or 0.0 for each in group] for group in scores],
+            [self._drawn(group) for group in job_data.secrets],
+        )
+        mean, spread = pooled(fidelities)
+        return QEDCResult(BenchmarkScore(mean, found.total), found.shots, found.circuits, spread)
 
     def fidelities(self, job_data: QEDCData, result_data: Sequence[RunResult]) -> list[list[float]]:
         """Return the normalised fidelity of each circuit; one inner list per width."""
-        counts = iter(result_data[0].counts)
-        return [
-            [normalised_fidelity(next(counts), self.ideal(secret)) for secret in group] for group in job_data.secrets
-        ]
+        return [[each.value for each in group] for group in self._scores(job_data, result_data)]
 
     def ideal_counts(self, job_data: QEDCData, position: int) -> Mapping[str, float]:
         """Return the distribution that finds the circuit's secret."""
         return self.ideal([secret for group in job_data.secrets for secret in group][position])
+
+    def _scores(self, job_data: QEDCData, result_data: Sequence[RunResult]) -> list[list[BenchmarkScore]]:
+        counts = iter(result_data[0].counts)
+        return [[fidelity_score(next(counts), self.ideal(secret)) for secret in group] for group in job_data.secrets]
+
+    def _drawn(self, secrets: Sequence[str]) -> bool:
+        """Whether a width's secrets were drawn from more, and neither given nor all there are."""
+        bits = len(secrets[0])
+        return self.fixed_secret(bits) is None and (bits > len(secrets).bit_length() or 2**bits > len(secrets))
 
     def _secrets(self, bits: int) -> list[str]:
         fixed = self.fixed_secret(bits)
@@ -193,9 +214,21 @@ def normalised_fidelity(counts: Counts, ideal: Mapping[str, float]) -> float:
     return min(1.0, max(0.0, fidelity))
 
 
-def pooled(fidelities: Sequence[Sequence[float]]) -> BenchmarkScore:
+def fidelity_score(counts: Counts, ideal: Mapping[str, float]) -> BenchmarkScore:
+    """Return the `normalised_fidelity` and its uncertainty on account of the shots.
+
+    That is exact for a single ideal outcome, and for several the same of the fidelity as a frequency.
+    """
+    value = normalised_fidelity(counts, ideal)
+    bits, shots = len(next(iter(ideal))), sum(counts.values())
+    uniform = sum(map(sqrt, ideal.values())) ** 2 / 2**bits if bits <= RESCALED_BITS else 0.0
+    frequency = value * (1 - uniform) + uniform
+    return BenchmarkScore(value, (binomial(round(frequency * shots), shots).uncertainty or 0.0) / (1 - uniform))
+
+
+def pooled(fidelities: Sequence[Sequence[float]]) -> tuple[float, float]:
     """Mean over all circuits and pooled standard deviation over the widths; one inner list per width."""
     everything = [fidelity for group in fidelities for fidelity in group]
     freedom = len(everything) - len(fidelities)
     scatter = sum((len(group) - 1) * variance(group) for group in fidelities if len(group) > 1)
-    return BenchmarkScore(fmean(everything), sqrt(scatter / freedom) if freedom else 0.0)
+    return fmean(everything), sqrt(scatter / freedom) if freedom else 0.0

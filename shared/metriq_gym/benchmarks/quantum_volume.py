@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from math import copysign, inf, sqrt
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import quantum_volume
-from scipy.stats import norm
 
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
@@ -24,7 +23,7 @@ from metriq_gym.benchmarks.benchmark import (
 )
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.state_vectors import basis_state, evolved
-from metriq_gym.benchmarks.statistics import binomial
+from metriq_gym.benchmarks.statistics import binomial, tail
 from metriq_gym.errors import Permanent, Unsupported
 
 THRESHOLD = 2 / 3
@@ -68,11 +67,14 @@ class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
     Source: Cross et al., PRA 100, 032328 (2019), arXiv:1811.12926. An output is heavy when its ideal
     probability exceeds the median of all 2ⁿ.
 
-    The test is the paper's Algorithm 1 at any confidence level: with h the mean heavy-output frequency of m
-    circuits, σ = √(h(1 − h)/m) bounds the standard error of h whatever the spread between circuits, and
-    p = 1 − Φ((h − 2/3)/σ). `confidence_pass` is p < 1 − level; the paper's "mean minus two standard errors"
-    is level 0.977. The uncertainty quoted with `hog_prob` is the standard error estimated from the trials,
-    which is smaller, and None for a single trial.
+    The test is the paper's (Algorithm 1: the mean h over m circuits minus two standard errors, σ = √(h(1 − h)/m),
+    exceeds 2/3, which is level 0.977), made exact: p is the probability that a device at the threshold does as well, in
+    the worst case that each of its circuits has either heavy outputs only or none, P(Bin(m, 2/3) ≥ h·m), as Clopper and
+    Pearson have it. The paper's σ vanishes where all outputs are heavy, so that a single shot of random bits would pass
+    half of the time; here few circuits prove little. `confidence_pass` is p < 1 − level.
+
+    The uncertainty quoted with `hog_prob` is the standard error estimated from the trials, but no less than that of so
+    many shots; it is None for a single trial.
     """
 
     params_type = QuantumVolumeParams
@@ -102,7 +104,7 @@ class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
             for circuit, counts in zip(self._circuits(), result_data[0].counts, strict=True)
         ]
         heavy_frequencies, fidelities = zip(*trials, strict=True)
-        heavy = mean_with_error(heavy_frequencies)
+        heavy = mean_with_error(heavy_frequencies, sum(sum(counts.values()) for counts in result_data[0].counts))
         p_value = p_value_above_threshold(heavy.value, len(trials))
         return QuantumVolumeResult(
             num_qubits=self.params.num_qubits,
@@ -164,14 +166,15 @@ def score_trial(probabilities: NDArray[np.float64], counts: Counts) -> tuple[flo
     return float(heavy), float(fidelity)
 
 
-def mean_with_error(values: Sequence[float]) -> BenchmarkScore:
-    """Return the mean and its standard error s/√m from the sample's standard deviation s."""
-    error = None if len(values) == 1 else float(np.std(values, ddof=1)) / sqrt(len(values))
-    return BenchmarkScore(float(np.mean(values)), error)
+def mean_with_error(values: Sequence[float], shots: int) -> BenchmarkScore:
+    """Return the mean and its standard error s/√m from the sample's standard deviation s, no less than of the shots."""
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return BenchmarkScore(mean)
+    least = binomial(round(mean * shots), shots).uncertainty or 0.0
+    return BenchmarkScore(mean, max(float(np.std(values, ddof=1)) / sqrt(len(values)), least))
 
 
 def p_value_above_threshold(heavy: float, trials: int) -> float:
-    """Probability that a device at the threshold does this well (Cross et al., Algorithm 1, one-sided)."""
-    error = sqrt(heavy * (1 - heavy) / trials)
-    excess = heavy - THRESHOLD
-    return float(norm.sf(excess / error if error else copysign(inf, excess)))
+    """Probability that a device at the threshold does this well at worst: P(Bin(trials, 2/3) ≥ heavy · trials)."""
+    return tail(heavy, trials, THRESHOLD)
