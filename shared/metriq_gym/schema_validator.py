@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
     """Return the configuration with defaults applied, and warnings about keys that the schema does not know.
 
     Those keys are left out, so that nothing is recorded as a parameter that had no effect.
+
+    There is a warning too about a value below what the schema calls ``recommendedMinimum``, with its
+    ``recommendation``: why so little proves little.
 
     `path` is the JSON path of the configuration in whatever document holds it. Raises `InvalidRequest`
     with every error the schema finds, up to a bound.
@@ -65,8 +69,13 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
         for key in config
         if key not in properties
     )
+    few = (
+        Problem(path + step(key), f"{value} is few: {_part(properties, key)['recommendation']}")
+        for key, value in complete.items()
+        if value is not None and key in properties and value < _part(properties, key).get("recommendedMinimum", value)
+    )
     parameters = {key: value for key, value in complete.items() if key in properties or key == NAME_KEY}
-    return parameters, first(unknown)
+    return parameters, first(chain(unknown, few))
 
 
 def seed_of(config: Mapping[str, Any]) -> int | None:

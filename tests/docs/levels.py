@@ -16,6 +16,8 @@ CHANGES: dict[JobType, dict[str, Any]] = {
     JobType.WIT: {"num_qubits": 7},
     JobType.QUANTUM_VOLUME: {"trials": 20},
     JobType.EPLG: {"num_samples": 1},
+    JobType.LR_QAOA: {"num_qubits": 5, "qaoa_layers": [5], "trials": 1},
+    JobType.QAT_OLE: {"num_initial_states": 3},
 }
 """So that each runs on both devices, and in a minute."""
 TIMED = (JobType.CLOPS,)

@@ -248,3 +248,17 @@ def test_a_fit_that_does_not_determine_its_value_is_flagged_and_not_ranked() -> 
     result = eplg_of(np.full(4, 0.5), [2, 3], 2, 1)
     assert result.undetermined_lengths == [4]
     assert len(result.chain_eplg_uncertainties) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "path"),
+    [
+        ({"benchmark_name": "Quantum Volume", "num_qubits": 3, "trials": 99}, "$.trials"),
+        ({"benchmark_name": "BSEQ", "shots": 1}, "$.shots"),
+    ],
+)
+def test_so_few_that_they_prove_little_are_warned_of(config: dict[str, Any], path: str) -> None:
+    key = path.removeprefix("$.")
+    (warning,) = validate(config)[1]
+    assert (warning.path, str(config[key]) in warning.message) == (path, True)
+    assert validate({**config, key: 100})[1] == []
