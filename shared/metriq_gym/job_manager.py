@@ -13,7 +13,7 @@ from metriq_gym.client.session import Session, session_for
 from metriq_gym.constants import JobType
 from metriq_gym.errors import NotFound
 from metriq_gym.jobs import Failure, Job, JobState
-from metriq_gym.jobs.documents import Transition
+from metriq_gym.jobs.documents import Transition, failure_noted
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 
@@ -46,6 +46,8 @@ class MetriqGymJob:
     runtime_seconds: float | None = None
     circuit_metadata: dict[str, Any] | None = None
     """Two-qubit gates of each circuit, before and after compilation."""
+    error: dict[str, Any] | None = None
+    """What the tool that dispatched it noted of its failure: ``message``, and ``source``, dispatch or poll."""
     failure: Failure | None = None
     """Why there is no result and will be none."""
     state: str | None = None
@@ -171,12 +173,14 @@ def to_document(job: MetriqGymJob, cause: str) -> Job:
     assert isinstance(at, datetime)  # noqa: S101  (made so when it was built)
     state = JobState.FAILED if job.result_data is None else JobState.EXPORTED
     platform = job.platform or {}
+    circuits = gate_counts(job)
     return Job(
         id=job.id,
         state=state,
         benchmark_name=str(job.job_type),
-        provider=job.provider_name,
-        device=job.device_name,
+        # What the dataset calls them, which need not be what the provider does.
+        provider=platform["provider"],
+        device=platform["device"],
         target=job.device_name,
         config=job.params,
         suite_id=job.suite_id,
@@ -189,10 +193,25 @@ def to_document(job: MetriqGymJob, cause: str) -> Job:
         data=job.data,
         result=job.result_data if isinstance(job.result_data, dict) else None,
         runtime_seconds=job.runtime_seconds,
-        failure=Failure(outcome="error", reason=NO_RESULT, source="poll") if job.result_data is None else None,
+        failure=_failure(job),
+        input_two_qubit_gate_counts=circuits.get("input_two_qubit_gate_counts") or [],
+        transpiled_two_qubit_gate_counts=circuits.get("transpiled_two_qubit_gate_counts") or [],
         history=[Transition(state=state, at=at, service="import", cause=cause)],
-        imported=job.serialize(),
+        imported=json.dumps(_plain(job)),  # in the order it came in, so that records have it too
     )
+
+
+def gate_counts(job: MetriqGymJob) -> dict[str, list[int]]:
+    """Return the two-qubit gates of each circuit, which other tools keep with what the benchmark noted for scoring."""
+    known = {**job.data, **(job.circuit_metadata or {})}
+    names = ("input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts")
+    return {name: known[name] for name in names if isinstance(known.get(name), list)}
+
+
+def _failure(job: MetriqGymJob) -> Failure | None:
+    if job.result_data is not None:
+        return None
+    return Failure(outcome="error", reason=NO_RESULT, source="poll") if job.error is None else failure_noted(job.error)
 
 
 def _plain(job: MetriqGymJob) -> dict[str, Any]:

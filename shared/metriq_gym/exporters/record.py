@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 from metriq_gym.benchmarks.benchmark import BenchmarkResult
 from metriq_gym.errors import Permanent
 from metriq_gym.jobs import Failure, Job, JobState
+from metriq_gym.jobs.documents import failure_noted
 
 Record = dict[str, Any]
+
+
+_GATE_COUNTS = ("input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts")
 
 
 class GymJob(Protocol):
@@ -50,6 +56,8 @@ def make_record(job: Job | GymJob, result: Result | None = None) -> Record:
 
 
 def _of_document(job: Job, results: Mapping[str, Any] | None) -> Record:
+    if job.imported is not None:
+        return _of_gym_job(SimpleNamespace(**json.loads(job.imported)), results)
     results = job.result if results is None else results
     at = job.dispatch_time or job.created_at
     platform = {"provider": job.provider, "device": job.device, "device_metadata": job.device_metadata}
@@ -79,6 +87,11 @@ def _of_gym_job(job: GymJob, results: Mapping[str, Any] | None) -> Record:
 
     results = known("result_data") if results is None else results
     failure: Failure | None = known("failure")
+    if failure is None and known("error") is not None:
+        failure = failure_noted(known("error"))
+    # Other tools keep these with what the benchmark noted for scoring.
+    noted = known("data") or {}
+    circuits = {name: noted[name] for name in _GATE_COUNTS if isinstance(noted.get(name), list)}
     if results is None and failure is None:
         raise Permanent(f"job {job.id} has no result yet")
     at = job.dispatch_time
@@ -91,13 +104,13 @@ def _of_gym_job(job: GymJob, results: Mapping[str, Any] | None) -> Record:
         "results": results,
         **_known(known("runtime_seconds"), known("suite_id"), known("suite_name")),
         "platform": {
-            "device_metadata": {},
-            **(known("platform") or {}),
             "provider": job.provider_name,
             "device": job.device_name,
+            "device_metadata": {},
+            **(known("platform") or {}),
         },
-        "circuit_metadata": known("circuit_metadata") or {},
-        "params": {"benchmark_name": str(job.job_type), **job.params},
+        "circuit_metadata": circuits | (known("circuit_metadata") or {}),
+        "params": {**({} if "benchmark_name" in job.params else {"benchmark_name": str(job.job_type)}), **job.params},
         **(_outcome(failure) if results is None and failure is not None else {}),
     }
 

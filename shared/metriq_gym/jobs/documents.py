@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
@@ -35,6 +36,12 @@ class Failure(_Document):
     source: Stage
     problems: list[dict[str, str]] = []
     """For a rejected request: every error found, as ``{path, message}`` with a JSON path."""
+
+
+def failure_noted(error: Mapping[str, Any]) -> Failure:
+    """Return the failure that another tool noted as ``{source, message}``, in its own words."""
+    source: Stage = "dispatch" if error.get("source") == "dispatch" else "poll"
+    return Failure(outcome="error", reason=str(error.get("message") or "it failed, without a message"), source=source)
 
 
 class Attempts(_Document):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "suite_name": (str, type(None)),
     "result_data": (dict, list, type(None)),
     "runtime_seconds": (int, float, type(None)),
+    "circuit_metadata": (dict, type(None)),
+    "error": (dict, type(None)),
 }
 _WORDS = {str: "text", dict: "an object", list: "a list", int: "a number", float: "a number", type(None): "null"}
 _KNOWN = {field.name for field in fields(MetriqGymJob)} | {"version"}
@@ -95,6 +98,8 @@ def parse(text: str | bytes) -> tuple[MetriqGymJob, list[str]]:
         raise BadLine(f"is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise BadLine("is not a JSON object")
+    if is_record(found):
+        raise BadLine("is a record of the dataset, a result without the job it came from, and not a job")
     if missing := [name for name in _REQUIRED if found.get(name) is None]:
         raise BadLine(f"lacks {', '.join(missing)}")
     for name, kinds in _KINDS.items():
@@ -105,6 +110,11 @@ def parse(text: str | bytes) -> tuple[MetriqGymJob, list[str]]:
     except ValidationError:
         raise BadLine(f"id {found['id']!r} is none: letters, digits and ._:- are, 128 at most") from None
     return _job(found), _notes(found)
+
+
+def is_record(found: Mapping[str, Any]) -> bool:
+    """Whether an object is a record, as exporters write it and the dataset keeps it."""
+    return {"job_type", "results", "platform"} <= found.keys() and "id" not in found
 
 
 def _job(found: dict[str, Any]) -> MetriqGymJob:
@@ -132,6 +142,8 @@ def _job(found: dict[str, Any]) -> MetriqGymJob:
             suite_name=found.get("suite_name"),
             result_data=found.get("result_data"),
             runtime_seconds=found.get("runtime_seconds"),
+            circuit_metadata=found.get("circuit_metadata"),
+            error=found.get("error"),
         )
     except ValueError as error:
         raise BadLine(f"dispatch_time: {error}") from None
@@ -167,6 +179,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
+                line = line.removeprefix(BOM_UTF8) if number == 1 else line
                 if line.strip():
                     yield number, line
     except OSError as error:
