@@ -8,7 +8,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from metriq_gym import __version__
 
-from . import problems
+from . import pages, problems, rendering
 from .api import router as api
 from .desk import Desk
 from .guard import Guard, Rates
@@ -42,6 +42,9 @@ def create_app(desk: Desk) -> FastAPI:
         ],
     )
     app.state.desk = desk
-    problems.install(app)
+    problems.install(app, pages.error_page)
     app.include_router(api, prefix=API)
+    app.include_router(rendering.router)
+    app.include_router(pages.router)
+    pages.install(app)
     return app

@@ -188,7 +188,7 @@ async def upload_job(job_id: JobPath, at: At, _: Operator, upload: Upload | None
 @router.post("/{job_id}/resolve", response_model_by_alias=False)
 async def resolve_job(job_id: JobPath, verdict: Verdict, at: At, _: Operator) -> Job:
     """Decide about a job that is held."""
-    return await resolve(at.store, at.bus, job_id, _decision(verdict), verdict.task_id)
+    return await resolve(at.store, at.bus, job_id, decision_of(verdict), verdict.task_id)
 
 
 @router.delete("/{job_id}", status_code=204)
@@ -213,7 +213,8 @@ async def circuits_of(at: Desk, job: Job, limit: int) -> list[DrawnCircuit]:
     return (await answer_of(at, request)).circuits
 
 
-def _decision(verdict: Verdict) -> Decision:
+def decision_of(verdict: Verdict) -> Decision:
+    """Return what a verdict means; raises `Permanent` when it says too little."""
     match verdict.decision:
         case "adopt" if verdict.provider_job_id:
             return Adopt(verdict.provider_job_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -127,16 +127,20 @@ def _of_validation(error: RequestValidationError) -> list[Mistake]:
     return found
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error with its document."""
+def install(app: FastAPI, page: Callable[[Request, Exception], Response]) -> None:
+    """Answer every error with its document; to a browser, with the `page` that says the same."""
 
-    async def answer(_: Request, error: Exception) -> Response:
-        return response(error)
+    async def answer(request: Request, error: Exception) -> Response:
+        return response(error) if _wants_json(request) else page(request, error)
 
     async def defect(request: Request, error: Exception) -> Response:
         log.error("request failed", path=request.url.path, exc_info=error)
-        return response(error)
+        return response(error) if _wants_json(request) else page(request, error)
 
     for kind in (MetriqGymError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(Exception, defect)
+
+
+def _wants_json(request: Request) -> bool:
+    return request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", "")

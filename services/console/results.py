@@ -81,16 +81,17 @@ def rows_of(job: Job) -> Iterator[Row]:
     }
     for name, found in (job.result or {}).items():
         for position, each in enumerate(found) if isinstance(found, list) else [(None, found)]:
-            if (number := _number(each)) is not None:
+            if (number := number_of(each)) is not None:
                 value, uncertainty = number
                 own = {"metric": name, "position": position, "value": value, "uncertainty": uncertainty}
                 yield {column: (shared | own)[column] for column in COLUMNS}
 
 
-def _number(found: Any) -> tuple[float, float | None] | None:
+def number_of(found: Any) -> tuple[float, float | None] | None:
+    """Return a metric and its uncertainty; None where there is no such number."""
     if isinstance(found, Mapping):
-        inner = _number(found.get("value"))
-        uncertainty = _number(found.get("uncertainty"))
+        inner = number_of(found.get("value"))
+        uncertainty = number_of(found.get("uncertainty"))
         return None if inner is None else (inner[0], None if uncertainty is None else uncertainty[0])
     return (float(found), None) if isinstance(found, int | float) and not isinstance(found, bool) else None
 

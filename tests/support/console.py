@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from metriq_gym.bus.memory import MemoryBus
+from metriq_gym.client import Client
 from metriq_gym.service.pool import Pool
 from metriq_gym.service.service import Context, Service, running
 from metriq_gym.settings import Settings
@@ -59,12 +60,22 @@ class ServedConsole:
         """How many listen to events."""
         return self.console.hub.viewers
 
-    async def restart(self) -> None:
-        """Stop the console and start another at the same port."""
-        await self.console.stop()
-        settings = self.context.settings.model_copy(update={"console_port": self.console.port})
+    @property
+    def client(self) -> Client:
+        """One that publishes as the console does."""
+        return Client(self.store, self.bus)
+
+    async def start(self, port: int) -> None:
+        """Start another console at a port."""
+        settings = self.context.settings.model_copy(update={"console_port": port})
         self.console = Console(Context(settings, self.bus, self.store, self.context.pool))
         await self.console.start()
+
+    async def restart(self) -> None:
+        """Stop the console and start another at the same port."""
+        port = self.console.port
+        await self.console.stop()
+        await self.start(port)
 
 
 @asynccontextmanager

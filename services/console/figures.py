@@ -1,0 +1,126 @@
+"""What the page's plots show, as Plotly reads it; how it looks is for the page's script, which knows the theme."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from metriq_gym.jobs import Job, Task
+from metriq_gym.jobs.documents import CalibrationPoint
+
+from .results import number_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SECONDS = 60.0
+BARS = 40
+Drawn = dict[str, Any]
+_NOT_OF_THE_SCORE = ("benchmark_name", "shots", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A metric of one job."""
+
+    at: datetime
+    series: str
+    value: float
+    error: float | None
+    job_id: str
+
+
+def points(jobs: Iterable[Job], metric: str) -> list[Point]:
+    """Return a metric of jobs, in their order; those that cannot be compared are in different series."""
+    found = []
+    for job in jobs:
+        number = number_of((job.result or {}).get(metric))
+        if number is not None:
+            at = job.dispatch_time or job.created_at
+            found.append(Point(at, _series(job), *number, job.id))
+    return found
+
+
+def over_time(found: Sequence[Point], metric: str) -> Drawn:
+    """Return points as lines with error bars."""
+    series: defaultdict[str, list[Point]] = defaultdict(list)
+    for point in found:
+        series[point.series].append(point)
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": [each.at.isoformat() for each in line],
+            "y": [each.value for each in line],
+            "error_y": {"type": "data", "array": [each.error or 0 for each in line], "visible": True, "thickness": 1.2},
+            "text": [each.job_id for each in line],
+        }
+        for name, line in series.items()
+    ]
+    return {"data": data, "layout": {"yaxis": {"title": {"text": metric}}, "showlegend": True}}
+
+
+def calibration(found: Sequence[CalibrationPoint]) -> Drawn:
+    """Return each number of a device's calibrations as a line; times and probabilities have an axis each."""
+    series: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
+    for point in found:
+        for name, value in point.metadata.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                series[name].append((point.at.isoformat(), float(value)))
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": [at for at, _ in line],
+            "y": [value for _, value in line],
+            "yaxis": "y2" if name.endswith("_us") else "y",
+        }
+        for name, line in sorted(series.items())
+    ]
+    layout = {
+        "yaxis": {"title": {"text": "probability"}},
+        "yaxis2": {"title": {"text": "time (µs)"}, "overlaying": "y", "side": "right", "showgrid": False},
+        "showlegend": True,
+    }
+    return {"data": data, "layout": layout}
+
+
+def histogram(counts: Mapping[str, int]) -> Drawn:
+    """Return the most frequent outcomes of a circuit; the others are one bar."""
+    total = sum(counts.values())
+    chosen = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:BARS]
+    rest = total - sum(count for _, count in chosen)
+    bars = [*sorted(chosen), *([(f"{len(counts) - BARS:,} others", rest)] if rest else [])]
+    share = [count / total for _, count in bars]
+    errors = [(each * (1 - each) / total) ** 0.5 for each in share]
+    data = {
+        "type": "bar",
+        "x": [name for name, _ in bars],
+        "y": share,
+        "error_y": {"type": "data", "array": errors, "visible": True, "thickness": 1},
+    }
+    axis = {"type": "category", "tickfont": {"family": "monospace", "size": 11}, "title": {"text": "outcome"}}
+    return {"data": [data], "layout": {"xaxis": axis, "yaxis": {"title": {"text": "frequency"}}}}
+
+
+def own_plot(job: Job, tasks: Sequence[Task]) -> bytes:
+    """Return the plot that ``--plot`` makes of a job, as PNG; for a worker, since it takes a second."""
+    from metriq_gym.terminal.plots import of_job
+
+    figure: Figure = of_job(job, tasks)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144)
+    return buffer.getvalue()
+
+
+def _series(job: Job) -> str:
+    said = {key: value for key, value in job.config.items() if key not in _NOT_OF_THE_SCORE}
+    parameters = ", ".join(f"{key}={json.dumps(value)}" for key, value in sorted(said.items()))
+    return f"{job.provider}/{job.device}" + (f" · {parameters[:120]}" if parameters else "")

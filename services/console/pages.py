@@ -1,0 +1,732 @@
+"""The pages: rendered here, kept up to date by htmx, which asks for a part again when an event says that it changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, FastAPI, Form, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from pydantic import SecretStr
+from starlette.exceptions import HTTPException
+
+from metriq_gym.benchmarks import names, schema
+from metriq_gym.bus.port import DEAD_LETTERS
+from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Permanent, Problem, Transient
+from metriq_gym.exporters.retry import retry_export
+from metriq_gym.jobs import TERMINAL, Job, JobState, TaskState
+from metriq_gym.jobs.suite_progress import summarise
+from metriq_gym.messages import SuiteRequested
+from metriq_gym.operations.resolve import resolve
+from metriq_gym.packing import unpack_counts
+from metriq_gym.settings import PREFIX, Settings
+from metriq_gym.store.catalogue import Filter
+from metriq_gym.suite_parser import load_suite, shipped
+from metriq_gym.terminal.report import number
+
+from . import figures
+from .access import COOKIE, SESSION_SECONDS, Role
+from .catalogue import EstimateWanted, estimated
+from .desk import Desk, desk
+from .forms import config_of, fields_of
+from .jobs import Verdict, circuits_of, decision_of
+from .letters import shown
+from .parameters import Cursor, JobPath, Sort, SuitePath, decode_cursor, encode_cursor, filtered
+from .problems import ProblemDocument, describe
+from .rendering import render
+from .results import number_of
+from .suites import request_suite
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+At = Annotated[Desk, Depends(desk)]
+PAGE = 50
+MOST_SELECTED = 500
+RUNNING = 20
+_ON_THE_WAY = [state for state in JobState if state not in TERMINAL]
+_STAGES = [JobState.DISPATCHING, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED]
+
+
+class NeedsLogin(Exception):
+    """Nobody knows who asks: the page to log in comes first."""
+
+
+def visitor(least: Role) -> Any:
+    """Return the dependency of a page that only some may see; it gives the role."""
+
+    def check(request: Request, at: At) -> Role:
+        role = at.access.role_of(request)
+        if role is None:
+            raise NeedsLogin
+        if role < least:
+            raise HTTPException(403, f"this takes the role {least.word}; yours is {role.word}")
+        return role
+
+    return Depends(check)
+
+
+Viewer = Annotated[Role, visitor(Role.VIEWER)]
+Submitter = Annotated[Role, visitor(Role.SUBMITTER)]
+Operator = Annotated[Role, visitor(Role.OPERATOR)]
+
+
+@router.get("/login")
+async def login_page(request: Request, next: str = "/") -> Response:  # noqa: A002  (what the query calls it)
+    """Ask for a token."""
+    return render(request, "login.html", None, next=_local(next))
+
+
+@router.post("/login")
+async def login(
+    request: Request, at: At, token: Annotated[str, Form()], next: Annotated[str, Form()] = "/"
+) -> Response:
+    """Give a session for a token."""
+    role = at.access.role_of_token(token.strip())
+    if role is None:
+        return render(request, "login.html", None, status=401, next=_local(next), wrong=True)
+    answer = RedirectResponse(_local(next), 303)
+    answer.set_cookie(
+        COOKIE, at.access.session(role), SESSION_SECONDS, secure=True, httponly=True, samesite="strict", path="/"
+    )
+    return answer
+
+
+@router.post("/logout")
+async def logout() -> Response:
+    """Forget the session."""
+    answer = RedirectResponse("/login", 303)
+    answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    return answer
+
+
+@router.get("/")
+async def overview(request: Request, at: At, role: Viewer) -> Response:
+    """Show how the work stands: first what an index tells, then the rest."""
+    return render(request, "overview.html", role, states=await at.store.catalogue.state_counts(), full=False)
+
+
+@router.get("/overview")
+async def overview_part(request: Request, at: At, role: Viewer) -> Response:
+    """Show the part of the overview that changes."""
+    catalogue = at.store.catalogue
+    now = datetime.now(UTC)
+    queues, error = dict[str, int](), ""
+    try:
+        queues = dict(await at.bus.waiting())
+    except Transient as away:
+        error = str(away)
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    running = await catalogue.page(Filter(states=tuple(_ON_THE_WAY)), limit=RUNNING)
+    return render(
+        request,
+        "overview_live.html",
+        role,
+        full=True,
+        needs=await _needs(at, queues),
+        states=await catalogue.state_counts(),
+        last_hour=await catalogue.created_since(now - hour),
+        last_day=await catalogue.created_since(now - day),
+        stages=[
+            ("The last hour", await catalogue.stage_times(hour.total_seconds(), limit=1000)),
+            ("The last day", await catalogue.stage_times(day.total_seconds(), limit=1000)),
+        ],
+        queues=queues,
+        queue_error=error,
+        due=await catalogue.due(),
+        running=running,
+    )
+
+
+@router.get("/jobs")
+async def jobs_page(request: Request, at: At, role: Viewer, sort: Sort = "newest", after: Cursor = None) -> Response:
+    """List jobs; the address is the view."""
+    which = _filter_of(request)
+    note = {"done": "Done.", "part": "Done, but for those that are not in a state for it."}.get(
+        request.query_params.get("done", "")
+    )
+    place = decode_cursor(after)
+    jobs = await at.store.catalogue.page(which, after=place, ascending=sort == "oldest", limit=PAGE + 1)
+    asked = {key: value for key, value in request.query_params.items() if key not in ("after", "done")}
+    shown_jobs = jobs[:PAGE]
+    context: dict[str, Any] = {
+        "jobs": shown_jobs,
+        "address": f"/jobs?{urlencode(dict(request.query_params))}",
+        "first_page": f"/jobs?{urlencode(asked)}" if after else None,
+        "next_page": f"/jobs?{urlencode(asked | {'after': encode_cursor(shown_jobs[-1])})}"
+        if len(jobs) > PAGE
+        else None,
+    }
+    if request.headers.get("x-part") == "table":
+        return render(request, "jobs_table.html", role, **context)
+    return render(
+        request,
+        "jobs.html",
+        role,
+        **context,
+        query=which,
+        sort=sort,
+        note=note,
+        states=list(JobState),
+        benchmarks=await at.store.catalogue.benchmark_names(),
+        devices=await at.store.catalogue.device_names(),
+    )
+
+
+@router.post("/jobs/selected")
+async def selected(request: Request, at: At, role: Submitter) -> Response:
+    """Do the same with several jobs; those that are not in a state for it stay as they are."""
+    form = await request.form(max_fields=MOST_SELECTED + 10)
+    act, ids = str(form.get("act")), [str(each) for each in form.getlist("job")][:MOST_SELECTED]
+    if act in ("upload", "delete") and role < Role.OPERATOR:
+        raise HTTPException(403, f"this takes the role operator; yours is {role.word}")
+    failed = 0
+    for job_id in ids:
+        try:
+            await _act(at, act, job_id)
+        except (MetriqGymError, HTTPException) as error:
+            if isinstance(error, Transient):
+                raise
+            failed += 1
+    back = request.headers.get("referer", "")
+    query = back.partition("?")[2] if "/jobs?" in back else ""
+    kept = [each for each in query.split("&") if each and not each.startswith("done=")]
+    kept.append("done=part" if failed else "done=done")
+    return RedirectResponse(f"/jobs?{'&'.join(kept)}", 303)
+
+
+@router.get("/jobs/{job_id}")
+async def job_page(request: Request, at: At, role: Viewer, job_id: JobPath) -> Response:
+    """Show a job, also one that no dispatcher has taken up yet."""
+    return render(request, "job.html", role, job_id=job_id, **await _about(request, at, job_id))
+
+
+@router.get("/jobs/{job_id}/live")
+async def job_part(request: Request, at: At, role: Viewer, job_id: JobPath) -> Response:
+    """Show the part of a job's page that changes."""
+    return render(request, "job_live.html", role, job_id=job_id, **await _about(request, at, job_id))
+
+
+@router.get("/jobs/{job_id}/counts.plot")
+async def counts_plot(at: At, _: Viewer, job_id: JobPath) -> Response:
+    """Return the histogram of the first circuit's counts."""
+    tasks = [task for task in await at.store.catalogue.counts(job_id) if task.counts]
+    return JSONResponse(figures.histogram(unpack_counts(tasks[0].counts)[0]) if tasks else {"data": [], "layout": {}})
+
+
+@router.get("/jobs/{job_id}/plot.png")
+async def own_plot(at: At, _: Viewer, job_id: JobPath) -> Response:
+    """Return the plot that the command line makes of a job."""
+    job = await at.store.jobs.get(job_id)
+    tasks = await at.store.catalogue.counts(job_id)
+    png = await at.pool.run_within(figures.SECONDS, figures.own_plot, job, tasks)
+    return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=60"})
+
+
+@router.get("/jobs/{job_id}/circuit")
+async def circuit_part(request: Request, at: At, role: Viewer, job_id: JobPath) -> Response:
+    """Draw the job's first circuit."""
+    found = await circuits_of(at, await at.store.jobs.get(job_id), 1)
+    return render(request, "circuit.html", role, circuit=found[0] if found else None)
+
+
+@router.post("/jobs/{job_id}/{act}")
+async def job_action(request: Request, at: At, role: Submitter, job_id: JobPath, act: str) -> Response:
+    """Cancel, upload, decide about or delete a job."""
+    if act not in ("cancel", "upload", "resolve", "delete"):
+        raise NotFound(f"nothing is called {act}")
+    if act != "cancel" and role < Role.OPERATOR:
+        raise HTTPException(403, f"this takes the role operator; yours is {role.word}")
+    form = {key: str(value) for key, value in (await request.form()).items() if value}
+    try:
+        if act == "resolve":
+            verdict = Verdict.model_validate(form)
+            await resolve(at.store, at.bus, job_id, decision_of(verdict), verdict.task_id)
+        else:
+            await _act(at, act, job_id)
+    except (MetriqGymError, ValueError) as error:
+        if isinstance(error, Transient):
+            raise
+        problem = describe(error) if isinstance(error, MetriqGymError) else describe(Permanent("that is no decision"))
+        about = await _about(request, at, job_id)
+        return render(request, "job.html", role, status=problem.status, job_id=job_id, **about | {"problem": problem})
+    return RedirectResponse("/jobs" if act == "delete" else f"/jobs/{job_id}", 303)
+
+
+@router.get("/compare")
+async def compare(request: Request, at: At, role: Viewer, a: JobPath, b: JobPath) -> Response:
+    """Show two jobs side by side."""
+    one, other = await at.store.jobs.get(a), await at.store.jobs.get(b)
+    rows = []
+    for name in dict.fromkeys([*(one.result or {}), *(other.result or {})]):
+        values = [(job.result or {}).get(name) for job in (one, other)]
+        rows.append(
+            {"name": name, "a": number(values[0]), "b": number(values[1]), "sigma": _in_errors(values[0], values[1])}
+        )
+    keys = dict.fromkeys([*one.config, *other.config])
+    differing = [key for key in keys if one.config.get(key) != other.config.get(key)]
+    return render(request, "compare.html", role, a=one, b=other, rows=rows, differing=differing)
+
+
+@router.get("/submit")
+async def submit_page(request: Request, at: At, role: Submitter) -> Response:
+    """Show the form for a job: a benchmark's, or that of a job that is to run again."""
+    query = request.query_params
+    if again := query.get("from"):
+        job = await at.store.jobs.get(again)
+        return await _form(request, at, role, job.config, f"{job.provider}/{job.target or job.device}")
+    name = query.get("benchmark", "WIT")
+    return await _form(request, at, role, {"benchmark_name": name}, query.get("at", "local/aer_simulator"))
+
+
+@router.post("/submit")
+async def submit(request: Request, at: At, role: Submitter) -> Response:
+    """Request the job that the form describes."""
+    form = await _fields(request)
+    config = config_of(schema(form.get("benchmark", "")), form)
+    try:
+        provider, device = _split(form)
+        job_id = await at.client.dispatch(
+            _valid(config),
+            provider,
+            device,
+            job_id=form.get("job_id") or uuid4().hex,
+            remarks=form.get("remarks") or None,
+        )
+    except InvalidRequest as error:
+        return await _form(request, at, role, config, form.get("at", ""), error, form)
+    return RedirectResponse(f"/jobs/{job_id}", 303)
+
+
+@router.post("/submit/estimate")
+async def estimate_part(request: Request, at: At, role: Submitter) -> Response:
+    """Show what the job that the form describes would ask of its device."""
+    form = await _fields(request)
+    try:
+        config = config_of(schema(form.get("benchmark", "")), form)
+        provider, device = _split(form)
+        wanted = EstimateWanted(provider=provider, device=device, config=config, predict="predict" in form)
+        answer = await estimated(at, wanted)
+    except (MetriqGymError, HTTPException) as error:
+        problem = describe(error)
+        return render(request, "estimate.html", role, status=problem.status, problem=problem)
+    return render(request, "estimate.html", role, answer=answer)
+
+
+@router.get("/suites")
+async def suites_page(request: Request, at: At, role: Viewer) -> Response:
+    """List runs of suites."""
+    return await _suites(request, at, role)
+
+
+@router.post("/suites")
+async def run_suite(request: Request, at: At, role: Submitter) -> Response:
+    """Request a shipped suite."""
+    form = await _fields(request)
+    try:
+        name = form.get("suite", "")
+        if name not in shipped():
+            raise NotFound(f"no suite is called {name}")
+        suite, _ = load_suite(name)
+        provider, device = _split(form)
+        wanted = SuiteRequested(
+            suite_id=uuid4().hex,
+            provider=provider,
+            device=device,
+            suite=suite.model_dump(mode="json", exclude_none=True),
+            components=[each.strip() for each in form.get("components", "").split(",") if each.strip()],
+            all="all" in form,
+        )
+        accepted = await request_suite(wanted, Response(), at, role)
+    except (InvalidRequest, NotFound) as error:
+        return await _suites(request, at, role, describe(error), form)
+    return RedirectResponse(f"/suites/{accepted.suite_id}", 303)
+
+
+@router.get("/suites/{suite_id}")
+async def suite_page(request: Request, at: At, role: Viewer, suite_id: SuitePath) -> Response:
+    """Show a suite's jobs."""
+    return render(request, "suite.html", role, suite_id=suite_id, **await _of_suite(at, suite_id))
+
+
+@router.get("/suites/{suite_id}/live")
+async def suite_part(request: Request, at: At, role: Viewer, suite_id: SuitePath) -> Response:
+    """Show the part of a suite's page that changes."""
+    return render(request, "suite_live.html", role, suite_id=suite_id, **await _of_suite(at, suite_id))
+
+
+@router.get("/devices")
+async def devices_page(request: Request, at: At, role: Viewer) -> Response:
+    """Show devices, and the newest score of each benchmark on each."""
+    devices = await at.store.devices.all()
+    benchmarks = await at.store.catalogue.benchmark_names()
+    triples = [(name, each.provider, each.device) for name in benchmarks for each in devices]
+    newest = await at.store.catalogue.newest_scored(triples)
+    changing = await asyncio.gather(*(at.store.devices.calibrations(each.provider, each.device) for each in devices))
+    changed = {
+        each.id
+        for each, found in zip(devices, changing, strict=True)
+        if figures.calibration(found)["data"] and not each.simulator
+    }
+    return render(
+        request, "devices.html", role, devices=devices, benchmarks=benchmarks, newest=_Missing(newest), changed=changed
+    )
+
+
+@router.get("/devices/{provider}/{device}/calibration.plot")
+async def calibration_plot(at: At, _: Viewer, provider: str, device: str) -> Response:
+    """Return a device's calibrations over time."""
+    return JSONResponse(figures.calibration(await at.store.devices.calibrations(provider, device)))
+
+
+@router.get("/trends")
+async def trends_page(request: Request, at: At, role: Viewer) -> Response:
+    """Show a metric over time."""
+    benchmark, device, metrics, found, metric = await _trend(request, at)
+    provider, _, name = device.partition("/")
+    seen = {each.id: each for each in await at.store.devices.all()}
+    calibrated = (provider, name) if device in seen and not seen[device].simulator else None
+    query = {"benchmark": benchmark, "metric": metric, "device": device}
+    csv = {"benchmark": benchmark, "metric": metric} | ({"provider": provider, "device": name} if device else {})
+    rows = [
+        {"at": each.at, "series": each.series, "shown": number({"value": each.value, "uncertainty": each.error})}
+        for each in found[-200:]
+    ]
+    return render(
+        request,
+        "trends.html",
+        role,
+        benchmarks=await at.store.catalogue.benchmark_names(),
+        benchmark=benchmark,
+        metrics=metrics,
+        metric=metric,
+        devices=await at.store.catalogue.device_names(),
+        device=device,
+        rows=rows,
+        query=urlencode(query),
+        csv=urlencode(csv),
+        calibrated=calibrated,
+    )
+
+
+@router.get("/trends/data.plot")
+async def trend_plot(request: Request, at: At, _: Viewer) -> Response:
+    """Return a metric over time."""
+    *_others, found, metric = await _trend(request, at)
+    return JSONResponse(figures.over_time(found, metric))
+
+
+@router.get("/dead-letters")
+async def dead_letters_page(request: Request, at: At, role: Operator, job: str = "") -> Response:
+    """List messages that were given up."""
+    letters = [shown(each) for each in await at.letters.list()]
+    chosen = [each for each in letters if not job or each.job_id == job]
+    note = {"replay": "Handed back to its service.", "drop": "Dropped."}.get(request.query_params.get("done", ""))
+    return render(request, "dead_letters.html", role, letters=chosen, note=note)
+
+
+@router.post("/dead-letters")
+async def settle_letter(at: At, _: Operator, letter: Annotated[str, Form()], act: Annotated[str, Form()]) -> Response:
+    """Replay or drop a letter."""
+    if act not in ("replay", "drop"):
+        raise NotFound(f"nothing is called {act}")
+    await (at.letters.replay(letter) if act == "replay" else at.letters.drop(letter))
+    return RedirectResponse(f"/dead-letters?done={act}", 303)
+
+
+@router.get("/settings")
+async def settings_page(request: Request, at: At, role: Viewer) -> Response:
+    """Show the settings of this process, but for secrets."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(at.settings, name)
+        masked = "••••••" if isinstance(value, SecretStr) else "" if value is None else value
+        text = ", ".join(map(str, masked)) if isinstance(masked, tuple) else str(masked)
+        rows.append({"name": f"{PREFIX}{name.upper()}", "value": text, "about": field.description})
+    return render(request, "settings.html", role, settings=rows)
+
+
+class _Missing(dict[tuple[str, str, str], Job]):
+    """Gives None for what is not there, to a template."""
+
+    def __missing__(self, _: tuple[str, str, str]) -> None:
+        return None
+
+
+def _local(address: str) -> str:
+    """Return an address of this console's, the first page's unless it is one."""
+    return address if address.startswith("/") and not address.startswith(("//", "/\\")) else "/"
+
+
+def _filter_of(request: Request) -> Filter:
+    """Return what the query filters by; the form leaves empty what it does not."""
+    asked = {key: value for key, value in request.query_params.items() if value}
+    try:
+        states = [JobState(each) for each in request.query_params.getlist("state") if each]
+        since, until = (datetime.fromisoformat(asked[key]) if key in asked else None for key in ("since", "until"))
+    except ValueError as error:
+        raise InvalidRequest([Problem("query", str(error))]) from None
+    provider, slash, device = asked.get("at", "").partition("/")
+    return filtered(
+        state=states,
+        benchmark=asked.get("benchmark"),
+        provider=provider if slash else asked.get("provider"),
+        device=device if slash else asked.get("device"),
+        suite=asked.get("suite"),
+        text=asked.get("text", "").replace("\0", "")[:200] or None,
+        since=since,
+        until=until,
+        held="held" in asked,
+    )
+
+
+async def _needs(at: Desk, queues: Mapping[str, int]) -> list[dict[str, str]]:
+    """Return what needs a person."""
+    held, stuck = await at.store.catalogue.undecided_counts()
+    found: list[dict[str, str]] = []
+    if held:
+        jobs = await at.store.catalogue.page(Filter(held=True), limit=5)
+        found += [{"what": "held:", "href": f"/jobs/{job.id}", "link": job.id, "why": job.held or ""} for job in jobs]
+        if held > len(jobs):
+            found.append(
+                {"what": f"{held - len(jobs):,} more are held:", "href": "/jobs?held=1", "link": "all of them"}
+            )
+    if letters := queues.get(DEAD_LETTERS, 0):
+        what = f"{letters:,} dead letter{'s' if letters > 1 else ''}:"
+        found.append({"what": what, "href": "/dead-letters", "link": "look at them"})
+    if stuck:
+        what = f"{stuck:,} result{'s' if stuck > 1 else ''} could be exported nowhere:"
+        found.append({"what": what, "href": "/jobs?state=scored", "link": "scored jobs"})
+    return found
+
+
+async def _act(at: Desk, act: str, job_id: str) -> None:
+    match act:
+        case "cancel":
+            if (job := await at.store.jobs.get(job_id)).has_ended:
+                raise Permanent(f"job {job_id} has ended: it is {job.state}")
+            await at.client.cancel(job_id)
+        case "again":
+            job = await at.store.jobs.get(job_id)
+            await at.client.dispatch(job.config, job.provider, job.target or job.device, remarks=job.remarks)
+        case "upload":
+            await retry_export(at.store, at.bus, job_id, "github")
+        case "delete":
+            await at.store.records.delete(job_id)
+        case _:
+            raise NotFound(f"nothing is called {act}")
+
+
+async def _about(request: Request, at: Desk, job_id: str) -> dict[str, Any]:
+    """Return what a job's page shows."""
+    try:
+        job = await at.store.jobs.get(job_id)
+    except NotFound:
+        if await at.store.records.is_deleted(job_id):
+            raise
+        return {"job": None}
+    tasks = await at.store.catalogue.outline(job_id)
+    gates = (sum(job.input_two_qubit_gate_counts), sum(job.transpiled_two_qubit_gate_counts), sum(job.runs))
+    return {
+        "job": job,
+        "tasks": tasks,
+        "done": sum(task.state is TaskState.COMPLETED for task in tasks),
+        "timeline": _timeline(job),
+        "has_counts": any(task.state is TaskState.COMPLETED for task in tasks),
+        "gates": gates if job.runs else None,
+        "commands": _commands(request, job),
+        "has_record": job.has_ended and job.state is not JobState.REJECTED,
+    }
+
+
+def _timeline(job: Job) -> list[dict[str, Any]]:
+    entered = {each.state: each.at for each in reversed(job.history)}
+    path = [*_STAGES] if job.state in _STAGES else [*(each for each in _STAGES if each in entered), job.state]
+    found: list[dict[str, Any]] = []
+    for position, state in enumerate(path):
+        at = entered.get(state)
+        following = next((entered[each] for each in path[position + 1 :] if each in entered), None)
+        seconds = (following - at).total_seconds() if at and following else None
+        is_now = state is job.state and not job.has_ended
+        bad = state in (JobState.FAILED, JobState.REJECTED, JobState.CANCELLED)
+        css = "now" if is_now else "end-bad" if bad else "past" if at else ""
+        found.append({"name": str(state), "at": at, "seconds": seconds, "css": css})
+    return found
+
+
+def _commands(request: Request, job: Job) -> dict[str, str]:
+    device = job.target or job.device
+    text = json.dumps({"provider": job.provider, "device": device, "config": job.config})
+    url = f"{request.url.scheme}://{request.headers.get('host', '')}/api/v1/jobs"
+    return {
+        "cli": f"mgym job dispatch config.json -p {shlex.quote(job.provider)} -d {shlex.quote(device)}",
+        "http": f"curl -X POST {url} -H 'Content-Type: application/json' -d {shlex.quote(text)}",
+        "amqp": f"rabbitmqadmin publish exchange=metriq.events routing_key=job.requested payload={shlex.quote(text)}",
+    }
+
+
+def _in_errors(one: Any, other: Any) -> str:
+    """Return a difference in units of its error."""
+    first, second = number_of(one), number_of(other)
+    if first is None or second is None or first[1] is None or second[1] is None:
+        return ""
+    error = (first[1] ** 2 + second[1] ** 2) ** 0.5
+    return f"{(second[0] - first[0]) / error:+.1f} σ" if error else ""
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    form = await request.form(max_files=0)
+    return {key: str(value) for key, value in form.items() if value}
+
+
+def _split(form: Mapping[str, str]) -> tuple[str, str]:
+    provider, slash, device = form.get("at", "").strip().partition("/")
+    if not (provider and slash and device):
+        raise InvalidRequest([Problem("$.device", "must be provider/device, such as local/aer_simulator")])
+    return provider, device
+
+
+def _valid(config: dict[str, Any]) -> dict[str, Any]:
+    from metriq_gym.schema_validator import validate
+
+    validate(config, "$.config")
+    return config
+
+
+async def _form(
+    request: Request,
+    at: Desk,
+    role: Role,
+    config: Mapping[str, Any],
+    where: str,
+    error: InvalidRequest | None = None,
+    form: Mapping[str, str] | None = None,
+) -> Response:
+    found = schema(str(config.get("benchmark_name", "")))
+    fields = fields_of(found, config)
+    mistakes: dict[str, list[str]] = {}
+    for each in error.problems if error else ():
+        path = next((f"$.config.{field.name}" for field in fields if _is_in(each.path, field.name)), each.path)
+        mistakes.setdefault(path, []).append(each.message)
+    placed = {"$.device", "$.provider", "$.job_id", *(f"$.config.{field.name}" for field in fields)}
+    elsewhere = [each for each in error.problems if not _placed(each.path, placed)] if error else []
+    problem = describe(InvalidRequest(elsewhere)) if elsewhere else None
+    given = form or {}
+    return render(
+        request,
+        "submit.html",
+        role,
+        status=422 if error else 200,
+        benchmarks=names(),
+        benchmark=config["benchmark_name"],
+        schema=found,
+        fields=fields,
+        devices=await at.store.devices.all(),
+        at=where,
+        mistakes=_Nothing(mistakes),
+        problem=problem,
+        remarks=given.get("remarks", ""),
+        job_id=given.get("job_id", ""),
+    )
+
+
+class _Nothing(dict[str, list[str]]):
+    """Gives no mistakes for what has none, to a template."""
+
+    def __missing__(self, _: str) -> list[str]:
+        return []
+
+
+def _is_in(path: str, name: str) -> bool:
+    rest = path.removeprefix(f"$.config.{name}")
+    return rest != path and (not rest or rest[0] in ".[")
+
+
+def _placed(path: str, places: set[str]) -> bool:
+    return any(path == place or path.startswith((f"{place}.", f"{place}[")) for place in places)
+
+
+async def _suites(
+    request: Request,
+    at: Desk,
+    role: Role,
+    problem: ProblemDocument | None = None,
+    form: Mapping[str, str] | None = None,
+) -> Response:
+    runs = []
+    for suite_id in await at.store.catalogue.suite_ids(limit=PAGE):
+        jobs = await at.store.jobs.suite(suite_id)
+        where = f"{jobs[0].provider}/{jobs[0].device}"
+        at_first = min(job.created_at for job in jobs)
+        runs.append(
+            {
+                "id": suite_id,
+                "name": jobs[0].suite_name or "",
+                "device": where,
+                "progress": summarise(jobs),
+                "at": at_first,
+            }
+        )
+    given = form or {}
+    return render(
+        request,
+        "suites.html",
+        role,
+        status=problem.status if problem else 200,
+        runs=runs,
+        shipped=shipped(),
+        devices=await at.store.devices.all(),
+        problem=problem,
+        suite=given.get("suite", ""),
+        at=given.get("at", "local/aer_simulator"),
+        components=given.get("components", ""),
+    )
+
+
+async def _of_suite(at: Desk, suite_id: str) -> dict[str, Any]:
+    try:
+        jobs = await at.store.jobs.suite(suite_id)
+    except NotFound:
+        return {"jobs": []}
+    return {"jobs": jobs, "progress": summarise(jobs)}
+
+
+async def _trend(request: Request, at: Desk) -> tuple[str, str, list[str], list[figures.Point], str]:
+    """Return benchmark, device, the metrics there are, the points of the one that is asked for, and its name."""
+    asked = request.query_params
+    benchmarks = await at.store.catalogue.benchmark_names()
+    benchmark = asked.get("benchmark") or (benchmarks[0] if benchmarks else "")
+    device = asked.get("device", "")
+    provider, _, name = device.partition("/")
+    which = Filter(benchmark=benchmark, provider=provider or None, device=name or None)
+    jobs = [job async for job in at.store.catalogue.scored(which, ascending=False, limit=2000)][::-1]
+    metrics = list(
+        dict.fromkeys(key for job in jobs[-50:] for key, value in (job.result or {}).items() if number_of(value))
+    )
+    metric = asked.get("metric") or ""
+    if metric not in metrics:
+        metric = "score" if "score" in metrics else metrics[0] if metrics else ""
+    return benchmark, device, metrics, figures.points(jobs, metric), metric
+
+
+def install(app: FastAPI) -> None:
+    """Lead those whom nobody knows to the page to log in."""
+
+    async def to_login(request: Request, _: Exception) -> Response:
+        if request.headers.get("hx-request"):
+            return Response(status_code=204, headers={"HX-Redirect": "/login"})
+        address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?{urlencode({'next': address})}" if request.method == "GET" else "/login", 303)
+
+    app.add_exception_handler(NeedsLogin, to_login)
+
+
+def error_page(request: Request, error: Exception) -> Response:
+    """Return the page that says what went wrong."""
+    problem = describe(error)
+    role = desk(request).access.role_of(request)
+    return render(request, "error.html", role, status=problem.status, problem=problem)

@@ -1,0 +1,85 @@
+/* What the page does in the browser besides htmx: the theme, the banner, plots, and a few conveniences. */
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const kept = localStorage.getItem("theme");
+  if (kept) root.dataset.theme = kept;
+
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-theme-switch]");
+    if (button) {
+      root.dataset.theme = isDark() ? "light" : "dark";
+      localStorage.setItem("theme", root.dataset.theme);
+      drawAll(document);
+    }
+    const copied = event.target.closest("[data-copy]");
+    if (copied) navigator.clipboard?.writeText(document.getElementById(copied.dataset.copy).textContent);
+    const download = event.target.closest("[data-download]");
+    if (download) {
+      const [id, format] = download.dataset.download.split(".");
+      Plotly.downloadImage(id, { format, filename: id, width: 1200, height: 700 });
+    }
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-check-all]"))
+      for (const box of document.querySelectorAll("input[name=job]")) box.checked = event.target.checked;
+    if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && !event.target.closest("input, textarea, select")) {
+      const search = document.querySelector("[data-search]");
+      if (search) { event.preventDefault(); search.focus(); }
+    }
+  });
+
+  // A connection that is lost is said, and once it is back everything is looked at anew.
+  let lost = false;
+  const banner = () => document.getElementById("banner");
+  document.addEventListener("htmx:sseError", () => { lost = true; banner().hidden = false; });
+  document.addEventListener("htmx:sseOpen", () => {
+    if (lost) { lost = false; banner().hidden = true; htmx.trigger(document.body, "refresh"); }
+  });
+  document.addEventListener("htmx:sseMessage", (event) => {
+    if (event.detail.type === "reset") htmx.trigger(document.body, "refresh");
+  });
+  document.addEventListener("htmx:sendError", () => { banner().hidden = false; lost = true; });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    // Errors of a form are shown where the form is.
+    if (event.detail.xhr.status === 422 || event.detail.xhr.status === 409 || event.detail.xhr.status === 503) { event.detail.shouldSwap = true; event.detail.isError = false; }
+  });
+
+  const style = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  const colours = () => isDark()
+    ? ["#7db8f5", "#f0a35e", "#6fd3a0", "#d8a0f0", "#f0d05e", "#ff9d96", "#7fd6d6", "#c5c9cd"]
+    : ["#0b5cad", "#b3560a", "#146c43", "#7a3aa0", "#8a6d00", "#a8201a", "#0f6f73", "#5c636b"];
+
+  async function draw(element) {
+    let figure;
+    try {
+      const answer = await fetch(element.dataset.plot, { headers: { Accept: "application/json" } });
+      if (!answer.ok) { element.textContent = "no plot"; return; }
+      figure = await answer.json();
+    } catch { return; }
+    if (!figure.data.length) { element.textContent = figure.empty || "nothing to draw yet"; element.classList.add("quiet"); return; }
+    const axis = { gridcolor: style("--line"), linecolor: style("--line"), zerolinecolor: style("--line"), automargin: true };
+    const layout = {
+      ...figure.layout, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: colours(),
+      font: { color: style("--ink"), family: "system-ui, sans-serif", size: 13 }, margin: { l: 60, r: 16, t: 12, b: 48 },
+      legend: { orientation: "h", y: 1.12, x: 0 },
+    };
+    for (const name of Object.keys({ xaxis: 1, yaxis: 1, ...figure.layout })) if (/^[xy]axis/.test(name)) layout[name] = { ...axis, ...layout[name] };
+    await Plotly.react(element, figure.data, layout, { displayModeBar: false, responsive: true });
+    for (const svg of element.querySelectorAll("svg.main-svg")) svg.setAttribute("aria-hidden", "true");
+  }
+  function drawAll(within) {
+    if (typeof Plotly === "undefined") return;
+    for (const element of within.querySelectorAll("[data-plot]")) draw(element);
+  }
+  document.addEventListener("DOMContentLoaded", () => drawAll(document));
+  document.addEventListener("htmx:afterSwap", (event) => drawAll(event.detail.target));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(document));
+})();

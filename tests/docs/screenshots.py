@@ -1,0 +1,86 @@
+"""`python -m tests.docs.screenshots [FOLDER]`: pictures of every page of the console, of work that has been done.
+
+At 390 and 1440 pixels, light and dark. Those that the documentation shows go to docs/images.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from metriq_gym.jobs import JobState
+from tests.servers.mongodb import shared_mongodb
+from tests.support.browser import Browsers, browsers
+from tests.support.console import ServedConsole, served_console
+from tests.support.jobs import watch
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+SHOWN = {"overview", "job", "submit", "devices"}
+WIDTHS = (390, 1440)
+BV = {"benchmark_name": "Bernstein-Vazirani", "min_qubits": 3, "max_qubits": 5, "max_circuits": 2, "shots": 500}
+REQUESTS = [
+    ({"benchmark_name": "WIT", "num_qubits": 7, "shots": 1000}, device)
+    for device in ("aer_simulator", "tyxonq:homebrew_s2", "tyxonq:homebrew_s2", "fake_manila", "aer_simulator")
+] + [(BV, "aer_simulator"), (BV, "tyxonq:homebrew_s2"), ({"benchmark_name": "WIT"}, "nowhere")]
+PAGES = {
+    "overview": "/",
+    "jobs": "/jobs",
+    "job": "/jobs/run-2",
+    "submit": "/submit?benchmark=WIT",
+    "suites": "/suites",
+    "devices": "/devices",
+    "trends": "/trends?benchmark=WIT",
+    "dead-letters": "/dead-letters",
+    "settings": "/settings",
+}
+
+
+async def pictures(folder: Path, mongo_url: str) -> None:
+    """Do some work, and take the pictures."""
+    with tempfile.TemporaryDirectory() as data:
+        async with served_console(mongo_url, "screenshots", Path(data)) as console, browsers() as running:
+            await work(console)
+            for scheme in ("light", "dark"):
+                for width in WIDTHS:
+                    await _take(running, console.url, folder, scheme, width)
+
+
+async def work(console: ServedConsole) -> None:
+    """Have jobs run that end in different ways."""
+    for number, (config, device) in enumerate(REQUESTS):
+        await console.http.post(
+            "/jobs", json={"job_id": f"run-{number}", "provider": "local", "device": device, "config": config}
+        )
+    for number in range(len(REQUESTS)):
+        async for job in watch(console.store, f"run-{number}"):
+            if job.state in (JobState.EXPORTED, JobState.REJECTED, JobState.FAILED):
+                break
+
+
+async def _take(running: Browsers, url: str, folder: Path, scheme: str, width: int) -> None:
+    visitor = await running.visitor(url, color_scheme=scheme, viewport={"width": width, "height": 900})
+    for name, path in PAGES.items():
+        page = await visitor.page(path)
+        if name == "submit":
+            await page.get_by_role("button", name="Estimate").click()
+            await page.get_by_text("Predicted by").wait_for()
+        await page.wait_for_timeout(1500)
+        await page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=width == min(WIDTHS))
+        if name in SHOWN and width == max(WIDTHS) and scheme == "light":
+            await page.screenshot(path=IMAGES / f"console-{name}.png")
+        await page.close()
+
+
+def main() -> None:
+    """Take the pictures."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as data, shared_mongodb(Path(data)) as url:
+        asyncio.run(pictures(folder, url))
+    print(folder)
+
+
+if __name__ == "__main__":
+    main()
