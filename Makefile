@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: architecture pages gallery docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
+.PHONY: screenshots architecture pages gallery docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
 
 # Tests and commands start many processes, each of which would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
@@ -137,6 +137,9 @@ gallery: $(TOOLS)  ## run the commands of docs/gallery.md, which draws its pictu
 
 bench: $(TOOLS) $(BENCH)/.ready  ## measure: latency, writes and throughput per job, speed of each benchmark
 	$(BIN)/python -m tests.bench
+
+screenshots: $(TOOLS)  ## take pictures of every page of the console, at 390 and 1440 pixels, light and dark
+	$(BIN)/python -m tests.docs.screenshots screenshots
 
 lock: | $(BIN)/uv  ## write the hash-locked requirements anew from pyproject.toml
 	$(LOCK) --universal --extra embedded --extra sandbox --group dev pyproject.toml --output-file requirements.txt

@@ -83,7 +83,10 @@ async def login_page(request: Request, next: str = "/") -> Response:  # noqa: A0
 
 @router.post("/login")
 async def login(
-    request: Request, at: At, token: Annotated[str, Form()], next: Annotated[str, Form()] = "/"
+    request: Request,
+    at: At,
+    token: Annotated[str, Form()],
+    next: Annotated[str, Form()] = "/",  # noqa: A002
 ) -> Response:
     """Give a session for a token."""
     role = at.access.role_of_token(token.strip())

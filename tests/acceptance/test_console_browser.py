@@ -51,7 +51,7 @@ async def seen(mongo_url: str, mongo_database: str, tmp_path: Path) -> AsyncIter
 async def guarded(mongo_url: str, mongo_database: str, tmp_path: Path) -> AsyncIterator[Seen]:
     """One that has a token for each role."""
     async with (
-        served_console(mongo_url, mongo_database, tmp_path, **WITH_TOKENS) as console,
+        served_console(mongo_url, mongo_database, tmp_path, services=True, **WITH_TOKENS) as console,
         browsers() as running,
     ):
         yield Seen(console, running)
@@ -82,7 +82,9 @@ async def test_a_job_is_submitted_from_the_form_and_watched_to_its_score(seen: S
 
 
 async def test_what_is_wrong_with_a_form_is_said_at_its_fields(seen: Seen) -> None:
-    page = await (await seen.visitor()).page("/submit?benchmark=WIT")
+    visitor = await seen.visitor()
+    visitor.expected = ("422",)
+    page = await visitor.page("/submit?benchmark=WIT")
     await page.get_by_label("shots").fill("many")
     await page.get_by_role("button", name="Submit").click()
     field = page.locator(".field", has=page.get_by_label("shots"))
@@ -136,7 +138,7 @@ async def test_an_operator_gives_a_held_job_up_and_replays_a_dead_letter(guarded
     visitor = await guarded.visitor("operator")
     page = await visitor.page("/")
     await expect(page.get_by_role("heading", name="Needs a person")).to_be_visible(timeout=SECONDS)
-    await page.get_by_role("link", name="held", exact=True).click()
+    await page.get_by_role("link", name="held", exact=True).first.click()
     await page.get_by_role("button", name="Give the job up").click()
     await expect(page.locator("p.lead .state")).to_have_text("failed", timeout=SECONDS)
     await page.get_by_role("link", name="Dead letters").click()
@@ -214,6 +216,8 @@ async def test_what_strangers_write_is_text_everywhere(seen: Seen) -> None:
         history=[{"state": "failed", "at": "2026-11-20T00:00:00Z", "service": MARKUP, "cause": MARKUP}],
     )
     await seen.console.store.jobs._jobs.insert_one(job.model_dump(by_alias=True, exclude_defaults=True))
+    held = ended_job("held", state=JobState.DISPATCHING, result=None, held=MARKUP)
+    await seen.console.store.jobs._jobs.insert_one(held.model_dump(by_alias=True, exclude_defaults=True))
     await seen.console.store.devices.see(
         MARKUP, MARKUP, num_qubits=1, simulator=False, status=MARKUP, metadata={MARKUP: MARKUP, "t1_us": 1.0}
     )

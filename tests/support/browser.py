@@ -34,9 +34,8 @@ def chromium() -> str:
     if (found := shutil.which("chromium")) is None and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
-        subprocess.run(
-            install, check=True, capture_output=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        )
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(install, check=True, capture_output=True, env=environment)
         found = shutil.which("chromium")
     if found is None:
         raise NoServer("the browser tests need Chromium: apt-get install chromium")
@@ -99,7 +98,8 @@ async def browsers() -> AsyncIterator[Browsers]:
             yield running
         finally:
             await browser.close()
-    assert [each for visitor in running.visitors for each in visitor.complaints] == []
+    complaints = [each for visitor in running.visitors for each in visitor.complaints]
+    assert complaints == [], complaints
 
 
 async def barriers(page: Page) -> list[str]:

@@ -36,12 +36,15 @@
     }
   });
 
-  // A connection that is lost is said, and once it is back everything is looked at anew.
+  // A connection that is lost is said. Once there is one, also the first, everything is looked at anew: it may have
+  // changed since the page was made.
   let lost = false;
   const banner = () => document.getElementById("banner");
   document.addEventListener("htmx:sseError", () => { lost = true; banner().hidden = false; });
   document.addEventListener("htmx:sseOpen", () => {
-    if (lost) { lost = false; banner().hidden = true; htmx.trigger(document.body, "refresh"); }
+    lost = false;
+    banner().hidden = true;
+    htmx.trigger(document.body, "refresh");
   });
   document.addEventListener("htmx:sseMessage", (event) => {
     if (event.detail.type === "reset") htmx.trigger(document.body, "refresh");

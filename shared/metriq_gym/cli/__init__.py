@@ -26,6 +26,8 @@ COMMANDS: dict[str, Any] = {
         {
             "run": ("run:run", "Run a benchmark and print its result."),
             "watch": ("watch:watch", "Print what happens to jobs as it happens."),
+            "console": ("console:console", "Serve the console, a web page and an HTTP API."),
+            "dashboard": ("console:console", "Serve the console, a web page and an HTTP API."),
         },
     ),
     "job": group(
