@@ -118,7 +118,7 @@ class Reconciler:
         reason = "no dispatcher could take it up by its deadline"
         failure = Failure(outcome="error", reason=reason, source="dispatch")
         suite = {"suite_id": request.suite_id, "suite_name": request.suite_name, "suite_size": request.suite_size}
-        asked = {"provider": request.provider, "device": request.device, "target": request.device}
+        asked = {"provider": request.provider, "device": request.device, "target": request.device, "tags": request.tags}
         name = str(request.config.get(NAME_KEY, ""))
         rejected = Rejected.model_validate({"failure": failure, "benchmark_name": name, **asked, **suite})
         job = await self.store.jobs.reject(str(request.job_id), rejected)

@@ -15,6 +15,7 @@ from metriq_gym.schema_validator import NAME_KEY, validate
 from metriq_gym.wording import first, from_pydantic, printable, shorten, step
 
 MAX_DEPTH = 50
+_MOST_TAGS = 20
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -59,7 +60,7 @@ def check(request: Request, max_bytes: int) -> Checked:
     return Checked(message, config, warnings)
 
 
-def asked_for(request: Request) -> dict[str, str]:
+def asked_for(request: Request) -> dict[str, Any]:
     """Return what a request that cannot be accepted asks for, as far as it can be read, for the job's document."""
     body = _object(request.body)
     config, suite = _object(body.get("config")), _object(body.get("suite"))
@@ -70,7 +71,15 @@ def asked_for(request: Request) -> dict[str, str]:
         "target": body.get("device"),
         "suite_name": body.get("suite_name") or suite.get("name"),
     }
-    return {name: printable(shorten(text, 200), kept="") for name, text in found.items() if isinstance(text, str)}
+    tags = body.get("tags")
+    lines: dict[str, Any] = {name: _line(text) for name, text in found.items() if isinstance(text, str)}
+    if isinstance(tags, list):
+        lines["tags"] = [_line(each) for each in tags[:_MOST_TAGS] if isinstance(each, str)]
+    return lines
+
+
+def _line(text: str) -> str:
+    return printable(shorten(text, 200), kept="")
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -312,6 +312,7 @@ def _accepted(checked: Checked, device: Device, compilation: Compilation) -> Acc
         prior=message.prior,
         remarks=message.remarks,
         group=message.group,
+        tags=message.tags,
         compilation=message.compilation or compilation,
         config=config,
         warnings=[{"path": each.path, "message": each.message} for each in checked.warnings],

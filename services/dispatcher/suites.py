@@ -54,6 +54,7 @@ def fan_out(request: Request, max_bytes: int) -> list[JobRequested]:
             remarks=message.remarks,
             group=message.group,
             force=message.force,
+            tags=message.tags,
             compilation=message.compilation,
             config=each.config,
         )

@@ -32,6 +32,10 @@ levels, or as well as several attempts at the highest can (``best``). A level ma
 _NAMES = ("job_id", "suite_id", "estimate_id")
 
 
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f,]+$")]
+"""A short text of one line, without commas."""
+
+
 class Message(BaseModel):
     """What every message has in common."""
 
@@ -66,6 +70,7 @@ class _Request(Message):
         description="How circuits are compiled: default (as the dataset's tool does), Qiskit's optimisation level 0 to "
         "3, or best. Without it, the setting METRIQ_COMPILATION decides.",
     )
+    tags: list[Tag] = Field(default=[], max_length=20, description="Words to find the job by, kept in its record.")
 
 
 class JobRequested(_Request):

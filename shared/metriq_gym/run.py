@@ -7,7 +7,6 @@ next one finishes. What goes wrong raises a `MetriqGymError`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from metriq_gym.schema_validator import validate
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
 from metriq_gym.terminal.follow import ProgressLine, follow, handed_over
+from metriq_gym.wording import as_json
 
 if TYPE_CHECKING:
     from metriq_gym.jobs import Job
@@ -44,7 +44,7 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
     config:
         ``config``: path of the configuration, as given or relative to the installed package, or the name of a shipped
         example. ``provider`` and ``device``: where to run it. Optional ``prior``, ``remarks`` and ``group`` for the
-        provider, ``compilation`` as a request has it, ``force`` to use a device that is out of use, and ``job_id`` to
+        provider, ``tags``, ``compilation`` as a request has it, ``force`` to use a device that is out of use, and ``job_id`` to
         name the job.
     job_manager:
         Whose store and runtime to use.
@@ -65,12 +65,13 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
     names = ("job_id", "prior", "remarks", "group", "compilation")
     options: dict[str, Any] = {name: getattr(config, name, None) for name in names}
     options["force"] = bool(getattr(config, "force", False))
+    tags = getattr(config, "tags", None) or ()
 
     async def dispatch(client: Client) -> Job:
         with ProgressLine(f"{chosen['benchmark_name']} on {config.provider}/{config.device}") as progress:
             for warning in warnings:
                 progress.note(f"warning: {warning}")
-            job_id = await client.dispatch(chosen, config.provider, config.device, **options)
+            job_id = await client.dispatch(chosen, config.provider, config.device, tags=tags, **options)
             job = await follow(client, job_id, progress, handed_over)
             if (undecided := decision_about(job)) is not None:
                 progress.note(str(undecided))
@@ -198,7 +199,7 @@ def write_record(job: Job, path: Path) -> Path:
     """Write a job's record to a file, as the Metriq dataset has it: a JSON object."""
     from metriq_gym.exporters.record import make_record
 
-    return write_text(path, json.dumps(make_record(job), indent=2) + "\n")
+    return write_text(path, as_json(make_record(job)) + "\n")
 
 
 def write_text(path: Path, text: str) -> Path:

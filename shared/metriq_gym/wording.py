@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metriq_gym.errors import Problem
 
@@ -63,6 +64,28 @@ def alternatives(word: str, known: Iterable[str], listed_by: str) -> str:
     if len(names) > FEW and (close := get_close_matches(word[:100], names, n=3)):
         return f" (did you mean {' or '.join(map(repr, close))}?); `{listed_by}` lists all {len(names)}"
     return f"{did_you_mean(word, names)}; there are: {', '.join(names) or 'none'}"
+
+
+def as_json(document: Any) -> str:
+    """Return a document as indented JSON, with each list of numbers on a line of its own."""
+    return _json(document, "\n")
+
+
+def _json(value: Any, newline: str) -> str:
+    inner = newline + "  "
+    if isinstance(value, Mapping) and value:
+        members = (f"{json.dumps(str(key), ensure_ascii=False)}: {_json(each, inner)}" for key, each in value.items())
+        return "{" + inner + f",{inner}".join(members) + newline + "}"
+    if isinstance(value, list | tuple) and value and not _is_numeric(value):
+        return "[" + inner + f",{inner}".join(_json(each, inner) for each in value) + newline + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_numeric(value: Any) -> bool:
+    """Whether a value is a number, or is nothing but numbers however deep."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_numeric, value))
+    return isinstance(value, int | float)
 
 
 def _steps(location: tuple[int | str, ...]) -> str:

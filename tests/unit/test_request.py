@@ -64,8 +64,19 @@ class TestIdentify:
 
 class TestAskedFor:
     def test_what_a_refused_request_asked_for_is_kept(self) -> None:
-        refused = {"provider": "local", "device": "fake_manilla", "config": {"benchmark_name": "WITT", "shots": -1}}
-        asked = {"provider": "local", "device": "fake_manilla", "target": "fake_manilla", "benchmark_name": "WITT"}
+        refused: dict[str, Any] = {
+            "provider": "local",
+            "device": "fake_manilla",
+            "config": {"benchmark_name": "WITT", "shots": -1},
+        }
+        refused["tags"] = ["nightly", 7]
+        asked = {
+            "tags": ["nightly"],
+            "provider": "local",
+            "device": "fake_manilla",
+            "target": "fake_manilla",
+            "benchmark_name": "WITT",
+        }
         assert asked_for(request(refused)) == asked
 
     def test_of_a_suite_its_name_is_kept(self) -> None:
@@ -73,11 +84,15 @@ class TestAskedFor:
         assert asked_for(request(refused))["suite_name"] == "tonight"
 
     names = st.dictionaries(st.sampled_from(["benchmark_name", "name"]), st.text())
-    fields = st.sampled_from(["provider", "device", "config", "suite", "suite_name"])
+    fields = st.sampled_from(["provider", "device", "config", "suite", "suite_name", "tags"])
 
-    @given(st.binary(max_size=100) | st.dictionaries(fields, st.none() | st.integers() | st.text() | names))
+    @given(
+        st.binary(max_size=100)
+        | st.dictionaries(fields, st.none() | st.integers() | st.text() | names | st.lists(st.text() | st.none()))
+    )
     def test_whatever_a_request_says_what_is_kept_is_a_short_printable_line(self, body: Any) -> None:
-        for text in asked_for(request(body)).values():
+        found = asked_for(request(body))
+        for text in [*found.pop("tags", []), *found.values()]:
             assert text.isprintable()
             assert len(text) <= 1000
 

@@ -24,7 +24,7 @@ def providers(beginning: str) -> list[str]:
     return [name for name in SHIPPED if name.startswith(beginning)]
 
 
-def _drawable(path: Path | None) -> Path | None:
+def drawable(path: Path | None) -> Path | None:
     """Refuse a file that nothing can be drawn to now, not after hours of waiting."""
     if path is not None and path.suffix.lower() not in (".png", ".svg"):
         raise typer.BadParameter("its name must end in .png or .svg")
@@ -50,10 +50,11 @@ SuiteName = Annotated[
     typer.Argument(metavar="SUITE", help="The suite's id, the beginning of it, or latest.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Plot = Annotated[
     Path | None,
     typer.Option(
-        "--plot", help="Draw it to a .png or .svg file.", metavar="FILE", show_default=False, callback=_drawable
+        "--plot", help="Draw it to a .png or .svg file.", metavar="FILE", show_default=False, callback=drawable
     ),
 ]
 Circuit = Annotated[
@@ -78,6 +79,10 @@ Prior = Annotated[int | None, typer.Option(min=1, max=10, help="Priority at the 
 Remarks = Annotated[str | None, typer.Option(help="A note for the provider's records.", show_default=False)]
 Group = Annotated[str | None, typer.Option(help="A group for the provider's records.", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Also on a device that is out of use.")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="A word to find it by; can be given again.", show_default=False),
+]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for it, or only look.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DEFAULT_PROVIDER = "local"

@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from metriq_gym.wording import as_json
+
 
 def console() -> Console:
     """Return standard output."""
@@ -16,7 +18,7 @@ def console() -> Console:
 
 def emit(document: Any) -> None:
     """Print a document as JSON."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    typer.echo(as_json(document))
 
 
 def emit_line(document: Any) -> None:

@@ -6,7 +6,19 @@ from uuid import uuid4
 
 from metriq_gym.cli import opening, options
 from metriq_gym.cli.exports import elsewhere, tell_of_exports, tell_of_location
-from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Force, Group, Plot, Prior, Provider, Remarks
+from metriq_gym.cli.options import (
+    AsJson,
+    Compilation,
+    Config,
+    Device,
+    Force,
+    Group,
+    Plot,
+    Prior,
+    Provider,
+    Remarks,
+    Tags,
+)
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.pictures import draw_job
 from metriq_gym.client.client import decision_about, failure_of
@@ -27,6 +39,7 @@ def run(
     group: Group = None,
     force: Force = False,
     compilation: Compilation = None,
+    tag: Tags = None,
     json: AsJson = False,
     plot: Plot = None,
 ) -> None:
@@ -55,6 +68,7 @@ def run(
                     group=group,
                     force=force,
                     compilation=compilation,
+                    tags=tag or [],
                 )
                 job = await follow(client, job_id, progress)
             if plot is not None and failure_of(job) is None:

@@ -56,15 +56,18 @@ def status(json: AsJson = False) -> None:
     parked = [[each.provider, report.age(each.since), each.reason] for each in standing.parked]
     if parked:
         report.show_table(out, ("parked", "for", "because"), parked)
-    still = [[job.id, job.state, report.age(job.updated_at)] for job in standing.still]
+    still = [[report.short_id(job.id, out), job.state, report.age(job.updated_at)] for job in standing.still]
     if still:
         report.show_table(out, ("standing still", "state", "for"), still)
         say("`mgym doctor` says what is away")
-    waiting = [[job.id, job.held, command(job)] for job in standing.held]
+    waiting = [[report.short_id(job.id, out), job.held, command(job)] for job in standing.held]
     if waiting:
         report.show_table(out, ("held job", "because", "decide with"), waiting)
     if unexported:
-        failed = ([job, error, f"mgym job upload {job} --to {target}"] for job, target, error in unexported)
+        failed = (
+            [report.short_id(job, out), error, f"mgym job upload {job} --to {target}"]
+            for job, target, error in unexported
+        )
         report.show_table(out, ("exported nowhere", "because", "once more with"), failed)
     if standing.dead_letters:
         report.show_table(out, ("dead letters", "look at them with"), [[standing.dead_letters, "mgym dead list"]])

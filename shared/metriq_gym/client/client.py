@@ -94,6 +94,7 @@ class Client:
         group: str | None = None,
         force: bool = False,
         compilation: Compilation | None = None,
+        tags: Sequence[str] = (),
     ) -> str:
         """Request a job and return its id once the queue has safely taken the request.
 
@@ -114,6 +115,7 @@ class Client:
             group=group,
             force=force,
             compilation=compilation,
+            tags=list(dict.fromkeys(tags)),
         )
         await self._publish(request)
         return str(request.job_id)
@@ -132,6 +134,7 @@ class Client:
         group: str | None = None,
         force: bool = False,
         compilation: Compilation | None = None,
+        tags: Sequence[str] = (),
     ) -> str:
         """Request the jobs of a suite's document and return the suite's id once the queue has taken the request."""
         if suite_id is not None and await self.store.records.is_deleted_suite(suite_id):
@@ -150,6 +153,7 @@ class Client:
             group=group,
             force=force,
             compilation=compilation,
+            tags=list(dict.fromkeys(tags)),
         )
         await self._publish(request)
         return str(request.suite_id)

@@ -74,6 +74,7 @@ def _of_document(job: Job, results: Mapping[str, Any] | None) -> Record:
         "job_type": job.benchmark_name,
         "results": results,
         **_known(job.runtime_seconds, job.suite_id, job.suite_name),
+        **({"tags": job.tags} if job.tags else {}),
         "platform": platform,
         "circuit_metadata": circuits,
         "params": job.config,

@@ -31,6 +31,7 @@ class Accepted(Change):
     prior: int | None = None
     remarks: str | None = None
     group: str | None = None
+    tags: list[str] = []
     compilation: Compilation = "default"
     config: dict[str, Any] = {}
     warnings: list[dict[str, str]] = []
@@ -50,10 +51,11 @@ class Rejected(Change):
     """The beginning of its body."""
     app_version: str = ""
     benchmark_name: str = ""
-    """This and the next three are what was asked for, as far as the request says it."""
+    """This and the next four are what was asked for, as far as the request says it."""
     provider: str = ""
     device: str = ""
     target: str = ""
+    tags: list[str] = []
     suite_id: str | None = None
     suite_name: str | None = None
     suite_size: int | None = None

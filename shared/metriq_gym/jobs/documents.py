@@ -102,6 +102,8 @@ class Job(_Document):
     prior: int | None = None
     remarks: str | None = None
     group: str | None = None
+    tags: list[str] = []
+    """Words to find it by."""
     compilation: Compilation = "default"
     """How its circuits are compiled."""
     config: dict[str, Any] = {}

@@ -22,6 +22,7 @@ def message_for(job: Job) -> Message:
                 remarks=job.remarks,
                 compilation=job.compilation,
                 group=job.group,
+                tags=job.tags,
                 config=job.config,
             )
         case JobState.DISPATCHED:

@@ -248,10 +248,13 @@ class Catalogue:
         return [found["_id"] async for found in self._jobs.find(of_both, {}).sort("_id").limit(limit)]
 
     @translated
-    async def suite_ids(self, prefix: str = "", *, limit: int) -> list[str]:
-        """Return the ids of suites that begin with `prefix`, the one with the newest job first."""
+    async def suite_ids(self, prefix: str = "", *, limit: int, filters: Mapping[str, Any] | None = None) -> list[str]:
+        """Return the ids of suites that begin with `prefix`, the one with the newest job first.
+
+        With `filters`, only of those with a job whose fields have the given values.
+        """
         stages: list[dict[str, Any]] = [
-            {"$match": _begins("suite_id", prefix)},
+            {"$match": _begins("suite_id", prefix) | dict(filters or {})},
             {"$group": {"_id": "$suite_id", "newest": {"$max": {"at": "$created_at", "job": "$_id"}}}},
             {"$sort": {"newest": -1}},
             {"$limit": limit},

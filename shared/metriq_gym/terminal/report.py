@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from metriq_gym.jobs import Export, Job, JobState
-from metriq_gym.wording import duration, printable
+from metriq_gym.terminal.tables import as_text, table
+from metriq_gym.terminal.tables import show_table as show_table
+from metriq_gym.wording import duration
 
-Row = Sequence[object]
-
+_JOB_COLUMNS = ("job", "benchmark", "device", "state", "score", "age")
 _MANY = 8
 """Entries of a list that are shown."""
 _MADE_UP = re.compile(r"^([0-9a-f]{12})[0-9a-f]{20}(\..*)?$")
@@ -73,42 +74,33 @@ def age(at: datetime, now: datetime | None = None) -> str:
     return duration(((now or datetime.now(UTC)) - at).total_seconds())
 
 
-def show_table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Print a table: framed on a terminal; elsewhere a line a row, nothing cut off, columns two spaces apart.
-
-    What is in the first column, perhaps to be copied, is not broken over lines.
-    """
-    columns = [printable(each) for each in columns]
-    texts = [[_text(each) for each in row] for row in rows]
-    if console.is_terminal:
-        table = Table(box=SIMPLE, header_style="bold", pad_edge=False)
-        for position, column in enumerate(columns):
-            table.add_column(column, overflow="fold", no_wrap=position == 0)
-        for row in texts:
-            table.add_row(*row)
-        console.print(table)
-        return
-    plain = [list(columns), *([each.plain for each in row] for row in texts)]
-    widths = [max(len(row[column]) for row in plain) for column in range(len(columns))]
-    for line in plain:
-        padded = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        console.print(padded, soft_wrap=True, highlight=False, markup=False)
-
-
 def show_jobs(console: Console, jobs: Sequence[Job]) -> None:
     """Print a list of jobs."""
     if not jobs:
         console.print("no jobs")
         return
-    columns = ("job", "benchmark", "device", "state", "score", "age")
-    show_table(console, columns, (job_row(job, short=console.is_terminal) for job in jobs))
+    show_table(console, _JOB_COLUMNS, (job_row(job, short=console.is_terminal) for job in jobs))
+
+
+def jobs_table(console: Console, jobs: Sequence[Job]) -> RenderableType:
+    """Return a list of jobs that fits the terminal."""
+    return table(console, _JOB_COLUMNS, (job_row(job, short=True) for job in jobs)) if jobs else Text("no jobs")
 
 
 def job_row(job: Job, *, short: bool) -> list[object]:
     """Return a job as a row of a list."""
-    name = _MADE_UP.sub(r"\1\2", job.id) if short else job.id
+    name = _shortened(job.id) if short else job.id
     where = f"{job.provider}/{job.device}" if job.provider else ""
     return [name, job.benchmark_name, where, state(job), score(job), age(job.created_at)]
+
+
+def short_id(name: str, console: Console) -> str:
+    """Return an id as short as tells it apart on a terminal; elsewhere in full."""
+    return _shortened(name) if console.is_terminal else name
+
+
+def _shortened(name: str) -> str:
+    return _MADE_UP.sub(lambda found: found[1] + (found[2] or ""), name)
 
 
 def state(job: Job) -> Text:
@@ -127,6 +119,7 @@ def show_job(console: Console, job: Job, provider_job_ids: Sequence[str] = (), *
         "benchmark": job.benchmark_name,
         "device": f"{job.provider}/{job.target or job.device}" if job.provider else "",
         "suite": f"{job.suite_name or ''} ({job.suite_id})" if job.suite_id else "",
+        "tags": ", ".join(job.tags),
         "requested": f"{_moment(job.created_at)} ({age(job.created_at)} ago)",
         "dispatched": _moment(job.dispatch_time) if job.dispatch_time else "",
         "ends at the latest": _moment(job.deadline_at) if job.deadline_at else "",
@@ -152,10 +145,21 @@ def _place(export: Export, elsewhere: bool) -> str:
 
 def show_facts(console: Console, facts: Mapping[str, object]) -> None:
     """Print names and values, a pair a line; those without a value are left out."""
-    known = {name: value for name, value in facts.items() if str(value)}
-    width = max(map(len, known), default=0)
+    known = {name: as_text(value) for name, value in facts.items() if str(value)}
+    indent = 2 + max(map(len, known), default=0)
     for name, value in known.items():
-        console.print(Text.assemble((name.ljust(width), "dim"), "  ", _text(value)), soft_wrap=True, highlight=False)
+        wrapped = _wrapped(value, console.width - indent) if console.is_terminal else [value]
+        for position, line in enumerate(wrapped):
+            head = (name if position == 0 else "").ljust(indent)
+            console.print(Text.assemble((head, "dim"), line), soft_wrap=True, highlight=False)
+
+
+def _wrapped(value: Text, width: int) -> list[Text]:
+    """Break a text between words; a word that is too long, such as a path, stays in one piece for copying."""
+    if "\n" in value.plain or cell_len(value.plain) <= width:
+        return [value]
+    lines = textwrap.wrap(value.plain, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    return [Text(line, style=value.style) for line in lines]
 
 
 def show_result(console: Console, job: Job) -> None:
@@ -171,10 +175,6 @@ def why(job: Job) -> list[str]:
     if job.failure is None:
         return []
     return [f"{each['path']}: {each['message']}" for each in job.failure.problems] or job.failure.reason.splitlines()
-
-
-def _text(value: object) -> Text:
-    return value.copy() if isinstance(value, Text) else Text(printable(str(value)))
 
 
 def _moment(at: datetime) -> str:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import typer
 
 from metriq_gym.cli import opening, options
-from metriq_gym.cli.options import AsJson, Compilation, Device, Force, Group, Prior, Provider, Remarks
+from metriq_gym.cli.options import AsJson, Compilation, Device, Force, Group, Prior, Provider, Remarks, Tags
 from metriq_gym.cli.output import emit, say
 from metriq_gym.client.client import embedded, failure_of
 from metriq_gym.settings import Settings
@@ -31,10 +31,18 @@ def dispatch(
     group: Group = None,
     force: Force = False,
     compilation: Compilation = None,
+    tag: Tags = None,
     json: AsJson = False,
 ) -> None:
     """Hand a suite to a device, print its run's id."""
-    wishes = {"prior": prior, "remarks": remarks, "group": group, "force": force, "compilation": compilation}
+    wishes: dict[str, Any] = {
+        "prior": prior,
+        "remarks": remarks,
+        "group": group,
+        "force": force,
+        "compilation": compilation,
+    }
+    wishes |= {"tags": tag or []}
     work = _dispatched(suite, provider, device, component or [], everything, suite_id, wishes)
     dispatched, parsed = opening.run(work)
     if json:

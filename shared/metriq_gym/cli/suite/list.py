@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from metriq_gym.cli import opening
-from metriq_gym.cli.options import AsJson
+from metriq_gym.cli import filters, opening
+from metriq_gym.cli.csvs import as_csv
+from metriq_gym.cli.options import AsCsv, AsJson
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.suite.showing import described
 from metriq_gym.jobs import Job
@@ -17,25 +16,53 @@ from metriq_gym.terminal import report
 
 
 def list_(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")] = 20,
+    tag: filters.Tagged = None,
+    since: filters.Since = None,
+    until: filters.Until = None,
+    limit: filters.Limit = 20,
     json: AsJson = False,
+    csv: AsCsv = False,
 ) -> None:
     """List runs of suites, and the suites there are."""
+    wanted = filters.query(tags=tag, since=since, until=until)
 
     async def look() -> list[list[Job]]:
         async with opening.store() as store:
-            return [await store.jobs.suite(each) for each in await store.catalogue.suite_ids(limit=limit)]
+            ids = await store.catalogue.suite_ids(limit=limit, filters=wanted)
+            return [await store.jobs.suite(each) for each in ids]
 
     runs = opening.run(look())
     if json:
         emit([described(jobs) for jobs in runs])
+        return
+    if csv:
+        typer.echo(as_csv([_row(jobs) for jobs in runs], list(_COLUMNS)), nl=False)
         return
     rows = []
     for jobs in runs:
         summary = summarise(jobs)
         device = f"{jobs[0].provider}/{jobs[0].device}"
         ended = f"{summary.ended} of {summary.size}"
-        rows.append([jobs[0].suite_id, jobs[0].suite_name or "", device, ended, report.age(jobs[0].created_at)])
+        name = report.short_id(jobs[0].suite_id or "", console())
+        rows.append([name, jobs[0].suite_name or "", device, ended, report.age(jobs[0].created_at)])
     if rows:
         report.show_table(console(), ("suite", "name", "device", "ended", "age"), rows)
     say(f"shipped suites: {', '.join(shipped())}")
+
+
+_COLUMNS = ("suite_id", "suite_name", "provider", "device", "size", "ended", "done", "created_at", "tags")
+
+
+def _row(jobs: list[Job]) -> dict[str, object]:
+    first, summary = jobs[0], summarise(jobs)
+    return {
+        "suite_id": first.suite_id,
+        "suite_name": first.suite_name,
+        "provider": first.provider,
+        "device": first.device,
+        "size": summary.size,
+        "ended": summary.ended,
+        "done": summary.done,
+        "created_at": first.created_at.isoformat(),
+        "tags": ",".join(first.tags),
+    }

@@ -30,7 +30,11 @@ def show(jobs: list[Job], as_json: bool, plot: Path | None) -> None:
             "progress": describe(summarise(jobs)),
         },
     )
-    rows = ([job.id, job.benchmark_name, report.state(job), report.score(job), *report.why(job)[:1]] for job in jobs)
+    names = (report.short_id(job.id, out) for job in jobs)
+    rows = (
+        [name, job.benchmark_name, report.state(job), report.score(job), *report.why(job)[:1]]
+        for name, job in zip(names, jobs, strict=True)
+    )
     padded = ([*row, *[""] * (5 - len(row))] for row in rows)
     report.show_table(out, ("job", "benchmark", "state", "score", "why"), padded)
 
