@@ -68,8 +68,8 @@ class TestAskedFor:
             "provider": "local",
             "device": "fake_manilla",
             "config": {"benchmark_name": "WITT", "shots": -1},
+            "tags": ["nightly", 7],
         }
-        refused["tags"] = ["nightly", 7]
         asked = {
             "tags": ["nightly"],
             "provider": "local",
