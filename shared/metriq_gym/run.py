@@ -44,8 +44,8 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
     config:
         ``config``: path of the configuration, as given or relative to the installed package, or the name of a shipped
         example. ``provider`` and ``device``: where to run it. Optional ``prior``, ``remarks`` and ``group`` for the
-        provider, ``tags``, ``compilation`` as a request has it, ``force`` to use a device that is out of use, and ``job_id`` to
-        name the job.
+        provider, ``tags``, ``compilation`` as a request has it, ``force`` to use a device that is out of use, and
+        ``job_id`` to name the job.
     job_manager:
         Whose store and runtime to use.
 

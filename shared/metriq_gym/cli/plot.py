@@ -17,7 +17,10 @@ _File = Annotated[Path, typer.Argument(metavar="FILE", help="A .png or .svg file
 def job(
     name: Annotated[str, typer.Argument(metavar="JOB", help="The job's id, the beginning of it, or latest.")],
     file: _File,
-    circuit: options.Circuit = None,
+    circuit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="The counts of this circuit, the first being 1.", show_default=False),
+    ] = None,
 ) -> None:
     """Draw what a job found, or its counts."""
 
