@@ -19,7 +19,8 @@ _SHORT = 16
 """Cells up to this many characters are kept on one line as long as others can give way."""
 _WIDE = 40
 """On a pipe, a longer cell does not make its column wider: what follows it in its row begins later."""
-_GAP = 3
+_GAP, _EDGES = 3, 2
+"""Characters of the frame between two columns, and beside all of them."""
 
 
 def show_table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -76,7 +77,7 @@ def _measured(cells: Sequence[str | Text]) -> _Width:
 
 def _fitting(available: int, columns: Sequence[_Width]) -> list[int] | None:
     """Return widths that fit, the longest columns made narrower first; None if words would have to be broken."""
-    room = available - 1 - _GAP * (len(columns) - 1)
+    room = available - _EDGES - _GAP * (len(columns) - 1)
     first = [columns[0].whole]
     for least in ([each.short_whole for each in columns[1:]], [each.words for each in columns[1:]]):
         widths = [each.whole for each in columns]
