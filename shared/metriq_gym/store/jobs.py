@@ -194,6 +194,8 @@ class Jobs:
         over = ["lease", "check_at", "held", "attempts", "given_up"]
         if JobState.FAILED not in MOVES[target]:
             over.append("deadline_at")
+        if target is not JobState.EXPORTED:
+            over.append("exports")  # of an earlier end, of a job that was resumed while its failure was exported
         pipeline = [{"$set": changes}, {"$unset": over}]
         found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
         if found is not None:
