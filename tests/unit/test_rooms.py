@@ -43,7 +43,7 @@ LOADS = {
     "exporters": LOGS | STORE | {"prometheus_client"},
     "service": LOGS | STORE | {"prometheus_client"},
     "client": STORE,
-    "terminal": STORE | {"matplotlib", "rich"},
+    "terminal": STORE | {"matplotlib", "openqasm3", "qiskit", "rich", "scipy"},
     "job_manager": STORE,
     "operations": LOGS | STORE | {"aio_pika", "prometheus_client"},
     "run": STORE | LOGS | {"prometheus_client"},

@@ -11,18 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from metriq_gym.errors import NotFound, Permanent
-from metriq_gym.providers.aer.provider import AerProvider
-from metriq_gym.providers.aer.twin import Twins
 from metriq_gym.providers.provider import CredentialTrouble, Device, LocalProvider, Provider, RemoteProvider
 from metriq_gym.wording import alternatives
 
 if TYPE_CHECKING:
+    from metriq_gym.providers.aer.provider import AerProvider
     from metriq_gym.settings import Settings
 
 MIB = 2**20
 
 
 def _local(settings: Settings) -> AerProvider:
+    from metriq_gym.providers.aer.provider import AerProvider
+    from metriq_gym.providers.aer.twin import Twins
+
     token = settings.tyxonq_token
     live = partial(_calibrated, settings) if token is not None and token.get_secret_value().strip() else None
     return AerProvider(settings.aer_memory_mib * MIB, twins=Twins(settings.twin_calibration, live))
