@@ -8,8 +8,10 @@ compiles the circuits, stores them as tasks and hands these to the provider; pub
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -45,6 +47,7 @@ from metriq_gym.service.lifecycle import announce, clear, move
 from metriq_gym.service.loop import Loop
 from metriq_gym.service.parking import Parking, accepts
 from metriq_gym.service.service import Context, Service
+from metriq_gym.store.suites import SuitePlan
 from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import shorten
 
@@ -62,6 +65,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_LIKE_A_MEMBER = re.compile(r"\.\d{3,}-")
+"""What stands between a suite's id and the rest of the id of one of its jobs."""
+_MOST_PLANS = 8
+_COUNT_SECONDS = 3.0
+
 
 class Dispatcher(Service):
     """From a request on the queue to tasks with the provider."""
@@ -74,6 +82,7 @@ class Dispatcher(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._providers = Providers(context.settings)
+        self._plans: dict[str, SuitePlan] = {}
         seconds = self.settings.reconcile_seconds
         submitter = Submitter(self.store, self.pool, self.settings.settle_seconds)
         self._hand_over = HandOver(self.store, self.pool, submitter, self.settings.lease_seconds)
@@ -121,7 +130,17 @@ class Dispatcher(Service):
 
     def measures(self) -> Sequence[Measure]:
         """Return what counts jobs, due tasks and messages."""
-        return (self._standing.measure,)
+        return (self._standing.measure, self._count_overdue_suites)
+
+    async def _count_overdue_suites(self) -> None:
+        catalogue = self.store.catalogue
+        try:
+            async with asyncio.timeout(_COUNT_SECONDS):
+                overdue = await catalogue.waiting_suites(self.settings.job_deadline_seconds)
+        except (Transient, TimeoutError) as error:
+            log.warning("overdue suites cannot be counted", error=str(error) or "too slow")
+        else:
+            metrics.WAITING_SUITES.set(len(overdue))
 
     async def handle(self, delivery: Delivery) -> None:
         """Dispatch or cancel one job, request the jobs of a suite, or estimate."""
@@ -150,7 +169,10 @@ class Dispatcher(Service):
         if delivery.routing_key not in (JobRequested.routing_key, SuiteRequested.routing_key):
             return False
         failure = Failure(outcome="error", reason=reason, source="dispatch")
-        await self._announce(await self._record(read_request(delivery), failure))
+        request = read_request(delivery)
+        if delivery.routing_key == JobRequested.routing_key:
+            request, _ = await self._of_its_suite(request)
+        await self._announce(await self._record(request, failure))
         return True
 
     async def _fan_out(self, request: Request) -> None:
@@ -165,8 +187,16 @@ class Dispatcher(Service):
         except InvalidRequest as error:
             await self._announce(await self._reject(request, error))
             return
-        await self.store.suites.keep(request.job_id, requests, self.settings.job_deadline_seconds)
-        await asyncio.gather(*map(self.bus.publish, requests))
+        suite_id = request.job_id
+        # In this order: a plan is there before any of its jobs is.
+        taken = await self.store.jobs.taken(suite_id, [str(each.job_id) for each in requests])
+        if taken and await self.store.suites.plan(suite_id) is None:
+            problem = Problem("$.suite_id", f"is in use by jobs of other requests: {', '.join(taken)}")
+            await self._announce(await self._reject(request, InvalidRequest([problem])))
+            return
+        # What was accepted first counts, whatever this message says.
+        plan = await self.store.suites.keep(suite_id, requests, self.settings.job_deadline_seconds)
+        await asyncio.gather(*map(self.bus.publish, plan.requests))
 
     async def _dispatch(self, request: Request) -> Job | None:
         job_id = request.job_id
@@ -179,14 +209,50 @@ class Dispatcher(Service):
                 log.info("job was deleted")  # and is not to run again because its request comes again
                 await clear(self.store, job_id)  # of what was stored after it was deleted
                 return None
-            return await self._begin(request)
+            return await self._begin(*await self._of_its_suite(request))
         if job.state is not JobState.DISPATCHING or job.held:
             return job
         # Its dispatcher may be gone. What was accepted counts, whatever this message says.
         return await self._hold(job_id, Accepted())
 
-    async def _begin(self, request: Request) -> Job:
+    async def _of_its_suite(self, request: Request) -> tuple[Request, InvalidRequest | None]:
+        """Return a job's request as its suite's plan has it, and what is wrong with one that says it is of a suite.
+
+        Of a suite is what the suite's own request asked for, and nothing else. A job that names a suite which was never
+        requested is listed with it, and exported by itself: for such a suite nobody can say how many jobs it has.
+        """
+        job_id = request.job_id
+        names = [job_id[: each.start()] for each in _LIKE_A_MEMBER.finditer(job_id)]
+        if request.suite_id is not None:
+            names.append(request.suite_id)
+        for name in names:
+            plan = await self._plan(name)
+            if plan is not None and (planned := plan.request(job_id)) is not None:
+                delivery = replace(request.delivery, body=planned.model_dump_json().encode())
+                return read_request(delivery), None
+            if plan is not None and name == request.suite_id:
+                problem = Problem("$.suite_id", f"{name} was requested without this job; publish suite.requested")
+                return replace(request, suite_id=None), InvalidRequest([problem])
+        if isinstance(request.body, dict) and "suite_size" in request.body:
+            body = {key: value for key, value in request.body.items() if key != "suite_size"}
+            return replace(request, body=body), None
+        return request, None
+
+    async def _plan(self, suite_id: str) -> SuitePlan | None:
+        """Return a suite's plan; it never changes, and its jobs are requested one after the other."""
+        if suite_id not in self._plans:
+            plan = await self.store.suites.plan(suite_id)
+            if plan is None:
+                return None
+            while len(self._plans) >= _MOST_PLANS:
+                self._plans.pop(next(iter(self._plans)))
+            self._plans[suite_id] = plan
+        return self._plans[suite_id]
+
+    async def _begin(self, request: Request, wrong: InvalidRequest | None = None) -> Job:
         try:
+            if wrong is not None:
+                raise wrong
             checked = check(request, self.settings.max_message_bytes)
             _, device = found = await self._find_device(checked.message.provider, checked.message.device)
             _usable(device, checked.message.force)
@@ -245,7 +311,9 @@ class Dispatcher(Service):
     async def _record(self, request: Request, failure: Failure) -> Job:
         excerpt = request.delivery.body[:4096].decode(errors="replace")
         said = {"request": excerpt, "app_version": __version__, "suite_id": request.suite_id, **asked_for(request)}
-        rejected = Rejected.model_validate({"failure": failure, **said})
+        size = request.body.get("suite_size") if isinstance(request.body, dict) else None
+        of_suite = {"suite_size": size} if isinstance(size, int) and not isinstance(size, bool) else {}
+        rejected = Rejected.model_validate({"failure": failure, **said, **of_suite})
         return await self.store.jobs.reject(request.job_id, rejected)
 
     async def _announce(self, job: Job) -> None:

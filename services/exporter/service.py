@@ -18,7 +18,7 @@ import structlog
 from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import EXPORTER, Delivery
 from metriq_gym.bus.retry import EXPORT
-from metriq_gym.errors import NotFound, NotYet, Permanent, Transient
+from metriq_gym.errors import NotFound, NotYet, OutOfReach, Permanent, Transient
 from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
 from metriq_gym.jobs import Export, ExportState, Job, JobState
@@ -131,7 +131,7 @@ class Exporter(Service):
         except Transient as error:
             stored = (await self.store.jobs.get(job.id)).exports.get(name)
             attempts = max(1, stored.attempts if stored else 0)
-            if EXPORT.is_exhausted(attempts):
+            if EXPORT.is_exhausted(attempts) and not isinstance(error, OutOfReach):
                 log.error("export given up", job_id=job.id, target=name, reason=str(error))
                 metrics.EXPORTS.labels(name, "failed").inc()
                 reason = f"given up after {attempts} attempts: {error}"

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import structlog
 
-from metriq_gym.errors import LeaseLost, MetriqGymError
+from metriq_gym.errors import LeaseLost, MetriqGymError, UnreadableDocument
 from metriq_gym.jobs import Task
 from metriq_gym.jobs.documents import DueTask
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, RemoteProvider, TryLater, Unclear, Waiting
@@ -234,7 +234,10 @@ class RemoteTasks:
                 metrics.LEASE_LOSSES.labels("task").inc(lost)
                 log.info("tasks went to another poller or have ended", tasks=lost)
         for job_id in dict.fromkeys(task.job_id for task, _ in finished):
-            await self._job_moves_on(job_id)
+            try:
+                await self._job_moves_on(job_id)
+            except UnreadableDocument as error:
+                log.error("job cannot be moved on", job_id=job_id, reason=str(error))
         await self._doubt(doubted)
 
     async def _decode(self, packed: Sequence[tuple[bytes, Mapping[str, int]]]) -> list[bytes | str]:

@@ -15,7 +15,7 @@ import structlog
 
 from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import POLLER, Delivery
-from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Transient
+from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, NotYet, Transient
 from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
 from metriq_gym.jobs.changes import Completed
 from metriq_gym.jobs.states import OPEN_TASKS
@@ -204,6 +204,9 @@ class Poller(Service):
             calls("too_long").inc()
             seconds = duration(self.settings.simulation_seconds)
             await self._give_up(task, f"not simulated within {seconds} (METRIQ_SIMULATION_SECONDS)")
+        except NotYet:
+            await self.store.tasks.hand_back(task)  # it was never begun
+            raise
         except (LeaseLost, Transient):
             raise
         except Exception as error:

@@ -10,7 +10,7 @@ import structlog
 
 from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import SCORER, Delivery
-from metriq_gym.errors import IllegalTransition, NotFound
+from metriq_gym.errors import IllegalTransition, NotFound, Transient
 from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.jobs.changes import Scored
 from metriq_gym.jobs.scoring import Share, score
@@ -63,6 +63,8 @@ class Scorer(Service):
             if not last_try:
                 raise  # this delivery comes again, and is counted
             return await self._fail(job, f"{error} ({_MAX_TRIES} times, scoring the counts)")
+        except Transient:
+            raise
         except Exception as error:
             # Scoring is a pure function: what it raised once it would raise each time.
             log.exception("scoring failed", job_id=job.id)

@@ -11,11 +11,15 @@ MetriqGymError                  poison
 │   └── Unreadable              permanent   a message does not even say which job it is about
 ├── SubmissionAmbiguous         poison      a provider may or may not have accepted a submission
 ├── Transient                   transient   trying again later may help
+│   ├── OutOfReach              transient   the place that something goes to cannot be used, for no fault of its own
 │   ├── NotYet                  waiting     another process has it in hand, or it is not due
+│   │   ├── Crowded             waiting     no worker process was free for long enough
+│   │   └── NoMeans             waiting     no worker process can be started
 │   └── Unavailable             waiting     the store or the message queue is away
 │       ├── Refused             waiting     a server refuses this user, or what it asks for
 │       └── Unroutable          waiting     no queue is bound to receive the published message
-└── Undecided                   poison      a job is parked until an operator decides
+├── Undecided                   poison      a job is parked until an operator decides
+└── UnreadableDocument          poison      a document in the store is none that this version can read
 
 A subclass has its parent's class unless it says otherwise; errors of other rooms are subclasses of these.
 """
@@ -126,10 +130,22 @@ class Transient(MetriqGymError):
         """Which of the attempts in a row that failed this was, where they are counted: progress begins a new row."""
 
 
+class OutOfReach(Transient):
+    """The place it goes to cannot be used for now: somebody has to mend that, and it is tried until then."""
+
+
 class NotYet(Transient):
     """Another process has it in hand, or it is not due."""
 
     failure_class = FailureClass.WAITING
+
+
+class Crowded(NotYet):
+    """No worker process was free for long enough."""
+
+
+class NoMeans(NotYet):
+    """No worker process can be started: descriptors, processes or memory are wanting."""
 
 
 class Unavailable(Transient):
@@ -162,6 +178,10 @@ class Refused(Unavailable):
 
 class Undecided(MetriqGymError):
     """A job is parked until an operator decides."""
+
+
+class UnreadableDocument(MetriqGymError):
+    """A document in the store is none that this version can read."""
 
 
 class Unroutable(Unavailable):

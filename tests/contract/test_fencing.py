@@ -84,11 +84,14 @@ OTHERS = {
     # Guarded by the job's end and by how often it was resumed; its tasks follow under the next dispatcher's token, and
     # only those that no later dispatcher has taken up (tests/unit/test_resume.py).
     *("jobs.resume", "tasks.reopen"),
+    # What a dispatcher has seen of a device, and an estimate that it was asked for: the newest is as good as any.
+    *("devices.see", "estimates.answer"),
     # Read by people only.
     *("parked.park", "parked.release"),
     # When a task is due next: guarded by being due, so not leased.
     *("tasks.make_due", "tasks.pass_over"),
     # Exporters have no lease: each state of an export is guarded by the one before (docs/decisions/0009-exports.md).
+    "jobs.close_suite",
     *("exports.take_up", "exports.again", "exports.begin", "exports.settle"),
     # What an attempt at a message has come to, counted whoever made it; the job stays where it is.
     *("troubles.failed_attempt", "troubles.give_up"),

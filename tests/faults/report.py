@@ -42,7 +42,7 @@ class Report:
     def add(self, scenario: str, *, jobs: int, faults: int, verdict: Verdict, recoveries: Iterable[float] = ()) -> None:
         """Add what one run of a scenario came to, and fail if the audit found anything."""
         self._add(scenario, Row(jobs, faults, verdict, list(recoveries)))
-        assert verdict.all == []
+        assert verdict.all == [], "\n".join(map(str, verdict.all))
 
     def plain(self) -> dict[str, dict[str, Any]]:
         """Return the rows in words and numbers, which `include` takes in another process."""

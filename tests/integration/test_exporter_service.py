@@ -20,6 +20,7 @@ from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.jobs import Export, ExportState, Job, JobState
 from metriq_gym.messages import JobCancelled, JobExported, JobFailed, JobScored, Message
+from metriq_gym.operations.suites import DROPPED, close_suite
 from metriq_gym.service.service import Context, running
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
@@ -555,3 +556,51 @@ async def test_a_message_with_a_path_for_an_id_is_refused(one: Running) -> None:
         await one.store.records.add(ended_job(job_id))
         with pytest.raises(Unreadable, match=r"\$\.job_id"):
             await one.exporter.handle(Delivery("job.scored", json.dumps({"job_id": job_id}).encode()))
+
+
+async def test_a_suite_that_cannot_complete_is_listed_when_overdue_and_goes_as_it_is_when_an_operator_says_so(
+    one: Running, github: FakeGitHub
+) -> None:
+    for number in (1, 2):
+        await one.ended(member(number))
+        await one.settled(f"nightly.00{number}-wit", "json")
+    assert await one.store.catalogue.waiting_suites(10**9) == []
+    (suite,) = await one.store.catalogue.waiting_suites(0)
+    assert (suite.id, suite.waiting, suite.size) == ("nightly", 2, 3)
+    assert {job.id for job in await close_suite(one.store, one.bus, "nightly", drop=False)} == {
+        "nightly.001-wit",
+        "nightly.002-wit",
+    }
+    for number in (1, 2):
+        await one.until(f"nightly.00{number}-wit", lambda job: job.state is JobState.EXPORTED)
+    assert len(github.pulls) == 1
+    assert await one.store.catalogue.waiting_suites(0) == []
+    with pytest.raises(Permanent, match="waits"):
+        await close_suite(one.store, one.bus, "nightly", drop=False)
+
+
+async def test_a_suite_that_is_dropped_is_uploaded_nowhere(one: Running, github: FakeGitHub) -> None:
+    await one.ended(member(1))
+    await one.settled("nightly.001-wit", "json")
+    await close_suite(one.store, one.bus, "nightly", drop=True)
+    exports = await one.settled("nightly.001-wit")
+    assert exports["github"].state is ExportState.FAILED
+    assert exports["github"].error == DROPPED
+    assert github.pulls == []
+
+
+async def test_a_rejected_job_costs_the_exporter_no_look_at_the_others_of_its_suite(
+    one: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def suite(suite_id: str) -> list[Job]:
+        asked.append(suite_id)
+        return []
+
+    monkeypatch.setattr(one.store.jobs, "suite", suite)
+    for number in range(5):
+        rejected = failed_job(f"r.{number}", outcome="rejected", state=JobState.REJECTED, suite_id="r", suite_size=5)
+        await one.ended(rejected)
+    await one.bus.idle()
+    assert asked == []

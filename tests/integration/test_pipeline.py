@@ -14,6 +14,7 @@ import pika
 import pymongo
 import pytest
 
+from metriq_gym.benchmarks.statistics import binomial
 from metriq_gym.jobs import JobState
 from tests.support.jobs import watch
 from tests.support.system import SERVICES, WIT, System, request, system
@@ -34,7 +35,7 @@ async def test_a_published_request_comes_out_as_a_record(running: System) -> Non
     assert record["circuit_metadata"]["input_two_qubit_gate_counts"] == [24]
     value = record["results"]["expectation_value"]
     assert value["value"] == pytest.approx(0.996, abs=0.004)
-    assert value["uncertainty"] == pytest.approx((value["value"] * (1 - value["value"]) / 8192) ** 0.5)
+    assert value["uncertainty"] == pytest.approx(binomial(round(value["value"] * 8192), 8192).uncertainty)
     assert record["results"]["score"] == value
     assert "outcome" not in record
     assert [entry.state for entry in job.history] == [

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from metriq_gym.bus.identity import read_request
+from metriq_gym.bus.port import Delivery
 from metriq_gym.jobs import JobState
 from metriq_gym.jobs.suite_progress import summarise
+from metriq_gym.messages import JobRequested
+from services.dispatcher.suites import fan_out
 from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 from tests.support.system import WIT, System, request
@@ -128,3 +132,58 @@ async def test_a_job_that_is_rejected_still_counts_as_one_of_its_suite(running: 
     await asyncio.gather(running.ended("broken"), running.ended("sound"))
     progress = summarise(await running.store.jobs.suite("by-hand"))
     assert progress.states == {JobState.REJECTED: 1, JobState.EXPORTED: 1}
+
+
+async def test_a_suite_has_the_jobs_that_its_request_asked_for_and_no_others(running: System) -> None:
+    await publish(running, "victim")
+    await running.all_ended(jobs_of("victim"))
+    # Now that all its jobs have been seen, before and after its plan is at rest.
+    await running.publish(request("stranger", suite_id="victim", suite_size=1000))
+    broken = {"benchmark_name": "WIT", "shots": 0}
+    await running.publish(request("broken-stranger", suite_id="victim", suite_size=1000, config=broken))
+    other = {"name": "other", "benchmarks": [{"name": "theirs", "config": WIT}, {"name": "too", "config": WIT}]}
+    await publish(running, "victim", suite=other)
+    await publish(running, "after")
+    await running.all_ended(jobs_of("after"))
+    for name in ("stranger", "broken-stranger"):
+        job = await running.ended(name)
+        assert job.state is JobState.REJECTED
+        assert job.suite_id is None
+        assert job.failure is not None
+        assert [problem["path"] for problem in job.failure.problems] == ["$.suite_id"]
+    members = await running.store.jobs.suite("victim")
+    assert [job.id for job in members] == jobs_of("victim")
+    assert {job.suite_size for job in members} == {3}
+
+
+async def test_what_a_suite_asked_for_counts_whatever_a_request_for_one_of_its_jobs_says(running: System) -> None:
+    """Also when that request overtakes the suite's own."""
+    ids = jobs_of("forged")
+    await running.store.suites.keep("forged", _planned("forged"), 600)
+    forged = WIT | {"shots": 1}
+    await running.publish(request(ids[0], config=forged))
+    await running.publish(request(ids[1], config=forged, suite_id="forged", suite_size=1))
+    await running.publish(request(ids[2], config={}, suite_id="another"))
+    jobs = await running.all_ended(ids)
+    assert {job.state for job in jobs} == {JobState.EXPORTED}
+    assert [job.config["benchmark_name"] for job in jobs] == ["WIT", "QML Kernel", "QML Kernel"]
+    assert {(job.suite_id, job.suite_size) for job in jobs} == {("forged", 3)}
+    assert jobs[0].config["shots"] == WIT["shots"]
+
+
+async def test_a_job_of_a_suite_that_was_never_requested_is_listed_with_it_and_exported_by_itself(
+    running: System,
+) -> None:
+    await running.publish(request("alone", suite_id="made-by-hand", suite_size=1000))
+    job = await running.ended("alone")
+    assert (job.suite_id, job.suite_size) == ("made-by-hand", None)
+    assert job.state is JobState.EXPORTED
+    await publish(running, "made-by-hand")
+    suite = await running.ended("made-by-hand")
+    assert suite.failure is not None
+    assert [problem["path"] for problem in suite.failure.problems] == ["$.suite_id"]
+
+
+def _planned(suite_id: str) -> list[JobRequested]:
+    body = {"suite_id": suite_id, "provider": "local", "device": "aer_simulator", "suite": SUITE}
+    return fan_out(read_request(Delivery("suite.requested", json.dumps(body).encode())), 2**20)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metriq_gym.errors import Permanent, Transient
+from metriq_gym.errors import OutOfReach, Permanent, Transient
 from metriq_gym.exporters.json_exporter import JSONExporter, record_path
 from metriq_gym.exporters.record import make_record
 from tests.support.jobs import ended_job
@@ -64,3 +66,17 @@ def test_no_id_names_a_file_outside_the_root(job_id: str) -> None:
         return
     assert path.parent == root
     assert Path(os.path.normpath(path)).parent == root
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTCONN, errno.ETIMEDOUT, errno.EDQUOT]
+)
+def test_what_the_environment_does_to_a_file_passes(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", fail)
+    with pytest.raises(OutOfReach, match="cannot write"):
+        JSONExporter(ended_job()).export(tmp_path / "result.json")

@@ -66,6 +66,7 @@ COMMANDS: dict[str, Any] = {
                 "cancel": ("cancel:cancel", "Cancel the jobs of a suite that have not ended."),
                 "delete": ("delete:delete", "Delete a suite that has ended."),
                 "upload": ("upload:upload", "Publish the records of a suite."),
+                "close": ("close:close", "Upload what there is of a suite, or drop it."),
             },
         ),
     ),

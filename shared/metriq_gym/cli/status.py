@@ -39,6 +39,8 @@ def status(json: AsJson = False) -> None:
                 "parked": [each._asdict() | {"since": each.since.isoformat()} for each in standing.parked],
                 "held": [{"job_id": job.id, "reason": job.held} for job in standing.held],
                 "stuck": [{"job_id": job, "target": target, "reason": error} for job, target, error in unexported],
+                "overdue_suites": [asdict(each) for each in standing.suites],
+                "unreadable": [each._asdict() for each in standing.unreadable],
                 "dead_letters": standing.dead_letters,
             }
         )
@@ -69,9 +71,16 @@ def status(json: AsJson = False) -> None:
             for job, target, error in unexported
         )
         report.show_table(out, ("exported nowhere", "because", "once more with"), failed)
+    if standing.suites:
+        late_suites = ([each.id, each.waiting, each.size, f"mgym suite close {each.id}"] for each in standing.suites)
+        report.show_table(out, ("overdue suite", "results that wait", "of", "decide with"), late_suites)
+    if standing.unreadable:
+        odd = ([f"{each.collection} {each.id}", each.reason] for each in standing.unreadable)
+        report.show_table(out, ("cannot be read by this version", "because"), odd)
     if standing.dead_letters:
         report.show_table(out, ("dead letters", "look at them with"), [[standing.dead_letters, "mgym dead list"]])
-    if not (late or parked or still or waiting or unexported or standing.dead_letters):
+    told = (late, parked, still, waiting, unexported, standing.suites, standing.unreadable, standing.dead_letters)
+    if not any(told):
         minutes = duration(STILL_SECONDS)
         out.print(f"no task is overdue, no job is held, stuck, or has stood still for {minutes}", highlight=False)
     if standing.queue_error is not None:

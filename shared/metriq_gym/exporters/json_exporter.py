@@ -7,12 +7,13 @@ import os
 import tempfile
 from pathlib import Path
 
-from metriq_gym.errors import Permanent, Transient
+from metriq_gym.errors import OutOfReach, Permanent
 from metriq_gym.exporters.record import GymJob, Result, make_record
 from metriq_gym.exporters.upload_path import encode
 from metriq_gym.jobs import Job
 
-_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ESTALE)
+_OF_THE_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+"""Errors that say something of the file's path. All others are of the folder, the disk or the network, and pass."""
 
 
 class JSONExporter:
@@ -32,14 +33,15 @@ class JSONExporter:
     def export(self, output_path: str | os.PathLike[str]) -> Path:
         """Write the record to `output_path`, replacing what is there, and return the path.
 
-        Raises `Permanent` when the path cannot be written, `Transient` when it may be later (a full disk).
+        Raises `Permanent` when no file can have that path, and `OutOfReach` for whatever else keeps it from being
+        written: a full disk, a folder that is read-only or not ours, a share that is away.
         """
         path = Path(output_path)
         try:
             _replace(path, encode(self._record))
         except OSError as error:
             problem = f"cannot write {path}: {error.strerror or error}"
-            raise (Transient if error.errno in _MAY_PASS else Permanent)(problem) from error
+            raise (Permanent if error.errno in _OF_THE_NAME else OutOfReach)(problem) from error
         return path
 
 

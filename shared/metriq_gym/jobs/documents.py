@@ -113,6 +113,8 @@ class Job(_Document):
     suite_name: str | None = None
     suite_size: int | None = None
     """How many jobs were requested with the suite."""
+    suite_closed: bool = False
+    """Whether an operator has said that its suite is complete with those of its jobs of which this is said."""
     seed: int = 0
     traceparent: str | None = None
     """Trace context of its dispatch, in which its later stages go on."""

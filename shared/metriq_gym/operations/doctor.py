@@ -149,10 +149,14 @@ async def _mongodb(settings: Settings) -> AsyncIterator[Check]:
     try:
         async with asyncio.timeout(10), open_store(settings) as store:
             held = await store.catalogue.held()
+            odd = await store.catalogue.unreadable()
     except (MetriqGymError, TimeoutError):
         return  # said above
     if held:
         yield Check(Verdict.NOTE, "held jobs", f"{len(held)} wait for an operator", command(held[0]))
+    for each in odd:
+        remedy = "a version that can read it goes on with it; until then it is passed over"
+        yield Check(Verdict.BAD, f"document {each.id}", f"in {each.collection}: {each.reason}", remedy)
 
 
 async def _rabbitmq(settings: Settings, management_url: str | None = None) -> AsyncIterator[Check]:

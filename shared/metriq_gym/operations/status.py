@@ -12,8 +12,9 @@ from metriq_gym.errors import Transient
 from metriq_gym.jobs import Job
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
-from metriq_gym.store.catalogue import DueTasks, StateCount
+from metriq_gym.store.catalogue import DueTasks, StateCount, WaitingSuite
 from metriq_gym.store.parked import ParkedCredential
+from metriq_gym.store.reading import Unreadable
 
 if TYPE_CHECKING:
     from metriq_gym.bus.rabbitmq.inspection import QueueState
@@ -34,6 +35,10 @@ class WorkStatus:
     """Jobs with a result that could be exported nowhere."""
     parked: Sequence[ParkedCredential] = ()
     """Providers whose credential is not accepted: all of their work waits for that."""
+    suites: Sequence[WaitingSuite] = ()
+    """Suites whose results wait for jobs that should have ended by now."""
+    unreadable: Sequence[Unreadable] = ()
+    """Documents that this version cannot read, and passes over."""
     queues: Sequence[QueueState] | None = None
     """The queues of all services, and the dead letters; None without a broker, or when it does not answer."""
     queue_error: str | None = None
@@ -51,11 +56,16 @@ async def look(store: Store, settings: Settings) -> WorkStatus:
     still = await catalogue.standing_still(STILL_SECONDS)
     held, stuck = await catalogue.held(), await catalogue.stuck()
     parked = await store.parked.all()
+    suites = await catalogue.waiting_suites(settings.job_deadline_seconds)
+    try:
+        odd = await catalogue.unreadable()
+    except Transient:
+        odd = [Unreadable("", "", "there is too much to look through: see the log of a service that passes one over")]
     if embedded(settings):
-        return WorkStatus(states, due, still, held, stuck, parked)
+        return WorkStatus(states, due, still, held, stuck, parked, suites, odd)
     assert settings.amqp_url is not None  # noqa: S101  (`embedded` has looked)
     try:
         broker = await look_at_broker(settings.amqp_url.get_secret_value())
     except Transient as error:
-        return WorkStatus(states, due, still, held, stuck, parked, queue_error=str(error))
-    return WorkStatus(states, due, still, held, stuck, parked, broker.queues)
+        return WorkStatus(states, due, still, held, stuck, parked, suites, odd, queue_error=str(error))
+    return WorkStatus(states, due, still, held, stuck, parked, suites, odd, broker.queues)

@@ -17,11 +17,13 @@ from metriq_gym.bus.dead_letters import in_a_line
 from metriq_gym.bus.identity import job_of
 from metriq_gym.bus.port import Bus, Delivery
 from metriq_gym.bus.retry import POISON, TRANSIENT
-from metriq_gym.errors import FailureClass, Lethal, NotFound, NotYet, Transient, classify
+from metriq_gym.errors import Crowded, FailureClass, Lethal, NotFound, NotYet, Transient, UnreadableDocument, classify
 from metriq_gym.jobs import Failure, JobState
 from metriq_gym.jobs.states import PLACED_TASKS, Stage
+from metriq_gym.service import waiting
 from metriq_gym.service.breaker import Breaker
 from metriq_gym.service.lifecycle import announce_again, fail
+from metriq_gym.service.waiting import WAITING_SECONDS
 from metriq_gym.store import Store
 from metriq_gym.wording import duration
 
@@ -34,7 +36,7 @@ SHUFFLE_SECONDS = 1.0
 HANDLING_SECONDS = 25 * 60.0
 """How long handling a message may take: longer than building or scoring may, and less than the 30 minutes after which
 RabbitMQ takes a message for lost."""
-SETTLED_SECONDS = HANDLING_SECONDS + 3 * 60.0
+SETTLED_SECONDS = HANDLING_SECONDS + WAITING_SECONDS + 60.0
 """A delivery that is in hand for longer is stuck: handling it was cut off by then, and settling it takes a minute."""
 LETHAL_LETTERS = 3
 """After so many of its messages have ended their process time and again, a job is held. One would do where only one
@@ -73,15 +75,32 @@ class Attempt:
                 await _in_time(handle, delivery)
             else:
                 await asyncio.sleep(SHUFFLE_SECONDS * random.random())  # noqa: S311
-                async with self._one_by_one:
+                await self._alone()
+                try:
                     await _in_time(handle, delivery)
+                finally:
+                    self._one_by_one.release()
+        except Crowded:
+            self.breaker.crowded()
+            raise
         except Exception as error:
             if not await self._ends(delivery, job_of(delivery), error):
                 raise
         self.breaker.handled()
 
+    async def _alone(self) -> None:
+        """Take the lock of those that are handled one at a time, if it can be had in time."""
+        try:
+            async with asyncio.timeout(WAITING_SECONDS):
+                await self._one_by_one.acquire()
+        except TimeoutError:
+            raise NotYet("others that may have ended the process are handled first") from None
+
     async def _ends(self, delivery: Delivery, job_id: str | None, error: Exception) -> bool:
         """See to the job of a delivery that failed; return whether it has ended, and the message with it."""
+        if isinstance(error, UnreadableDocument):
+            # Neither the service's fault nor the job's, whose document is for a version that can read it.
+            return False
         match classify(error):
             case FailureClass.PERMANENT:
                 return await self._end(delivery, job_id, str(error))
@@ -148,7 +167,8 @@ async def _in_time(handle: Callable[[Delivery], Awaitable[None]], delivery: Deli
     """Handle a delivery, but not for ever: to be cut off is to a handler what a crash is."""
     try:
         async with asyncio.timeout(HANDLING_SECONDS) as limit:
-            await handle(delivery)
+            with waiting.bounded(limit):
+                await handle(delivery)
     except TimeoutError as error:
         if limit.expired():
             raise TimeoutError(f"not handled within {duration(HANDLING_SECONDS)}") from error

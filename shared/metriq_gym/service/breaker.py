@@ -21,6 +21,8 @@ WINDOW = 50
 """So many of the last messages that were done with are looked at, whether handled or dead letters,"""
 LEAST_LETTERS = 5
 """and more than half of them, but at least so many, have to be dead letters."""
+AT_EASE = 20
+"""So many messages that are handled one after the other, and none that waits in vain, say that there is room again."""
 PAUSES = (30.0, 60.0, 120.0, 300.0, 600.0)
 """Seconds until the first, second, … and any further try whether the service can go on."""
 
@@ -45,11 +47,17 @@ class Breaker:
         How many deliveries the service takes at once while all is well.
     least_letters:
         How many dead letters it takes to open.
+    crowded_prefetch:
+        How many it takes at once while deliveries wait in vain for worker processes.
     """
 
-    def __init__(self, queue: str, prefetch: int, least_letters: float = LEAST_LETTERS) -> None:
+    def __init__(
+        self, queue: str, prefetch: int, least_letters: float = LEAST_LETTERS, crowded_prefetch: int | None = None
+    ) -> None:
         self._queue = queue
-        self._prefetch = prefetch
+        self._full = self._prefetch = prefetch
+        self._crowded = min(prefetch, crowded_prefetch or prefetch)
+        self._in_a_row = 0
         self._least_letters = least_letters
         self._tries = 0
         self._recent = deque[bool](maxlen=WINDOW)
@@ -92,6 +100,19 @@ class Breaker:
             self._close()
         if self._state is _State.CLOSED:
             self._recent.append(False)
+        if self._prefetch < self._full:
+            self._in_a_row += 1
+            if self._in_a_row >= AT_EASE:
+                self._prefetch = self._full
+                self._show()
+
+    def crowded(self) -> None:
+        """Hear that a delivery waited for a worker process in vain: as many as there are workers for are enough."""
+        self._in_a_row = 0
+        if self._prefetch != self._crowded:
+            self._prefetch = self._crowded
+            log.warning("more deliveries than worker processes for them", queue=self._queue, prefetch=self._prefetch)
+            self._show()
 
     def buried(self) -> None:
         """Hear that a message becomes a dead letter."""

@@ -32,6 +32,8 @@ PRELOAD = (
 ORDER = struct.Struct("!cQ")
 """An order, and the number of the worker that it is about."""
 FORK, KILL = b"F", b"K"
+HERE = b"H"
+"""What a worker says before anything else: until then, whatever fails is not the fault of its work."""
 LENGTH = struct.Struct("!Q")
 """Comes before each call and each outcome: the bytes of its pickle."""
 
@@ -68,7 +70,12 @@ def serve(descriptor: int) -> NoReturn:
                 os.kill(workers.pop(number), signal.SIGKILL)
                 _reap(killed)
             for each in descriptors:
-                if (pid := os.fork()) == 0:
+                try:
+                    pid = os.fork()
+                except OSError:
+                    os.close(each)  # which tells the parent
+                    continue
+                if pid == 0:
                     orders.close()
                     _work(socket.socket(fileno=each))
                 os.close(each)
@@ -88,6 +95,7 @@ def _work(connection: socket.socket) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         with connection, connection.makefile("rb") as calls:
+            connection.sendall(HERE)
             while len(header := calls.read(LENGTH.size)) == LENGTH.size:
                 call = calls.read(*LENGTH.unpack(header))
                 connection.sendall(frame(_outcome(call)))

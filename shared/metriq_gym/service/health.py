@@ -5,18 +5,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
+from metriq_gym.service.connections import bounded
 from metriq_gym.telemetry.metrics import REGISTRY
 
 Check = Callable[[], Awaitable[bool | str]]
 """Whether one thing a service needs is as it should be; or why it is not, in words without secrets."""
 Measure = Callable[[], Awaitable[None]]
 """Brings up to date what is measured only when it is asked for; raises nothing."""
+
+
+KEEPALIVE_SECONDS = 20.0
+"""How long a connection stays open without a request: longer than the pause between two questions of Prometheus."""
+
+
+async def _asked(check: Check) -> bool | str:
+    """Return what a check says; one that fails says that it is not so."""
+    try:
+        return await check()
+    except Exception as error:
+        return f"cannot be told: {type(error).__name__}"
 
 
 @asynccontextmanager
@@ -42,9 +56,9 @@ async def serve_health(
         *groups: Mapping[str, Check], beside: Mapping[str, Check] | None = None
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(_: web.Request) -> web.Response:
-            outcome = {name: await check() for checks in groups for name, check in checks.items()}
+            outcome = {name: await _asked(check) for checks in groups for name, check in checks.items()}
             status = 200 if all(each is True for each in outcome.values()) else 503
-            told = {name: await check() for name, check in (beside or {}).items()}
+            told = {name: await _asked(check) for name, check in (beside or {}).items()}
             return web.json_response(outcome | told, status=status)
 
         return handle
@@ -59,11 +73,12 @@ async def serve_health(
     app.router.add_get("/livez", page(live))
     app.router.add_get("/readyz", page(live, ready, beside=notes))
     app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
     await runner.setup()
+    assert runner.server is not None  # noqa: S101  (it has been set up)
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        yield runner.addresses[0][1]
+        server = await asyncio.get_running_loop().create_server(bounded(runner.server), host, port, backlog=128)
+        async with server:
+            yield server.sockets[0].getsockname()[1]
     finally:
         await runner.cleanup()

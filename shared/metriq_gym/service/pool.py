@@ -19,10 +19,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ParamSpec, Self, TypeVar
 
-from metriq_gym.errors import MetriqGymError
-from metriq_gym.service import forkserver
+import structlog
+
+from metriq_gym.errors import MetriqGymError, NoMeans
+from metriq_gym.service import forkserver, waiting
 from metriq_gym.service.forkserver import LENGTH, ORDER, frame, frozen
 
+log = structlog.get_logger()
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -36,6 +39,12 @@ _READ_AHEAD = 2**20
 
 JOB_SECONDS = 20 * 60.0
 """How long building or scoring one job may take: minutes are much, and after 30 RabbitMQ takes its message for lost."""
+
+
+START_PAUSES = (0.2, 10.0)
+"""Seconds before the first try to start a worker once more, and at most before any other."""
+START_SECONDS = 60.0
+"""How long a call waits for a worker that cannot be started, before it is put off."""
 
 
 class WorkerDied(MetriqGymError):
@@ -75,7 +84,7 @@ class _Server:
         with theirs:
             try:
                 self._order(forkserver.FORK, number, theirs.fileno())
-            except OSError:  # the process has died just now
+            except ConnectionError:  # the process has died just now
                 self.close()
                 self._order(forkserver.FORK, number, theirs.fileno())
         return number, ours
@@ -107,16 +116,22 @@ class _Worker:
         self._server = server
         self._forked: tuple[int, socket.socket] | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._started = False
 
     async def call(self, call: bytes) -> Any:
-        """Return what a pickled call returns, or raise what it raises; raises `WorkerDied`."""
+        """Return what a pickled call returns, or raise what it raises; raises `WorkerDied` and `NoMeans`."""
         try:
             reader, writer = await self._connect()
             writer.write(frame(call))
+            if not self._started:
+                await reader.readexactly(len(forkserver.HERE))
+                self._started = True
             await writer.drain()
             header = await reader.readexactly(LENGTH.size)
             done, outcome = pickle.loads(await reader.readexactly(*LENGTH.unpack(header)))  # noqa: S301  (our worker's)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, MemoryError) as error:
+            if not self._started:
+                raise NoMeans(f"no worker process can be started: {error}") from error
             raise WorkerDied from error
         if done:
             return outcome
@@ -147,6 +162,8 @@ class Pool:
         self._owns_server = beside is None
         self._workers: set[_Worker] = set()
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self.wants: str | None = None
+        """Why no worker can be started, if that is so."""
 
     async def __aenter__(self) -> Self:
         for _ in range(self.size):
@@ -162,7 +179,10 @@ class Pool:
 
     def warm(self) -> None:
         """Start the imports now, so that the first call need not wait for them."""
-        self._server.start()
+        try:
+            self._server.start()
+        except OSError as error:
+            log.warning("workers cannot be started yet", reason=str(error))  # the first call waits for that
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a picklable call in a worker, waiting for an idle one; raises `WorkerDied` if that process dies.
@@ -172,14 +192,34 @@ class Pool:
         return await self.run_within(None, function, *args, **kwargs)
 
     async def run_within(self, seconds: float | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call as `run` does; raises `TimeoutError` if that takes longer, the wait for a worker not counted."""
+        """Run a call as `run` does; raises `TimeoutError` if that takes longer, the wait for a worker not counted.
+
+        What keeps a worker from being started is waited out; raises `NoMeans` when it lasts.
+        """
         call = frozen((function, args, kwargs))
-        worker = await self._idle.get()
+        now = asyncio.get_running_loop().time
+        pause, longest = START_PAUSES
+        patience = now() + START_SECONDS
+        while True:
+            try:
+                result: T = await self._run(seconds, call)
+            except NoMeans as error:
+                self.wants = str(error)
+                if now() + pause > patience:
+                    raise
+                log.warning("worker cannot be started", reason=str(error), next_try_seconds=pause)
+                await waiting.wait(asyncio.sleep(pause))
+                pause = min(2 * pause, longest)
+            else:
+                self.wants = None
+                return result
+
+    async def _run(self, seconds: float | None, call: bytes) -> Any:
+        worker = await waiting.wait(self._idle.get())
         try:
             async with asyncio.timeout(seconds):
-                result: T = await worker.call(call)
-            return result
-        except (WorkerDied, asyncio.CancelledError, TimeoutError):
+                return await worker.call(call)
+        except (WorkerDied, NoMeans, asyncio.CancelledError, TimeoutError):
             worker = self._replace(worker)
             raise
         finally:

@@ -23,6 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
 from metriq_gym.errors import MetriqGymError, Refused, Transient
 from metriq_gym.jobs.states import Stage
+from metriq_gym.service import oddities
 from metriq_gym.service.attempts import SETTLED_SECONDS, Attempt
 from metriq_gym.service.breaker import LEAST_LETTERS, Breaker
 from metriq_gym.service.lag import lag_measured
@@ -78,7 +79,9 @@ class Service(ABC):
         self.store = context.store
         self.pool = context.pool
         self.instance = context.instance
-        self.breaker = Breaker(self.queue.name, self.settings.prefetch, context.letters_to_stop)
+        oddities.heed()
+        workers = self.pool.size + 1 if self.uses_workers else None
+        self.breaker = Breaker(self.queue.name, self.settings.prefetch, context.letters_to_stop, workers)
         self._attempting = Attempt(self.name, self.stage, self.store, self.bus, self.breaker, self.refuse)
         self._subscription: Subscription | None = None
 
@@ -140,6 +143,8 @@ class Service(ABC):
     async def _consumes(self) -> bool | str:
         if not self.breaker.is_closed:
             return self.breaker.reason
+        if self.uses_workers and self.pool.wants:
+            return self.pool.wants
         return self._subscription is not None and self._subscription.healthy
 
 

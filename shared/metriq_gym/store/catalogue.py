@@ -10,9 +10,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from pydantic import ValidationError
+
 from metriq_gym.jobs.documents import Job, Task
-from metriq_gym.jobs.states import OPEN_TASKS, TERMINAL, ExportState, JobState
-from metriq_gym.store.mongo import EPOCH, from_now, rows, translated
+from metriq_gym.jobs.states import OPEN_TASKS, TERMINAL, ExportState, JobState, TaskState
+from metriq_gym.store.mongo import EPOCH, entries, from_now, rows, translated
+from metriq_gym.store.reading import Unreadable, collection_of, describe, read_all, read_each, readable
+from metriq_gym.store.shapes import READABLE_JOB, READABLE_TASK
 
 _BULKY = ("data", "result", "runs")
 _UNLISTED = (
@@ -29,6 +33,7 @@ _MATRIX_AT_ONCE = 8
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 AGES = (60, 3600, 86400)
 """Seconds by which the time that jobs have been in a state is told apart."""
+_MOST_MS = 5000
 _HELD = {"held": {"$gt": ""}}  # as a partial index has it
 
 
@@ -102,6 +107,15 @@ class StageTimes:
     longest_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingSuite:
+    """A suite whose results wait for jobs that should have ended by now."""
+
+    id: str
+    waiting: int
+    size: int
+
+
 class Catalogue:
     """Reads the ``jobs`` and ``tasks`` collections."""
 
@@ -113,7 +127,7 @@ class Catalogue:
     async def find(self, filters: Mapping[str, Any] | None = None, *, limit: int = 0) -> list[Job]:
         """Return jobs whose fields have the given values, newest first; all of them when `limit` is 0."""
         cursor = self._jobs.find(dict(filters or {})).sort(_NEWEST_FIRST).limit(limit)
-        return [Job.model_validate(found) async for found in cursor]
+        return await read_each(Job, cursor)
 
     @translated
     async def page(
@@ -130,7 +144,7 @@ class Catalogue:
         """
         query, order = _listed(which or Filter(), after, ascending)
         cursor = self._jobs.find(query, dict.fromkeys(_UNLISTED, 0)).sort(order).limit(limit)
-        return [Job.model_validate(found) async for found in cursor]
+        return await read_each(Job, cursor)
 
     @translated
     async def explain_page(self, which: Filter | None = None, *, limit: int = 50) -> dict[str, Any]:
@@ -144,7 +158,7 @@ class Catalogue:
     async def brief(self, job_ids: Sequence[str]) -> dict[str, Job]:
         """Return jobs by id, without what is bulky; those that there are not are left out."""
         cursor = self._jobs.find({"_id": {"$in": list(job_ids)}}, dict.fromkeys((*_UNLISTED, "result", "config"), 0))
-        return {found["_id"]: Job.model_validate(found) async for found in cursor}
+        return {job.id: job for job in await read_each(Job, cursor)}
 
     @translated
     async def benchmark_names(self) -> list[str]:
@@ -163,8 +177,8 @@ class Catalogue:
         query = which.query() | {"result": {"$exists": True}}
         order = [("created_at", 1 if ascending else -1)]
         unread = dict.fromkeys(("data", "runs", "history", "imported"), 0)
-        async for found in _in_words(self._jobs.find(query, unread).sort(order).limit(limit)):
-            yield Job.model_validate(found)
+        async for job in readable(Job, _in_words(self._jobs.find(query, unread).sort(order).limit(limit))):
+            yield job
 
     @translated
     async def newest_scored(self, pairs: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Job]:
@@ -182,7 +196,7 @@ class Catalogue:
                     dict.fromkeys(("data", "runs", "history", "imported"), 0),
                     sort=[("created_at", -1)],
                 )
-            return None if found is None else Job.model_validate(found)
+            return None if found is None else next(iter(read_all(Job, [found])), None)
 
         jobs = await asyncio.gather(*map(newest, pairs))
         return {pair: job for pair, job in zip(pairs, jobs, strict=True) if job is not None}
@@ -191,7 +205,7 @@ class Catalogue:
     async def stage_times(self, seconds: float, *, limit: int = 5000) -> list[StageTimes]:
         """Return how long the newest jobs, of those created in the last `seconds`, were in each state."""
         newest = self._jobs.find(
-            {"created_at": {"$gte": await self.now() - timedelta(seconds=seconds)}}, {"history": 1}
+            {"created_at": {"$gte": await self.now() - timedelta(seconds=seconds)}} | READABLE_JOB, {"history": 1}
         )
         spent: dict[JobState, list[float]] = {}
         async for found in newest.sort(_NEWEST_FIRST).limit(limit):
@@ -215,25 +229,25 @@ class Catalogue:
         """Return the server's time, by which everything in the store is dated."""
         hello = await self._jobs.database.client.admin.command("hello")
         at: datetime = hello["localTime"]
-        return at.replace(tzinfo=UTC)
+        return datetime.combine(at.date(), at.time(), UTC)
 
     @translated
     async def counts(self, job_id: str) -> list[Task]:
         """Return a job's tasks with their counts and without circuits, in the order of their circuits."""
         found = self._tasks.find({"job_id": job_id}, {"circuits": 0}).sort([("run", 1), ("first", 1)])
-        return [Task.model_validate(each) async for each in found]
+        return await read_each(Task, found)
 
     @translated
     async def held(self) -> list[Job]:
         """Return the jobs that wait for an operator."""
-        return [Job.model_validate(found) async for found in self._jobs.find(_HELD).sort(_NEWEST_FIRST)]
+        return await read_each(Job, self._jobs.find(_HELD).sort(_NEWEST_FIRST))
 
     @translated
     async def stuck(self) -> list[Job]:
         """Return the jobs whose result could be exported nowhere; without what is bulky."""
         query = {"state": JobState.SCORED, "exports": {"$gt": {}}}
         found = self._jobs.find(query, dict.fromkeys(_BULKY, 0)).sort(_NEWEST_FIRST)
-        jobs = [Job.model_validate(each) async for each in found]
+        jobs = await read_each(Job, found)
         return [job for job in jobs if job.is_stuck]
 
     @translated
@@ -275,7 +289,7 @@ class Catalogue:
     async def outline(self, job_id: str) -> list[Task]:
         """Return a job's tasks without circuits and counts, in the order of their circuits."""
         found = self._tasks.find({"job_id": job_id}, {"circuits": 0, "counts": 0}).sort([("run", 1), ("first", 1)])
-        return [Task.model_validate(each) async for each in found]
+        return await read_each(Task, found)
 
     @translated
     async def by_state(self) -> list[StateCount]:
@@ -283,12 +297,26 @@ class Catalogue:
         younger = {f"y{age}": {"$sum": {"$cond": [{"$lt": ["$age", 1000 * age]}, 1, 0]}} for age in AGES}
         stages: list[dict[str, Any]] = [
             # By an index alone, which this bound calls for.
-            {"$match": {"state": {"$gte": ""}}},
+            {"$match": {"state": {"$gte": ""}, "updated_at": {"$type": "date"}}},
             {"$project": {"_id": 0, "state": 1, "age": {"$subtract": ["$$NOW", "$updated_at"]}}},
             {"$group": {"_id": "$state", "count": {"$sum": 1}, "oldest": {"$max": "$age"}} | younger},
         ]
         counted = {found["_id"]: found async for found in rows(self._jobs, stages)}
         return [_state_count(state, counted[state]) for state in JobState if state in counted]
+
+    @translated
+    async def waiting_suites(self, seconds: float, *, limit: int = 100) -> list[WaitingSuite]:
+        """Return suites whose results have waited for the rest of them since jobs that are older than `seconds`."""
+        stages: list[dict[str, Any]] = [
+            {"$match": {"state": JobState.SCORED, "suite_id": {"$type": "string"}, "suite_size": {"$gte": 1}}},
+            {"$match": {"$expr": {"$lte": ["$created_at", from_now(-seconds)]}, **READABLE_JOB}},
+            {"$set": {"waits": {"$map": {"input": entries("exports"), "in": "$$this.v"}}}},
+            {"$match": {"waits": {"$elemMatch": {"state": ExportState.PENDING, "attempts": 0}}}},
+            {"$group": {"_id": "$suite_id", "jobs": {"$sum": 1}, "size": {"$max": "$suite_size"}}},
+            {"$sort": {"_id": 1}},
+            {"$limit": limit},
+        ]
+        return [WaitingSuite(each["_id"], each["jobs"], each["size"]) async for each in rows(self._jobs, stages)]
 
     @translated
     async def standing_still(self, seconds: float, *, limit: int = 100) -> list[Job]:
@@ -315,7 +343,7 @@ class Catalogue:
             {"$match": {"$or": [{"state": {"$ne": JobState.DISPATCHED}}, {"open_tasks": []}]}},
             {"$limit": limit},
         ]
-        jobs = [Job.model_validate(each) async for each in rows(self._jobs, stages)]
+        jobs = await read_each(Job, rows(self._jobs, stages))
         return [job for job in jobs if not job.is_stuck]
 
     @translated
@@ -331,7 +359,7 @@ class Catalogue:
     @translated
     async def undecided_counts(self) -> tuple[int, int]:
         """Return how many jobs are held for an operator, and how many have a result that could be exported nowhere."""
-        states = {"$map": {"input": {"$objectToArray": {"$ifNull": ["$exports", {}]}}, "in": "$$this.v.state"}}
+        states = {"$map": {"input": entries("exports"), "in": "$$this.v.state"}}
         failed = {"$expr": {"$setEquals": [states, [ExportState.FAILED]]}}
         return (
             await self._jobs.count_documents(_HELD),
@@ -351,6 +379,32 @@ class Catalogue:
         ]
         found = rows(self._tasks, stages)
         return [DueTasks(each["_id"], each["count"], each["lag"] / 1000) async for each in found]
+
+    @translated
+    async def unreadable(self, *, limit: int = 100) -> list[Unreadable]:
+        """Return documents that this version cannot read; raises `Unavailable` when to look takes too long.
+
+        Of the tasks, those that have ended are not looked at.
+        """
+        ended = [state for state in TaskState if state not in OPEN_TASKS]
+        of_tasks = {"state": {"$nin": ended}, "$nor": [READABLE_TASK]}
+        return [
+            *await self._unreadable(Job, self._jobs, {"$nor": [READABLE_JOB]}, limit),
+            *await self._unreadable(Task, self._tasks, of_tasks, limit),
+        ]
+
+    async def _unreadable(self, kind: type[Job | Task], collection: Any, query: Any, limit: int) -> list[Unreadable]:
+        found = collection.find(query).limit(limit).max_time_ms(_MOST_MS)
+        odd = []
+        async for document in found:
+            try:
+                kind.model_validate(document)
+            except ValidationError as error:
+                odd.append(describe(kind, document, error))
+            else:
+                reason = "it has a type that this version does not expect"
+                odd.append(Unreadable(collection_of(kind), str(document["_id"]), reason))
+        return odd
 
     @translated
     async def unfinished(self) -> int:

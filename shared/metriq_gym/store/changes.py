@@ -14,6 +14,7 @@ from metriq_gym.errors import NotFound, Permanent, Unavailable
 from metriq_gym.jobs.documents import Job, is_settled
 from metriq_gym.jobs.states import TaskState
 from metriq_gym.store.jobs import Jobs
+from metriq_gym.store.reading import read_all
 from metriq_gym.store.tasks import Tasks
 
 _AWAIT_MS = 500
@@ -93,7 +94,8 @@ class Changes:
             while True:
                 document = (await stream.next()).get("fullDocument")
                 if document is not None:
-                    yield Job.model_validate(document)
+                    for job in read_all(Job, [document]):
+                        yield job
 
     async def events(self, after: str | None = None, until: str | None = None) -> AsyncGenerator[Event, None]:
         """Yield that the stream is open, then what changes in jobs, tasks and estimates.

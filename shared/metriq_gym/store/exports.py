@@ -10,12 +10,13 @@ from pymongo import ReturnDocument
 from metriq_gym.errors import NotFound
 from metriq_gym.jobs.documents import Export, Job
 from metriq_gym.jobs.states import TERMINAL, ExportState, JobState, sources
-from metriq_gym.store.mongo import Stage, from_now, translated
+from metriq_gym.store.mongo import Stage, entries, from_now, translated
+from metriq_gym.store.reading import read
 from metriq_gym.store.transitions import moving
 
 _NEW: Stage = {"state": ExportState.PENDING, "attempts": 0, "location": None, "error": None, "at": "$$NOW"}
 
-_STATES: Stage = {"$map": {"input": {"$objectToArray": "$exports"}, "in": "$$this.v.state"}}
+_STATES: Stage = {"$map": {"input": entries("exports"), "in": "$$this.v.state"}}
 _IS_EXPORTED: Stage = {
     "$and": [
         {"$in": ["$state", sources(JobState.EXPORTED)]},
@@ -63,7 +64,7 @@ class Exports:
         before = await self._jobs.find_one_and_update({"_id": job_id}, merged)
         if before is None:
             raise NotFound(f"there is no job {job_id}")
-        job = Job.model_validate(before)
+        job = read(Job, before)
         new = frozenset(targets) - job.exports.keys()
         pending = Export(state=ExportState.PENDING, at=job.updated_at)
         return job.model_copy(update={"exports": dict.fromkeys(new, pending) | job.exports}), new & frozenset(begin)
@@ -144,7 +145,7 @@ class Exports:
         found = await self._jobs.find_one_and_update({"_id": job_id}, [stage], return_document=after)
         if found is None:
             raise NotFound(f"there is no job {job_id}")
-        return Job.model_validate(found)
+        return read(Job, found)
 
 
 def _unless_done(target: str, change: Stage) -> Stage:

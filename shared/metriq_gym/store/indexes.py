@@ -13,6 +13,15 @@ from metriq_gym.errors import Unavailable
 _UNAUTHORIZED = 13
 
 
+async def wish(collection: Any, indexes: Sequence[IndexModel]) -> None:
+    """Create indexes that make queries cheaper and that none needs, if this user may."""
+    try:
+        await collection.create_indexes(list(indexes))
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+
+
 async def ensure(collection: Any, indexes: Sequence[IndexModel]) -> None:
     """Create what is missing; raises `Unavailable` when something is and this user may not create it."""
     try:

@@ -14,12 +14,16 @@ from metriq_gym.jobs.documents import Job
 from metriq_gym.jobs.states import MOVES, RESUMABLE, JobState, sources
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
+from metriq_gym.store.reading import read, read_each
+from metriq_gym.store.shapes import READABLE_JOB
 from metriq_gym.store.transitions import entry, moving, not_checked_after, noted
 
 _ON_THEIR_WAY = [state for state in MOVES if JobState.FAILED in MOVES[state]]
 """States in which a job has no result yet, and has not ended without one."""
 _RECORDED_ENDS = (JobState.FAILED, JobState.CANCELLED)
 """Ends that only a record tells of: until it is wherever it is wanted, the reconciler sees to it."""
+
+_RECORDED = [JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED]
 
 
 class Jobs:
@@ -114,7 +118,7 @@ class Jobs:
         except DuplicateKeyError:
             # Another process inserted between our search and our insert: now there is a document to find.
             found = await self._jobs.find_one_and_update(query, pipeline, return_document=after)
-        return Job.model_validate(found)
+        return read(Job, found)
 
     @translated
     async def renew(self, job_id: str, token: int, lease_seconds: float) -> None:
@@ -152,7 +156,7 @@ class Jobs:
         found = await self._jobs.find_one_and_update(query, [{"$set": changes}], return_document=after)
         if found is None:
             raise LeaseLost(f"job {job_id} is dispatched by another dispatcher")
-        return Job.model_validate(found)
+        return read(Job, found)
 
     @translated
     async def unhold(self, job_id: str) -> None:
@@ -197,9 +201,10 @@ class Jobs:
         if target is not JobState.EXPORTED:
             over.append("exports")  # of an earlier end, of a job that was resumed while its failure was exported
         pipeline = [{"$set": changes}, {"$unset": over}]
+        query |= READABLE_JOB
         found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
         if found is not None:
-            return Job.model_validate(found)
+            return read(Job, found)
         job = await self.get(job_id)
         if job.state in sources(target):
             raise LeaseLost(f"job {job_id} is in other hands")
@@ -229,7 +234,7 @@ class Jobs:
         if found is None:
             job = await self.get(job_id)
             raise IllegalTransition(f"job {job_id} cannot be resumed: it is {job.state}")
-        return Job.model_validate(found)
+        return read(Job, found)
 
     @translated
     async def get(self, job_id: str) -> Job:
@@ -237,7 +242,7 @@ class Jobs:
         found = await self._jobs.find_one({"_id": job_id})
         if found is None:
             raise NotFound(f"there is no job {job_id}")
-        return Job.model_validate(found)
+        return read(Job, found)
 
     @translated
     async def suite(self, suite_id: str) -> list[Job]:
@@ -247,7 +252,7 @@ class Jobs:
         """
         # Without the type the partial index does not serve.
         query = {"suite_id": {"$type": "string", "$eq": suite_id}}
-        jobs = [Job.model_validate(found) async for found in self._jobs.find(query)]
+        jobs = await read_each(Job, self._jobs.find(query))
         if not jobs:
             raise NotFound(f"there is no suite {suite_id}")
         if deleted := await self._deleted.count_documents(query | {"_id": {"$ne": suite_id}}):
@@ -257,17 +262,37 @@ class Jobs:
         return sorted(jobs, key=lambda job: job.id)
 
     @translated
-    async def suite_may_have_ended(self, suite_id: str, size: int) -> bool:
+    async def suite_may_have_ended(self, suite_id: str, size: int | None) -> bool:
         """Whether none of a suite's `size` jobs is on its way to an end, as an index tells without any job.
 
-        If so, it is time to look at the jobs themselves.
+        If so, and if one of them has a record, it is time to look at the jobs themselves.
         """
         # Without the type the partial index does not serve.
         query = {"suite_id": {"$type": "string", "$eq": suite_id}}
         if await self._jobs.find_one(query | {"state": {"$in": _ON_THEIR_WAY}}, {"_id": 0, "state": 1}) is not None:
             return False
-        seen = int(await self._jobs.count_documents(query))
-        return seen >= size or seen + int(await self._deleted.count_documents(query)) >= size
+        if await self._jobs.find_one(query | {"state": {"$in": _RECORDED}}, {"_id": 0, "state": 1}) is None:
+            return False
+        seen = int(await self._jobs.count_documents(query)) if size else 0
+        return not size or seen >= size or seen + int(await self._deleted.count_documents(query)) >= size
+
+    @translated
+    async def taken(self, suite_id: str, job_ids: Collection[str]) -> list[str]:
+        """Return jobs that have one of these ids, or say that they belong to the suite, though it has no plan yet."""
+        query = {"$or": [{"_id": {"$in": list(job_ids)}}, {"suite_id": {"$type": "string", "$eq": suite_id}}]}
+        found = self._jobs.find(query, {"_id": 1}).limit(10)
+        return [each["_id"] async for each in found if each["_id"] != suite_id]
+
+    @translated
+    async def close_suite(self, suite_id: str) -> list[Job]:
+        """Let a suite consist of those of its jobs that have a record by now, and return them; raises `NotFound`."""
+        query: dict[str, Any] = {"suite_id": {"$type": "string", "$eq": suite_id}, "state": {"$in": _RECORDED}}
+        query |= READABLE_JOB
+        ids = [each["_id"] async for each in self._jobs.find(query, {"_id": 1})]
+        if not ids:
+            raise NotFound(f"no job of {suite_id} has a record")
+        await self._jobs.update_many({"_id": {"$in": ids}}, {"$set": {"suite_closed": True}})
+        return await read_each(Job, self._jobs.find({"_id": {"$in": ids}}))
 
     @translated
     async def unseen(self, job_ids: Collection[str]) -> list[str]:

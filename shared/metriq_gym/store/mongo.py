@@ -125,6 +125,15 @@ def literal(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: {"$literal": value} for key, value in values.items()}
 
 
+def entries(field: str) -> Stage:
+    """Return the expression for the entries of an object, of which there are none where something else stands.
+
+    An expression that fails on one document fails the query for all of them.
+    """
+    is_object = {"$eq": [{"$type": f"${field}"}, "object"]}
+    return {"$objectToArray": {"$cond": [is_object, f"${field}", {}]}}
+
+
 def from_now(seconds: float) -> Stage:
     """Return the expression for a time `seconds` after the server's present time."""
     return {"$add": ["$$NOW", int(seconds * 1000)]}

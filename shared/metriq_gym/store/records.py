@@ -14,6 +14,7 @@ from pymongo.errors import DocumentTooLarge, DuplicateKeyError
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound, Problem
 from metriq_gym.jobs.documents import Job
 from metriq_gym.store.mongo import translated
+from metriq_gym.store.reading import read
 
 _UNSTORABLE = (BSONError, DocumentTooLarge, OverflowError)
 
@@ -56,7 +57,7 @@ class Records:
         found = await self._jobs.find_one({"_id": job_id})
         if found is None:
             raise NotFound(f"there is no job {job_id}")
-        job = Job.model_validate(found)
+        job = read(Job, found)
         if not job.has_ended:
             raise IllegalTransition(f"job {job_id} is {job.state}; cancel it first (mgym job cancel {job_id})")
         # In this order a crash leaves a job that can be deleted again, and no moment in which a request for it would be

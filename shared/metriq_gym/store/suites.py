@@ -1,4 +1,4 @@
-"""The plans of suites: which jobs were accepted with each, kept until a dispatcher has seen all of them."""
+"""The plans of suites: which jobs were accepted with each. They are what says which jobs a suite has, and stay."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pymongo import ReturnDocument
+
 from metriq_gym.messages import JobRequested
 from metriq_gym.store.mongo import Stage, from_now, translated
+from metriq_gym.store.reading import Unreadable, pass_over
 from metriq_gym.store.transitions import not_checked_after
 from metriq_gym.store.upkeep import TO_BE_CHECKED, later_by_age
+from metriq_gym.wording import shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +27,20 @@ class SuitePlan:
     overdue: bool
     """Whether jobs that no dispatcher has taken up by now never will be."""
 
+    def request(self, job_id: str) -> JobRequested | None:
+        """Return what the suite asked for under a job's id; None if that is none of its jobs."""
+        return next((each for each in self.requests if each.job_id == job_id), None)
+
 
 class Suites:
-    """The ``suites`` collection: one document for each suite that is being fanned out."""
+    """The ``suites`` collection: one document for each suite that was accepted."""
 
     def __init__(self, collection: Any) -> None:
         self._suites = collection
 
     @translated
-    async def keep(self, suite_id: str, requests: Sequence[JobRequested], deadline_seconds: float) -> None:
-        """Store a plan before any of it is published; one that is there under that id stays."""
+    async def keep(self, suite_id: str, requests: Sequence[JobRequested], deadline_seconds: float) -> SuitePlan:
+        """Store a plan before any of it is published, and return it; one that is there under that id stays."""
         packed = zlib.compress(json.dumps([each.model_dump(mode="json") for each in requests]).encode())
         plan: Stage = {
             "requests": {"$literal": packed},
@@ -40,10 +48,18 @@ class Suites:
             "deadline_at": from_now(deadline_seconds),
         }
         change = [{"$replaceWith": {"$mergeObjects": [plan, "$$ROOT"]}}]
-        await self._suites.update_one({"_id": suite_id}, change, upsert=True)
+        after = ReturnDocument.AFTER
+        kept = await self._suites.find_one_and_update({"_id": suite_id}, change, upsert=True, return_document=after)
+        return _plan(kept | {"overdue": False})
+
+    @translated
+    async def plan(self, suite_id: str) -> SuitePlan | None:
+        """Return a suite's plan, if there is one."""
+        found = await self._suites.find_one({"_id": suite_id}, {"requests": 1})
+        return None if found is None else _plan(found | {"overdue": False})
 
     async def unfinished(self) -> list[SuitePlan]:
-        """Return every plan."""
+        """Return every plan of which a job may not have been seen."""
         return await self._found([])
 
     async def unmoved(self, seconds: float) -> list[SuitePlan]:
@@ -58,14 +74,21 @@ class Suites:
 
     @translated
     async def finish(self, suite_id: str, token: int) -> None:
-        """Drop a plan all of whose jobs have been seen."""
-        await self._suites.delete_one({"_id": suite_id} | not_checked_after(token))
+        """Let a plan rest all of whose jobs have been seen."""
+        resting = {"finished": True, "checked_by": token}
+        await self._suites.update_one({"_id": suite_id} | not_checked_after(token), {"$set": resting})
 
     @translated
     async def _found(self, conditions: Sequence[Stage]) -> list[SuitePlan]:
         fields = {"requests": 1, "overdue": {"$lte": ["$deadline_at", "$$NOW"]}}
-        found = self._suites.find({"$expr": {"$and": list(conditions)}}, fields)
-        return [_plan(each) async for each in found]
+        found = self._suites.find({"finished": None, "$expr": {"$and": list(conditions)}}, fields)
+        plans = []
+        async for each in found:
+            try:
+                plans.append(_plan(each))
+            except (KeyError, ValueError, TypeError, zlib.error) as error:
+                pass_over(Unreadable("suites", str(each["_id"]), shorten(str(error), 300)))
+        return plans
 
 
 def _plan(found: dict[str, Any]) -> SuitePlan:

@@ -14,11 +14,13 @@ from typing import Any
 from pymongo import IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from metriq_gym.errors import LeaseLost
+from metriq_gym.errors import LeaseLost, UnreadableDocument
 from metriq_gym.jobs.documents import DueTask, Lease, ShortCount, Task
 from metriq_gym.jobs.states import OPEN_TASKS, TaskState
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, rows, translated
+from metriq_gym.store.reading import read, read_each
+from metriq_gym.store.shapes import READABLE_TASK
 
 _DUPLICATE_KEY = 11000
 _IDS_AT_ONCE = 10_000
@@ -89,7 +91,7 @@ class Tasks:
         query = {"job_id": job_id, "state": {"$in": [TaskState.STORED, TaskState.SUBMITTING, TaskState.UNKNOWN]}}
         await self._tasks.update_many(query | {"dispatcher": {"$not": {"$gt": token}}}, {"$set": {"dispatcher": token}})
         found = self._tasks.find(query | {"dispatcher": token})
-        return sorted([Task.model_validate(each) async for each in found], key=lambda task: (task.run, task.first))
+        return sorted([read(Task, each) async for each in found], key=lambda task: (task.run, task.first))
 
     @translated
     async def intend(self, task: Task) -> Task:
@@ -127,7 +129,7 @@ class Tasks:
             {"_id": task.id, "state": TaskState.SUBMITTED, "provider_job_id": provider_job_id}
         )
         if found is not None:
-            return Task.model_validate(found)
+            return read(Task, found)
         fields = literal({"provider_job_id": provider_job_id, "error": None})
         due = {"state": TaskState.SUBMITTED, "next_poll_at": "$$NOW"}
         return await self._step(task, task.state, {"$set": fields | due})
@@ -137,7 +139,7 @@ class Tasks:
         found = await self._tasks.find_one_and_update(query, [change], return_document=ReturnDocument.AFTER)
         if found is None:
             raise LeaseLost(f"task {task.id} is not {state} any more")
-        return Task.model_validate(found)
+        return read(Task, found)
 
     @translated
     async def intended_before(self, task: Task, seconds: float) -> bool:
@@ -150,7 +152,7 @@ class Tasks:
         """Return those tasks of jobs, without circuits, of which it is not known whether the provider has them."""
         states = [TaskState.SUBMITTING, TaskState.UNKNOWN]
         query = {"job_id": {"$in": list(job_ids)}, "state": {"$in": states}, "provider": provider}
-        return [Task.model_validate(found) async for found in self._tasks.find(query, {"circuits": 0})]
+        return await read_each(Task, self._tasks.find(query, {"circuits": 0}))
 
     @translated
     async def ours_among(self, provider: str, provider_job_ids: Iterable[str]) -> set[str]:
@@ -220,10 +222,9 @@ class Tasks:
             found = await self._tasks.find_one_and_update(
                 chosen | _due(provider), leased, projection=left_out, return_document=after
             )
-            return [] if found is None else [Task.model_validate(found)]
+            return [] if found is None else [read(Task, found)]
         await self._tasks.update_many(chosen | _due(provider), leased)
-        cursor = self._tasks.find(chosen | {"lease.owner": claim}, left_out)
-        return [Task.model_validate(found) async for found in cursor]
+        return await read_each(Task, self._tasks.find(chosen | {"lease.owner": claim}, left_out))
 
     @translated
     async def pass_over(
@@ -365,7 +366,10 @@ class Tasks:
             {"$match": {"job_id": job_id}},
             {"$group": {"_id": "$state", "count": {"$sum": 1}}},
         ]
-        return {TaskState(found["_id"]): found["count"] async for found in rows(self._tasks, stages)}
+        found = {each["_id"]: each["count"] async for each in rows(self._tasks, stages)}
+        if unknown := found.keys() - set(TaskState):
+            raise UnreadableDocument(f"tasks of {job_id} are in states that this version does not know: {unknown}")
+        return {TaskState(state): count for state, count in found.items()}
 
     @translated
     async def count(self, job_id: str, *states: TaskState) -> int:
@@ -389,7 +393,7 @@ class Tasks:
     @translated
     async def of_job(self, job_id: str) -> list[Task]:
         """Return a job's tasks with their counts, in the order of their circuits."""
-        tasks = [Task.model_validate(found) async for found in self._tasks.find({"job_id": job_id})]
+        tasks = [read(Task, found) async for found in self._tasks.find({"job_id": job_id})]
         return sorted(tasks, key=lambda task: (task.run, task.first))
 
 
@@ -401,6 +405,7 @@ def _due(provider: str) -> dict[str, Any]:
         "provider": provider,
         "next_poll_at": {"$gt": EPOCH},
         "$expr": {"$lte": ["$next_poll_at", "$$NOW"]},
+        **READABLE_TASK,  # any other stays as it is
     }
 
 

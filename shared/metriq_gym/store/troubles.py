@@ -9,6 +9,7 @@ from pymongo import ReturnDocument
 from metriq_gym.jobs.documents import Attempts, Job
 from metriq_gym.jobs.states import TERMINAL, JobState
 from metriq_gym.store.mongo import Stage, from_now, translated
+from metriq_gym.store.reading import read
 from metriq_gym.store.transitions import noted
 
 _UNFINISHED = [state for state in JobState if state not in TERMINAL]
@@ -49,7 +50,7 @@ class Troubles:
         query = {"_id": job_id, "state": {"$in": _UNFINISHED}}
         after = ReturnDocument.AFTER
         found = await self._jobs.find_one_and_update(query, [{"$set": changes}], return_document=after)
-        return None if found is None else Job.model_validate(found).attempts
+        return None if found is None else read(Job, found).attempts
 
     @translated
     async def give_up(self, job_id: str, service: str, reason: str, *, hold_after: int) -> None:

@@ -12,16 +12,16 @@ from metriq_gym.jobs.changes import Failed
 from metriq_gym.jobs.documents import Failure, Job
 from metriq_gym.jobs.states import TERMINAL, JobState
 from metriq_gym.store.jobs import Jobs
-from metriq_gym.store.mongo import EPOCH, Stage, from_now, translated
+from metriq_gym.store.mongo import EPOCH, Stage, entries, from_now, translated
+from metriq_gym.store.reading import read_each
+from metriq_gym.store.shapes import READABLE_JOB
 from metriq_gym.store.transitions import not_checked_after
 
 MAX_UNCHECKED_SECONDS = 3600
 _BULKY = ("data", "runs", "input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts", "result", "history")
 _NOT_IN_HANDS: Stage = {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}}
 TO_BE_CHECKED: Stage = {"$not": {"$gt": ["$check_at", "$$NOW"]}}
-_NOT_BEFORE: Stage = {
-    "$max": {"$map": {"input": {"$objectToArray": {"$ifNull": ["$exports", {}]}}, "in": "$$this.v.not_before"}}
-}
+_NOT_BEFORE: Stage = {"$max": {"$map": {"input": entries("exports"), "in": "$$this.v.not_before"}}}
 _NOT_PUT_OFF: Stage = {"$not": {"$gt": [_NOT_BEFORE, "$$NOW"]}}
 """An export that is to be tried again later: one more message would only be one more that waits."""
 
@@ -60,7 +60,7 @@ class Upkeep:
         """Leave jobs alone for as long again as they have stood still, or for an hour."""
         change = {"check_at": later_by_age(), "checked_by": token}
         await self._collection.update_many(
-            {"_id": {"$in": list(job_ids)}} | not_checked_after(token), [{"$set": change}]
+            {"_id": {"$in": list(job_ids)}} | not_checked_after(token) | READABLE_JOB, [{"$set": change}]
         )
 
     async def expire(self, job_id: str, failure: Failure, token: int) -> Job:
@@ -87,7 +87,7 @@ class Upkeep:
     @translated
     async def _found(self, query: Stage, limit: int) -> list[Job]:
         found = self._collection.find(query, dict.fromkeys(_BULKY, 0)).limit(limit)
-        return [Job.model_validate(each) async for each in found]
+        return await read_each(Job, found)
 
 
 def later_by_age() -> Stage:

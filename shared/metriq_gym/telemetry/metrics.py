@@ -112,6 +112,11 @@ UNDECIDED_JOBS = _new(
     "Jobs that stay as they are until an operator decides: `held`, or `stuck` with a result exported nowhere.",
     ["why"],
 )
+WAITING_SUITES = _new(
+    Gauge,
+    "metriq_overdue_suites",
+    "Suites whose results still wait for the rest of their jobs after the deadline of these: an operator decides.",
+)
 DUE_TASKS = _new(Gauge, "metriq_due_tasks", "Tasks that a poller should look at now.", ["provider"])
 DUE_LAG = _new(
     Gauge, "metriq_due_task_lag_seconds", "For how long the first of these has been due; 0 without any.", ["provider"]
@@ -156,6 +161,12 @@ LEASE_LOSSES = _new(
     "metriq_lease_losses",
     "Results refused because another worker had taken the `job` or `task` over, or it had ended.",
     ["of"],
+)
+UNREADABLE = _new(
+    Counter,
+    "metriq_unreadable_documents",
+    "Times that a document was passed over which this version cannot read; `mgym status` says which.",
+    ["collection"],
 )
 EXPORTS = _new(
     Counter,

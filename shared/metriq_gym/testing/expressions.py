@@ -224,6 +224,7 @@ _OPERATORS: Mapping[str, Callable[..., Any]] = {
     "$objectToArray": _entries,
     "$concatArrays": _concatenated,
     "$size": len,
+    "$isArray": lambda value: isinstance(value, list),
     "$last": _last,
     "$setEquals": lambda a, b: {repr(order(each)) for each in a} == {repr(order(each)) for each in b},
 }

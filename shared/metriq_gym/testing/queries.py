@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from metriq_gym.testing.expressions import MISSING, Document, NotInMemory, Scope, evaluate, field, order, truth
+from metriq_gym.testing.shapes import has_shape
 
 _TYPES = {"string": 3, "object": 4, "array": 5, "bool": 8, "date": 9}
 
@@ -25,6 +26,10 @@ def _holds(name: str, wanted: Any, document: Document, now: datetime) -> bool:
             return all(matches(each, document, now) for each in wanted)
         case "$or":
             return any(matches(each, document, now) for each in wanted)
+        case "$nor":
+            return not any(matches(each, document, now) for each in wanted)
+        case "$jsonSchema":
+            return has_shape(document, wanted)
         case _ if name.startswith("$"):
             raise NotInMemory(name)
     return _fits(field(document, name), wanted)

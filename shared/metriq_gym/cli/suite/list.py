@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import typer
 
 from metriq_gym.cli import filters, opening
@@ -9,6 +11,7 @@ from metriq_gym.cli.csvs import as_csv
 from metriq_gym.cli.options import AsCsv, AsJson
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.suite.showing import described
+from metriq_gym.errors import NotFound
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.suite_parser import shipped
@@ -28,8 +31,11 @@ def list_(
 
     async def look() -> list[list[Job]]:
         async with opening.store() as store:
-            ids = await store.catalogue.suite_ids(limit=limit, filters=wanted)
-            return [await store.jobs.suite(each) for each in ids]
+            runs = []
+            for suite_id in await store.catalogue.suite_ids(limit=limit, filters=wanted):
+                with suppress(NotFound):  # deleted meanwhile, or none of its jobs can be read
+                    runs.append(await store.jobs.suite(suite_id))
+            return runs
 
     runs = opening.run(look())
     if json:
