@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
 
+from bson import DBRef
+
 Document = dict[str, Any]
 
 
@@ -54,6 +56,8 @@ def order(value: Any) -> tuple[Any, ...]:
             return (3, str(value))
         case Mapping():
             return (4, [(order(each)[0], name, order(each)) for name, each in value.items()])
+        case DBRef():
+            return order(value.as_doc())
         case bytes():
             return (6, len(value), value)
         case Sequence():
