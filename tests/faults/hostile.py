@@ -334,7 +334,9 @@ def corpus() -> Iterator[Hostile]:
         yield Hostile(f"{key}: next version", key, NEXT_VERSION, "dead")
         if key != "job.cancel_requested":  # which waits for its job to come
             about = {"job_id": "nobody-knows-it", "outcome": "error", "reason": "\x1b[2J"}
-            yield Hostile(f"{key}: unknown job", key, _json(about), "nothing")
+            # An estimate is about no job, so what names only one is no request for it.
+            becomes: Literal["dead", "nothing"] = "dead" if key == "estimate.requested" else "nothing"
+            yield Hostile(f"{key}: unknown job", key, _json(about), becomes)
 
 
 def _json(value: Any) -> bytes:
