@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
+from metriq_gym.bus.dead_letters import DeadLetter
+from metriq_gym.bus.port import SCORER
 from metriq_gym.jobs import Job, JobState
 from tests.support.browser import Browsers, Visitor, barriers, browsers
 from tests.support.console import REQUEST, TOKENS, WITH_TOKENS, ServedConsole, served_console
-from tests.support.jobs import watch
+from tests.support.jobs import ended_job, watch
 
 PAGES = ("/", "/jobs", "/submit", "/suites", "/devices", "/trends", "/dead-letters", "/settings")
+MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{7*7}}"
 SECONDS = 60_000
 
 
@@ -65,6 +68,19 @@ async def exported(console: ServedConsole, job_id: str) -> None:
             pass
 
 
+async def test_a_job_is_submitted_from_the_form_and_watched_to_its_score(seen: Seen) -> None:
+    page = await (await seen.visitor()).page("/submit?benchmark=WIT")
+    await page.get_by_label("shots").fill("200")
+    await page.get_by_role("button", name="Estimate").click()
+    await expect(page.get_by_text("Predicted by local/aer_simulator")).to_be_visible(timeout=SECONDS)
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=SECONDS)
+    await expect(page.get_by_role("cell", name="score", exact=True)).to_be_visible()
+    await expect(page.locator("#counts-plot svg.main-svg").first).to_be_attached(timeout=SECONDS)
+    await page.get_by_text("Draw the first circuit").click()
+    await expect(page.get_by_label("Drawing of circuit")).to_contain_text("q_0", timeout=SECONDS)
+
+
 async def test_what_is_wrong_with_a_form_is_said_at_its_fields(seen: Seen) -> None:
     visitor = await seen.visitor()
     visitor.expected = ("422",)
@@ -97,6 +113,38 @@ async def test_the_list_of_jobs_is_live_and_filtered_by_its_address(seen: Seen) 
     await page.wait_for_url("**state=rejected**")
     await expect(page.get_by_role("link", name="rejected", exact=True)).to_be_visible()
     await expect(page.get_by_role("link", name="appears")).to_have_count(0)
+
+
+async def test_an_operator_gives_a_held_job_up_and_replays_a_dead_letter(guarded: Seen) -> None:
+    console = guarded.console
+    held = ended_job("held", state=JobState.DISPATCHING, result=None, held="may have been accepted", lease=None)
+    document = held.model_dump(by_alias=True, exclude_defaults=True)
+    await console.store.jobs._jobs.insert_one(document)
+    console.bus.dead_letters.append(
+        DeadLetter(
+            queue=SCORER.name,
+            routing_key="job.completed",
+            body=b'{"job_id": "gone"}',
+            message_id="gone/job.completed",
+            type="job.completed",
+            job_id="gone",
+            reason="ValueError: it broke",
+            traceback="",
+            first=None,
+            last=None,
+            deliveries=10,
+        )
+    )
+    visitor = await guarded.visitor("operator")
+    page = await visitor.page("/")
+    await expect(page.get_by_role("heading", name="Needs a person")).to_be_visible(timeout=SECONDS)
+    await page.get_by_role("link", name="held", exact=True).first.click()
+    await page.get_by_role("button", name="Give the job up").click()
+    await expect(page.locator("p.lead .state")).to_have_text("failed", timeout=SECONDS)
+    await page.get_by_role("link", name="Dead letters").click()
+    await page.get_by_role("button", name="Replay").click()
+    await expect(page.get_by_text("Handed back to its service.")).to_be_visible()
+    assert console.bus.dead_letters == []
 
 
 async def test_what_a_viewer_may_not_do_is_absent_and_refused(guarded: Seen) -> None:
@@ -133,6 +181,57 @@ async def test_a_stranger_is_asked_for_a_token_and_a_session_ends_with_log_out(g
     await expect(page.get_by_label("Token")).to_be_visible()
     await page.goto(f"{guarded.console.url}/jobs")
     await expect(page.get_by_label("Token")).to_be_visible()
+
+
+async def test_a_restart_while_somebody_looks_is_said_and_recovered_from(seen: Seen) -> None:
+    visitor = await seen.visitor()
+    visitor.expected = ("ERR_", "Failed to load")
+    page = await visitor.page("/jobs")
+    await expect(page.get_by_text("No job is like that.")).to_be_visible()
+    port = seen.console.console.port
+    await seen.console.console.stop()
+    await expect(page.get_by_text("The connection is lost")).to_be_visible(timeout=SECONDS)
+    await seen.console.client.dispatch(REQUEST["config"], "local", "aer_simulator", job_id="meanwhile")
+    await seen.console.start(port)
+    await expect(page.get_by_text("The connection is lost")).to_be_hidden(timeout=SECONDS)
+    await expect(page.get_by_role("link", name="meanwhile")).to_be_visible(timeout=SECONDS)
+
+
+async def test_what_strangers_write_is_text_everywhere(seen: Seen) -> None:
+    job = ended_job(
+        "hostile",
+        state=JobState.FAILED,
+        result={MARKUP: 1.0},
+        benchmark_name=MARKUP,
+        provider=MARKUP,
+        device=MARKUP,
+        target=MARKUP,
+        remarks=MARKUP,
+        suite_id="suite",
+        suite_name=MARKUP,
+        config={"benchmark_name": MARKUP, MARKUP: MARKUP},
+        device_metadata={MARKUP: MARKUP},
+        failure={"outcome": "error", "reason": MARKUP, "source": "poll"},
+        exports={"json": {"state": "failed", "error": MARKUP, "at": "2026-11-20T00:00:00Z"}},
+        history=[{"state": "failed", "at": "2026-11-20T00:00:00Z", "service": MARKUP, "cause": MARKUP}],
+    )
+    await seen.console.store.jobs._jobs.insert_one(job.model_dump(by_alias=True, exclude_defaults=True))
+    held = ended_job("held", state=JobState.DISPATCHING, result=None, held=MARKUP)
+    await seen.console.store.jobs._jobs.insert_one(held.model_dump(by_alias=True, exclude_defaults=True))
+    await seen.console.store.devices.see(
+        MARKUP, MARKUP, num_qubits=1, simulator=False, status=MARKUP, metadata={MARKUP: MARKUP, "t1_us": 1.0}
+    )
+    seen.console.bus.dead_letters.append(
+        DeadLetter(SCORER.name, MARKUP, MARKUP.encode(), MARKUP, MARKUP, MARKUP, MARKUP, MARKUP, None, None, 1)
+    )
+    visitor = await seen.visitor()
+    for path in ("/", "/jobs", "/jobs/hostile", "/suites", "/suites/suite", "/devices", "/trends", "/dead-letters"):
+        page = await visitor.page(path)
+        page.on("dialog", lambda dialog: visitor.complaints.append(f"dialog {dialog.message}"))
+        await expect(page.get_by_text("<script>alert(2)</script>").first).to_be_attached(timeout=SECONDS)
+        assert await page.locator("main script, img[src=x]").count() == 0, path
+        assert "49" not in (await page.locator("main").inner_text()), path
+        await page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
