@@ -35,7 +35,7 @@ def test_prometheus_asks_every_service_and_the_broker() -> None:
     config = yaml.safe_load(mounted("prometheus", "/etc/prometheus/prometheus.yml").read_text())
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     (discovery,) = jobs["metriq"]["dns_sd_configs"]
-    assert discovery["names"] == ["dispatcher", "poller", "scorer", "exporter"]
+    assert discovery["names"] == ["dispatcher", "poller", "scorer", "exporter", "console"]
     dockerfile = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
     assert f"METRIQ_HTTP_PORT={discovery['port']}" in dockerfile
     assert jobs["rabbitmq"]["static_configs"] == [{"targets": ["rabbitmq:15692"]}]
