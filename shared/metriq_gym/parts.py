@@ -16,6 +16,7 @@ EXTRAS = {
     "fastapi": "console",
     "github": "exporter",
     "httpx": "embedded",
+    "jinja2": "console",
     "matplotlib": "plots",
     "numpy": "embedded",
     "openqasm3": "embedded",

@@ -42,6 +42,10 @@ def chromium() -> str:
     return found
 
 
+LEFT = ("htmx:sendAbort", "htmx:afterRequest", "[object Event]")
+"""What htmx says of a request that its page no longer waits for, since it was left or asks anew."""
+
+
 @dataclass
 class Visitor:
     """Somebody with a browser of their own."""
@@ -64,7 +68,7 @@ class Visitor:
         return page
 
     def _complain(self, text: str) -> None:
-        if not any(each in text for each in self.expected):
+        if not any(each in text for each in (*LEFT, *self.expected)):
             self.complaints.append(text)
 
     def _seen(self, address: str) -> None:
