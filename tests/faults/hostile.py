@@ -315,8 +315,10 @@ def corpus() -> Iterator[Hostile]:
     for key, fields in FIELDS.items():
         good = GOOD if key == "job.requested" else {"provider": "local", "device": "aer_simulator", "suite": SUITE}
         for name, values in fields.items():
+            # How large its suite is said to be counts for nothing: that is in the suite's own plan.
+            becomes: Literal["rejected", "exported"] = "exported" if name == "suite_size" else "rejected"
             for value in values:
-                yield Hostile(f"{name} {_short(value)}", key, _json({**good, name: value}), "rejected")
+                yield Hostile(f"{name} {_short(value)}", key, _json({**good, name: value}), becomes)
     for config in CONFIGURATIONS:
         yield Hostile(f"config {_short(config)}", "job.requested", _json({**GOOD, "config": config}), "rejected")
     for config in REFUSED_LATER:
@@ -335,8 +337,9 @@ def corpus() -> Iterator[Hostile]:
         if key != "job.cancel_requested":  # which waits for its job to come
             about = {"job_id": "nobody-knows-it", "outcome": "error", "reason": "\x1b[2J"}
             # An estimate is about no job, so what names only one is no request for it.
-            becomes: Literal["dead", "nothing"] = "dead" if key == "estimate.requested" else "nothing"
-            yield Hostile(f"{key}: unknown job", key, _json(about), becomes)
+            yield Hostile(
+                f"{key}: unknown job", key, _json(about), "dead" if key == "estimate.requested" else "nothing"
+            )
 
 
 def _json(value: Any) -> bytes:
