@@ -56,7 +56,8 @@ async def test_service_that_is_gone_is_not_live() -> None:
 
 
 async def test_what_answers_but_not_by_http_is_not_live() -> None:
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")  # closed with the question unread, the kernel would reset the connection
         writer.write(b"220 mail\r\n")
         writer.close()
 
