@@ -92,7 +92,7 @@ def services(environment: dict[str, str], before: object, tmp_path_factory: pyte
 
 def _ready(port: str) -> bool:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE) as answer:
             return bool(answer.status == 200)
     except (URLError, ConnectionError):
         return False

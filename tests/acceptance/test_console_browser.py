@@ -16,6 +16,7 @@ from metriq_gym.jobs import Job, JobState
 from tests.support.browser import Browsers, Visitor, barriers, browsers
 from tests.support.console import REQUEST, TOKENS, WITH_TOKENS, ServedConsole, served_console
 from tests.support.jobs import ended_job, watch
+from tests.support.patience import PATIENCE
 
 PAGES = ("/", "/jobs", "/submit", "/suites", "/devices", "/trends", "/dead-letters", "/settings")
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{7*7}}"
@@ -58,12 +59,12 @@ async def guarded(mongo_url: str, mongo_database: str, tmp_path: Path) -> AsyncI
 
 
 async def ended(console: ServedConsole, job_id: str) -> Job:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         return [job async for job in watch(console.store, job_id)][-1]
 
 
 async def exported(console: ServedConsole, job_id: str) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         async for _ in watch(console.store, job_id, until=lambda job: job.state is JobState.EXPORTED):
             pass
 

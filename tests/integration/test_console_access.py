@@ -20,6 +20,7 @@ from services.console import Console
 from services.console.access import COOKIE, Access, Role
 from services.console.guard import HEADERS
 from tests.support.console import REQUEST, TOKENS, WITH_TOKENS, ServedConsole, served_console
+from tests.support.patience import PATIENCE
 
 LOOKING = ["/jobs", "/benchmarks", "/devices", "/results", "/status", "/benchmarks/WIT/schema"]
 ASKING = [("POST", "/jobs"), ("POST", "/suites"), ("POST", "/estimates"), ("POST", "/jobs/x/cancel")]
@@ -149,7 +150,7 @@ async def test_a_client_that_never_ends_its_body_is_cut_off(
     reader, writer = await asyncio.open_connection("127.0.0.1", console.console.port)
     head = f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKENS['operator']}\r\n"
     writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         assert b" 408 " in await reader.readline()
     writer.close()
 

@@ -16,6 +16,7 @@ import pytest
 from metriq_gym.jobs import JobState
 from tests.support.console import REQUEST, WIT, ServedConsole, served_console
 from tests.support.jobs import watch
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ async def console(mongo_url: str, mongo_database: str, tmp_path: Path) -> AsyncI
 
 
 async def exported(console: ServedConsole, job_id: str) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         async for _ in watch(console.store, job_id, until=lambda job: job.state is JobState.EXPORTED):
             pass
 
@@ -109,7 +110,7 @@ async def test_jobs_are_filtered_by_every_column(console: ServedConsole) -> None
     await console.http.post("/jobs", json=REQUEST | {"job_id": "one", "remarks": "the (first)"})
     await console.http.post("/jobs", json=REQUEST | {"job_id": "two", "device": "fake_manila", "config": WIT})
     await console.http.post("/jobs", json=REQUEST | {"job_id": "three", "device": "nowhere"})
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         for job_id in ("two", "three"):
             async for _ in watch(console.store, job_id):
                 pass
@@ -198,7 +199,7 @@ async def test_status_says_how_the_work_stands(console: ServedConsole) -> None:
 async def moves(stream: httpx.Response, until: str) -> list[dict[str, Any]]:
     """Return the moves of jobs that a stream tells of, up to one into a state."""
     found: list[dict[str, Any]] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         async for line in stream.aiter_lines():
             if line.startswith("id: "):
                 last = line.removeprefix("id: ")
@@ -239,7 +240,7 @@ async def test_a_viewer_that_comes_back_gets_what_it_has_missed(console: ServedC
 
 async def test_an_event_that_there_never_was_resets_the_viewer(console: ServedConsole) -> None:
     async with console.http.stream("GET", "/events", headers={"Last-Event-ID": "00"}) as stream:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             async for line in stream.aiter_lines():
                 if line == "event: reset":
                     break

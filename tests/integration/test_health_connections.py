@@ -29,12 +29,12 @@ async def _silent(port: int, count: int) -> list[asyncio.StreamWriter]:
 async def _answers() -> None:
     async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE):
         port = await stack.enter_async_context(serve_health("127.0.0.1", 0, {}, {}))
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=4))
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=PATIENCE))
         kept = await client.get(f"http://127.0.0.1:{port}/livez")
         assert kept.status_code == 200
         opened = await _silent(port, 5 * MOST_CONNECTIONS)
         for _ in range(20):
-            assert (await httpx.AsyncClient(timeout=4).get(f"http://127.0.0.1:{port}/livez")).status_code == 200
+            assert (await httpx.AsyncClient(timeout=PATIENCE).get(f"http://127.0.0.1:{port}/livez")).status_code == 200
         assert (await client.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
         for writer in opened:
             writer.close()

@@ -18,6 +18,7 @@ from metriq_gym.store import Store
 from tests.servers.discovery import free_port
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import NativeBroker
+from tests.support.patience import PATIENCE
 from tests.support.system import request, system
 
 
@@ -70,7 +71,7 @@ async def test_pipeline_works_over_tls(secured: Secured, tmp_path: Path) -> None
 
 async def test_servers_that_another_authority_vouches_for_are_not_trusted(secured: Secured) -> None:
     with pytest.raises((*CONNECTION_EXCEPTIONS, asyncio.TimeoutError), match="CERTIFICATE_VERIFY_FAILED"):
-        await aio_pika.connect(secured.amqp_url(secured.another), timeout=20)
+        await aio_pika.connect(secured.amqp_url(secured.another), timeout=PATIENCE)
     assert not await Store.at(secured.mongo_url(secured.another)).answers()
 
 

@@ -259,7 +259,7 @@ async def test_what_the_list_leaves_open_the_details_tell(
     sandbox.set(list_times=times)
     sandbox.add_fault("lost_response", "submit", after=2, times=1)
     await pair.request("j", CONFIG)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while sandbox.faults()[0]["hits"] == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     if other:

@@ -12,6 +12,7 @@ import pytest
 
 from metriq_gym.jobs import JobState
 from tests.contract.test_store_reading import GOOD_JOB, GOOD_TASK, ODD_JOBS, ODD_TASKS, PAST
+from tests.support.patience import PATIENCE
 from tests.support.system import System, request
 from tests.support.terminal import mgym_here
 
@@ -75,7 +76,7 @@ async def _looks(running: System, times: int) -> None:
     leases = running.store._database.leases
     for _ in range(times):
         before = await leases.find_one({"_id": "reconciler"})
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while await leases.find_one({"_id": "reconciler"}) == before:
                 assert dispatcher.process is not None
                 assert dispatcher.process.poll() is None, dispatcher.log.read_text()[-5000:]

@@ -12,6 +12,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxControl:
@@ -69,7 +71,7 @@ class SandboxControl:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urlopen(request, timeout=60) as response:
+            with urlopen(request, timeout=PATIENCE) as response:
                 answer: dict[str, Any] = json.load(response)
                 return answer
         except HTTPError as error:

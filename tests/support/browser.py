@@ -16,6 +16,7 @@ import axe_playwright_python
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.servers.discovery import NoServer
+from tests.support.patience import PATIENCE
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -60,7 +61,7 @@ class Visitor:
     async def page(self, path: str = "/") -> Page:
         """Open a page."""
         page = await self.context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on("console", lambda each: self._complain(each.text) if each.type == "error" else None)
         page.on("pageerror", lambda each: self._complain(str(each)))
         page.on("request", lambda each: self._seen(each.url))

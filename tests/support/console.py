@@ -22,6 +22,7 @@ from services.dispatcher import Dispatcher
 from services.exporter import Exporter
 from services.poller import Poller
 from services.scorer import Scorer
+from tests.support.patience import PATIENCE
 
 WIT = {"benchmark_name": "WIT", "num_qubits": 6, "shots": 100}
 REQUEST: dict[str, Any] = {"provider": "local", "device": "aer_simulator", "config": WIT}
@@ -52,7 +53,7 @@ class ServedConsole:
     def as_role(self, role: str) -> httpx.AsyncClient:
         """A client with a role's token."""
         return httpx.AsyncClient(
-            base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {TOKENS[role]}"}, timeout=60
+            base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {TOKENS[role]}"}, timeout=PATIENCE
         )
 
     @property
@@ -103,7 +104,7 @@ async def served_console(
         await stack.enter_async_context(running([kind(context) for kind in kinds], 5))
         console = Console(context)
         await console.start()
-        served = ServedConsole(console, context, bus, store, httpx.AsyncClient(timeout=60), stack)
+        served = ServedConsole(console, context, bus, store, httpx.AsyncClient(timeout=PATIENCE), stack)
         served.http.base_url = httpx.URL(f"{served.url}/api/v1")
         try:
             yield served

@@ -118,7 +118,7 @@ async def test_workers_start_anew_after_the_process_they_are_forked_from_was_kil
         with pytest.raises(WorkerDied):
             await call
         assert (await pool.run(_birth, 0)).parent != first.parent
-        assert not psutil.wait_procs([worker], timeout=10)[1]
+        assert not psutil.wait_procs([worker], timeout=PATIENCE)[1]
 
 
 async def test_an_error_says_where_in_the_worker_it_was_raised() -> None:

@@ -25,8 +25,7 @@ from metriq_gym.errors import Transient
 from metriq_gym.messages import JobDispatched
 from metriq_gym.telemetry import harmless, logs, metrics, traceparent, tracing
 from metriq_gym.telemetry.sink import MOST_LINES, Sink
-
-PATIENCE = 30.0
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
