@@ -148,7 +148,7 @@ class Reconciler:
         reason = f"no result by its deadline: still {job.state}, {tasks} of {job.task_count} tasks done"
         failure = Failure(outcome="error", reason=reason, source=STAGES[job.state])
         try:
-            ended = measured(await self.store.upkeep.expire(job.id, failure, token))
+            ended = measured(await self.store.upkeep.expire(job.id, failure, token, job.resumed))
         except IllegalTransition:
             return  # it has come to a result, or has been cancelled, just now
         # After a crash here it is one that has ended and is not recorded.

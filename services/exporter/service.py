@@ -144,7 +144,21 @@ class Exporter(Service):
             raise NotYet(str(error), retry_after=pause) from error
         else:
             metrics.EXPORTS.labels(name, "done").inc()
-            return await self._settle(jobs, name, ExportState.DONE, location=location)
+            settled = await self._settle(jobs, name, ExportState.DONE, location=location)
+            if settled is None:
+                await self._replace_what_is_past(job, name)
+            return settled
+
+    async def _replace_what_is_past(self, job: Job, name: str) -> None:
+        """Let a job that was resumed while its failure was exported be exported again, if its result was before that.
+
+        Otherwise its result replaces that failure when it comes.
+        """
+        with suppress(NotFound):
+            now = await self.store.jobs.get(job.id)
+            if now.resumed != job.resumed and now.state in _RECORDED and name in now.exports:
+                await self.store.exports.again(job.id, name, if_done=True)
+                raise NotYet(f"job {job.id} has gone on since; its record is written again")
 
     async def _settle(
         self,
@@ -157,7 +171,7 @@ class Exporter(Service):
     ) -> Job | None:
         """Write down how the export of all these jobs ended; the last one's after the others have moved on.
 
-        Return that one, unless it was deleted meanwhile.
+        Return that one, unless it was deleted or resumed meanwhile.
         """
         *others, own = jobs
         await self._write(others, name, state, location=location, error=error)
@@ -169,7 +183,11 @@ class Exporter(Service):
     async def _write(self, jobs: Sequence[Job], name: str, state: ExportState, **about: Any) -> Job | None:
         # One whose own message is still to come must not pass for exported everywhere.
         wanted = self.settings.export_targets
-        return await self.store.exports.settle([job.id for job in jobs], name, state, wanted=wanted, **about)
+        settle, written = self.store.exports.settle, None
+        for resumed in sorted({job.resumed for job in jobs}):
+            ids = [job.id for job in jobs if job.resumed == resumed]
+            written = await settle(ids, name, state, wanted=wanted, resumed=resumed, **about)
+        return written
 
     async def _tell(self, before: Job, now: Job) -> None:
         """Say that a job is exported, if it is now; said twice it does no harm."""

@@ -270,6 +270,10 @@ class Poller(Service):
                 await announce(self.store, self.bus, job)
 
     async def _conclude(self, job: Job, states: Mapping[TaskState, int]) -> Job:
+        if job.resumed:  # then they may be those of its time before that
+            states = await self.store.tasks.states(job.id)
+            if TaskState.FAILED not in states and not states.keys().isdisjoint(OPEN_TASKS):
+                return job
         completed = states.get(TaskState.COMPLETED, 0)
         if TaskState.FAILED in states:
             return await self._fail(job, await self.store.tasks.first_error(job.id) or "a task failed")
@@ -277,7 +281,9 @@ class Poller(Service):
             cause = f"tasks with counts: {completed}"
             completed_job = Completed.of(job, await self.store.tasks.short(job.id))
             try:
-                return await move(self.store, job.id, completed_job, service=self.name, cause=cause)
+                return await move(
+                    self.store, job.id, completed_job, service=self.name, cause=cause, resumed=job.resumed
+                )
             except IllegalTransition:
                 return await self.store.jobs.get(job.id)  # another poller saw the last task end as well
         # Should not be; but nothing would ever move it on.
@@ -285,7 +291,7 @@ class Poller(Service):
 
     async def _fail(self, job: Job, reason: str) -> Job:
         failure = Failure(outcome="error", reason=reason, source="poll")
-        return await fail(self.store, job.id, failure, service=self.name)
+        return await fail(self.store, job.id, failure, service=self.name, resumed=job.resumed)
 
 
 def _is_suspect(task: Task) -> bool:

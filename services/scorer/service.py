@@ -77,4 +77,4 @@ class Scorer(Service):
 
     async def _fail(self, job: Job, reason: str) -> Job:
         failure = Failure(outcome="error", reason=reason, source="score")
-        return await fail(self.store, job.id, failure, service=self.name)
+        return await fail(self.store, job.id, failure, service=self.name, resumed=job.resumed)

@@ -217,6 +217,11 @@ async def _publish_and_await(world: _World, sandbox: SandboxControl | None, audi
         await _reached(store, job_id, lambda job: job.state is not JobState.DISPATCHING)
         assert sandbox is not None
         await flow.once_dispatched(sandbox, world.bus)
+    if flow.once_failed is not None:
+        (job_id,) = flow.ends
+        await _reached(store, job_id, lambda job: job.state is JobState.FAILED)
+        assert sandbox is not None
+        await flow.once_failed(sandbox, world.bus)
     for job_id in flow.ends:
         await _reached(store, job_id, is_settled)
     await world.bus.idle()

@@ -38,6 +38,7 @@ class Flow:
     prepare: Callable[[SandboxControl], object] | None = None
     """Makes the provider behave as the flow wants; without it no provider is needed."""
     once_dispatched: Callable[[SandboxControl, MemoryBus], Awaitable[None]] | None = None
+    once_failed: Callable[[SandboxControl, MemoryBus], Awaitable[None]] | None = None
     pool: Callable[[], InlinePool] = InlinePool
     bus: type[MemoryBus] = MemoryBus
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -154,13 +155,13 @@ FLOWS: dict[str, Flow] = {
         remote(4),
         {"j": JobState.EXPORTED},
         lambda sandbox: sandbox.add_fault("refused", "submit", after=2, times=1, message="no credit"),
-        _resume,
+        once_failed=_resume,
     ),
     "resumed with nothing to submit": Flow(
         remote(2),
         {"j": JobState.EXPORTED},
         lambda sandbox: sandbox.add_fault("state", "detail", state="cancelled", times=1),
-        _resume,
+        once_failed=_resume,
     ),
     "too wide": Flow(remote(1, min_qubits=14, max_qubits=14), {"j": JobState.FAILED}, lambda _: None),
     "cancelled": Flow(

@@ -16,7 +16,7 @@ from metriq_gym.jobs import Failure, Job, JobState, TaskState
 from metriq_gym.messages import JobResumeRequested
 from metriq_gym.packing import unpack_counts
 from metriq_gym.providers.tyxonq import client
-from metriq_gym.service.lifecycle import clear, fail
+from metriq_gym.service.lifecycle import announce, fail
 from metriq_gym.store import Store
 from services.poller import remote
 from tests.sandbox.fixture import SandboxControl
@@ -461,7 +461,7 @@ async def test_what_may_have_been_accepted_is_looked_for_before_a_resumed_job_su
             await asyncio.sleep(0.01)
     failure = Failure(outcome="error", reason="no result by its deadline", source="dispatch")
     await fail(pair.store, "j", failure, service="reconciler")
-    await clear(pair.store, "j", for_good=False)
+    await announce(pair.store, pair.bus, await pair.store.jobs.get("j"))
     await pair.bus.publish(JobResumeRequested(job_id="j"))
     await until_after_resuming(pair)
     assert accepted(sandbox) == dict.fromkeys(TAGS, 1)

@@ -59,7 +59,14 @@ class PullRequest:
 
 
 def compose(
-    records: Sequence[Record], upload_id: str, *, repo: str, base_branch: str, directory: str, suite: str | None = None
+    records: Sequence[Record],
+    upload_id: str,
+    *,
+    repo: str,
+    base_branch: str,
+    directory: str,
+    suite: str | None = None,
+    resumed: int = 0,
 ) -> PullRequest:
     """Return the pull request for one job's record, or for all of a suite's.
 
@@ -75,6 +82,8 @@ def compose(
         Where in the repository the file is to go.
     suite:
         The suite's name, if the records are a suite's.
+    resumed:
+        How often these jobs were resumed: their failures may have a pull request, whose branch stays what it is.
 
     Raises
     ------
@@ -93,7 +102,7 @@ def compose(
     return PullRequest(
         repo=repo,
         base_branch=base_branch,
-        branch=branch_name(upload_id),
+        branch=branch_name(upload_id) + (f"-resumed-{resumed}" if resumed else ""),
         path=path,
         content=content,
         title=f"mgym upload: {_plain(what)}"[:_LONGEST_TITLE],

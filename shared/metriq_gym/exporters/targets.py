@@ -81,6 +81,7 @@ def plan_pull_request(jobs: Sequence[Job], settings: Settings) -> PullRequest:
         base_branch=settings.github_base_branch,
         directory=settings.github_directory,
         suite=(first.suite_name or first.suite_id) if in_suite else None,
+        resumed=sum(job.resumed for job in jobs),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from metriq_gym.bus.port import Bus
-from metriq_gym.errors import IllegalTransition
+from metriq_gym.errors import IllegalTransition, NotFound
 from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.jobs.changes import Failed, Move
 from metriq_gym.jobs.lifecycle import message_for
@@ -13,10 +15,17 @@ from metriq_gym.telemetry import metrics, tracing
 
 
 async def move(
-    store: Store, job_id: str, change: Move, *, service: str, cause: str = "", token: int | None = None
+    store: Store,
+    job_id: str,
+    change: Move,
+    *,
+    service: str,
+    cause: str = "",
+    token: int | None = None,
+    resumed: int | None = None,
 ) -> Job:
     """Move a job by `Jobs.move`, which says what it raises, and measure how long it was in the state it left."""
-    return measured(await store.jobs.move(job_id, change, service=service, cause=cause, token=token))
+    return measured(await store.jobs.move(job_id, change, service=service, cause=cause, token=token, resumed=resumed))
 
 
 def measured(job: Job) -> Job:
@@ -28,13 +37,17 @@ def measured(job: Job) -> Job:
     return job
 
 
-async def fail(store: Store, job_id: str, failure: Failure, *, service: str, token: int | None = None) -> Job:
+async def fail(
+    store: Store, job_id: str, failure: Failure, *, service: str, token: int | None = None, resumed: int | None = None
+) -> Job:
     """End a job without a result, and return it: as it was, where it has one or has ended already.
 
+    So it is where it has been resumed more often than `resumed` times: what failed was of its time before that.
     Raises `LeaseLost` when `token` is no longer the dispatcher's lease's, and `NotFound`.
     """
     try:
-        return await move(store, job_id, Failed(failure=failure), service=service, cause=failure.reason, token=token)
+        failed, cause = Failed(failure=failure), failure.reason
+        return await move(store, job_id, failed, service=service, cause=cause, token=token, resumed=resumed)
     except IllegalTransition:
         return await store.jobs.get(job_id)
 
@@ -43,8 +56,10 @@ async def announce(store: Store, bus: Bus, job: Job) -> None:
     """Do and publish what a job's state calls for. Handlers find work that is done: once too often does no harm."""
     if job.state is JobState.DISPATCHED:
         await store.tasks.release(job.id)
-    elif job.state in (JobState.FAILED, JobState.CANCELLED):
-        await clear(store, job.id, for_good=job.state is not RESUMABLE)
+    elif job.state is RESUMABLE:
+        await _clear_until_resumed(store, job)
+    elif job.state is JobState.CANCELLED:
+        await clear(store, job.id)
     await bus.publish(message_for(job))
 
 
@@ -54,7 +69,18 @@ async def announce_again(store: Store, bus: Bus, job: Job) -> None:
         await announce(store, bus, job)
 
 
-async def clear(store: Store, job_id: str, *, for_good: bool = True) -> None:
-    """Drop what only an unfinished job needs; if not `for_good`, but for what it needs to be resumed."""
-    await store.tasks.cancel(job_id, for_good=for_good)
+async def clear(store: Store, job_id: str) -> None:
+    """Drop what only an unfinished job needs."""
+    await store.tasks.cancel(job_id)
     await store.listings.forget(job_id)
+
+
+async def _clear_until_resumed(store: Store, job: Job) -> None:
+    """Drop what a failed job does not need to be resumed; nothing of one that was resumed since it was read."""
+    # In this order: a dispatcher that sees to the tasks of a job that is resumed later has a higher token.
+    token = await store.tasks.newest_token(job.id)
+    with suppress(NotFound):
+        now = await store.jobs.get(job.id)
+        if (now.state, now.resumed) == (job.state, job.resumed):
+            await store.tasks.cancel(job.id, for_good=False, token=token)
+            await store.listings.forget(job.id)

@@ -12,7 +12,7 @@ from metriq_gym.jobs.documents import Export, Job
 from metriq_gym.jobs.states import TERMINAL, ExportState, JobState, sources
 from metriq_gym.store.mongo import Stage, entries, from_now, translated
 from metriq_gym.store.reading import read
-from metriq_gym.store.transitions import moving
+from metriq_gym.store.transitions import moving, resumed_so_often
 
 _NEW: Stage = {"state": ExportState.PENDING, "attempts": 0, "location": None, "error": None, "at": "$$NOW"}
 
@@ -107,11 +107,13 @@ class Exports:
         error: str | None = None,
         retry_after: float = 0,
         wanted: Collection[str] = (),
+        resumed: int | None = None,
     ) -> Job | None:
         """Write down how an attempt ended; for a pending export, `retry_after` seconds pass before the next.
 
+        With `resumed`, jobs that have been resumed more often stay as they are: what was exported is their past.
         Targets that are `wanted` too and that a job does not have yet are pending from then on. Return the job if it
-        is one, and exists.
+        is one, exists and was not resumed.
 
         What is done stays done: a late loser among two exporters changes nothing. A scored job whose exports have
         all ended, at least one of them well, is `exported` with the same write.
@@ -131,13 +133,14 @@ class Exports:
             _MOVE_IF_EXPORTED,
             _FORGET_IF_RECORDED,
         ]
+        same = {} if resumed is None else resumed_so_often(resumed)
         if len(job_ids) == 1:
             (job_id,) = job_ids
             after = ReturnDocument.AFTER
-            found = await self._jobs.find_one_and_update({"_id": job_id}, changes, return_document=after)
+            found = await self._jobs.find_one_and_update({"_id": job_id} | same, changes, return_document=after)
             return None if found is None else Job.model_validate(found)
         if job_ids:
-            await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, changes)
+            await self._jobs.update_many({"_id": {"$in": list(job_ids)}} | same, changes)
         return None
 
     async def _change(self, job_id: str, stage: Stage) -> Job:

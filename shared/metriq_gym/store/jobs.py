@@ -16,7 +16,7 @@ from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
 from metriq_gym.store.reading import read, read_each
 from metriq_gym.store.shapes import READABLE_JOB
-from metriq_gym.store.transitions import entry, moving, not_checked_after, noted
+from metriq_gym.store.transitions import entry, moving, not_checked_after, noted, resumed_so_often
 
 _ON_THEIR_WAY = [state for state in MOVES if JobState.FAILED in MOVES[state]]
 """States in which a job has no result yet, and has not ended without one."""
@@ -176,10 +176,12 @@ class Jobs:
         cause: str = "",
         token: int | None = None,
         reconciler_token: int | None = None,
+        resumed: int | None = None,
     ) -> Job:
         """Move a job to the state of `change`, with what it gains by that.
 
-        Raises `IllegalTransition` when the job is in a state that does not lead there, `LeaseLost` when `token` is no
+        Raises `IllegalTransition` when the job is in a state that does not lead there, or has been resumed more often
+        than `resumed` times, `LeaseLost` when `token` is no
         longer the dispatcher's lease's or another reconciler has come after the one with `reconciler_token`, `NotFound`
         when there is no such job.
         """
@@ -187,6 +189,8 @@ class Jobs:
         query: dict[str, Any] = {"_id": job_id, "state": {"$in": sources(target)}}
         if token is not None:
             query["lease.token"] = token
+        if resumed is not None:
+            query |= resumed_so_often(resumed)
         changes = moving(target, service, cause) | literal(change.fields())
         if target is JobState.DISPATCHED:
             changes["dispatch_time"] = "$$NOW"
@@ -206,6 +210,8 @@ class Jobs:
         if found is not None:
             return read(Job, found)
         job = await self.get(job_id)
+        if resumed is not None and job.resumed != resumed:
+            raise IllegalTransition(f"job {job_id} was resumed meanwhile")
         if job.state in sources(target):
             raise LeaseLost(f"job {job_id} is in other hands")
         raise IllegalTransition(f"job {job_id} cannot move from {job.state} to {target}")
@@ -222,7 +228,7 @@ class Jobs:
         query: dict[str, Any] = {"_id": job_id, "state": RESUMABLE}
         before = {"$ifNull": ["$resumed", 0]}
         if resumed is not None:
-            query["$expr"] = {"$eq": [before, resumed]}
+            query |= resumed_so_often(resumed)
         changes = moving(JobState.DISPATCHING, "dispatcher", cause) | {
             "resumed": {"$add": [before, 1]},
             "deadline_at": from_now(deadline_seconds),

@@ -324,11 +324,15 @@ class Tasks:
             raise LeaseLost(f"task {task.id} is in other hands")
 
     @translated
-    async def cancel(self, job_id: str, *, for_good: bool = True) -> None:
-        """End every open task of a job; if not `for_good` they keep what is needed to `reopen` them."""
+    async def cancel(self, job_id: str, *, for_good: bool = True, token: int | None = None) -> None:
+        """End every open task of a job; if not `for_good` they keep what is needed to `reopen` them.
+
+        With `token`, only those that no dispatcher with a higher one has seen to: the job may have been resumed.
+        """
         dropped = ["next_poll_at", "circuits"] if for_good else ["next_poll_at"]
+        fenced = {} if token is None else {"dispatcher": {"$not": {"$gt": token}}}
         await self._tasks.update_many(
-            {"job_id": job_id, "state": {"$in": list(OPEN_TASKS)}},
+            {"job_id": job_id, "state": {"$in": list(OPEN_TASKS)}} | fenced,
             [{"$set": {"state": TaskState.CANCELLED, "cancelled_from": "$state"}}, {"$unset": dropped}],
         )
 
@@ -346,12 +350,16 @@ class Tasks:
 
         What the provider has is asked about again, also where it was said to have failed. What may have been accepted
         is looked for, and what was certainly not is to be submitted. Tasks whose circuits are gone stay as they are.
-        `token` is that of the dispatcher that does this.
+        `token` is that of the dispatcher that does this. What others still do about the job's end, or about an answer
+        from before it, changes nothing from then on.
         """
+        still_open = {"job_id": job_id, "state": {"$in": list(OPEN_TASKS)}, "dispatcher": {"$not": {"$gt": token}}}
+        await self._tasks.update_many(still_open, {"$set": {"dispatcher": token}})
         ended = {"job_id": job_id, "state": {"$in": [TaskState.CANCELLED, TaskState.FAILED]}}
         fenced = ended | {"circuits": {"$exists": True}, "dispatcher": {"$not": {"$gt": token}}}
         placed = {"provider_job_id": {"$type": "string"}}
         anew: dict[str, Any] = {"error": None, "unclear": 0, "polls": 0, "deaths": 0, "begun": 0, "dispatcher": token}
+        anew["lease"] = {"$cond": ["$lease", {"owner": "", "token": "$lease.token"}, "$$REMOVE"]}
         due = anew | {"state": TaskState.SUBMITTED, "next_poll_at": "$$NOW"}
         await self._tasks.update_many(fenced | placed, [{"$set": due}])
         may_have_it = {"cancelled_from": {"$in": [TaskState.SUBMITTING, TaskState.UNKNOWN]}}

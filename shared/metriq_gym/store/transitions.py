@@ -24,6 +24,11 @@ def noted(state: JobState | Literal["$state"], service: str, cause: str) -> Stag
     return {"$concatArrays": ["$history", [entry(state, service, cause)]]}
 
 
+def resumed_so_often(times: int) -> dict[str, Any]:
+    """Return the query for jobs that have been resumed so often, and not once more meanwhile."""
+    return {"resumed": times or {"$in": [0, None]}}
+
+
 def not_checked_after(token: int) -> dict[str, Any]:
     """Return the query for documents to which no reconciler with a later `token` has written."""
     return {"checked_by": {"$not": {"$gt": token}}}

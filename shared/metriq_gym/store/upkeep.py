@@ -63,14 +63,18 @@ class Upkeep:
             {"_id": {"$in": list(job_ids)}} | not_checked_after(token) | READABLE_JOB, [{"$set": change}]
         )
 
-    async def expire(self, job_id: str, failure: Failure, token: int) -> Job:
-        """End a job without a result; raises `IllegalTransition` when it has one or has ended, and `LeaseLost`."""
+    async def expire(self, job_id: str, failure: Failure, token: int, resumed: int | None = None) -> Job:
+        """End a job without a result; raises `IllegalTransition` when it has one or has ended, and `LeaseLost`.
+
+        One that was resumed more often than `resumed` times has a new deadline, and stays as it is.
+        """
         return await self._jobs.move(
             job_id,
             Failed(failure=failure),
             service="reconciler",
             cause=failure.reason,
             reconciler_token=token,
+            resumed=resumed,
         )
 
     async def _standing(self, seconds: float, conditions: list[Stage], limit: int) -> list[Job]:
