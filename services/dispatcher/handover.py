@@ -123,6 +123,7 @@ def _tasks(job: Job, plan: Plan, token: int) -> list[Task]:
             circuit_count=task.circuit_count,
             shots=task.shots,
             seed=task.seed,
+            dry=job.dry,
             plan=token,
             traceparent=job.traceparent,
             circuits=task.circuits,

@@ -384,6 +384,7 @@ def _accepted(checked: Checked, device: Device, compilation: Compilation) -> Acc
         compilation=message.compilation or compilation,
         config=config,
         warnings=[{"path": each.path, "message": each.message} for each in checked.warnings],
+        dry=device.dry,
         suite_id=message.suite_id,
         suite_name=message.suite_name,
         suite_size=message.suite_size,

@@ -70,7 +70,7 @@ class Exporter(Service):
             return
         if job is not None and job.state is JobState.REJECTED:
             job = next(iter(await whole_suite(self.store, job)), None)
-        if job is not None and job.state in _RECORDED:
+        if job is not None and job.state in _RECORDED and not job.dry:
             await self._export(job)
 
     async def _export(self, job: Job) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 from zlib import crc32
 
 import structlog
@@ -16,7 +17,17 @@ import structlog
 from metriq_gym.errors import LeaseLost, MetriqGymError, UnreadableDocument
 from metriq_gym.jobs import Task
 from metriq_gym.jobs.documents import DueTask
-from metriq_gym.providers.provider import Ended, Finished, NotNow, Progress, RemoteProvider, TryLater, Unclear, Waiting
+from metriq_gym.providers.provider import (
+    Compiled,
+    Ended,
+    Finished,
+    NotNow,
+    Progress,
+    RemoteProvider,
+    TryLater,
+    Unclear,
+    Waiting,
+)
 from metriq_gym.service.pool import Pool, WorkerDied
 from metriq_gym.store import Store
 from metriq_gym.store.tasks import SPREAD
@@ -156,13 +167,15 @@ class RemoteTasks:
         asked = {_name(task): task for task in tasks}
         said = await self._progress(asked)
         answered = any(not isinstance(each, NotNow) for each in said.values())
-        waiting, postponed, put_off, finished, doubted, ended = [], [], [], [], [], []
+        waiting, postponed, put_off, finished, compiled, doubted, ended = [], [], [], [], [], [], []
         for name, task in asked.items():
             match said.get(name):
                 case Waiting():
                     waiting.append(task)
                 case Finished() as result:
                     finished.append((task, result))
+                case Compiled(about):
+                    compiled.append((task, about))
                 case Ended(error):
                     ended.append((task, error))
                 case Unclear(reason):
@@ -183,12 +196,13 @@ class RemoteTasks:
                 links=[each for each in jobs.values() if each is not None],
             ):
                 await self._finish(finished)
+        await self._check(compiled)
         await self._doubt(doubted)
         await self._end(ended)
 
     async def _progress(self, asked: dict[str, Task]) -> dict[str, Progress]:
         """Return what the provider says within a third of the lease, and let the breaker know how it went."""
-        shots = {name: task.shots for name, task in asked.items()}
+        shots = {name: 0 if task.dry else task.shots for name, task in asked.items()}
         said = dict(await self._provider.progress(shots, self._lease_seconds / 3))
         away = [each for each in said.values() if isinstance(each, NotNow)]
         patience = max((each.retry_after for each in away if each.retry_after is not None), default=None)
@@ -239,6 +253,16 @@ class RemoteTasks:
             except UnreadableDocument as error:
                 log.error("job cannot be moved on", job_id=job_id, reason=str(error))
         await self._doubt(doubted)
+
+    async def _check(self, compiled: Sequence[tuple[Task, Mapping[str, Any]]]) -> None:
+        """Store what was said of dry runs."""
+        for task, said in compiled:
+            try:
+                await self._store.tasks.check(task, said)
+            except LeaseLost:
+                metrics.LEASE_LOSSES.labels("task").inc()
+        for job_id in dict.fromkeys(task.job_id for task, _ in compiled):
+            await self._job_moves_on(job_id)
 
     async def _decode(self, packed: Sequence[tuple[bytes, Mapping[str, int]]]) -> list[bytes | str]:
         """Return each task's packed counts, or why there are none; if they end the worker, one by one."""

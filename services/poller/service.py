@@ -17,7 +17,7 @@ from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import POLLER, Delivery
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, NotYet, Transient
 from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
-from metriq_gym.jobs.changes import Completed
+from metriq_gym.jobs.changes import Checked, Completed, Move
 from metriq_gym.jobs.states import OPEN_TASKS
 from metriq_gym.messages import JobDispatched
 from metriq_gym.providers import Providers
@@ -266,7 +266,7 @@ class Poller(Service):
                 about: tracing.Attributes = {"metriq.job.id": job_id, "metriq.task.count": job.task_count}
                 with tracing.span(f"wait {job.provider}", attributes=about, links=[found_by], began=job.dispatch_time):
                     job = await self._conclude(job, states)
-            if job.state in (JobState.COMPLETED, JobState.FAILED):
+            if job.state in (JobState.COMPLETED, JobState.CHECKED, JobState.FAILED):
                 await announce(self.store, self.bus, job)
 
     async def _conclude(self, job: Job, states: Mapping[TaskState, int]) -> Job:
@@ -278,8 +278,12 @@ class Poller(Service):
         if TaskState.FAILED in states:
             return await self._fail(job, await self.store.tasks.first_error(job.id) or "a task failed")
         if completed == job.task_count:
-            cause = f"tasks with counts: {completed}"
-            completed_job = Completed.of(job, await self.store.tasks.short(job.id))
+            cause = f"tasks {'compiled' if job.dry else 'with counts'}: {completed}"
+            completed_job: Move
+            if job.dry:
+                completed_job = Checked(checked=await self.store.tasks.checked(job.id))
+            else:
+                completed_job = Completed.of(job, await self.store.tasks.short(job.id))
             try:
                 return await move(
                     self.store, job.id, completed_job, service=self.name, cause=cause, resumed=job.resumed

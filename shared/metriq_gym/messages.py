@@ -120,6 +120,13 @@ class JobExported(AboutJob):
     has_consumer = False
 
 
+class JobChecked(AboutJob):
+    """The provider has compiled all circuits of a dry run, and run none: the job has ended. For observers."""
+
+    routing_key = "job.checked"
+    has_consumer = False
+
+
 class JobFailed(AboutJob):
     """The job ended without a result. Handled by the exporter, which writes an outcome record."""
 
@@ -191,6 +198,7 @@ MESSAGES: tuple[type[Message], ...] = (
     JobCompleted,
     JobScored,
     JobExported,
+    JobChecked,
     JobFailed,
     JobCancelled,
     JobCancelRequested,

@@ -197,9 +197,9 @@ def setup_device(provider: str | SyncProvider, device: str) -> Device:
 
 def write_record(job: Job, path: Path) -> Path:
     """Write a job's record to a file, as the Metriq dataset has it: a JSON object."""
-    from metriq_gym.exporters.record import make_record
+    from metriq_gym.exporters.record import what_came_of
 
-    return write_text(path, as_json(make_record(job)) + "\n")
+    return write_text(path, as_json(what_came_of(job)) + "\n")
 
 
 def write_text(path: Path, text: str) -> Path:

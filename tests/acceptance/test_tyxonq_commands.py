@@ -89,3 +89,37 @@ def test_devices_are_shown_with_their_calibration_and_marked_when_out_of_use(
     (line,) = [line for line in lines if "homebrew_s2" in line]
     assert "maintenance (out of use)" in line
     assert line.split()[-6:] == ["84.45", "45.42", "0.0007843", "0.00901", "0.01654", "0.04118"]
+
+
+WIT = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 10}
+
+
+def test_a_dry_run_is_a_result_of_its_own(environment: dict[str, str], tmp_path: Path) -> None:
+    config = tmp_path / "wit.json"
+    config.write_text(json.dumps(WIT))
+    ran = mgym_here(environment, "run", str(config), "-p", "tyxonq", "-d", "homebrew_s2?o=3&dry")
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    (circuit,) = told["circuits"]
+    assert (told["state"], circuit["qubits"]) == ("checked", 7)
+    assert circuit["depth"] > 0
+    assert "results" not in told
+    assert not list(tmp_path.rglob(f"{told['job_id']}.json"))
+    upload = mgym_here(environment, "job", "upload", told["job_id"], "--to", "json")
+    assert upload.returncode == 1
+    assert "dry run" in upload.stderr
+    compared = mgym_here(
+        environment, "job", "estimate", str(config), "-p", "tyxonq", "-d", "homebrew_s2?o=3", "--at-provider", "--json"
+    )
+    assert compared.returncode == 0, compared.stderr
+    found = json.loads(compared.stdout)
+    assert found["circuit_count"] == len(found["at_provider"]["circuits"]) == 1
+    assert found["at_provider"]["circuits"][0]["qubits"] == found["compiled"]["qubits"] == 7
+
+
+def test_a_provider_that_compiles_nothing_itself_is_not_asked_to(environment: dict[str, str], tmp_path: Path) -> None:
+    config = tmp_path / "wit.json"
+    config.write_text(json.dumps(WIT))
+    asked = mgym_here(environment, "job", "estimate", str(config), "--at-provider")
+    assert asked.returncode == 1
+    assert "compiles nothing itself" in asked.stderr

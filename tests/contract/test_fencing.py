@@ -59,6 +59,7 @@ FENCED: dict[str, Write] = {
     "tasks.postpone": lambda store, by: store.tasks.postpone([by.task], first_seconds=1, growth=1, max_seconds=1),
     "tasks.complete": lambda store, by: store.tasks.complete(by.task, b"late", None),
     "tasks.complete_all": lambda store, by: store.tasks.complete_all([(by.task, b"late", None)]),
+    "tasks.check": lambda store, by: store.tasks.check(by.task, {"depth": 3}),
     "tasks.fail": lambda store, by: store.tasks.fail(by.task, "late"),
     # The reconciler's.
     "leases.renew": lambda store, by: store.leases.renew("r", by.token, 90),
@@ -78,7 +79,7 @@ OTHERS = {
     # True of a submission until it is intended anew, whoever has the job: guarded by that intention.
     "tasks.submitted",
     # What a job's state calls for, and may be done by anybody who has seen it.
-    *("tasks.release", "tasks.cancel", "listings.forget"),
+    *("tasks.release", "tasks.cancel", "listings.forget", "upkeep.recorded"),
     # What was listed before the first submission: the first one wins.
     "listings.note",
     # Guarded by the job's end and by how often it was resumed; its tasks follow under the next dispatcher's token, and

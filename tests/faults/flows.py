@@ -163,6 +163,13 @@ FLOWS: dict[str, Flow] = {
         lambda sandbox: sandbox.add_fault("state", "detail", state="cancelled", times=1),
         once_failed=_resume,
     ),
+    "dry run": Flow(
+        JobRequested(
+            job_id="j", provider="tyxonq", device="homebrew_s2?o=3&dry", config={**TRIVIAL, "max_circuits": 2}
+        ),
+        {"j": JobState.CHECKED},
+        lambda sandbox: sandbox.set(pending_seconds=0.1),
+    ),
     "too wide": Flow(remote(1, min_qubits=14, max_qubits=14), {"j": JobState.FAILED}, lambda _: None),
     "cancelled": Flow(
         remote(2),

@@ -53,8 +53,8 @@ KEYS = {message.routing_key for message in MESSAGES}
 MAY_PUBLISH = {
     "dispatcher": KEYS
     - {"job.exported", "job.cancel_requested", "job.resume_requested", "suite.requested", "estimate.requested"},
-    "console": KEYS - {"job.exported"},
-    "poller": {"job.dispatched", "job.completed", "job.failed"},
+    "console": KEYS - {"job.exported", "job.checked"},
+    "poller": {"job.dispatched", "job.completed", "job.checked", "job.failed"},
     "scorer": {"job.scored", "job.failed"},
     "exporter": {"job.exported"},
     "metriq": {

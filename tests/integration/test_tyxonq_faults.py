@@ -467,11 +467,30 @@ async def test_what_may_have_been_accepted_is_looked_for_before_a_resumed_job_su
     assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
 
 
-async def test_a_dry_run_ends_saying_that_it_has_no_counts(pair: Pair, sandbox: SandboxControl) -> None:
-    await pair.request("j", CONFIG, device="homebrew_s2?o=3&dry")
+async def test_a_dry_run_is_checked_whatever_goes_wrong_on_the_way(pair: Pair, sandbox: SandboxControl) -> None:
+    """Each circuit is compiled once; there is nothing to score and nothing to export."""
+    sandbox.add_fault("lost_response", "submit", after=1, times=1)
+    sandbox.add_fault("rate_limited", "submit", after=3, times=1)
+    sandbox.add_fault("server_error", "detail", after=2, times=1)
+    await pair.request("j", {**CONFIG, "max_circuits": 3}, device="homebrew_s2?o=3&dry")
+    job = await pair.until("j", lambda job: job.has_ended)
+    assert (job.state, job.failure, job.result, job.exports) == (JobState.CHECKED, None, None, {})
+    assert [each.first for each in job.checked] == [0, 1, 2]
+    for each in job.checked:
+        assert each.said["qubits"] == 5
+        assert each.said["depth"] > 0
+        assert each.said["device"] == "homebrew_s2?o=3&dry"
+    assert accepted(sandbox) == {f"j:{n}": 1 for n in range(3)}
+    assert await pair.store.upkeep.unrecorded(0) == []
+
+
+async def test_a_dry_run_that_fails_is_nothing_to_record(pair: Pair, sandbox: SandboxControl) -> None:
+    sandbox.add_fault("task_fails", "submit", message="syntax error in line 4")
+    await pair.request("j", {**CONFIG, "max_circuits": 1}, device="homebrew_s2?o=3&dry")
     job = await pair.until("j", failed)
     assert job.failure is not None
-    assert "dry run" in job.failure.reason
+    assert "syntax error in line 4" in job.failure.reason
+    assert await pair.store.upkeep.unrecorded(0) == []
 
 
 async def test_a_circuit_that_is_refused_late_ends_the_job(pair: Pair, sandbox: SandboxControl) -> None:

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from metriq_gym.errors import Permanent, Transient
-from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
+from metriq_gym.providers.provider import Compiled, Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.errors import Unreachable
 from metriq_gym.providers.tyxonq.pace import Pace
@@ -62,11 +62,26 @@ async def test_a_failed_task_has_ended_for_the_reason_given() -> None:
     assert await said(told(state="failed", err="syntax error in line 3")) == Ended("syntax error in line 3")
 
 
-@pytest.mark.parametrize("result", [None, {}])
-async def test_a_dry_run_has_ended_without_counts(result: Any) -> None:
-    answer = await said(told(state="completed", device="homebrew_s2?o=3&dry", result=result))
-    assert isinstance(answer, Ended)
-    assert "dry run" in answer.error
+@pytest.mark.parametrize("device", ["homebrew_s2?o=3&dry", "homebrew_s2", None])
+@pytest.mark.parametrize("result", [None, {}, "OPENQASM 2.0;", {"00": 10}, {"qasm": "OPENQASM 2.0;"}])
+async def test_a_dry_run_is_compiled_whatever_it_is_answered_with(result: Any, device: str | None) -> None:
+    answer = told(id="t", state="completed", device=device, result=result, depth=3, qubits=2, strange={"a.b": [1, 2]})
+    client = Cloud(lambda _: answer).client()
+    compiled = (await progress_of(client, {"t": 0}, 5))["t"]
+    assert isinstance(compiled, Compiled)
+    assert list(compiled.said)[:2] == ["qubits", "depth"]
+    assert compiled.said.keys() - {"device", "result"} == {"qubits", "depth", "strange"}
+    assert json.dumps(compiled.said)
+
+
+async def test_a_task_that_was_to_be_run_is_not_finished_without_counts() -> None:
+    assert isinstance(await said(told(state="completed", device="homebrew_s2?o=3&dry", result=None)), Unclear)
+
+
+@pytest.mark.parametrize("state", ["failed", "error"])
+async def test_a_dry_run_that_fails_ends_with_its_error(state: str) -> None:
+    client = Cloud(lambda _: told(state=state, err="no such gate")).client()
+    assert (await progress_of(client, {"t": 0}, 5))["t"] == Ended("no such gate")
 
 
 HOSTILE = {

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,8 +25,8 @@ awkward = st.sampled_from(
 )
 
 
-def composed(records: list[Record], **changes: str) -> PullRequest:
-    where = {"repo": "o/r", "base_branch": "main", "directory": "results/"} | changes
+def composed(records: list[Record], **changes: Any) -> PullRequest:
+    where: dict[str, Any] = {"repo": "o/r", "base_branch": "main", "directory": "results/"} | changes
     return compose(records, "id", **where)
 
 

@@ -23,7 +23,7 @@ from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.pictures import draw_job
 from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.client.configurations import read_configuration
-from metriq_gym.exporters.record import make_record
+from metriq_gym.exporters.record import what_came_of
 from metriq_gym.jobs import Job
 from metriq_gym.schema_validator import validate
 from metriq_gym.terminal import report
@@ -83,7 +83,7 @@ def run(
         raise error
     out = console()
     if json or not out.is_terminal:
-        emit(make_record(ended))
+        emit(what_came_of(ended))
     else:
         report.show_job(out, ended, elsewhere=elsewhere())
     for export in ended.exports.values():

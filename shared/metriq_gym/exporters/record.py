@@ -55,7 +55,23 @@ def make_record(job: Job | GymJob, result: Result | None = None) -> Record:
     return _of_document(job, results) if isinstance(job, Job) else _of_gym_job(job, results)
 
 
+def what_came_of(job: Job) -> Record:
+    """Return a job's record; of a dry run, which has none, what its provider says of each circuit."""
+    if job.state is not JobState.CHECKED:
+        return make_record(job)
+    return {
+        "job_id": job.id,
+        "state": str(job.state),
+        "job_type": job.benchmark_name,
+        "platform": {"provider": job.provider, "device": job.device, "device_metadata": job.device_metadata},
+        "params": job.config,
+        "circuits": [{"run": each.run, "position": each.first, **each.said} for each in job.checked],
+    }
+
+
 def _of_document(job: Job, results: Mapping[str, Any] | None) -> Record:
+    if job.dry:
+        raise Permanent(f"job {job.id} is a dry run; only one whose circuits were run has a record")
     if job.imported is not None:
         return _of_gym_job(SimpleNamespace(**json.loads(job.imported)), results)
     results = job.result if results is None else results

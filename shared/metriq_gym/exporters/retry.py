@@ -28,6 +28,8 @@ async def retry_export(store: Store, bus: Bus, job_id: str, target: str) -> None
     if target not in TARGETS:
         raise NotFound(f"records cannot be exported to {target!r}; there are: {', '.join(TARGETS)}")
     job = await store.jobs.get(job_id)
+    if job.dry:
+        raise Permanent(f"job {job_id} is a dry run; only one whose circuits were run has a record")
     if job.state not in _RECORDED:
         raise Permanent(f"job {job_id} is {job.state}; only one that has ended, and was not rejected, has a record")
     await exported_together(store, job, target)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from metriq_gym.jobs.documents import Failure, Job, ShortCount
+from metriq_gym.jobs.documents import CheckedCircuit, Failure, Job, ShortCount
 from metriq_gym.jobs.states import STAGES, JobState
 from metriq_gym.messages import Compilation
 
@@ -35,6 +35,7 @@ class Accepted(Change):
     compilation: Compilation = "default"
     config: dict[str, Any] = {}
     warnings: list[dict[str, str]] = []
+    dry: bool = False
     suite_id: str | None = None
     suite_name: str | None = None
     suite_size: int | None = None
@@ -107,6 +108,13 @@ class Completed(Move):
             f"{asked - counted} of {asked} shots are missing from the counts of {len(short)} of {job.task_count} tasks"
         )
         return cls(short_counts=short, warnings=[*job.warnings, {"path": "$.config.shots", "message": told}])
+
+
+class Checked(Move):
+    """The provider has compiled all circuits of a dry run."""
+
+    state = JobState.CHECKED
+    checked: list[CheckedCircuit]
 
 
 class Scored(Move):

@@ -88,6 +88,16 @@ class ShortCount(_Document):
     counted: int
 
 
+class CheckedCircuit(_Document):
+    """What a provider says of a circuit that it has compiled and not run."""
+
+    run: int
+    first: int
+    """Position of the circuit in that run."""
+    said: dict[str, Any] = {}
+    """Such as ``qubits`` and ``depth``, in the provider's own words."""
+
+
 class Job(_Document):
     """One benchmark on one device. What only later stages know is None until then."""
 
@@ -135,6 +145,8 @@ class Job(_Document):
     """How many of its messages services have given up since it moved."""
     resumed: int = 0
     """How often it went on after it had failed."""
+    dry: bool = False
+    """Whether its provider is asked to compile the circuits, and to run none."""
     held: str | None = None
     """Why the job waits for an operator (`mgym job resolve`, `mgym dead replay`)."""
 
@@ -152,6 +164,8 @@ class Job(_Document):
 
     short_counts: list[ShortCount] = []
     """The circuits whose counts sum to less than the shots asked for."""
+    checked: list[CheckedCircuit] = []
+    """Of a dry run: what came of each circuit."""
     result: dict[str, Any] | None = None
     runtime_seconds: float | None = None
     failure: Failure | None = None
@@ -166,6 +180,11 @@ class Job(_Document):
         """Whether every target's export has ended, and at least one well: then a scored job is `exported`."""
         states = {export.state for export in self.exports.values()}
         return ExportState.DONE in states and ExportState.PENDING not in states
+
+    @property
+    def in_dataset(self) -> bool:
+        """Whether it is a benchmark that was run, of which the dataset keeps a record."""
+        return not self.dry
 
     @property
     def is_stuck(self) -> bool:
@@ -208,6 +227,8 @@ class Task(_Document):
     circuit_count: int
     shots: int
     seed: int
+    dry: bool = False
+    """Whether it is only compiled."""
     plan: int = 0
     """Fencing token of the dispatcher that stored it."""
     traceparent: str | None = None
@@ -237,6 +258,8 @@ class Task(_Document):
     counted: int | None = None
     """How many outcomes came back, where that is not as many as shots were asked for."""
     execution_seconds: float | None = None
+    said: dict[str, Any] = {}
+    """Of a task that was only compiled: what the provider says of it."""
     error: str | None = None
 
 

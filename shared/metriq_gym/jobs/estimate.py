@@ -79,14 +79,18 @@ class Estimate:
 
 
 def estimate(
-    config: Mapping[str, Any], device: Device, compiler: Compiler, compilation: Compilation = "default"
+    config: Mapping[str, Any],
+    device: Device,
+    compiler: Compiler,
+    compilation: Compilation = "default",
+    seed: int | None = None,
 ) -> Estimate:
     """Build and compile what a validated configuration asks for, and measure it; picklable, and CPU-bound.
 
-    Without a seed in the configuration the circuits are those of seed 0, while a job draws its own. Raises
-    `Unsupported` when the device cannot run them.
+    Without a seed in the configuration the circuits are those of seed 0, while a job draws its own; `seed` is that of a
+    job. Raises `Unsupported` when the device cannot run them.
     """
-    seed = seed_of(config) or 0
+    seed = (seed_of(config) or 0) if seed is None else seed
     _, runs = build(config, seed, device)
     return Estimate(
         benchmark_name=config["benchmark_name"],

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from metriq_gym.jobs.documents import Job
 from metriq_gym.jobs.states import JobState
-from metriq_gym.messages import JobCancelled, JobCompleted, JobDispatched, JobFailed, JobRequested, JobScored, Message
+from metriq_gym.messages import (
+    JobCancelled,
+    JobChecked,
+    JobCompleted,
+    JobDispatched,
+    JobFailed,
+    JobRequested,
+    JobScored,
+    Message,
+)
 
 
 def message_for(job: Job) -> Message:
@@ -31,6 +40,8 @@ def message_for(job: Job) -> Message:
             return JobCompleted(job_id=job.id)
         case JobState.SCORED | JobState.EXPORTED:
             return JobScored(job_id=job.id)
+        case JobState.CHECKED:
+            return JobChecked(job_id=job.id)
         case JobState.FAILED | JobState.REJECTED if job.failure is not None:
             return JobFailed(job_id=job.id, outcome=job.failure.outcome, reason=job.failure.reason)
         case JobState.CANCELLED:

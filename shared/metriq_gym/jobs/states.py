@@ -15,16 +15,19 @@ class JobState(StrEnum):
     COMPLETED = "completed"
     SCORED = "scored"
     EXPORTED = "exported"
+    CHECKED = "checked"
+    """A dry run's end: the provider has compiled the circuits, and run none."""
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
 MOVES = {
     JobState.DISPATCHING: {JobState.DISPATCHED, JobState.FAILED, JobState.CANCELLED},
-    JobState.DISPATCHED: {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED},
+    JobState.DISPATCHED: {JobState.COMPLETED, JobState.CHECKED, JobState.FAILED, JobState.CANCELLED},
     JobState.COMPLETED: {JobState.SCORED, JobState.FAILED, JobState.CANCELLED},
     JobState.SCORED: {JobState.EXPORTED},
     JobState.EXPORTED: set[JobState](),
+    JobState.CHECKED: set[JobState](),
     JobState.REJECTED: set[JobState](),
     JobState.FAILED: set[JobState](),
     JobState.CANCELLED: set[JobState](),

@@ -47,6 +47,8 @@ class Device:
     """Qubit pairs that share a two-qubit gate, or None where every pair does."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What the dataset's ``device_metadata`` should say besides ``num_qubits`` and ``simulator``."""
+    dry: bool = False
+    """Whether it was asked for in a way that has circuits compiled, and none run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,14 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Compiled:
+    """A task has ended and has no counts, as one that is only compiled."""
+
+    said: Mapping[str, Any]
+    """What the provider says of it, such as ``qubits`` and ``depth``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A task ended without counts."""
 
@@ -190,7 +200,7 @@ class NotNow:
     """Seconds, if the provider says."""
 
 
-Progress = Waiting | Finished | Ended | Unclear | NotNow
+Progress = Waiting | Finished | Compiled | Ended | Unclear | NotNow
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +217,14 @@ class Listing(Protocol):
     @property
     def ids(self) -> frozenset[str]:
         """Their ids."""
+
+
+@runtime_checkable
+class CompilingProvider(Protocol):
+    """A provider that can be asked to compile circuits without running them."""
+
+    def dry_run_on(self, device_id: str) -> str:
+        """Return how to name a device, given as in a request, so that circuits are compiled for it and not run."""
 
 
 @runtime_checkable
@@ -252,6 +270,8 @@ class RemoteProvider(Provider, Protocol):
 
     async def progress(self, shots: Mapping[str, int], seconds: float) -> Mapping[str, Progress]:
         """Return how each task is doing, given the shots of each by the provider's id, within `seconds`.
+
+        A task of 0 shots is one that is only compiled.
 
         What there was no time for, or what a provider in trouble was spared, is missing.
         """

@@ -61,6 +61,8 @@ async def announce(store: Store, bus: Bus, job: Job) -> None:
     elif job.state is JobState.CANCELLED:
         await clear(store, job.id)
     await bus.publish(message_for(job))
+    if job.state is JobState.CHECKED:
+        await store.upkeep.recorded(job.id)
 
 
 async def announce_again(store: Store, bus: Bus, job: Job) -> None:

@@ -22,6 +22,8 @@ _ON_THEIR_WAY = [state for state in MOVES if JobState.FAILED in MOVES[state]]
 """States in which a job has no result yet, and has not ended without one."""
 _RECORDED_ENDS = (JobState.FAILED, JobState.CANCELLED)
 """Ends that only a record tells of: until it is wherever it is wanted, the reconciler sees to it."""
+_ANNOUNCED_ENDS = (JobState.CHECKED,)
+"""Ends that only a message tells of: until it is published, the reconciler sees to it."""
 
 _RECORDED = [JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED]
 
@@ -198,6 +200,8 @@ class Jobs:
             query |= not_checked_after(reconciler_token)
             changes["checked_by"] = reconciler_token
         if target in _RECORDED_ENDS:
+            changes["record_due"] = {"$cond": ["$dry", "$$REMOVE", "$$NOW"]}
+        if target in _ANNOUNCED_ENDS:
             changes["record_due"] = "$$NOW"
         over = ["lease", "check_at", "held", "attempts", "given_up"]
         if JobState.FAILED not in MOVES[target]:

@@ -15,7 +15,7 @@ from pymongo import IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from metriq_gym.errors import LeaseLost, UnreadableDocument
-from metriq_gym.jobs.documents import DueTask, Lease, ShortCount, Task
+from metriq_gym.jobs.documents import CheckedCircuit, DueTask, Lease, ShortCount, Task
 from metriq_gym.jobs.states import OPEN_TASKS, TaskState
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, rows, translated
@@ -312,6 +312,11 @@ class Tasks:
         await self._end(task, TaskState.COMPLETED, {"counts": counts, "execution_seconds": execution_seconds})
 
     @translated
+    async def check(self, task: Task, said: Mapping[str, Any]) -> None:
+        """Store what the provider says of a task that was only compiled; raises `LeaseLost` as `complete` does."""
+        await self._end(task, TaskState.COMPLETED, {"said": dict(said)})
+
+    @translated
     async def fail(self, task: Task, error: str) -> None:
         """End a task without counts; raises `LeaseLost` when another worker has taken it over."""
         await self._update(task, [{"$set": {"state": TaskState.FAILED} | literal({"error": error})}, _UNDUE])
@@ -397,6 +402,16 @@ class Tasks:
         found = [each async for each in self._tasks.find({"job_id": job_id, "counted": {"$gte": 0}}, fields)]
         short = [ShortCount.model_validate(each | {"shots": each["shots"] * each["circuit_count"]}) for each in found]
         return sorted(short, key=lambda each: (each.run, each.first))
+
+    @translated
+    async def checked(self, job_id: str) -> list[CheckedCircuit]:
+        """Return what was said of the tasks of a dry run, in the order of their circuits."""
+        fields = {"run": 1, "first": 1, "said": 1}
+        found = [
+            CheckedCircuit.model_validate(each)
+            async for each in self._tasks.find({"job_id": job_id, "state": TaskState.COMPLETED}, fields)
+        ]
+        return sorted(found, key=lambda each: (each.run, each.first))
 
     @translated
     async def of_job(self, job_id: str) -> list[Task]:

@@ -63,6 +63,11 @@ class Upkeep:
             {"_id": {"$in": list(job_ids)}} | not_checked_after(token) | READABLE_JOB, [{"$set": change}]
         )
 
+    @translated
+    async def recorded(self, job_id: str) -> None:
+        """Write down that the end of a job which is recorded nowhere, as that of a dry run, was announced."""
+        await self._collection.update_one({"_id": job_id, "state": JobState.CHECKED}, {"$unset": {"record_due": ""}})
+
     async def expire(self, job_id: str, failure: Failure, token: int, resumed: int | None = None) -> Job:
         """End a job without a result; raises `IllegalTransition` when it has one or has ended, and `LeaseLost`.
 

@@ -24,8 +24,11 @@ _MANY = 8
 """Entries of a list that are shown."""
 _MADE_UP = re.compile(r"^([0-9a-f]{12})[0-9a-f]{20}(\..*)?$")
 """An id that was drawn, or that of a job of a suite with such an id: twelve digits tell it apart."""
+_TOLD = ("qubits", "depth", "device", "queue", "md5", "result")
+"""What is shown of a dry run's circuit; all of it is in the job's JSON."""
 _STATE_STYLES = {
     JobState.EXPORTED: "green",
+    JobState.CHECKED: "green",
     JobState.REJECTED: "red",
     JobState.FAILED: "red",
     JobState.CANCELLED: "yellow",
@@ -136,6 +139,18 @@ def show_job(console: Console, job: Job, provider_job_ids: Sequence[str] = (), *
     facts |= {f"warning {each['path']}": each["message"] for each in job.warnings}
     show_facts(console, facts)
     show_result(console, job)
+    show_checked(console, job)
+
+
+def show_checked(console: Console, job: Job) -> None:
+    """Print what a dry run's provider says of each circuit."""
+    if not job.checked:
+        return
+    columns = list(dict.fromkeys(name for each in job.checked for name in each.said if name in _TOLD))
+    rows: list[list[object]] = [
+        [position, *(number(each.said.get(name)) for name in columns)] for position, each in enumerate(job.checked)
+    ]
+    show_table(console, ("circuit", *columns), rows)
 
 
 def _place(export: Export, elsewhere: bool) -> str:

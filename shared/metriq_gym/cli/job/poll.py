@@ -15,7 +15,7 @@ from metriq_gym.cli.options import AsJson, JobName, Output, Plot, Wait
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.pictures import draw_job
 from metriq_gym.client.client import decision_about, failure_of
-from metriq_gym.exporters.record import make_record
+from metriq_gym.exporters.record import what_came_of
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.replay import make_debug_export
 from metriq_gym.run import write_record, write_text
@@ -71,7 +71,7 @@ async def _poll(
     if (error := failure_of(job)) is not None:
         raise error
     if as_json:
-        emit(make_record(job))
+        emit(what_came_of(job))
     else:
         report.show_job(console(), job, elsewhere=elsewhere())
     if not job.has_ended:

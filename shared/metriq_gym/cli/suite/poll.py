@@ -39,5 +39,5 @@ def poll(name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: 
     if not summary.done:
         say("not finished yet")
         raise typer.Exit(UNFINISHED)
-    if any(job.state is not JobState.EXPORTED for job in jobs):
+    if any(job.state not in (JobState.EXPORTED, JobState.CHECKED) for job in jobs):
         raise typer.Exit(FAILED)

@@ -23,6 +23,7 @@ from metriq_gym.messages import (
     EstimateRequested,
     JobCancelled,
     JobCancelRequested,
+    JobChecked,
     JobCompleted,
     JobDispatched,
     JobExported,
@@ -109,7 +110,7 @@ SERVICES = (
     _service(
         DISPATCHER,
         "takes requests, submits circuits, and publishes again what a job that stands still needs",
-        [JobRequested, JobDispatched, JobCompleted, JobScored, JobFailed, JobCancelled],
+        [JobRequested, JobDispatched, JobCompleted, JobChecked, JobScored, JobFailed, JobCancelled],
         {
             "jobs": (*FIND, "insert", "update", "createIndex"),
             "tasks": (*FIND, "insert", "update", "remove", "createIndex"),
@@ -126,7 +127,7 @@ SERVICES = (
     _service(
         POLLER,
         "collects counts",
-        [JobDispatched, JobCompleted, JobFailed],
+        [JobDispatched, JobCompleted, JobChecked, JobFailed],
         {
             "jobs": (*FIND, "update"),
             "tasks": (*FIND, "update"),

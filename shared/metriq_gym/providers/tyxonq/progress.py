@@ -6,18 +6,30 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
-from metriq_gym.errors import InvalidRequest, MetriqGymError
-from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, TryLater, Unclear, Waiting
+from pydantic import JsonValue
+
+from metriq_gym.errors import MetriqGymError
+from metriq_gym.providers.provider import (
+    Compiled,
+    Ended,
+    Finished,
+    NotNow,
+    Overview,
+    Progress,
+    TryLater,
+    Unclear,
+    Waiting,
+)
 from metriq_gym.providers.tyxonq import states
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.counts import counts_of
-from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.errors import (
     AuthenticationFailed,
     NoAnswer,
     ProtocolError,
     ServerError,
 )
+from metriq_gym.providers.tyxonq.extras import storable
 from metriq_gym.providers.tyxonq.models import TaskDetail
 
 STRIKES = 3
@@ -43,6 +55,7 @@ async def overview_of(client: TyxonQClient) -> Overview:
 async def progress_of(client: TyxonQClient, shots: Mapping[str, int], seconds: float) -> dict[str, Progress]:
     """Return how each task is doing, given the shots of each by its id.
 
+    A task of 0 shots is a dry run, of which there are no counts.
     What cannot be asked within `seconds` is missing, and so is the rest when the service is in trouble.
     """
     said: dict[str, Progress] = {}
@@ -94,8 +107,8 @@ def _progress(task: TaskDetail, shots: int) -> Progress:
     match states.state_of(task):
         case states.Waiting():
             return Waiting()
-        case states.Completed() if not task.result and _is_dry(task.device):
-            return Ended("a dry run compiles the circuit and has no counts")
+        case states.Completed() if not shots:
+            return Compiled(_said(task))
         case states.Completed():
             return Finished(counts_of(task, shots), states.execution_seconds(task))
         case states.Failed(error):
@@ -104,8 +117,8 @@ def _progress(task: TaskDetail, shots: int) -> Progress:
             return Unclear(f"TyxonQ says that the task is {state!r}")
 
 
-def _is_dry(device: str | None) -> bool:
-    try:
-        return DeviceString.parse(device or "").dry
-    except InvalidRequest:
-        return False
+def _said(task: TaskDetail) -> dict[str, JsonValue]:
+    """Return what the service says of a dry run: qubits and depth first, then everything but its name and state."""
+    known = task.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"id", "state"})
+    first = {name: known.pop(name) for name in ("qubits", "depth") if name in known}
+    return storable(first | known)

@@ -5,10 +5,8 @@ Importing this module loads neither Qiskit nor a connection.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
@@ -33,6 +31,7 @@ from metriq_gym.providers.tyxonq.compiler import TyxonQCompiler
 from metriq_gym.providers.tyxonq.counts import CountsOrder
 from metriq_gym.providers.tyxonq.device_string import FLAGS, DeviceString
 from metriq_gym.providers.tyxonq.errors import Rejected
+from metriq_gym.providers.tyxonq.extras import storable
 from metriq_gym.providers.tyxonq.lost import find_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import DeviceRow, TaskList
 from metriq_gym.providers.tyxonq.progress import overview_of, progress_of
@@ -43,11 +42,6 @@ USABLE = frozenset({"running", "on"})
 """States of a device that takes circuits."""
 EXTRA = "extra_fields"
 """Key of `Device.metadata` for what the service says of a device beyond its documented fields."""
-MAX_EXTRA = 1000
-"""Characters of JSON up to which such a value is kept as it is; of a longer one the beginning is kept, as text."""
-MAX_EXTRAS = 50
-"""How many of them are kept."""
-
 Edges = tuple[tuple[int, int], ...]
 
 
@@ -170,12 +164,19 @@ class TyxonQProvider:
         return await overview_of(self.client)
 
     async def progress(self, shots: Mapping[str, int], seconds: float) -> dict[str, Progress]:
-        """Return how each task is doing, given the shots of each by its id, as far as can be asked in `seconds`."""
+        """Return how each task is doing, given the shots of each by its id, as far as can be asked in `seconds`.
+
+        A task of 0 shots is a dry run.
+        """
         return await progress_of(self.client, shots, seconds)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self.client.aclose()
+
+    def dry_run_on(self, device_id: str) -> str:
+        """Return a device with the flags it has and ``&dry``; raises `InvalidRequest` for flags there are not."""
+        return str(replace(DeviceString.parse(device_id), dry=True))
 
     async def devices(self) -> list[Device]:
         """Return the devices whose number of qubits is known."""
@@ -208,7 +209,9 @@ def _device(row: DeviceRow, qubits: int, asked: DeviceString, edges: Edges | Non
     if extra := _extra(row):
         metadata[EXTRA] = extra
     status = "online" if (row.state or "").casefold() in USABLE else row.state or "unknown"
-    return Device(PROVIDER, row.id, qubits, simulator=False, status=status, edges=edges, metadata=metadata)
+    return Device(
+        PROVIDER, row.id, qubits, simulator=False, status=status, edges=edges, metadata=metadata, dry=asked.dry
+    )
 
 
 def _extra(row: DeviceRow) -> dict[str, JsonValue]:
@@ -218,17 +221,7 @@ def _extra(row: DeviceRow) -> dict[str, JsonValue]:
         found |= {f"Err_{name}": value for name, value in (row.err.model_extra or {}).items()}
         if row.err.readout is not None:
             found |= {f"Err_Readout_{name}": value for name, value in (row.err.readout.model_extra or {}).items()}
-    return {_name(name): _bounded(value) for name, value in islice(found.items(), MAX_EXTRAS)}
-
-
-def _name(text: str) -> str:
-    return "".join(char if char.isalnum() or char in "_-" else "_" for char in text)[:100]
-
-
-def _bounded(value: JsonValue) -> JsonValue:
-    text = json.dumps(value, ensure_ascii=False)
-    plain = value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) < 2**63)
-    return value if plain and len(text) <= MAX_EXTRA else text[:MAX_EXTRA]
+    return storable(found)
 
 
 def _unusable(message: str) -> InvalidRequest:
