@@ -30,6 +30,7 @@ from metriq_gym.telemetry import metrics, tracing
 log = structlog.get_logger()
 
 _ABOUT: dict[str, type[AboutJob]] = {message.routing_key: message for message in (JobScored, JobFailed, JobCancelled)}
+_FILES = "json"
 _RECORDED = (JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -72,16 +73,25 @@ class Exporter(Service):
             job = next(iter(await whole_suite(self.store, job)), None)
         if job is not None and job.state in _RECORDED and not job.dry:
             await self._export(job)
+        if job is not None and not job.in_dataset:
+            # Its suite may have waited for it, and is exported without it.
+            for other in (await whole_suite(self.store, job))[:1]:
+                await self._export(other)
+
+    def _wanted(self, job: Job) -> tuple[str, ...]:
+        """Return where a job's record goes: one of no benchmark is a file, whatever else is wanted."""
+        return tuple(self.settings.export_targets) if job.in_dataset else (_FILES,)
 
     async def _export(self, job: Job) -> None:
         alone = [name for name, each in self._opened.items() if not (each.target.whole_suites and is_in_suite(job))]
-        new = frozenset(self.settings.export_targets) - job.exports.keys()
+        wanted = self._wanted(job)
+        new = frozenset(wanted) - job.exports.keys()
         if new <= frozenset(alone):
             # What is wanted is stored with how it ends: an attempt whose process dies is made again.
             pending = Export(state=ExportState.PENDING, at=job.updated_at)
             job, begun = job.model_copy(update={"exports": dict.fromkeys(new, pending) | job.exports}), new
         else:
-            job, begun = await self.store.exports.take_up(job.id, self.settings.export_targets, alone)
+            job, begun = await self.store.exports.take_up(job.id, wanted, alone)
         now = job
         postponed = dict[str, Transient]()
         for name in sorted(job.exports):
@@ -182,10 +192,10 @@ class Exporter(Service):
 
     async def _write(self, jobs: Sequence[Job], name: str, state: ExportState, **about: Any) -> Job | None:
         # One whose own message is still to come must not pass for exported everywhere.
-        wanted = self.settings.export_targets
         settle, written = self.store.exports.settle, None
         for resumed in sorted({job.resumed for job in jobs}):
-            ids = [job.id for job in jobs if job.resumed == resumed]
+            alike = [job for job in jobs if job.resumed == resumed]
+            ids, wanted = [job.id for job in alike], self._wanted(alike[0])
             written = await settle(ids, name, state, wanted=wanted, resumed=resumed, **about)
         return written
 

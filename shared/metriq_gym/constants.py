@@ -21,6 +21,9 @@ class JobType(StrEnum):
     QAT_OLE = "QAT OLE"
 
 
+CIRCUIT = "Circuit"
+"""The ``benchmark_name`` of a plain circuit, which is no benchmark: it has no score and no place in the dataset."""
+
 SCHEMA_MAPPING = {
     JobType.BSEQ: "bseq.schema.json",
     JobType.QML_KERNEL: "qml_kernel.schema.json",

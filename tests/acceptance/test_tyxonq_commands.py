@@ -123,3 +123,22 @@ def test_a_provider_that_compiles_nothing_itself_is_not_asked_to(environment: di
     asked = mgym_here(environment, "job", "estimate", str(config), "--at-provider")
     assert asked.returncode == 1
     assert "compiles nothing itself" in asked.stderr
+
+
+def test_the_pages_bell_pair_is_run_and_its_counts_are_printed(
+    environment: dict[str, str], tyxonq_sandbox: SandboxControl, tmp_path: Path
+) -> None:
+    file = tmp_path / "bell.qasm"
+    file.write_text(BELL)
+    command = ("circuit", str(file), "-p", "tyxonq", "-d", "homebrew_s2?o=3", "--shots", "100", "--observable", "ZZ")
+    ran = mgym_here(environment, *command)
+    assert ran.returncode == 0, ran.stderr
+    record = json.loads(ran.stdout)
+    assert record["job_type"] == "Circuit"
+    assert set(record["results"]["counts"]) == {"00", "11"}
+    assert sum(record["results"]["counts"].values()) == 100
+    assert record["results"]["expectation_values"]["ZZ"]["value"] == 1
+    assert "score" not in record["results"]
+    assert tyxonq_sandbox.submissions()["total"] == 1
+    shown = mgym_here(environment, "job", "view", "latest")
+    assert "█" in shown.stdout

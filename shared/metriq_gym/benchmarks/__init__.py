@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from metriq_gym.benchmarks.benchmark import Benchmark
-from metriq_gym.constants import SCHEMA_MAPPING, JobType
+from metriq_gym.constants import CIRCUIT, SCHEMA_MAPPING, JobType
 from metriq_gym.errors import NotFound
 from metriq_gym.wording import did_you_mean
 
@@ -41,6 +41,8 @@ _SHIPPED = {
     JobType.LR_QAOA: "lr_qaoa:LinearRampQAOA",
     JobType.QAT_OLE: "qat_ole:QATOLE",
 }
+_LOADABLE = {**{str(name): place for name, place in _SHIPPED.items()}, CIRCUIT: "circuit:Circuit"}
+"""Also what is run as a benchmark is and is none."""
 
 
 def _installed() -> dict[str, EntryPoint]:
@@ -53,9 +55,9 @@ def names() -> list[str]:
 
 
 def load(name: str) -> type[Benchmark[Any, Any]]:
-    """Import the class of the benchmark called `name`; raises `NotFound` with the names there are."""
-    if name in _SHIPPED:
-        module, _, attribute = _SHIPPED[JobType(name)].partition(":")
+    """Import the class of the benchmark called `name`, or of a plain circuit; raises `NotFound`."""
+    if name in _LOADABLE:
+        module, _, attribute = _LOADABLE[name].partition(":")
         found: type[Benchmark[Any, Any]] = getattr(import_module(f"{__name__}.{module}"), attribute)
     elif name in (installed := _installed()):
         found = installed[name].load()
@@ -69,8 +71,9 @@ def load(name: str) -> type[Benchmark[Any, Any]]:
 @cache
 def schema(name: str) -> dict[str, Any]:
     """JSON Schema (2020-12) of the benchmark's configuration; raises `NotFound` for one that is not there."""
-    if name in SCHEMA_MAPPING:
-        resource = files("metriq_gym") / "schemas" / SCHEMA_MAPPING[JobType(name)]
+    if name in SCHEMA_MAPPING or name == CIRCUIT:
+        file = "circuit.schema.json" if name == CIRCUIT else SCHEMA_MAPPING[JobType(name)]
+        resource = files("metriq_gym") / "schemas" / file
         text = resource.read_text(encoding="utf-8")
     elif name in (installed := _installed()):
         text = _schema_beside(name, installed[name].module)

@@ -82,6 +82,8 @@ def _plain(value: Any) -> Any:
         return {"value": value.value, "uncertainty": value.uncertainty}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     return value
 
 

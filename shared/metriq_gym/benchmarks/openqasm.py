@@ -1,14 +1,15 @@
-"""Read circuits from OpenQASM 3 of unknown origin: gates only, and of bounded size."""
+"""Read circuits from OpenQASM 2 and 3 of unknown origin: gates, measurements where wanted, and of bounded size."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from math import isfinite
 
 from openqasm3 import ast, parse
-from qiskit import QuantumCircuit
+from qiskit import QuantumCircuit, qasm2
 from qiskit_qasm3_import import convert
 
 from metriq_gym.errors import Unsupported
@@ -22,6 +23,12 @@ MAX_STATEMENTS = 50_000
 
 MAX_DIGITS = 10
 
+MAX_BITS = 1000
+"""Classical bits that a circuit may have."""
+_VERSION_2 = re.compile(r"(?:\s|//[^\n]*\n)*OPENQASM\s+2(?:\.\d+)?\s*;")
+_CREG = re.compile(r"(?:^|;)\s*creg\b", re.MULTILINE)
+_TARGET = re.compile(r"->\s*([a-z]\w*)\s*\[\s*(\d{1,4})\s*\]")
+
 _ARITHMETIC = tuple(ast.BinaryOperator[symbol] for symbol in "+-*/")
 
 
@@ -32,14 +39,56 @@ def read_circuit(source: str, max_qubits: int) -> QuantumCircuit:
     What could run or grow without bound is refused before it is executed. Nothing is ever opened or fetched.
     Raises `Unsupported` with the reason.
     """
+    program = _inspected(source, _Inspection(max_qubits))
+    with _reporting("converted"):
+        circuit = convert(program)
+    return _finite(circuit)
+
+
+def read_measured_circuit(source: str, max_qubits: int) -> QuantumCircuit:
+    """Return the circuit of an OpenQASM 2 or 3 program that may measure as well, its classical bits in one row.
+
+    As `read_circuit` otherwise. The version stands in the program's first line, and is 3 where it does not. A program
+    of version 2 that measures into registers and declares none, as the sample of TyxonQ's page, gets them.
+    """
+    is_2 = _VERSION_2.match(source) is not None
+    if is_2:
+        source = _with_registers(source)
+    program = _inspected(source, _Inspection(max_qubits, measures=True, library="qelib1.inc" if is_2 else None))
+    with _reporting("converted"):
+        # What was inspected includes nothing but the library that Qiskit knows by heart.
+        circuit = qasm2.loads(source, include_path=()) if is_2 else convert(program)
+    if not any(instruction.clbits for instruction in circuit.data):
+        raise Unsupported("the circuit measures nothing, so there would be nothing to count")
+    in_a_row = QuantumCircuit(circuit.num_qubits, circuit.num_clbits)
+    in_a_row.compose(circuit, range(circuit.num_qubits), range(circuit.num_clbits), inplace=True)
+    return _finite(in_a_row)
+
+
+def _with_registers(source: str) -> str:
+    """Return the program with the classical registers that it measures into, if it declares none."""
+    sizes: dict[str, int] = {}
+    for name, index in _TARGET.findall(source):
+        sizes[name] = max(sizes.get(name, 0), int(index) + 1)
+    if _CREG.search(source) or not sizes:
+        return source
+    head = _VERSION_2.match(source)
+    assert head is not None  # noqa: S101  (version 2 was told by it)
+    declared = " ".join(f"creg {name}[{size}];" for name, size in sizes.items())
+    return f"{source[: head.end()]} {declared}{source[head.end() :]}"
+
+
+def _inspected(source: str, inspection: _Inspection) -> ast.Program:
     if source.count(";") > MAX_STATEMENTS:
-        raise Unsupported(f"the OpenQASM 3 program has more than {MAX_STATEMENTS} statements")
+        raise Unsupported(f"the OpenQASM program has more than {MAX_STATEMENTS} statements")
     # The parser also prints what it stumbles over, which would end up between the lines of a service's log.
     with _reporting("parsed"), redirect_stderr(StringIO()):
         program = parse(source)
-    _Inspection(max_qubits).program(program)
-    with _reporting("converted"):
-        circuit = convert(program)
+    inspection.program(program)
+    return program
+
+
+def _finite(circuit: QuantumCircuit) -> QuantumCircuit:
     for instruction in circuit.data:
         for angle in instruction.operation.params:
             if isinstance(angle, float) and not isfinite(angle):
@@ -54,14 +103,17 @@ def _reporting(done: str) -> Iterator[None]:
     # The parser and the converter raise whatever malformed text makes them trip over.
     except Exception as error:
         reason = printable(str(error)[:200]) or type(error).__name__
-        raise Unsupported(f"the OpenQASM 3 program cannot be {done}: {reason}") from error
+        raise Unsupported(f"the OpenQASM program cannot be {done}: {reason}") from error
 
 
 class _Inspection:
     """Goes through a program and adds up what it would take to execute it."""
 
-    def __init__(self, max_qubits: int) -> None:
+    def __init__(self, max_qubits: int, *, measures: bool = False, library: str | None = None) -> None:
         self._max_qubits = max_qubits
+        self._measures = measures
+        self._library = library or "stdgates.inc"
+        self._num_bits = 0
         self._num_qubits = 0
         self._register_sizes: dict[str, int] = {}
         self._gate_sizes: dict[str, int] = {}
@@ -70,8 +122,10 @@ class _Inspection:
         operations = 0
         for statement in program.statements:
             match statement:
-                case ast.Include(filename="stdgates.inc"):
+                case ast.Include(filename=library) if library == self._library:
                     pass
+                case ast.ClassicalDeclaration(type=ast.BitType(), init_expression=None) if self._measures:
+                    self._declare_bits(statement)
                 case ast.QubitDeclaration(qubit=ast.Identifier(name=name), size=None):
                     self._declare(name, 1)
                 case ast.QubitDeclaration(qubit=ast.Identifier(name=name), size=ast.IntegerLiteral(value=size)):
@@ -85,13 +139,28 @@ class _Inspection:
         self._register_sizes[register] = size
         self._num_qubits += size
         if self._num_qubits > self._max_qubits:
-            raise Unsupported(f"the OpenQASM 3 program has {self._num_qubits} qubits and the device {self._max_qubits}")
+            raise Unsupported(f"the OpenQASM program has {self._num_qubits} qubits and the device {self._max_qubits}")
+
+    def _declare_bits(self, declaration: ast.ClassicalDeclaration) -> None:
+        match declaration.type.size:
+            case None:
+                self._num_bits += 1
+            case ast.IntegerLiteral(value=size):
+                self._num_bits += size
+            case other:
+                raise _refusal("a size other than a number", other)
+        if self._num_bits > MAX_BITS:
+            raise Unsupported(f"the OpenQASM program has more than {MAX_BITS} classical bits")
 
     def _operations(self, statement: ast.Statement | ast.QuantumStatement) -> int:
         """Return how many gates a statement applies once everything is written out."""
         match statement:
             case ast.QuantumBarrier():
                 return 1
+            case ast.QuantumMeasurementStatement(measure=ast.QuantumMeasurement(qubit=qubit)) if self._measures:
+                return self._width(qubit)
+            case ast.QuantumReset(qubits=qubit) if self._measures:
+                return self._width(qubit)
             case ast.QuantumPhase(argument=argument, modifiers=[]):
                 _check_arithmetic(argument)
                 return 1
@@ -122,7 +191,7 @@ class _Inspection:
 
 def _bounded(operations: int) -> int:
     if operations > MAX_OPERATIONS:
-        raise Unsupported(f"the OpenQASM 3 program applies more than {MAX_OPERATIONS} gates")
+        raise Unsupported(f"the OpenQASM program applies more than {MAX_OPERATIONS} gates")
     return operations
 
 
@@ -143,4 +212,4 @@ def _check_arithmetic(root: ast.Expression) -> None:
 
 def _refusal(what: str, node: ast.QASMNode) -> Unsupported:
     line = f" (line {node.span.start_line})" if node.span else ""
-    return Unsupported(f"{what} is not supported in the OpenQASM 3 program{line}: only qubits and gates are")
+    return Unsupported(f"{what} is not supported in the OpenQASM program{line}: only qubits and gates are")

@@ -25,6 +25,7 @@ COMMANDS: dict[str, Any] = {
         "metriq_gym.cli",
         {
             "run": ("run:run", "Run a benchmark and print its result."),
+            "circuit": ("circuit:circuit", "Run a circuit and print its counts."),
             "watch": ("watch:watch", "Print what happens to jobs as it happens."),
             "console": ("console:console", "Serve the console, a web page and an HTTP API."),
             "dashboard": ("console:console", "Serve the console, a web page and an HTTP API."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from metriq_gym.cli import opening, options
@@ -25,6 +27,7 @@ from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.client.configurations import read_configuration
 from metriq_gym.exporters.record import what_came_of
 from metriq_gym.jobs import Job
+from metriq_gym.messages import CompilationName
 from metriq_gym.schema_validator import validate
 from metriq_gym.terminal import report
 from metriq_gym.terminal.follow import ProgressLine, follow
@@ -47,7 +50,36 @@ def run(
 
     On a terminal that is a table, else its record as JSON.
     """
-    chosen = read_configuration(config)
+    run_configuration(
+        read_configuration(config),
+        provider,
+        device,
+        prior=prior,
+        remarks=remarks,
+        group=group,
+        force=force,
+        compilation=compilation,
+        tag=tag,
+        json=json,
+        plot=plot,
+    )
+
+
+def run_configuration(
+    chosen: dict[str, Any],
+    provider: str,
+    device: str,
+    *,
+    prior: int | None,
+    remarks: str | None,
+    group: str | None,
+    force: bool,
+    compilation: CompilationName | None,
+    tag: list[str] | None,
+    json: bool,
+    plot: Path | None,
+) -> None:
+    """Run what a configuration asks for and print what came of it; raises why it has no result."""
     _, warnings = validate(chosen, "$.config")
     job_id = uuid4().hex
 

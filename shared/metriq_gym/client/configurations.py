@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metriq_gym.client import tracker
-from metriq_gym.constants import JobType
+from metriq_gym.constants import CIRCUIT, JobType
 from metriq_gym.errors import MetriqGymError
 
 _SUFFIX = ".example.json"
@@ -46,6 +46,12 @@ def read_configuration(name: str | Path) -> dict[str, Any]:
         found |= {"qasm": tracker.fetch(circuit), "observable_qubits": list(tracker.OBSERVABLE_QUBITS)}
         del found["circuit"]
     return found
+
+
+def read_circuit(path: Path, shots: int, observables: list[str]) -> dict[str, Any]:
+    """Return the configuration of a plain circuit whose text is in a file; raises `NoConfiguration`."""
+    config = {"benchmark_name": CIRCUIT, "qasm": _read(path, path), "shots": shots}
+    return config | ({"observables": observables} if observables else {})
 
 
 def _read(path: Path, name: str | Path) -> str:

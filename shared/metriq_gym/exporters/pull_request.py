@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from metriq_gym.constants import CIRCUIT
 from metriq_gym.errors import Permanent
 from metriq_gym.exporters.record import Record
 from metriq_gym.exporters.upload_path import encode, upload_path
@@ -88,8 +89,10 @@ def compose(
     Raises
     ------
     Permanent
-        When `directory` leads out of the repository or a record cannot be written as JSON.
+        When `directory` leads out of the repository, a record cannot be written as JSON, or is of no benchmark.
     """
+    if any(record["job_type"] == CIRCUIT for record in records):
+        raise Permanent("the dataset takes benchmarks only, and no plain circuits")
     whole = _standing_for(records)
     content = encode(records)
     path = "/".join([*_steps(directory), upload_path(whole, content, job_type=suite)])

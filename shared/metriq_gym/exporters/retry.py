@@ -32,6 +32,8 @@ async def retry_export(store: Store, bus: Bus, job_id: str, target: str) -> None
         raise Permanent(f"job {job_id} is a dry run; only one whose circuits were run has a record")
     if job.state not in _RECORDED:
         raise Permanent(f"job {job_id} is {job.state}; only one that has ended, and was not rejected, has a record")
+    if TARGETS[target].dataset and not job.in_dataset:
+        raise Permanent(f"job {job_id} is a plain circuit, and {target} takes benchmarks only")
     await exported_together(store, job, target)
     await store.exports.again(job_id, target, if_done=not TARGETS[target].lasting)
     await bus.publish(message_for(job))

@@ -28,7 +28,7 @@ async def whole_suite(store: Store, job: Job) -> list[Job]:
     requested = max((each.suite_size or 0 for each in members), default=0)
     if len(members) < requested or any(each.state not in _ENDED for each in members):
         return []
-    return [each for each in members if each.state is not JobState.REJECTED and is_in_suite(each) and not each.dry]
+    return [each for each in members if each.state is not JobState.REJECTED and is_in_suite(each) and each.in_dataset]
 
 
 def _is_member(job: Job) -> bool:

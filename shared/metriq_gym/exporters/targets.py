@@ -19,6 +19,8 @@ class Target(Protocol):
     """How many exports may go on at once in a process."""
     whole_suites: bool
     """Whether the jobs of a suite are exported together, once all of them have ended."""
+    dataset: bool
+    """Whether it is the dataset, which takes benchmarks only."""
     lasting: bool
     """Whether what was brought there stays, so that it need not be brought again."""
 
@@ -34,6 +36,7 @@ class JSONFiles:
 
     concurrency = 8
     whole_suites = False
+    dataset = False
     lasting = False
 
     def __init__(self, settings: Settings) -> None:
@@ -52,6 +55,7 @@ class GitHubPullRequests:
 
     concurrency = 1
     whole_suites = True
+    dataset = True
     lasting = True
 
     def __init__(self, settings: Settings) -> None:

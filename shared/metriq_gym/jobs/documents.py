@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from metriq_gym.constants import CIRCUIT
 from metriq_gym.jobs.states import TERMINAL, ExportState, JobState, Stage, TaskState
 from metriq_gym.messages import Compilation
 from metriq_gym.wording import shorten
@@ -184,7 +185,7 @@ class Job(_Document):
     @property
     def in_dataset(self) -> bool:
         """Whether it is a benchmark that was run, of which the dataset keeps a record."""
-        return not self.dry
+        return not self.dry and self.benchmark_name != CIRCUIT
 
     @property
     def is_stuck(self) -> bool:

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from metriq_gym.constants import CIRCUIT
 from metriq_gym.jobs import Export, Job, JobState
 from metriq_gym.terminal.tables import as_text, table
 from metriq_gym.terminal.tables import show_table as show_table
@@ -26,6 +27,9 @@ _MADE_UP = re.compile(r"^([0-9a-f]{12})[0-9a-f]{20}(\..*)?$")
 """An id that was drawn, or that of a job of a suite with such an id: twelve digits tell it apart."""
 _TOLD = ("qubits", "depth", "device", "queue", "md5", "result")
 """What is shown of a dry run's circuit; all of it is in the job's JSON."""
+_BAR = 30
+"""Characters of the longest bar of a histogram."""
+_MOST_BARS = 32
 _STATE_STYLES = {
     JobState.EXPORTED: "green",
     JobState.CHECKED: "green",
@@ -64,7 +68,7 @@ def _with_uncertainty(value: Any, uncertainty: Any) -> str:
 
 def score(job: Job) -> str:
     """Return a job's score as text, or whichever metric stands for it."""
-    if not job.result:
+    if not job.result or job.benchmark_name == CIRCUIT:
         return ""
     if "score" in job.result:
         return number(job.result["score"])
@@ -182,7 +186,27 @@ def show_result(console: Console, job: Job) -> None:
     if job.result:
         if not console.is_terminal:  # where a table has no frame
             console.print()
+        if job.benchmark_name == CIRCUIT:
+            _show_counts(console, job.result)
+            return
         show_table(console, ("metric", "value"), ([name, number(value)] for name, value in job.result.items()))
+
+
+def _show_counts(console: Console, result: Mapping[str, Any]) -> None:
+    """Print a histogram of what was counted, the most frequent first, and expectation values."""
+    counts, shots = result["counts"], max(1, result["shots"])
+    highest = max(counts.values(), default=1)
+    rows: list[list[object]] = [
+        [bits, count, f"{count / shots:.4g}", "█" * max(1, round(_BAR * count / highest))]
+        for bits, count in [*counts.items()][:_MOST_BARS]
+    ]
+    show_table(console, ("outcome", "counts", "share", ""), rows)
+    if (left_out := result["outcomes"] - len(rows)) > 0:
+        console.print(f"and {left_out} more outcomes")
+    if values := result["expectation_values"]:
+        show_table(
+            console, ("observable", "expectation value"), ([name, number(each)] for name, each in values.items())
+        )
 
 
 def why(job: Job) -> list[str]:
