@@ -24,7 +24,7 @@ from tests.sandbox.devices import HOMEBREW_S2, Device
 from tests.sandbox.faults import Endpoint, Fault, Faults
 from tests.sandbox.refusals import Problem, Refused, refusal
 from tests.sandbox.results import Results
-from tests.sandbox.submission import read_submission
+from tests.sandbox.submission import as_batch, read_submission
 from tests.sandbox.switches import Switches
 from tests.sandbox.tasks import Task, TaskBook
 
@@ -34,7 +34,9 @@ PATHS: dict[str, Endpoint] = {
     "/api/v1/tasks/submit_task": "submit",
     "/api/v1/tasks/detail": "detail",
     "/api/v1/tasks/api_key/list": "list",
+    "/api/v1/task/remove": "remove",
 }
+"""The page's endpoints, and one that only the vendor's SDK calls."""
 TOKEN = "sandbox-token"
 
 _SUCCESS_STATES = frozenset({"completed", "done", "success", "finished"})
@@ -102,6 +104,8 @@ class Sandbox:
                 answer = await self._task_detail(body, owner, faults)
             case "list":
                 answer = self._list_tasks(body, owner, faults)
+            case "remove":
+                answer = self._remove_task(body, owner)
         always = self.switches.success_field == "always"
         documented = self.switches.success_field == "documented" and endpoint in _DOCUMENTED_SUCCESS
         return {"success": True, **answer} if always or documented else answer
@@ -136,6 +140,11 @@ class Sandbox:
                 now = task.before(task.ended_at)
         shown = answers.detail(task, now, counts, self.switches)
         return {"task": shown | {"state": faults["state"].state} if "state" in faults else shown}
+
+    def _remove_task(self, body: Mapping[str, Any], owner: str) -> dict[str, Any]:
+        if not self.tasks.remove(str(body.get("id") or ""), owner):
+            raise Refused([Problem("id", "there is no such task")], status=404)
+        return {"error": None}
 
     def _list_tasks(self, body: Mapping[str, Any], owner: str, faults: Mapping[str, Fault]) -> dict[str, Any]:
         switches, now = self.switches, self.clock.now()
@@ -208,7 +217,12 @@ class _Endpoint:
         status = 200
         try:
             owner = self._account(request)
-            answer = await self._sandbox.answer(self._endpoint, await _object(request), owner, faults)
+            body = await _json(request)
+            if self._endpoint == "submit" and isinstance(body, list):
+                body = as_batch(body)
+            if not isinstance(body, dict):
+                raise Refused([Problem(None, "the body must be a JSON object")])
+            answer = await self._sandbox.answer(self._endpoint, body, owner, faults)
         except Refused as refused:
             status, answer = refusal(refused, self._endpoint, self._sandbox.switches)
         body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
@@ -236,15 +250,12 @@ class _Endpoint:
         raise Refused([Problem(None, "a valid bearer token is required")], status=401)
 
 
-async def _object(request: Request) -> dict[str, Any]:
-    """The JSON object in the body."""
+async def _json(request: Request) -> Any:
+    """The JSON in the body."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Refused([Problem("Content-Type", "must be application/json")], status=415)
     try:
-        body = await request.json()
+        return await request.json()
     except ValueError as error:
         raise Refused([Problem(None, f"the body is not JSON: {error}")], status=400) from error
-    if not isinstance(body, dict):
-        raise Refused([Problem(None, "the body must be a JSON object")])
-    return body

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from tests.sandbox.records import as_json
 
-Endpoint = Literal["devices", "submit", "detail", "list"]
+Endpoint = Literal["devices", "submit", "detail", "list", "remove"]
 ENDPOINTS: tuple[Endpoint, ...] = get_args(Endpoint)
 
 Kind = Literal[

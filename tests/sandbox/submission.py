@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,19 @@ class Submission:
     prior: int
     remarks: str | None
     group: str | None
+
+
+def as_batch(requests: Sequence[Any]) -> dict[str, Any]:
+    """The documented form of a batch from what the vendor's SDK sends: an array of requests, alike but for circuit and
+    shots."""
+    if not requests or not all(isinstance(each, dict) for each in requests):
+        raise Refused([Problem(None, "a batch is a non-empty array of requests")])
+    own = ("source", "circuit", "shots")
+    common = [{name: value for name, value in each.items() if name not in own} for each in requests]
+    if any(each != common[0] for each in common):
+        raise Refused([Problem(None, "the requests of a batch may differ in source and shots only")])
+    sources = [each.get("source", each.get("circuit")) for each in requests]
+    return {**common[0], "source": sources, "shots": [each.get("shots", DEFAULT_SHOTS) for each in requests]}
 
 
 def read_submission(body: Mapping[str, Any], devices: Mapping[str, Device]) -> Submission:

@@ -8,7 +8,8 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """The defaults are what the vendor's page shows, and the friendlier choice where it shows nothing."""
+    """The defaults are what the vendor's page shows, what its own SDK counts on beyond that, and the friendlier choice
+    where neither shows anything."""
 
     scheduled_seconds: float = 0.005
     """From acceptance until the task is pending."""
@@ -37,11 +38,11 @@ class Switches:
     """The body of every refusal; documented: `error` with HTTP 200 for submit_task, else `detail`."""
     error_status: int | None = None
     """HTTP status of every refusal except 401."""
-    success_field: Literal["documented", "always", "never"] = "documented"
+    success_field: Literal["documented", "always", "never"] = "always"
     """Whether good answers carry ``success``; documented: submit_task and detail do, the two lists do not."""
     status_word: str = "submitted"
     """``status`` in the answer to submit_task."""
-    extra_fields: bool = False
+    extra_fields: bool = True
     """Every object of an answer has one more field, ``memo``."""
     device_state: str = "running"
     clock_skew_seconds: float = 0.0

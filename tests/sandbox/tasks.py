@@ -83,6 +83,7 @@ class TaskBook:
     def __init__(self, *, seed: int) -> None:
         self._generator = random.Random(f"tasks:{seed}")
         self._tasks: dict[str, Task] = {}
+        self._removed: set[str] = set()
         self._programs: dict[tuple[str, int, bool, bool], Program] = {}
 
     def accept(
@@ -118,10 +119,18 @@ class TaskBook:
 
     def find(self, task_id: str, owner: str) -> Task | None:
         task = self._tasks.get(task_id)
-        return task if task is not None and task.owner == owner else None
+        return task if task is not None and task.owner == owner and task_id not in self._removed else None
+
+    def remove(self, task_id: str, owner: str) -> bool:
+        """Let a task be seen no more; whether it was there. What was submitted stays submitted."""
+        found = self.find(task_id, owner) is not None
+        if found:
+            self._removed.add(task_id)
+        return found
 
     def newest(self, owner: str, wanted: Callable[[Task], bool]) -> Iterator[Task]:
-        return (task for task in reversed(self._tasks.values()) if task.owner == owner and wanted(task))
+        seen = (task for task in reversed(self._tasks.values()) if task.id not in self._removed)
+        return (task for task in seen if task.owner == owner and wanted(task))
 
     def __iter__(self) -> Iterator[Task]:
         return iter(self._tasks.values())
