@@ -142,3 +142,26 @@ def test_the_pages_bell_pair_is_run_and_its_counts_are_printed(
     assert tyxonq_sandbox.submissions()["total"] == 1
     shown = mgym_here(environment, "job", "view", "latest")
     assert "█" in shown.stdout
+
+
+def test_a_job_that_failed_is_resumed_by_a_command_and_pays_for_nothing_twice(
+    environment: dict[str, str], tyxonq_sandbox: SandboxControl, tmp_path: Path
+) -> None:
+    config = tmp_path / "bv.json"
+    several = {"benchmark_name": "Bernstein-Vazirani", "min_qubits": 4, "max_qubits": 4, "max_circuits": 3, "shots": 10}
+    config.write_text(json.dumps(several))
+    tyxonq_sandbox.add_fault("refused", "submit", after=1, times=1, message="no shots left")
+    ran = mgym_here(environment, "run", str(config), "-p", "tyxonq", "-d", "homebrew_s2?o=3")
+    assert ran.returncode == 1
+    assert "no shots left" in ran.stderr
+    assert tyxonq_sandbox.submissions()["total"] == 1
+    resumed = mgym_here(environment, "job", "resume", "latest")
+    assert resumed.returncode == 0, resumed.stderr
+    polled = mgym_here(environment, "job", "poll", "latest", "--json")
+    assert polled.returncode == 0, polled.stderr
+    assert "outcome" not in json.loads(polled.stdout)
+    by_remarks = tyxonq_sandbox.submissions()["by_remarks"]
+    assert [len(ids) for ids in by_remarks.values()] == [1, 1, 1]
+    again = mgym_here(environment, "job", "resume", "latest")
+    assert again.returncode == 1
+    assert "only one that failed" in again.stderr

@@ -13,7 +13,8 @@ from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import IllegalTransition, LeaseLost, NotYet
 from metriq_gym.exporters.targets import plan_pull_request
 from metriq_gym.jobs import ExportState, Failure, Job, JobState, Task, TaskState
-from metriq_gym.jobs.changes import Accepted, Completed, Dispatched, Failed, Planned, Scored
+from metriq_gym.jobs.changes import Accepted, Checked, Completed, Dispatched, Failed, Planned, Scored
+from metriq_gym.jobs.documents import CheckedCircuit
 from metriq_gym.service.lifecycle import announce
 from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
@@ -214,6 +215,18 @@ async def test_tasks_whose_circuits_are_gone_are_counted_and_stay_as_they_are() 
         await failed(store, for_good=True)
         assert await store.tasks.reopen("j", await resumed(store)) == 4
         assert {task.state for task in await store.tasks.of_job("j")} == {TaskState.CANCELLED}
+
+
+async def test_the_end_of_a_dry_run_is_announced_until_it_was() -> None:
+    async with memory_store() as store, MemoryBus() as bus:
+        await store.jobs.accept("j", Accepted(provider="cloud", dry=True), owner="first", lease_seconds=60)
+        await store.jobs.move("j", Dispatched(plan=Planned(task_count=1)), service="dispatcher")
+        said = [CheckedCircuit(run=0, first=0, said={"depth": 3})]
+        job = await store.jobs.move("j", Checked(checked=said), service="poller")
+        assert (job.has_ended, job.checked) == (True, said)
+        assert [each.id for each in await store.upkeep.unrecorded(0)] == ["j"]
+        await announce(store, bus, job)
+        assert await store.upkeep.unrecorded(0) == []
 
 
 async def test_what_is_parked_is_said_until_it_is_released() -> None:

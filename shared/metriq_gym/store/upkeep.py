@@ -66,7 +66,7 @@ class Upkeep:
     @translated
     async def recorded(self, job_id: str) -> None:
         """Write down that the end of a job which is recorded nowhere, as that of a dry run, was announced."""
-        await self._collection.update_one({"_id": job_id, "state": JobState.CHECKED}, {"$unset": {"record_due": ""}})
+        await self._collection.update_one({"_id": job_id, "state": JobState.CHECKED}, [{"$unset": ["record_due"]}])
 
     async def expire(self, job_id: str, failure: Failure, token: int, resumed: int | None = None) -> Job:
         """End a job without a result; raises `IllegalTransition` when it has one or has ended, and `LeaseLost`.
