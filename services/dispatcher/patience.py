@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-FIRST_PAUSE = 1.0
+FIRST_PAUSE = 0.5
+"""Seconds that the first pause takes where the provider asks for none."""
 LONGEST_PAUSE = 60.0
 """Seconds up to which a pause is waited out under the job's lease; for a longer one the job is put back."""
 

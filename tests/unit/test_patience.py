@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from services.dispatcher.patience import LONGEST_PAUSE, Patience
 
 
@@ -27,9 +31,38 @@ def test_a_single_refusal_costs_what_the_provider_asks_for_and_no_more() -> None
 
 def test_pauses_grow_only_while_nothing_goes_through() -> None:
     patience = Patience(Clock())
-    assert [patience.refused(1.0) for _ in range(8)] == [1, 2, 4, 8, 16, 32, LONGEST_PAUSE, LONGEST_PAUSE]
+    assert [patience.refused(1.0) for _ in range(9)] == [1, 1, 2, 4, 8, 16, 32, LONGEST_PAUSE, LONGEST_PAUSE]
     patience.accepted()
     assert patience.refused(1.0) == 1
+
+
+async def seconds_for(circuits: int, each: float, refused: float, retry_after: float | None) -> float:
+    """How long it takes to submit circuits one after the other, in virtual time; a share is refused, by a seed."""
+    clock, draw = Clock(), random.Random(13)
+    patience, began = Patience(clock, clock.sleep), clock()
+    for _ in range(circuits):
+        while True:
+            await patience.wait()
+            await clock.sleep(each)
+            if draw.random() >= refused:
+                patience.accepted()
+                break
+            patience.refused(retry_after)
+    return clock() - began
+
+
+@pytest.mark.parametrize(("each", "retry_after"), [(0.2, None), (0.45, None), (0.45, 1.0)])
+async def test_a_fifth_of_refusals_costs_less_than_the_time_of_a_clean_run(
+    each: float, retry_after: float | None
+) -> None:
+    clean = await seconds_for(100, each, 0.0, retry_after)
+    assert await seconds_for(100, each, 0.2, retry_after) < 2 * clean
+
+
+async def test_refusals_cost_what_was_asked_for_and_hardly_more() -> None:
+    without_pauses = await seconds_for(100, 0.2, 0.2, 0.0)
+    refusals = 100 * 0.2 / 0.8
+    assert await seconds_for(100, 0.2, 0.2, 1.0) - without_pauses < 1.25 * refusals
 
 
 def test_a_pause_is_never_shorter_than_asked_for() -> None:
