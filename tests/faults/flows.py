@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from metriq_gym.bus.memory import MemoryBus
@@ -24,6 +25,7 @@ from tests.support.inprocess import InlinePool
 from tests.support.system import WIT
 
 TRIVIAL = {"benchmark_name": "Bernstein-Vazirani", "min_qubits": 3, "max_qubits": 3, "max_circuits": 1, "shots": 10}
+BELL = (Path(__file__).parents[2] / "examples" / "bell.qasm").read_text()
 MANY = 12
 """Enough tasks for the poller to ask for the provider's list."""
 
@@ -169,6 +171,16 @@ FLOWS: dict[str, Flow] = {
         ),
         {"j": JobState.CHECKED},
         lambda sandbox: sandbox.set(pending_seconds=0.1),
+    ),
+    "plain circuit": Flow(
+        JobRequested(
+            job_id="j",
+            provider="tyxonq",
+            device="homebrew_s2?o=3",
+            config={"benchmark_name": "Circuit", "qasm": BELL, "shots": 10, "observables": ["ZZ"]},
+        ),
+        {"j": JobState.EXPORTED},
+        lambda sandbox: sandbox.add_fault("lost_response", "submit", times=1),
     ),
     "too wide": Flow(remote(1, min_qubits=14, max_qubits=14), {"j": JobState.FAILED}, lambda _: None),
     "cancelled": Flow(
