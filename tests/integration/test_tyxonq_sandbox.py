@@ -881,6 +881,7 @@ async def test_in_process_clients_see_the_same_breaks(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("kind", ["latency", "slow_body"])
 def test_slow_answers_outlast_a_client_without_patience(tyxonq_sandbox: SandboxControl, kind: str) -> None:
+    tyxonq_sandbox.set(extra_fields=False, success_field="documented")
     tyxonq_sandbox.add_fault(kind, "devices", seconds=0.4, times=2)
     with plain_client(tyxonq_sandbox) as client:
         answer = client.post(DEVICES, json={}, timeout=PATIENCE)
