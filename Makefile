@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: screenshots architecture pages gallery docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
+.PHONY: screenshots architecture pages profiles gallery docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
 
 # Tests and commands start many processes, each of which would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
@@ -131,6 +131,9 @@ architecture: $(TOOLS)  ## draw docs/architecture.svg anew from the imports
 
 pages: $(TOOLS)  ## write anew what pages say that follows from the code: tables, circuits, architecture, messages
 	$(BIN)/python -m tests.docs
+
+profiles: $(TOOLS)  ## make the noisy device profiles anew from the snapshots of qiskit-ibm-runtime
+	@$(BIN)/python deploy/device_profiles.py
 
 gallery: $(TOOLS)  ## run the commands of docs/gallery.md, which draws its pictures anew: some minutes
 	$(BIN)/python -m tests.docs.gallery

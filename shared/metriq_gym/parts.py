@@ -24,7 +24,6 @@ EXTRAS = {
     "pyarrow": "console",
     "qiskit": "embedded",
     "qiskit_aer": "embedded",
-    "qiskit_ibm_runtime": "embedded",
     "qiskit_qasm3_import": "embedded",
     "requests": "exporter",
     "rustworkx": "embedded",

@@ -100,7 +100,7 @@ def mirror(clock: Clock, quick: bool) -> None:
 def eplg(clock: Clock, quick: bool) -> None:
     """EPLG: build, compile and score a chain of 100 qubits."""
     config, device = _from_suite("eplg_100q_chain"), devices.describe(PROFILE)
-    devices.backend(PROFILE)
+    devices.target(PROFILE)
     config |= {"num_samples": 1} if quick else {}
     name = f"EPLG, 100 qubits, {config['num_samples']} samples of 2 × {len(config['lengths'])} circuits"
     with clock.step(f"{name}: build", goal="60 with compiling"):

@@ -34,9 +34,9 @@ async def test_every_listed_device_can_be_asked_for() -> None:
 
 @pytest.mark.parametrize("name", ["fake_manila", "fake_sherbrooke", "fake_cairo", "fake_torino"])
 def test_profile_matches_the_backend_it_describes(name: str) -> None:
-    device, backend = devices.describe(name), devices.backend(name)
-    assert device.num_qubits == backend.num_qubits
-    assert set(device.edges or ()) == {(min(edge), max(edge)) for edge in backend.coupling_map.get_edges()}
+    device, target = devices.describe(name), devices.target(name)
+    assert device.num_qubits == target.num_qubits
+    assert set(device.edges or ()) == {(min(edge), max(edge)) for edge in target.build_coupling_map().get_edges()}
     assert len(device.edges or ()) == len(set(device.edges or ()))
 
 

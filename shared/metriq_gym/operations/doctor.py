@@ -35,7 +35,6 @@ _PACKAGES = {
     "motor": "",
     "qiskit": "benchmarks",
     "qiskit-aer": "aer",
-    "qiskit-ibm-runtime": "aer",
     "httpx": "dispatcher",
     "PyGithub": "exporter",
     "matplotlib": "plots",

@@ -133,12 +133,12 @@ def _for_profile(device: Device, circuit: QuantumCircuit, chosen: Strategy) -> Q
 def _passes(device_id: str, level: int, seed: int) -> PassManager:
     from qiskit.transpiler import generate_preset_pass_manager
 
-    return generate_preset_pass_manager(level, target=devices.backend(device_id).target, seed_transpiler=seed)
+    return generate_preset_pass_manager(level, target=devices.target(device_id), seed_transpiler=seed)
 
 
 def _error(device_id: str, operation: str, qubits: tuple[int, ...]) -> float:
     """Return an operation's error as the snapshot has it, 0 where it has none."""
-    target = devices.backend(device_id).target
+    target = devices.target(device_id)
     properties = (target[operation] or {}).get(qubits) if operation in target.operation_names else None
     return (properties.error or 0.0) if properties is not None else 0.0
 
@@ -149,7 +149,7 @@ def _keeping_qubits(device_id: str) -> PassManager:
     from qiskit.transpiler import PassManager, generate_preset_pass_manager
     from qiskit.transpiler.passes import Optimize1qGatesDecomposition
 
-    target = devices.backend(device_id).target
+    target = devices.target(device_id)
     stages = generate_preset_pass_manager(0, target=target, initial_layout=list(range(target.num_qubits)))
     stages.optimization = PassManager([Optimize1qGatesDecomposition(target=target)])
     return stages
