@@ -27,6 +27,10 @@ SBOM ?= dist/sbom
 # With the profile come traces, unless .env says where they go.
 TRACES := $(if $(filter observability,$(PROFILES)),$(if $(shell grep -s '^METRIQ_OTLP_ENDPOINT=' .env),,METRIQ_OTLP_ENDPOINT=http://otel-collector:4318))
 COMPOSE := docker compose $(addprefix --profile ,$(PROFILES))
+# What is in no image: what draws on terminals, but for the console's texts, and Django, of which only another's scripts are.
+TERMINAL := markdown-it-py mdurl pygments rich shellingham typer
+UNUSED_console := django asgiref sqlparse shellingham typer
+unused = $(addprefix --no-emit-package ,$(or $(UNUSED_$(1)),$(TERMINAL)))
 LOCK := $(BIN)/uv pip compile --quiet --no-config --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
 # $(call install,ENVIRONMENT,LOCK): one line for each package as it is fetched; bytecode is written when it is first needed.
@@ -148,9 +152,8 @@ lock: | $(BIN)/uv  ## write the hash-locked requirements anew from pyproject.tom
 	$(LOCK) --universal --extra embedded --extra sandbox --group dev pyproject.toml --output-file requirements.txt
 	$(LOCK) --universal --extra embedded --extra sandbox --group build --constraints requirements.txt pyproject.toml \
 	  --output-file $(LOCKS)/embedded.txt
-	for service in $(IMAGES); do \
-	  $(LOCK) --python-platform linux --extra $$service --constraints requirements.txt pyproject.toml \
-	    --output-file $(LOCKS)/$$service.txt || exit 1; done
+	$(foreach image,$(IMAGES),$(LOCK) --python-platform linux --extra $(image) $(call unused,$(image)) \
+	  --constraints requirements.txt pyproject.toml --output-file $(LOCKS)/$(image).txt &&) true
 	$(LOCK) --universal --group audit --output-file $(LOCKS)/audit.txt
 	$(LOCK) --universal --group bench --output-file $(LOCKS)/bench.txt
 

@@ -1,4 +1,8 @@
-"""The stores that keep the contract: MongoDB by motor and by PyMongo's own asynchronous client, and one in memory."""
+"""The stores that keep the contract: MongoDB by motor and by PyMongo's own asynchronous client, and one in memory.
+
+The second is refused whatever is no part of MongoDB's Stable API: packages carry the oldest version that is supported, and
+what is asked of it so is the same on the newest.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,10 @@ def client(request: pytest.FixtureRequest) -> Any:
     if request.param == "motor":
         return connect(url)
     from pymongo import AsyncMongoClient
+    from pymongo.server_api import ServerApi
 
-    return AsyncMongoClient(url, **OPTIONS)
+    # Nothing but MongoDB's Stable API, which every version since 5.0 answers alike.
+    return AsyncMongoClient(url, server_api=ServerApi("1", strict=True, deprecation_errors=True), **OPTIONS)
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from tests.servers.discovery import docker_answers, free_port
 from tests.servers.guard import Guarded
 from tests.servers.sharing import LOCK, Addresses, shared
 
-IMAGE = os.environ.get("MONGO_IMAGE", "mongo:6.0")
+IMAGE = os.environ.get("MONGO_IMAGE", "mongo:7")
+"""The one that docker-compose.yml runs, and the newest that is supported; a machine without an engine tries the oldest."""
 
 
 @contextmanager

@@ -29,6 +29,8 @@ from metriq_gym.store.private_mongod import find_binary
 
 CLOCK_SECONDS = 2.0
 """By how much this machine's clock may differ from the database's; only what people read depends on it."""
+SUPPORTED_MONGODB = 6, 7
+"""The oldest and the newest major version; docs/decisions/0006-private-mongod.md says why."""
 ROOM_BYTES = 2 * 2**30
 _PACKAGES = {
     "aio-pika": "",
@@ -119,6 +121,16 @@ async def _embedded(settings: Settings) -> AsyncIterator[Check]:
         yield Check(Verdict.NOTE, "jobs", f"{unfinished} unfinished", remedy)
 
 
+def of_version(said: str, version: str) -> Check:
+    """Judge a MongoDB server by its version."""
+    oldest, newest = SUPPORTED_MONGODB
+    if int(version.split(".")[0]) < oldest:
+        return Check(Verdict.BAD, "MongoDB", said, f"run MongoDB {newest}: {oldest} is the oldest that is supported")
+    if int(version.split(".")[0]) > newest:
+        return Check(Verdict.NOTE, "MongoDB", said, f"{newest} is the newest that was tried")
+    return Check(Verdict.GOOD, "MongoDB", said)
+
+
 async def _mongodb(settings: Settings) -> AsyncIterator[Check]:
     assert settings.mongo_url is not None  # noqa: S101  (asked before)
     url = settings.mongo_url.get_secret_value()
@@ -138,7 +150,7 @@ async def _mongodb(settings: Settings) -> AsyncIterator[Check]:
         yield Check(Verdict.BAD, "MongoDB", f"{_where(url)}: {state.replica_set} has no primary", remedy)
     else:
         said = f"{_where(url)}: version {state.version}, replica set {state.replica_set}"
-        yield Check(Verdict.GOOD, "MongoDB", said)
+        yield of_version(said, state.version)
     # Somewhere between the question and the answer the server looked at its clock.
     off = max((before - state.now).total_seconds(), (state.now - after).total_seconds(), 0.0)
     if off > CLOCK_SECONDS:
