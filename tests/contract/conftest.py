@@ -1,7 +1,7 @@
 """The stores that keep the contract: MongoDB by motor and by PyMongo's own asynchronous client, and one in memory.
 
-The second is refused whatever is no part of MongoDB's Stable API: packages carry the oldest version that is supported, and
-what is asked of it so is the same on the newest.
+The second is refused whatever is no part of MongoDB's Stable API: packages carry the oldest version that is
+supported, and what is asked of it so is the same on the newest.
 """
 
 from __future__ import annotations

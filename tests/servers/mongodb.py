@@ -19,7 +19,7 @@ from tests.servers.guard import Guarded
 from tests.servers.sharing import LOCK, Addresses, shared
 
 IMAGE = os.environ.get("MONGO_IMAGE", "mongo:7")
-"""The one that docker-compose.yml runs, and the newest that is supported; a machine without an engine tries the oldest."""
+"""The one that compose runs, and the newest that is supported; a machine without an engine tries the oldest."""
 
 
 @contextmanager
