@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from metriq_gym.errors import MetriqGymError, Permanent, Transient
+from metriq_gym.errors import MetriqGymError, OutOfReach, Permanent, Transient
 from metriq_gym.exporters.github import Busy, GitHub
 from metriq_gym.exporters.github_pr_exporter import GitHubPRExporter
 from metriq_gym.exporters.pull_request import PullRequest, compose
@@ -216,15 +216,15 @@ def test_a_rate_limit_says_how_long_to_wait_and_nothing_is_asked_until_then(
     the_one_pull_request(github)
 
 
-def test_a_token_that_is_not_accepted_says_which_setting_to_check(github: FakeGitHub) -> None:
+def test_a_token_that_is_not_accepted_says_which_setting_to_check_and_is_tried_until_it_is(github: FakeGitHub) -> None:
     github.state.tokens.clear()
-    with pytest.raises(Permanent, match=r"METRIQ_GITHUB_TOKEN"):
+    with pytest.raises(OutOfReach, match=r"METRIQ_GITHUB_TOKEN"):
         export(github)
 
 
-def test_a_token_without_rights_says_what_it_needs(github: FakeGitHub) -> None:
+def test_a_token_without_rights_says_what_it_needs_and_is_tried_until_it_has_them(github: FakeGitHub) -> None:
     github.fail(*CREATIONS["file"], 403, "Resource not accessible by personal access token")
-    with pytest.raises(Permanent, match=r"not accessible by personal access token.*rights"):
+    with pytest.raises(OutOfReach, match=r"not accessible by personal access token.*rights"):
         export(github)
 
 
@@ -259,8 +259,15 @@ def test_an_answer_that_makes_no_sense_is_for_later(github: FakeGitHub, body: by
 
 def test_an_unreachable_server_is_for_later(github: FakeGitHub) -> None:
     away = Settings(github_token=SecretStr("ghp_secret"), github_api_url="http://127.0.0.1:9", github_repos=(REPO,))
-    with pytest.raises(Transient, match="cannot be reached"):
+    with pytest.raises(OutOfReach, match="cannot be reached"):
         GitHubPRExporter(ended_job(), settings=away).export(repo=REPO)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_an_outage_of_github_lasts_as_long_as_it_lasts(github: FakeGitHub, status: int) -> None:
+    github.fail("GET", f"/repos/{REPO}", status, "We had issues producing the response")
+    with pytest.raises(OutOfReach, match=f"answered {status}"):
+        export(github)
 
 
 def test_an_archived_repository_is_refused_before_anything_is_made(github: FakeGitHub) -> None:

@@ -49,6 +49,7 @@ COMMANDS: dict[str, Any] = {
                 "replay": ("replay:replay", "Score a job again from its counts alone."),
                 "cancel": ("cancel:cancel", "Cancel a job."),
                 "resume": ("resume:resume", "Let a job that failed go on where it stopped."),
+                "retry": ("retry:retry", "Begin anew what failed, many at once."),
                 "resolve": ("resolve:resolve", "Decide about a held job."),
                 "history": ("history:history", "Print every state a job has been in."),
             },

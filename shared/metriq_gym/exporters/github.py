@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import SecretStr
 
-from metriq_gym.errors import MetriqGymError, Permanent, Transient
+from metriq_gym.errors import MetriqGymError, OutOfReach, Permanent, Transient
 from metriq_gym.exporters.pull_request import PullRequest
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ _RATE_SECONDS = 60.0
 """What GitHub asks for when a rate limit comes without a time."""
 
 
-class Busy(Transient):
-    """GitHub asks for patience; ``retry_after`` is what it said, if it said anything."""
+class Busy(OutOfReach):
+    """GitHub asks for patience, or is away; ``retry_after`` is what it said, if it said anything."""
 
 
 class GitHub:
@@ -69,8 +69,9 @@ class GitHub:
     def ensure(self, wanted: PullRequest) -> str:
         """Make the pull request unless there is one, open or closed or merged, and return its address.
 
-        Raises `Permanent` when GitHub refuses, with what to do about it; `Transient` when the same call may succeed
-        later, as `Busy` with the seconds to wait when GitHub named them. Nothing is made twice by calling again.
+        Raises `Permanent` when GitHub refuses the pull request, with what to do about it; `OutOfReach` when it refuses
+        the token or is away, as `Busy` with the seconds to wait when GitHub named them; any other `Transient` when the
+        same call may succeed later. Nothing is made twice by calling again.
         """
         wait = self._closed_until - self._now()
         if wait > 0:
@@ -211,7 +212,7 @@ def _about(what: str) -> Iterator[None]:
         if error.status == 404:
             raise Permanent(f"GitHub knows no {what}, or the token may not see it ({_text(error)})") from None
         if error.status == 403 and not _rate_limited(error):
-            raise Permanent(f"the token may not use {what}: {_text(error)}; give it the rights to") from None
+            raise OutOfReach(f"the token may not use {what}: {_text(error)}; give it the rights to") from None
         raise
 
 
@@ -229,6 +230,8 @@ def _translated(now: Callable[[], float]) -> Iterator[None]:
         raise Busy(f"GitHub cannot be reached: {type(error).__name__}") from None
     except MetriqGymError:
         raise
+    except OSError as error:  # of this machine: out of files, of disk, of memory
+        raise Busy(f"GitHub cannot be reached: {error.strerror or type(error).__name__}") from None
     except Exception as error:
         # PyGithub trusts every answer to have the right form, and fails in any way when one has not.
         raise Transient(f"GitHub's answer was not understood: {type(error).__name__}: {error}") from None
@@ -239,10 +242,12 @@ def _error(error: GithubException, now: float) -> Exception:
     if _rate_limited(error):
         return Busy(f"GitHub's rate limit is used up: {text}", retry_after=_pause(error, now))
     if status == 401:
-        return Permanent(f"GitHub does not accept the token ({text}); check METRIQ_GITHUB_TOKEN")
+        return OutOfReach(f"GitHub does not accept the token ({text}); check METRIQ_GITHUB_TOKEN")
     if status == 403:
-        return Permanent(f"GitHub does not allow it: {text}; the token needs the rights to contents and pull requests")
-    if status == 409 or status >= 500:
+        return OutOfReach(f"GitHub does not allow it: {text}; the token needs the rights to contents and pull requests")
+    if status == 409:
+        return Transient(f"GitHub answered {status}: {text}")
+    if status >= 500:
         return Busy(f"GitHub answered {status}: {text}", retry_after=_stated_pause(error, now))
     return Permanent(f"GitHub answered {status}: {text}")
 

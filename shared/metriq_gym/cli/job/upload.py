@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
-from metriq_gym.cli import opening
-from metriq_gym.cli.options import AsJson, JobName, Output
+from metriq_gym.cli import bulk, filters, opening
+from metriq_gym.cli.errors import Usage
+from metriq_gym.cli.options import AsJson, JobName, Output, Yes
 from metriq_gym.cli.output import say
 from metriq_gym.cli.uploads import show_plans, tell, uploaded
 from metriq_gym.client.upload import rehearse
+from metriq_gym.errors import NotFound
+from metriq_gym.exporters.targets import TARGETS
+from metriq_gym.operations.again import failed_exports
 from metriq_gym.run import write_record
 from metriq_gym.settings import Settings
 
@@ -19,19 +23,37 @@ from metriq_gym.settings import Settings
 def upload(
     name: JobName = None,
     to: Annotated[
-        str, typer.Option(help="Where the record goes: github, or json for the folder of results.")
-    ] = "github",
+        str | None,
+        typer.Option(
+            help="Where the record goes: github unless given, or json for the folder of results. Of many: each target.",
+            show_default=False,
+        ),
+    ] = None,
     output: Output = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be sent to GitHub, and send nothing.")
     ] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every record whose export failed.")] = False,
+    reason: bulk.Reason = None,
+    since: filters.Since = None,
+    until: filters.Until = None,
+    yes: Yes = False,
     json: AsJson = False,
 ) -> None:
     """Publish the record of a job that has ended.
 
-    The exporter does it, once more if it failed before. Of a suite GitHub gets all records at once.
+    The exporter does it, once more if it failed before. Of a suite GitHub gets all records at once. With --all,
+    --reason or --since, every record whose export failed, for that reason, or of jobs since then.
     """
-    opening.run(_upload_job(name, to, output, dry_run=dry_run, as_json=json))
+    which = filters.query(since=since, until=until)
+    if not (all_ or reason or which):
+        opening.run(_upload_job(name, to or "github", output, dry_run=dry_run, as_json=json))
+        return
+    if name is not None or output is not None:
+        raise Usage("--all, --reason, --since and --until choose the jobs: give no JOB and no --output")
+    if to is not None and to not in TARGETS:
+        raise NotFound(f"records cannot be exported to {to!r}; there are: {', '.join(TARGETS)}")
+    bulk.begin_anew(lambda store: failed_exports(store, which, to, reason), dry_run=dry_run, yes=yes, as_json=json)
 
 
 async def _upload_job(name: str | None, target: str, output: Path | None, *, dry_run: bool, as_json: bool) -> None:
