@@ -7,6 +7,7 @@ that no dispatcher has taken up.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -31,6 +32,8 @@ from metriq_gym.telemetry import metrics, tracing
 log = structlog.get_logger()
 
 LEASE = "reconciler"
+_CADENCES = 10
+"""So many times as long as a look may take to come, the next one comes at the latest, unless the clock was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,12 @@ class Reconciler:
         How long a job may stand still; also about how often this is called.
     lease_seconds:
         How long after the time for its next call a reconciler is taken for gone.
+    longest_seconds:
+        How long a task is put off at most.
+    deadline_seconds:
+        How long a job has to come to a result.
+    now:
+        A clock that nobody sets, in seconds.
     """
 
     store: Store
@@ -52,8 +61,14 @@ class Reconciler:
     owner: str
     unmoved_seconds: float
     lease_seconds: float
+    longest_seconds: float = 3600
+    deadline_seconds: float = 7 * 86400
+    now: Callable[[], float] = time.monotonic
     done: Counter[str] = field(default_factory=Counter)
     """What this process has done so far, to how many jobs, as `metrics.RECONCILED` calls it."""
+    _overdue: dict[str, float] = field(default_factory=dict)
+    """Jobs that the last look found overdue, and since when looks have: the store's clock may be wrong, so a job ends
+    by its deadline only when it still is overdue at another look."""
 
     async def __call__(self) -> None:
         """Look after all jobs, unless another dispatcher does it. Raises `Transient`."""
@@ -86,7 +101,8 @@ class Reconciler:
 
     async def _look_after_all(self, token: int) -> None:
         upkeep = self.store.upkeep
-        await self._each("expire", await upkeep.overdue(), partial(self._expire, token=token))
+        await self._see_to_clock(token)
+        await self._each("expire", self._still_overdue(await upkeep.overdue()), partial(self._expire, token=token))
         for deed, jobs in (
             ("republished", await upkeep.unmoved(self.unmoved_seconds)),
             ("recorded", await upkeep.unrecorded(self.unmoved_seconds)),
@@ -101,6 +117,39 @@ class Reconciler:
                 await self.store.suites.checked(plan.id, token)
             else:
                 await self.store.suites.finish(plan.id, token)
+
+    async def _see_to_clock(self, token: int) -> None:
+        """Bring back times that the store's clock has left too far ahead; time that it jumped over is no job's.
+
+        Nor is time in which no dispatcher looked.
+        """
+        clocks = self.store.clocks
+        now, elapsed = await clocks.look(LEASE, token)
+        set_back = elapsed < -1
+        if set_back or elapsed > _CADENCES * (self.unmoved_seconds + self.lease_seconds):
+            log.warning("the store's clock was set, or no dispatcher has looked for long", seconds=elapsed)
+            self._overdue.clear()
+            if not set_back and (count := await clocks.put_off_deadlines(elapsed, self.deadline_seconds)):
+                self.done["put_off"] += count
+        brought_back = await clocks.bring_back(
+            now,
+            lease_seconds=self.lease_seconds,
+            longest_seconds=self.longest_seconds,
+            deadline_seconds=self.deadline_seconds,
+            set_back=set_back,
+        )
+        if brought_back:
+            log.warning("times lay too far ahead", count=brought_back)
+            self.done["brought_back"] += brought_back
+
+    def _still_overdue(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return those that an earlier look, long enough ago by our own clock, found overdue too."""
+        since = {job.id: self._overdue.get(job.id, self.now()) for job in jobs}
+        looked_before = self._overdue.keys() & since.keys()
+        self._overdue.clear()
+        self._overdue.update(since)
+        enough = self.now() - self.unmoved_seconds / 2
+        return [job for job in jobs if job.id in looked_before and since[job.id] <= enough]
 
     async def _request(self, plan: SuitePlan) -> bool:
         """See to jobs of a suite that no dispatcher has seen; return whether there were any."""

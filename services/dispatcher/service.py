@@ -89,8 +89,18 @@ class Dispatcher(Service):
         self._estimator = Estimator(self.store, self.pool, self._providers, self.settings.compilation)
         self._register = Register(self.store.devices)
         self._parking = Parking(self.store)
-        self._standing = Standing(self.store, self.bus)
-        self.reconciler = Reconciler(self.store, self.bus, self.instance, seconds, self.settings.lease_seconds)
+        # Of a lease and of a pause between two questions, with its jitter.
+        longest = max(self.settings.lease_seconds, 1.25 * self.settings.poll_max_seconds)
+        self._standing = Standing(self.store, self.bus, longest_seconds=longest)
+        self.reconciler = Reconciler(
+            self.store,
+            self.bus,
+            self.instance,
+            seconds,
+            self.settings.lease_seconds,
+            longest_seconds=longest,
+            deadline_seconds=self.settings.job_deadline_seconds,
+        )
         self._reconciling = Loop("reconciler", self.reconciler, seconds)
 
     async def start(self) -> None:

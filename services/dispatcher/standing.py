@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from math import inf
 
 import structlog
 
@@ -31,8 +32,12 @@ _COUNTED = (metrics.JOBS, metrics.UNDECIDED_JOBS, metrics.DUE_TASKS, metrics.DUE
 class Standing:
     """Counts for one process, taken no more often than they are worth."""
 
-    def __init__(self, store: Store, bus: Bus, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, bus: Bus, now: Callable[[], float] = time.monotonic, *, longest_seconds: float = inf
+    ) -> None:
+        """A task that is put off for longer than `longest_seconds` counts as late by the difference."""
         self._store = store
+        self._longest = longest_seconds
         self._bus = bus
         self._now = now
         self._serves_until = float("-inf")
@@ -62,6 +67,8 @@ class Standing:
         due = {each.provider: each for each in await catalogue.due()}
         for provider in SHIPPED.keys() | due.keys():  # a task's provider was one of those when it was accepted
             metrics.DUE_TASKS.labels(provider).set(due[provider].count if provider in due else 0)
-            metrics.DUE_LAG.labels(provider).set(due[provider].lag_seconds if provider in due else 0)
+            lag = due[provider].lag_seconds if provider in due else 0
+            ahead = await catalogue.furthest_ahead(provider) - self._longest
+            metrics.DUE_LAG.labels(provider).set(max(lag, ahead, 0))
         for queue, count in (await self._bus.waiting()).items():
             metrics.QUEUE_MESSAGES.labels(queue).set(count)

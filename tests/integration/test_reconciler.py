@@ -18,6 +18,7 @@ from metriq_gym.messages import Message
 from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
+from metriq_gym.testing import MemoryClient
 from services.dispatcher import Dispatcher
 from services.dispatcher.reconciler import LEASE, Reconciler
 from services.poller import Poller
@@ -95,7 +96,10 @@ async def test_a_job_whose_deadline_has_passed_ends_with_the_reason_and_leaves_n
     await job(store, "j", *path[: ["dispatching", "dispatched", "completed"].index(state)], deadline=0)
     await store.tasks.insert([task("j")])
     bus = Queue()
-    await reconciler(store, bus)()
+    looks = reconciler(store, bus)
+    await looks()
+    assert (await store.jobs.get("j")).state == state  # the clock may be wrong: one look is not enough
+    await looks()
     ended = await store.jobs.get("j")
     assert ended.state is JobState.FAILED
     assert ended.failure is not None
@@ -109,9 +113,12 @@ async def test_a_job_whose_deadline_has_passed_ends_with_the_reason_and_leaves_n
 async def test_a_queue_that_is_away_while_a_deadline_passes_gets_the_message_when_it_is_back(store: Store) -> None:
     await job(store, "j", deadline=0)
     bus = Queue()
+    looks = reconciler(store, bus)
+    await looks()
+    bus.published.clear()
     bus.away = True
     with pytest.raises(Transient):
-        await reconciler(store, bus)()
+        await looks()
     bus.away = False
     await asyncio.sleep(0.01)
     await reconciler(store, bus)()
@@ -240,3 +247,34 @@ async def test_jobs_of_a_suite_that_nobody_takes_up_by_its_deadline_end_so_that_
     jobs = await store.jobs.suite("s")
     assert [(job.id, job.state) for job in jobs] == [(job_id, JobState.REJECTED) for job_id in OF_SUITE]
     assert summarise(jobs).done
+
+
+async def test_a_clock_that_jumps_over_a_deadline_fails_no_job() -> None:
+    client = MemoryClient()
+    async with Store(client, "metriq") as store:
+        await job(store, "j", deadline=7 * 86400)
+        await store.tasks.insert([task("j")])
+        looks = reconciler(store, Queue())
+        await looks()
+        # To a clock that is set forward by eight days, what it wrote before is that much older.
+        for name, at in (("jobs", "deadline_at"), ("leases", "looked_at")):
+            older = {at: {"$subtract": [f"${at}", 8 * 86400_000]}}
+            client["metriq"].documents(name).update({}, [{"$set": older}], many=True)
+        assert [each.id for each in await store.upkeep.overdue()] == ["j"]
+        for _ in range(3):
+            await looks()
+        assert (await store.jobs.get("j")).state is JobState.DISPATCHING
+        assert await store.upkeep.overdue() == []
+        assert looks.done["put_off"] == 1
+
+
+async def test_a_job_is_late_only_if_it_still_is_at_a_look_that_comes_later(store: Store) -> None:
+    await job(store, "j", deadline=0)
+    clock = [0.0]
+    looks = Reconciler(store, Queue(), "me", unmoved_seconds=30, lease_seconds=LONG, now=lambda: clock[0])
+    await looks()
+    await looks()
+    assert (await store.jobs.get("j")).state is JobState.DISPATCHING
+    clock[0] = 30
+    await looks()
+    assert (await store.jobs.get("j")).state is JobState.FAILED

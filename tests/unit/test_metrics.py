@@ -84,12 +84,15 @@ class _Catalogue:
     async def due(self) -> list[DueTasks]:
         return [DueTasks("tyxonq", 5, 2.5)]
 
+    async def furthest_ahead(self, provider: str) -> float:
+        return {"tyxonq": 60.0, "local": 3600.0}.get(provider, 0.0)
+
 
 async def test_counts_are_taken_no_more_often_than_they_are_worth_and_not_shown_when_they_cannot_be() -> None:
     catalogue, store = _Catalogue(), Store(client={"metriq": _Nothing()})
     store.catalogue = catalogue  # type: ignore[assignment]
     async with MemoryBus() as bus:
-        standing = Standing(store, bus, lambda: catalogue.now)
+        standing = Standing(store, bus, lambda: catalogue.now, longest_seconds=75)
         await standing.measure()
         await standing.measure()
         assert catalogue.asked == 1
@@ -97,6 +100,8 @@ async def test_counts_are_taken_no_more_often_than_they_are_worth_and_not_shown_
         assert (value("metriq_undecided_jobs", why="held"), value("metriq_undecided_jobs", why="stuck")) == (2, 1)
         assert value("metriq_due_task_lag_seconds", provider="tyxonq") == 2.5
         assert value("metriq_due_tasks", provider="local") == 0
+        # Nothing is put off for an hour: the store's clock was set back, and what is due stands still.
+        assert value("metriq_due_task_lag_seconds", provider="local") == 3600 - 75
         assert value("metriq_queue_messages", queue="metriq.dead") == 0
 
         catalogue.now, catalogue.takes = SERVES_SECONDS, 3.0

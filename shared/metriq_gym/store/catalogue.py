@@ -381,6 +381,14 @@ class Catalogue:
         return [DueTasks(each["_id"], each["count"], each["lag"] / 1000) async for each in found]
 
     @translated
+    async def furthest_ahead(self, provider: str) -> float:
+        """Return in how many seconds the last of a provider's tasks is to be looked at; negative if all are due."""
+        query = {"provider": provider, "next_poll_at": {"$gt": EPOCH}}
+        found = self._tasks.find(query, {"ahead": {"$subtract": ["$next_poll_at", "$$NOW"]}})
+        last = [each["ahead"] / 1000 async for each in found.sort([("next_poll_at", -1)]).limit(1)]
+        return last[0] if last else 0.0
+
+    @translated
     async def unreadable(self, *, limit: int = 100) -> list[Unreadable]:
         """Return documents that this version cannot read; raises `Unavailable` when to look takes too long.
 

@@ -85,11 +85,13 @@ class Exports:
     async def begin(self, job_id: str, target: str) -> float | None:
         """Count an attempt and return 0, if the export is pending and due.
 
-        Otherwise return the seconds until it is, or None if it is not pending any more.
+        Otherwise return the seconds until it is, or None if it is not pending any more. It is due too when it was put
+        off at a time that is still to come: the clock was set back.
         """
         not_before: Stage = {"$ifNull": [f"$exports.{target}.not_before", "$$NOW"]}
+        set_back: Stage = {"$gt": [f"$exports.{target}.at", "$$NOW"]}
         pending = {"_id": job_id, f"exports.{target}.state": ExportState.PENDING}
-        is_due = pending | {"$expr": {"$lte": [not_before, "$$NOW"]}}
+        is_due = pending | {"$expr": {"$or": [{"$lte": [not_before, "$$NOW"]}, set_back]}}
         begun = await self._jobs.update_one(is_due, {"$inc": {f"exports.{target}.attempts": 1}})
         if begun.matched_count:
             return 0.0

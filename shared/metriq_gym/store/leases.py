@@ -21,12 +21,17 @@ class Leases:
     async def take(self, name: str, *, owner: str, lease_seconds: float) -> int | None:
         """Take or extend the lease for `owner` and return its token; None while another process has it.
 
-        Taken for 0 seconds it is let go of.
+        Taken for 0 seconds it is let go of. One that was taken at a time that is still to come, since the clock was set
+        back, has run out.
         """
-        runs = {"$gt": ["$expires_at", "$$NOW"]}
+        runs = {"$and": [{"$gt": ["$expires_at", "$$NOW"]}, {"$not": {"$gt": ["$taken_at", "$$NOW"]}}]}
         is_ours = {"$and": [{"$eq": ["$owner", {"$literal": owner}]}, runs]}
         token = {"$add": [{"$ifNull": ["$token", 0]}, {"$cond": [is_ours, 0, 1]}]}
-        ours: Stage = literal({"owner": owner}) | {"token": token, "expires_at": from_now(lease_seconds)}
+        ours: Stage = literal({"owner": owner}) | {
+            "token": token,
+            "taken_at": "$$NOW",
+            "expires_at": from_now(lease_seconds),
+        }
         taken = {"$cond": [{"$or": [is_ours, {"$not": runs}]}, ours, {}]}
         change = [{"$replaceWith": {"$mergeObjects": ["$$ROOT", taken]}}]
         after = ReturnDocument.AFTER
@@ -40,6 +45,6 @@ class Leases:
     @translated
     async def renew(self, name: str, token: int, lease_seconds: float) -> None:
         """Extend the lease; raises `LeaseLost` when another process has taken it."""
-        extended = [{"$set": {"expires_at": from_now(lease_seconds)}}]
+        extended = [{"$set": {"taken_at": "$$NOW", "expires_at": from_now(lease_seconds)}}]
         if not (await self._leases.update_one({"_id": name, "token": token}, extended)).matched_count:
             raise LeaseLost(f"{name} is in other hands")

@@ -7,6 +7,7 @@ from typing import Any, Self
 from metriq_gym.errors import Transient
 from metriq_gym.store.catalogue import Catalogue
 from metriq_gym.store.changes import Changes
+from metriq_gym.store.clocks import Clocks
 from metriq_gym.store.devices import Devices
 from metriq_gym.store.estimates import Estimates
 from metriq_gym.store.exports import Exports
@@ -49,6 +50,7 @@ class Store:
         self.devices = Devices(self._database.devices, self._database.calibrations)
         self.estimates = Estimates(self._database.estimates)
         self.upkeep = Upkeep(self._database.jobs, self.jobs)
+        self.clocks = Clocks(self._database.jobs, self._database.tasks, self._database.suites, self._database.leases)
         self.records = Records(self._database.jobs, self._database.tasks, self._database.deleted)
 
     @classmethod

@@ -119,7 +119,11 @@ WAITING_SUITES = _new(
 )
 DUE_TASKS = _new(Gauge, "metriq_due_tasks", "Tasks that a poller should look at now.", ["provider"])
 DUE_LAG = _new(
-    Gauge, "metriq_due_task_lag_seconds", "For how long the first of these has been due; 0 without any.", ["provider"]
+    Gauge,
+    "metriq_due_task_lag_seconds",
+    "For how long the first of these has been due, or how much further ahead than the longest pause a task is put off, "
+    "as after the store's clock was set back; 0 without any.",
+    ["provider"],
 )
 QUEUE_MESSAGES = _new(
     Gauge, "metriq_queue_messages", "Messages that wait in a queue; in `metriq.dead`, dead letters.", ["queue"]
@@ -153,7 +157,8 @@ RECONCILED = _new(
     Counter,
     "metriq_reconciled",
     "Jobs the reconciler did something for: `republished` the message of one that had not moved, asked for one that "
-    "ended to be `recorded`, `requested` one of a suite again, or let one `expire` at its deadline.",
+    "ended to be `recorded`, `requested` one of a suite again, or let one `expire` at its deadline. After the store's "
+    "clock was set: times `brought_back` that lay too far ahead, and deadlines `put_off`.",
     ["deed"],
 )
 LEASE_LOSSES = _new(

@@ -1,0 +1,94 @@
+"""What keeps the store's times right where its server's clock, which they all come from, is set forward or back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import ReturnDocument
+
+from metriq_gym.errors import LeaseLost
+from metriq_gym.jobs.states import TERMINAL, JobState
+from metriq_gym.store.mongo import EPOCH, Stage, from_now, translated
+from metriq_gym.store.shapes import READABLE_JOB, READABLE_TASK
+from metriq_gym.store.upkeep import MAX_UNCHECKED_SECONDS
+
+_LEADING_ON = [state for state in JobState if state not in TERMINAL]
+
+
+class Clocks:
+    """Reads the server's clock, and brings back times that lie further ahead than anything is ever put off."""
+
+    def __init__(self, jobs: Any, tasks: Any, suites: Any, leases: Any) -> None:
+        self._jobs = jobs
+        self._tasks = tasks
+        self._suites = suites
+        self._leases = leases
+
+    @translated
+    async def look(self, name: str, token: int) -> tuple[datetime, float]:
+        """Return the server's time and the seconds, by its clock, since the last look of whoever had the lease.
+
+        These are 0 for the first look, and negative when the clock was set back. Raises `LeaseLost`.
+        """
+        change = [{"$set": {"looked_before": "$looked_at", "looked_at": "$$NOW"}}]
+        after = ReturnDocument.AFTER
+        found = await self._leases.find_one_and_update({"_id": name, "token": token}, change, return_document=after)
+        if found is None:
+            raise LeaseLost(f"{name} is in other hands")
+        now: datetime = found["looked_at"]
+        before = found.get("looked_before")
+        return now, 0.0 if before is None else (now - before).total_seconds()
+
+    @translated
+    async def put_off_deadlines(self, seconds: float, most_seconds: float) -> int:
+        """Let deadlines come `seconds` later, and none more than `most_seconds` from now; return of how many jobs."""
+        later = {"$add": ["$deadline_at", int(1000 * seconds)]}
+        change = [{"$set": {"deadline_at": {"$min": [later, from_now(most_seconds)]}}}]
+        await self._suites.update_many({"finished": None, "deadline_at": {"$gt": EPOCH}}, change)
+        found = await self._jobs.update_many({"deadline_at": {"$gt": EPOCH}, **READABLE_JOB}, change)
+        return int(found.modified_count)
+
+    @translated
+    async def bring_back(
+        self, now: datetime, *, lease_seconds: float, longest_seconds: float, deadline_seconds: float, set_back: bool
+    ) -> int:
+        """Bring back what lies further ahead of the server's time `now` than it can; return of how many documents.
+
+        A lease is taken for `lease_seconds`, a task put off for at most `longest_seconds`, and a job has
+        `deadline_seconds`. With `set_back` it is certain that the clock was, and jobs that were to be left alone for a
+        while are looked at. A worker that holds a lease still extends it before the time that it is given here.
+        """
+
+        def ahead(seconds: float) -> Stage:
+            return {"$gt": now + timedelta(seconds=seconds + lease_seconds)}
+
+        on_their_way = {"state": {"$in": _LEADING_ON}, **READABLE_JOB}
+        unchecked = {"$gt": now} if set_back else ahead(MAX_UNCHECKED_SECONDS)
+        lease_ends = from_now(lease_seconds)
+        # Both bounds on the tasks say which index serves.
+        tasks = {"provider": {"$gte": ""}, "next_poll_at": ahead(longest_seconds), **READABLE_TASK}
+        brought = [
+            await self._tasks.update_many(tasks, [{"$set": {"next_poll_at": lease_ends}}]),
+            await self._jobs.update_many(
+                {**on_their_way, "state": JobState.DISPATCHING, "lease.expires_at": ahead(lease_seconds)},
+                [{"$set": {"lease.expires_at": lease_ends}}],
+            ),
+            await self._jobs.update_many(on_their_way | {"updated_at": ahead(0)}, [{"$set": {"updated_at": "$$NOW"}}]),
+            await self._jobs.update_many(on_their_way | {"check_at": unchecked}, [{"$set": {"check_at": "$$NOW"}}]),
+            await self._jobs.update_many(
+                {"record_due": ahead(0), **READABLE_JOB}, [{"$set": {"record_due": "$$NOW", "check_at": "$$NOW"}}]
+            ),
+            await self._jobs.update_many(
+                {"deadline_at": ahead(deadline_seconds), **READABLE_JOB},
+                [{"$set": {"deadline_at": from_now(deadline_seconds)}}],
+            ),
+            await self._suites.update_many(
+                {"finished": None, "updated_at": ahead(0)}, [{"$set": {"updated_at": "$$NOW", "check_at": "$$NOW"}}]
+            ),
+            await self._suites.update_many(
+                {"finished": None, "deadline_at": ahead(deadline_seconds)},
+                [{"$set": {"deadline_at": from_now(deadline_seconds)}}],
+            ),
+        ]
+        return sum(each.modified_count for each in brought)
