@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -224,6 +225,23 @@ class Settings(BaseSettings):
         if path is None or f"{PREFIX}{name.upper()}" in os.environ:
             return None
         return Path(path)
+
+    def latest(self, name: str) -> Callable[[], str]:
+        """Return what tells a secret as its file has it now: a password may be rotated while a service runs.
+
+        Without a file, or while that cannot be read or is empty, it is as it was first.
+        """
+        file = self.file_of(name)
+        first: SecretStr = getattr(self, name)
+
+        def tell() -> str:
+            try:
+                found = "" if file is None else file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                found = ""
+            return found or first.get_secret_value()
+
+        return tell
 
     @classmethod
     def settings_customise_sources(

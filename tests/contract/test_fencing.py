@@ -63,6 +63,7 @@ FENCED: dict[str, Write] = {
     "tasks.fail": lambda store, by: store.tasks.fail(by.task, "late"),
     # The reconciler's.
     "leases.renew": lambda store, by: store.leases.renew("r", by.token, 90),
+    "clocks.look": lambda store, by: store.clocks.look("r", by.token),
     "upkeep.checked": lambda store, by: store.upkeep.checked(["j"], by.token),
     "upkeep.expire": lambda store, by: store.upkeep.expire("j", FAILURE, by.token),
     "suites.checked": lambda store, by: store.suites.checked("s", by.token),
@@ -94,6 +95,8 @@ OTHERS = {
     # Exporters have no lease: each state of an export is guarded by the one before (docs/decisions/0009-exports.md).
     "jobs.close_suite",
     *("exports.take_up", "exports.again", "exports.begin", "exports.settle"),
+    # The reconciler's, after a look that was its own: they only let times be sooner or deadlines later.
+    *("clocks.put_off_deadlines", "clocks.bring_back"),
     # What an attempt at a message has come to, counted whoever made it; the job stays where it is.
     *("troubles.failed_attempt", "troubles.give_up"),
     # An operator's and a client's, guarded by the state that they find.

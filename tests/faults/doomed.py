@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 import metriq_gym.service.service
 from metriq_gym.bus.port import Delivery
 from metriq_gym.messages import Message
+from metriq_gym.service.lockout import Lockout
 from metriq_gym.service.service import Service
 from metriq_gym.settings import Settings
 from tests.faults.case import KINDS
@@ -138,9 +139,9 @@ def main(name: str) -> None:
 
     @asynccontextmanager
     async def surrounded(
-        settings: Settings, app_id: str, *, until_allowed: bool = True
+        settings: Settings, app_id: str, *, until_allowed: bool = True, lockout: Lockout | None = None
     ) -> AsyncIterator[metriq_gym.service.service.Context]:
-        async with connected(settings, app_id, until_allowed=until_allowed) as context:
+        async with connected(settings, app_id, until_allowed=until_allowed, lockout=lockout) as context:
             surround_store(context.store, doom.around)
             yield replace(context, bus=SurroundedBus(context.bus, doom.around))
 

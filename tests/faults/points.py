@@ -111,6 +111,10 @@ class SurroundedBus:
     def connected(self) -> bool:
         return self._bus.connected
 
+    @property
+    def refused(self) -> bool:
+        return self._bus.refused
+
     async def publish(self, message: Message) -> None:
         await self._around(f"publish {message.routing_key}", partial(self._bus.publish, message))
 

@@ -8,16 +8,20 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pymongo
 import pytest
 from motor.motor_asyncio import AsyncIOMotorCollection
 
 import metriq_gym.store
+from metriq_gym.store import Store
 from tests.faults.doomed import Orders
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import scenario
 from tests.faults.unreliable import BROKEN, CALLS, CURSORS
 from tests.servers.mongodb import Member, ReplicaSet
+from tests.support.patience import PATIENCE
 
 JOBS = 200 if LONG else 12
 
@@ -89,6 +93,20 @@ async def test_a_store_that_fails_loses_and_repeats_nothing(
     async with scenario(name, report, amqp_url, store.url, tmp_path) as running:
         await running.weather([partial(stroke, store) for stroke in STROKES[name]])
         await running.finish()
+
+
+async def test_indexes_of_a_restored_collection_are_built_while_a_member_is_away(store: ReplicaSet) -> None:
+    primary = await asyncio.to_thread(store.await_primary)
+    away = next(member for member in store.members if member is not primary)
+    away.kill()
+    try:
+        with pymongo.MongoClient[dict[str, Any]](store.url) as client:
+            # Only a collection that has documents takes a build.
+            client["restored"].jobs.insert_one({"_id": "j", "state": "failed"})
+        async with asyncio.timeout(PATIENCE), Store.at(store.url, "restored") as opened:
+            assert "held_1" in await opened.jobs._jobs.index_information()
+    finally:
+        away.start()
 
 
 def test_no_call_of_the_driver_is_spared() -> None:

@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from metriq_gym.exporters.github import Busy, GitHub
 from metriq_gym.exporters.github_pr_exporter import GitHubPRExporter
 from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import make_record
+from metriq_gym.exporters.targets import GitHubPullRequests
 from metriq_gym.jobs import Job
 from metriq_gym.settings import Settings
 from tests.fake_github import FakeGitHub, serving
@@ -261,6 +263,21 @@ def test_an_unreachable_server_is_for_later(github: FakeGitHub) -> None:
     away = Settings(github_token=SecretStr("ghp_secret"), github_api_url="http://127.0.0.1:9", github_repos=(REPO,))
     with pytest.raises(OutOfReach, match="cannot be reached"):
         GitHubPRExporter(ended_job(), settings=away).export(repo=REPO)
+
+
+def test_a_token_that_changes_in_its_file_is_used_from_the_next_export_on(
+    github: FakeGitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("ghp_revoked")
+    monkeypatch.setenv("METRIQ_GITHUB_TOKEN_FILE", str(file))
+    target = GitHubPullRequests(
+        Settings(github_api_url=github.url, github_repos=(REPO,), github_pause_seconds=0, github_directory="results/")
+    )
+    with pytest.raises(OutOfReach, match="METRIQ_GITHUB_TOKEN"):
+        target.export([ended_job()])
+    file.write_text(github.token(MAINTAINER))
+    assert target.export([ended_job()]) == f"https://github.test/{REPO}/pull/1"
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

@@ -61,6 +61,10 @@ class MemoryBus:
     def connected(self) -> bool:
         return self._connected
 
+    @property
+    def refused(self) -> bool:
+        return False
+
     async def publish(self, message: Message) -> None:
         with sending(message) as traceparent:
             await self._publish(message, traceparent)

@@ -111,6 +111,10 @@ class Bus(Protocol):
     def connected(self) -> bool:
         """Whether the queue can be reached now."""
 
+    @property
+    def refused(self) -> bool:
+        """Whether it cannot be reached since it does not let this user in."""
+
     async def publish(self, message: Message) -> None:
         """Publish and return once the queue has safely taken it.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from pydantic import SecretStr
+
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import make_record
@@ -62,10 +64,16 @@ class GitHubPullRequests:
         from metriq_gym.exporters.github_pr_exporter import connect
 
         self._settings = settings
+        self._connect = connect
         self._github = connect(settings)
+        self._latest = settings.latest("github_token")
+        self._token = self._latest()
 
     def export(self, jobs: Sequence[Job]) -> str:
-        """Open the pull request, or find it."""
+        """Open the pull request, or find it. A token that has changed in its file is used from then on."""
+        if (token := self._latest()) != self._token:
+            self._token = token
+            self._github = self._connect(self._settings.model_copy(update={"github_token": SecretStr(token)}))
         return self._github.ensure(plan_pull_request(jobs, self._settings))
 
 

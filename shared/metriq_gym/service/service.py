@@ -12,9 +12,10 @@ import signal
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import structlog
@@ -27,6 +28,7 @@ from metriq_gym.service import oddities
 from metriq_gym.service.attempts import SETTLED_SECONDS, Attempt
 from metriq_gym.service.breaker import LEAST_LETTERS, Breaker
 from metriq_gym.service.lag import lag_measured
+from metriq_gym.service.lockout import Lockout
 from metriq_gym.service.loop import Loop
 from metriq_gym.service.pool import Pool
 from metriq_gym.service.watchdog import watched
@@ -149,28 +151,34 @@ class Service(ABC):
 
 
 @asynccontextmanager
-async def connected(settings: Settings, app_id: str, *, until_allowed: bool = True) -> AsyncIterator[Context]:
+async def connected(
+    settings: Settings, app_id: str, *, until_allowed: bool = True, lockout: Lockout | None = None
+) -> AsyncIterator[Context]:
     """Connect to the servers that the settings name, waiting for as long as they are away.
 
     A server that refuses the user is waited for too, as an administrator may be about to make the user known; without
-    `until_allowed` that raises `Refused` at once.
+    `until_allowed` that raises `Refused` at once. `lockout` is told what they say meanwhile.
     """
     from metriq_gym.bus.rabbitmq import RabbitMQBus
 
     if settings.amqp_url is None or settings.mongo_url is None:
         raise MetriqGymError("a service needs METRIQ_AMQP_URL and METRIQ_MONGO_URL (or …_FILE)")
     async with AsyncExitStack() as stack:
-        store = Store.at(settings.mongo_url.get_secret_value(), settings.mongo_database)
-        bus = RabbitMQBus(settings.amqp_url.get_secret_value(), app_id=app_id)
-        for resource in (store, bus):
+        rotates = settings.file_of("mongo_url") is not None
+        mongo_url = settings.latest("mongo_url") if rotates else settings.mongo_url.get_secret_value()
+        store = Store.at(mongo_url, settings.mongo_database)
+        bus = RabbitMQBus(settings.latest("amqp_url"), app_id=app_id)
+        lockout = lockout or Lockout()
+        for server, resource in (("MongoDB", store), ("RabbitMQ", bus)):
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(lambda error: _is_worth_waiting(error, until_allowed)),
                 wait=wait_random_exponential(multiplier=0.2, max=5),
-                before_sleep=_report_wait,
+                before_sleep=partial(_report_wait, lockout, server),
                 reraise=True,
             ):
                 with attempt:
                     await stack.enter_async_context(resource)
+            lockout.note(server, refused=False)
         pool = await stack.enter_async_context(Pool(settings.workers))
         yield Context(settings, bus, store, pool)
 
@@ -179,9 +187,11 @@ def _is_worth_waiting(error: BaseException, until_allowed: bool) -> bool:
     return isinstance(error, Transient) and (until_allowed or not isinstance(error, Refused))
 
 
-def _report_wait(state: RetryCallState) -> None:
+def _report_wait(lockout: Lockout, server: str, state: RetryCallState) -> None:
     assert state.outcome is not None  # noqa: S101  (called after an attempt)
-    log.warning("waiting for a server", attempt=state.attempt_number, error=str(state.outcome.exception()))
+    error = state.outcome.exception()
+    log.warning("waiting for a server", attempt=state.attempt_number, error=str(error))
+    lockout.note(server, isinstance(error, Refused))
 
 
 @asynccontextmanager
@@ -211,6 +221,7 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
     _stop_on_signals(this.cancel, settings.grace_seconds)
     name, usual_port = (kinds[0].name, kinds[0].default_port) if len(kinds) == 1 else ("all", 8080)
     host, port = settings.http_host, settings.http_port or usual_port
+    lockout = Lockout()
     live: dict[str, Check] = {}
     ready: dict[str, Check] = {"started": _no}
     measures: list[Measure] = []
@@ -221,11 +232,11 @@ async def serve(kinds: Sequence[type[Service]], settings: Settings) -> None:
             watched() as watchdog,
             serve_health(host, port, live, ready, measures, notes) as bound,
         ):
-            live["event loop turns"] = watchdog.alive
+            live |= {"event loop turns": watchdog.alive, "servers let it in": lockout.over}
             log.info("starting", port=bound)
-            async with connected(settings, name) as context:
+            async with connected(settings, name, lockout=lockout) as context:
                 services = [kind(context) for kind in kinds]
-                async with running(services, settings.grace_seconds):
+                async with running(services, settings.grace_seconds), beside(lockout.watch(context.store, context.bus)):
                     ready |= {"started": _yes, "store answers": context.store.answers, "bus": context.bus_connected}
                     for service in services:
                         live |= service.live_checks()
@@ -265,6 +276,16 @@ def _leave(code: int) -> None:
     log.warning("left without waiting for what did not end in time")
     logs.close()
     os._exit(code)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Do something else too while inside."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def until_broken(services: Sequence[Service]) -> None:

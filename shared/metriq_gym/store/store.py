@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
-from metriq_gym.errors import Transient
+from metriq_gym.errors import Refused, Transient
 from metriq_gym.store.catalogue import Catalogue
 from metriq_gym.store.changes import Changes
 from metriq_gym.store.clocks import Clocks
@@ -17,6 +18,7 @@ from metriq_gym.store.listings import Listings
 from metriq_gym.store.mongo import connect, translated
 from metriq_gym.store.parked import Parked
 from metriq_gym.store.records import Records
+from metriq_gym.store.rotating import RotatingClient
 from metriq_gym.store.suites import Suites
 from metriq_gym.store.tasks import Tasks
 from metriq_gym.store.troubles import Troubles
@@ -54,9 +56,9 @@ class Store:
         self.records = Records(self._database.jobs, self._database.tasks, self._database.deleted)
 
     @classmethod
-    def at(cls, url: str, database: str = "metriq") -> Store:
-        """Return the store at a MongoDB URL."""
-        return cls(connect(url), database)
+    def at(cls, url: str | Callable[[], str], database: str = "metriq") -> Store:
+        """Return the store at a MongoDB URL; at what is returned now and later, where that may change."""
+        return cls(connect(url) if isinstance(url, str) else RotatingClient(url, connect), database)
 
     @translated
     async def create_indexes(self) -> None:
@@ -73,6 +75,16 @@ class Store:
         except Transient:
             return False
         return True
+
+    async def refuses(self) -> bool | None:
+        """Whether the store refuses this user; None when it does not answer."""
+        try:
+            await self.jobs.unseen([""])
+        except Refused:
+            return True
+        except Transient:
+            return None
+        return False
 
     @translated
     async def _ping(self) -> None:

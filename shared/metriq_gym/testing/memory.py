@@ -28,6 +28,7 @@ class Written:
     """What a write says it has done."""
 
     matched_count: int = 0
+    modified_count: int = 0
     deleted_count: int = 0
 
 
@@ -169,7 +170,7 @@ class MemoryCollection:
         self.documents = documents
         self.name = documents.name
 
-    async def create_indexes(self, _: object) -> None:
+    async def create_indexes(self, _: object, **__: object) -> None:
         """Nothing is looked for by an index."""
 
     def find(self, query: Mapping[str, Any] | None = None, projection: Mapping[str, Any] | None = None) -> _Cursor:
@@ -210,7 +211,8 @@ class MemoryCollection:
 
     async def update_many(self, query: Mapping[str, Any], change: Change) -> Written:
         await asyncio.sleep(0)
-        return Written(matched_count=len(self.documents.update(query, change, many=True)))
+        changed = self.documents.update(query, change, many=True)
+        return Written(matched_count=len(changed), modified_count=sum(before != after for before, after in changed))
 
     async def bulk_write(self, writes: Sequence[UpdateOne], *, ordered: bool) -> Written:
         matched = [await self.update_one(each._filter, each._doc) for each in writes]

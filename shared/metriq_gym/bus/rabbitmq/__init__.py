@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
@@ -26,14 +26,14 @@ class RabbitMQBus:
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         *,
         app_id: str,
         queues: Sequence[Queue] = QUEUES,
         retry_pauses: Sequence[float] = TRANSIENT.pauses,
         patience: float = 30.0,
     ) -> None:
-        """`app_id` names the sender in what it publishes.
+        """`app_id` names the sender in what it publishes; `url` may be what returns it as it is now.
 
         `patience` is the longest wait, in seconds, for a lost connection to come back or a confirmation to arrive.
         """
@@ -58,6 +58,10 @@ class RabbitMQBus:
     @property
     def connected(self) -> bool:
         return self._publisher.connected
+
+    @property
+    def refused(self) -> bool:
+        return self._publisher.refused
 
     async def publish(self, message: Message) -> None:
         with sending(message) as traceparent:

@@ -42,7 +42,8 @@ RECONNECT_PAUSES = (0.1, 5.0)
 class ConnectionSettings:
     """Where the broker is and what must exist there."""
 
-    url: str
+    url: str | Callable[[], str]
+    """Where a function, it is called for each connection: the password may be another by then."""
     app_id: str
     queues: Sequence[Queue]
     retry_pauses: Sequence[float]
@@ -119,7 +120,7 @@ async def stay_connected(
 @asynccontextmanager
 async def _channel(settings: ConnectionSettings, purpose: str) -> AsyncIterator[AbstractChannel]:
     connection = await aio_pika.connect(
-        settings.url,
+        settings.url if isinstance(settings.url, str) else settings.url(),
         timeout=CONNECT_TIMEOUT,
         heartbeat=HEARTBEAT,
         client_properties={"connection_name": f"{settings.app_id} {purpose}"},

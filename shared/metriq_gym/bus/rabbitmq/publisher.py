@@ -31,6 +31,11 @@ class Publisher:
         self._declaration: asyncio.Task[None] | None = None
 
     @property
+    def refused(self) -> bool:
+        """Whether the broker did not let this user in when a connection was last tried."""
+        return not self.connected and self._refusal is not None
+
+    @property
     def connected(self) -> bool:
         return self._channel is not None and not self._channel.is_closed
 
