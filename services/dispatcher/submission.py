@@ -32,6 +32,7 @@ from metriq_gym.store import Store
 from metriq_gym.telemetry import tracing
 
 from .patience import LONGEST_PAUSE, Patience
+from .steadiness import Steadiness
 
 log = structlog.get_logger()
 
@@ -66,6 +67,7 @@ class Submitter:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _patience: dict[str, Patience] = field(default_factory=dict)
     """By provider."""
+    _clock: Steadiness = field(default_factory=Steadiness)
 
     async def submit(self, job: Job, provider: RemoteProvider) -> str | None:
         """Bring every task of a planned job to `submitted`; return why the job must be held, or None.
@@ -104,6 +106,8 @@ class Submitter:
             task = await self.store.tasks.intend(task)
             if time.monotonic() - began > self.send_seconds:
                 raise Transient(f"task {task.id} was not sent in time")
+            assert task.intended_at is not None  # noqa: S101  (by the store, just now)
+            self._clock.compare(task.intended_at)
             try:
                 with tracing.span(f"submit {provider.name}", "client", {"metriq.task.id": task.id}):
                     provider_job_id = await provider.submit(_submission(job, task, source))
@@ -128,6 +132,9 @@ class Submitter:
         """Find out what became of a submission without an answer, and return the task as it is then."""
         if not await self.store.tasks.intended_before(task, self.settle_seconds):
             raise NotYet(f"whether task {task.id} was accepted cannot be told yet")
+        self._clock.compare(await self.store.tasks.time_at(task))
+        if self._clock.seconds < self.settle_seconds:
+            raise NotYet(f"how long ago task {task.id} was sent cannot be told: the store's clock was set")
         listing = await provider.listing()
         noted = await self.store.listings.get(job.id) or frozenset()
         # Others before ids: what was listed and is not in doubt any more has its id written down.

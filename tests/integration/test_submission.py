@@ -7,6 +7,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from metriq_gym.jobs.changes import Accepted, Planned
 from metriq_gym.providers.provider import Adopted, Ambiguous, Listing, LostSubmission, NotAccepted, Progress, Submission
 from metriq_gym.providers.tyxonq.errors import RateLimited
 from metriq_gym.store import Store
+from services.dispatcher.steadiness import Steadiness
 from services.dispatcher.submission import TURN_SECONDS, Submitter
 from tests.support.patience import PATIENCE
 
@@ -281,6 +283,22 @@ async def test_what_is_lost_beside_a_submission_under_way_is_decided_when_that_i
     cloud.verdict = None
     assert await patient.submit(lost, cloud) is None  # type: ignore[arg-type]
     assert cloud.rivals == []
+    assert cloud.accepted == {f"a:{n}": 1 for n in range(TASKS)}
+
+
+async def test_how_old_a_submission_is_is_not_told_by_a_clock_that_was_just_set(store: Store) -> None:
+    cloud, clock = Cloud(), [0.0]
+    lost = await in_doubt(store, cloud, "a")
+    cloud.accepted.clear()  # as if it had not been sent at all
+    await asyncio.sleep(0.02)  # the settling time
+    steadiness = Steadiness(lambda: clock[0])
+    steadiness.compare(datetime.now(UTC) - timedelta(hours=1))
+    patient = Submitter(store, InlinePool(), settle_seconds=0.01, _clock=steadiness)  # type: ignore[arg-type]
+    with pytest.raises(NotYet, match="the store's clock was set"):
+        await patient.submit(lost, cloud)  # type: ignore[arg-type]
+    assert not cloud.accepted
+    clock[0] += 1
+    assert await patient.submit(lost, cloud) is None  # type: ignore[arg-type]
     assert cloud.accepted == {f"a:{n}": 1 for n in range(TASKS)}
 
 

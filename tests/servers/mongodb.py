@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,9 @@ def _container() -> Iterator[str]:
 class NativeMongod:
     """A mongod of this machine that a test may crash, stop and continue; its files are below `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self._environment = environment
         self.socket = folder / "m.sock"
         self.url = f"mongodb://{quote_plus(str(self.socket))}/?directConnection=true"
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,8 @@ class NativeMongod:
 
     def start(self) -> None:
         """Start it with the data it had, and return when it takes writes."""
-        self.process = Guarded(self._folder / LOCK, server_command(self._folder, self.socket))
+        command = server_command(self._folder, self.socket)
+        self.process = Guarded(self._folder / LOCK, command, environment=self._environment)
         try:
             make_primary(self.url, str(self.socket))
         except MongodUnavailable:

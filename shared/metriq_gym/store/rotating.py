@@ -98,4 +98,4 @@ class RotatingCollection:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._database.present()[self._name], name)
+        return getattr(getattr(self._database.present(), self._name), name)

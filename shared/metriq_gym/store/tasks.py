@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument, UpdateOne
@@ -146,6 +147,15 @@ class Tasks:
         """Whether the task's submission was intended at least `seconds` ago."""
         query = {"_id": task.id, "$expr": {"$lte": ["$intended_at", from_now(-seconds)]}}
         return await self._tasks.find_one(query, {"_id": 1}) is not None
+
+    @translated
+    async def time_at(self, task: Task) -> datetime:
+        """Return the server's time; raises `LeaseLost` when the task was deleted."""
+        found = await self._tasks.find_one({"_id": task.id}, {"now": "$$NOW"})
+        if found is None:
+            raise LeaseLost(f"task {task.id} was deleted")
+        now: datetime = found["now"]
+        return now
 
     @translated
     async def in_doubt(self, provider: str, job_ids: Collection[str]) -> list[Task]:
