@@ -25,6 +25,7 @@ from tests.faults.audit import Verdict, judge
 from tests.faults.doomed import Orders
 from tests.faults.evidence import Witness, drained
 from tests.faults.report import SEED, Report, recoveries
+from tests.faults.silence import all_silent
 from tests.sandbox.fixture import SandboxControl
 from tests.support.patience import PATIENCE
 from tests.support.system import SERVICES, ServiceProcess, System, system
@@ -63,6 +64,8 @@ class Scenario:
     """Held while one of the jobs that keep coming is requested."""
     expected_dead: int = 0
     may_be_held: bool = False
+    stalls: list[str] = field(default_factory=list)
+    """When work stood still while every service said that all is well."""
     reached: set[JobState] = field(default_factory=lambda: {JobState.EXPORTED})
     """The states that jobs may end in."""
 
@@ -165,6 +168,10 @@ class Scenario:
             if left != before:
                 changed = time.monotonic()
             if time.monotonic() - changed > STALLED_SECONDS:
+                if await all_silent(self.system.services):
+                    self.stalls.append(
+                        f"{left} jobs stood still for {STALLED_SECONDS} s, and no probe or alert said so"
+                    )
                 break  # the audit says what is lost
             await asyncio.sleep(0.2)
 
@@ -189,6 +196,7 @@ class Scenario:
             in_flight=held,
         )
         verdict = judge(evidence)
+        verdict.wrong += self.stalls
         verdict.wrong += [
             f"{job.id}: ended as {job.state}: {job.failure}"
             for job in evidence.jobs

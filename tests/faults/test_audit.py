@@ -10,6 +10,7 @@ import pytest
 
 from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
 from tests.faults.audit import Change, Evidence, Verdict, judge
+from tests.faults.silence import alerts
 from tests.support.jobs import SCORE, ended_job
 
 PATH = (JobState.DISPATCHING, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED)
@@ -132,3 +133,16 @@ def test_a_failure_belongs_to_a_failed_job() -> None:
     failed = job(state=JobState.FAILED, result=None, failure=failure, history=[_line(JobState.FAILED)])
     evidence = replace(GOOD, jobs=[failed], records={"j": {"results": None}})
     assert judge(evidence) == Verdict()
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ('metriq_due_task_lag_seconds{provider="local"} 3525.0\n', {"metriq_due_task_lag_seconds"}),
+        ('metriq_undecided_jobs{why="held"} 1.0\n', {"metriq_undecided_jobs"}),
+        ('# HELP x\nmetriq_due_task_lag_seconds{provider="local"} 2.0\nmetriq_undecided_jobs{why="held"} 0.0\n', set()),
+        ('metriq_jobs{state="dispatched"} 9000.0\n', set()),
+    ],
+)
+def test_a_metric_that_has_an_alert_is_no_silence(page: str, told: set[str]) -> None:
+    assert alerts(page) == told
