@@ -22,6 +22,7 @@ MetriqGymError                  poison
 └── UnreadableDocument          poison      a document in the store is none that this version can read
 
 A subclass has its parent's class unless it says otherwise; errors of other rooms are subclasses of these.
+`InvalidRequest`, `Unsupported` and `NotFound` are a `ValueError` too, which scripts written for metriq-gym catch.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Problem:
         return f"{self.path}: {self.message}"
 
 
-class InvalidRequest(MetriqGymError):
+class InvalidRequest(MetriqGymError, ValueError):
     """The request cannot be accepted."""
 
     failure_class = FailureClass.PERMANENT
@@ -76,7 +77,7 @@ class InvalidRequest(MetriqGymError):
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
 
-class Unsupported(MetriqGymError):
+class Unsupported(MetriqGymError, ValueError):
     """The device cannot run this benchmark as configured."""
 
     failure_class = FailureClass.PERMANENT
@@ -94,7 +95,7 @@ class Lethal(MetriqGymError):
     """Handling this message ended the process, or its connection, time and again."""
 
 
-class NotFound(MetriqGymError):
+class NotFound(MetriqGymError, ValueError):
     """There is nothing of that name."""
 
 

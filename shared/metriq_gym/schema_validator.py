@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field, create_model
+
 from metriq_gym import benchmarks
+from metriq_gym.constants import SCHEMA_MAPPING, JobType
 from metriq_gym.errors import InvalidRequest, NotFound, Problem
 from metriq_gym.wording import did_you_mean, first, shorten, step
 
@@ -18,9 +22,54 @@ MAX_ITEMS = 1000
 """So many entries may a list have whose schema, perhaps a third party's, sets no bound."""
 
 
-def load_schema(benchmark_name: str) -> dict[str, Any]:
-    """Return the JSON Schema of a benchmark; raises `NotFound` for an unknown name."""
-    return benchmarks.schema(benchmark_name)
+DEFAULT_SCHEMA_DIR = Path(__file__).parent / "schemas"
+_TYPES: Mapping[str, type] = {
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
+
+
+def load_json_file(file_path: str | Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    json.JSONDecodeError
+        When it is not JSON.
+    """
+    found: dict[str, Any] = json.loads(Path(file_path).read_text(encoding="utf-8"))
+    return found
+
+
+def load_schema(benchmark_name: str, schema_dir: str | Path = DEFAULT_SCHEMA_DIR) -> dict[str, Any]:
+    """Return the JSON Schema of a benchmark.
+
+    Parameters
+    ----------
+    benchmark_name:
+        A `JobType`, or the name of a benchmark that is installed.
+    schema_dir:
+        Folder with schemas to use in place of those that are shipped, each called as in `SCHEMA_MAPPING`.
+
+    Raises
+    ------
+    NotFound
+        For an unknown name; it is a `ValueError` too.
+    FileNotFoundError
+        When `schema_dir` has no schema of it.
+    """
+    known = benchmark_name in set(JobType)
+    return (
+        load_json_file(Path(schema_dir) / SCHEMA_MAPPING[JobType(benchmark_name)])
+        if known
+        else benchmarks.schema(benchmark_name)
+    )
 
 
 def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Problem]]:
@@ -34,9 +83,6 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
     `path` is the JSON path of the configuration in whatever document holds it. Raises `InvalidRequest`
     with every error the schema finds, up to a bound.
     """
-    # jsonschema costs 0.15 s to import, which `mgym --help` must not pay.
-    from jsonschema import Draft202012Validator
-
     if not isinstance(config, Mapping):
         raise InvalidRequest([Problem(path, "must be an object")])
     name = config.get(NAME_KEY)
@@ -47,6 +93,13 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
         schema = benchmarks.schema(name)
     except NotFound as error:
         raise InvalidRequest([Problem(f"{path}.{NAME_KEY}", str(error))]) from None
+    return _checked(config, schema, path)
+
+
+def _checked(config: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[Problem]]:
+    # jsonschema costs 0.15 s to import, which `mgym --help` must not pay.
+    from jsonschema import Draft202012Validator
+
     if problems := first(Problem(path + each.path, each.message) for each in _too_long(config, schema)):
         raise InvalidRequest(problems)
     properties = schema["properties"]
@@ -64,6 +117,7 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
     )
     if problems := [*sorted(first(errors), key=lambda problem: problem.path), *first(infinite)]:
         raise InvalidRequest(problems)
+    name = config[NAME_KEY]
     unknown = (
         Problem(path + step(key), f"is not a parameter of {name} and is ignored{did_you_mean(key, properties)}")
         for key in config
@@ -85,9 +139,77 @@ def seed_of(config: Mapping[str, Any]) -> int | None:
     return seed if is_parameter and isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 else None
 
 
-def load_and_validate(file_path: str | Path) -> dict[str, Any]:
-    """Read a configuration file, validate it and apply the schema's defaults."""
-    return validate(json.loads(Path(file_path).read_text(encoding="utf-8")))[0]
+def load_and_validate(file_path: str | Path, schema_dir: str | Path = DEFAULT_SCHEMA_DIR) -> BaseModel:
+    """Read a configuration file and return it as a model; see `validate_and_create_model`.
+
+    Raises what `load_json_file` and `validate_and_create_model` raise.
+    """
+    return validate_and_create_model(load_json_file(file_path), schema_dir)
+
+
+def validate_and_create_model(params: Mapping[str, Any], schema_dir: str | Path = DEFAULT_SCHEMA_DIR) -> BaseModel:
+    """Return a configuration as a model with an attribute for each parameter of its benchmark.
+
+    Parameters
+    ----------
+    params:
+        The configuration, ``benchmark_name`` among its keys.
+    schema_dir:
+        As for `load_schema`.
+
+    Returns
+    -------
+    BaseModel
+        With the schema's defaults; a parameter without one that is not given is None.
+
+    Raises
+    ------
+    InvalidRequest
+        For a missing or unknown ``benchmark_name``, and with every error that the schema finds; then it is a
+        ``jsonschema.ValidationError`` too.
+    FileNotFoundError
+        When `schema_dir` has no schema of the benchmark.
+    """
+    name = params.get(NAME_KEY)
+    if not isinstance(name, str):
+        raise InvalidRequest([Problem(f"$.{NAME_KEY}", "is required and names a benchmark")])
+    schema = load_schema(name, schema_dir)
+    try:
+        complete, _ = _checked(params, schema, "$")
+    except InvalidRequest as error:
+        raise invalid_parameters()(error.problems) from None
+    return create_pydantic_model(schema).model_validate(complete)
+
+
+def create_pydantic_model(schema: Mapping[str, Any]) -> type[BaseModel]:
+    """Return a model with a field for each property of a JSON Schema.
+
+    It knows types, defaults and what is required; the schema itself says more, and `validate` checks it.
+    """
+    required = schema.get("required", ())
+    fields: dict[str, Any] = {}
+    for name, each in schema["properties"].items():
+        kind: Any = _TYPES.get(each.get("type"), Any)
+        if name in required and "default" not in each:
+            fields[name] = (kind, Field(description=each.get("description")))
+        else:
+            fields[name] = (kind | None, Field(default=each.get("default"), description=each.get("description")))
+    return create_model(str(schema.get("title", "Parameters")), **fields)
+
+
+@cache
+def invalid_parameters() -> type[InvalidRequest]:
+    """Return the class of what `validate_and_create_model` raises, made when it is first needed, as its base is."""
+    from jsonschema import ValidationError
+
+    class InvalidParameters(InvalidRequest, ValidationError):  # type: ignore[misc]
+        """Parameters that their schema refuses."""
+
+        def __init__(self, problems: Sequence[Problem]) -> None:
+            ValidationError.__init__(self, "; ".join(map(str, problems)))
+            InvalidRequest.__init__(self, problems)
+
+    return InvalidParameters
 
 
 def _too_long(value: Any, schema: Mapping[str, Any]) -> Iterator[Problem]:

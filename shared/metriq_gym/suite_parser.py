@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from metriq_gym.errors import InvalidRequest, NotFound, Problem
+from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Problem
 from metriq_gym.messages import Name
 from metriq_gym.schema_validator import validate
 from metriq_gym.wording import did_you_mean, first, from_pydantic, step
@@ -19,11 +19,19 @@ from metriq_gym.wording import did_you_mean, first, from_pydantic, step
 MAX_BENCHMARKS = 200
 
 
+class NoSuite(NotFound, FileNotFoundError):
+    """There is no such file, and no suite of that name."""
+
+
+class Unselectable(MetriqGymError, ValueError):
+    """Components of a suite that cannot be selected."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
-class SuiteBenchmark(_Model):
+class BenchmarkEntry(_Model):
     """One entry of a suite."""
 
     name: Name
@@ -34,7 +42,7 @@ class SuiteBenchmark(_Model):
     """The benchmark's configuration; a parsed suite has the schema's defaults applied."""
 
     @property
-    def part(self) -> str:
+    def component_name(self) -> str:
         """The component it is selected by."""
         return self.component or self.name
 
@@ -49,12 +57,33 @@ class Suite(_Model):
     references: list[str] = Field(default=[], max_length=1000)
     full_suite_warning: Name | None = None
     """Why the whole suite should not be dispatched by accident; with it, `select` wants an explicit opt-in."""
-    benchmarks: list[SuiteBenchmark] = Field(min_length=1, max_length=MAX_BENCHMARKS)
+    benchmarks: list[BenchmarkEntry] = Field(min_length=1, max_length=MAX_BENCHMARKS)
 
     @property
-    def components(self) -> list[str]:
-        """The components there are, in the order of the suite."""
-        return list(dict.fromkeys(each.part for each in self.benchmarks))
+    def component_names(self) -> list[str]:
+        """The components there are, in the order of the suite; case makes no difference."""
+        spelled: dict[str, str] = {}
+        for each in self.benchmarks:
+            spelled.setdefault(each.component_name.casefold(), each.component_name)
+        return list(spelled.values())
+
+    def select_components(self, requested_components: Sequence[str]) -> list[BenchmarkEntry]:
+        """Return the benchmarks of components in the suite's order; unlike `select`, only case may differ.
+
+        Raises `Unselectable` for a component that the suite does not have, or that is asked for more than once.
+        """
+        wanted = [each.casefold() for each in requested_components]
+        known = [each.casefold() for each in self.component_names]
+        twice = dict.fromkeys(
+            name for name, key in zip(requested_components, wanted, strict=True) if wanted.count(key) > 1
+        )
+        if twice:
+            raise Unselectable(f"Duplicate component selection: {', '.join(twice)}")
+        unknown = [name for name, key in zip(requested_components, wanted, strict=True) if key not in known]
+        if unknown:
+            there_are = ", ".join(self.component_names)
+            raise Unselectable(f"Unknown component(s): {', '.join(unknown)}. Available components: {there_are}")
+        return [each for each in self.benchmarks if each.component_name.casefold() in wanted]
 
 
 def shipped() -> list[str]:
@@ -66,22 +95,42 @@ def shipped() -> list[str]:
 def load_suite(path_or_name: str | Path) -> tuple[Suite, list[Problem]]:
     """Read a suite from a file, or a shipped one by its name; see `parse_suite`.
 
-    Raises `NotFound` when there is no such file and no such suite.
+    Raises `NoSuite` when there is no such file and no such suite.
     """
-    path = Path(path_or_name)
-    if path.is_file():
-        text = path.read_text(encoding="utf-8")
-    elif str(path_or_name) in shipped():
-        text = (files("metriq_gym") / "suites" / f"{path_or_name}.json").read_text(encoding="utf-8")
-    else:
-        hint = did_you_mean(str(path_or_name), shipped())
-        known = ", ".join(shipped())
-        raise NotFound(f"there is no file {str(path)!r} and no suite of that name{hint}; shipped suites: {known}")
+    text = _read(path_or_name)
     try:
         document = json.loads(text)
     except ValueError as error:
         raise InvalidRequest([Problem("$", f"is not JSON: {error}")]) from None
     return parse_suite(document)
+
+
+def parse_suite_file(path: str | Path) -> Suite:
+    """Return a suite from a file, or a shipped one by its name, with its configurations as they stand there.
+
+    For scripts written for metriq-gym. `load_suite` also checks every configuration.
+
+    Raises
+    ------
+    NoSuite
+        When there is no such file and no such suite; it is a `FileNotFoundError` too.
+    json.JSONDecodeError
+        When the file is not JSON.
+    pydantic.ValidationError
+        When it is no suite.
+    """
+    return Suite.model_validate(json.loads(_read(path)))
+
+
+def _read(path_or_name: str | Path) -> str:
+    path, name = Path(path_or_name), str(path_or_name).removesuffix(".json")
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    if name in shipped():
+        return (files("metriq_gym") / "suites" / f"{name}.json").read_text(encoding="utf-8")
+    hint = did_you_mean(name, shipped())
+    known = ", ".join(shipped())
+    raise NoSuite(f"there is no file {str(path)!r} and no suite of that name{hint}; shipped suites: {known}")
 
 
 def parse_suite(document: object, path: str = "$") -> tuple[Suite, list[Problem]]:
@@ -101,7 +150,7 @@ def parse_suite(document: object, path: str = "$") -> tuple[Suite, list[Problem]
     names: dict[object, str] = {}
     configs = []
     for here, entry in _entries(document, path):
-        warnings += first(_unknown_keys(entry, SuiteBenchmark, here))
+        warnings += first(_unknown_keys(entry, BenchmarkEntry, here))
         name = entry.get("name")
         if isinstance(name, str) and names.setdefault(name, here) != here:
             problems.append(Problem(f"{here}.name", f"{name!r} is the name of {names[name]} already"))
@@ -125,7 +174,7 @@ def select(
     suite: Suite,
     components: Sequence[str] = (),
     all: bool = False,  # noqa: A002  (what the request and the command line call it)
-) -> list[SuiteBenchmark]:
+) -> list[BenchmarkEntry]:
     """Return the benchmarks of the named components in the suite's order, or all when none is named.
 
     Case does not matter in a component's name, nor whether words are joined by a space, ``-`` or ``_``. A suite with
@@ -135,14 +184,14 @@ def select(
     if not components:
         if suite.full_suite_warning is None or all:
             return list(suite.benchmarks)
-        choice = f"confirm with all (--all), or choose components from: {', '.join(suite.components)}"
+        choice = f"confirm with all (--all), or choose components from: {', '.join(suite.component_names)}"
         raise InvalidRequest([Problem("$.all", f"{suite.full_suite_warning} To dispatch it, {choice}")])
-    known = [_folded(each) for each in suite.components]
+    known = [_folded(each) for each in suite.component_names]
     unknown = [
         Problem(
             f"$.components[{index}]",
             f"{wanted!r} is no component of {suite.name}{did_you_mean(_folded(wanted), known)}; "
-            f"there are: {', '.join(suite.components)}",
+            f"there are: {', '.join(suite.component_names)}",
         )
         for index, wanted in enumerate(components)
         if _folded(wanted) not in known
@@ -150,7 +199,7 @@ def select(
     if unknown:
         raise InvalidRequest(unknown)
     chosen = {_folded(each) for each in components}
-    return [each for each in suite.benchmarks if _folded(each.part) in chosen]
+    return [each for each in suite.benchmarks if _folded(each.component_name) in chosen]
 
 
 def _entries(document: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -326,7 +326,7 @@ async def test_servers_that_do_not_answer_are_said_to_be_away(monkeypatch: pytes
 def test_the_synchronous_api_is_a_client_of_running_services(
     settings: Settings, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manager = JobManager(settings)
+    manager = JobManager(settings=settings)
     request = SimpleNamespace(config="wit", provider="local", device="aer_simulator", job_id="by-api", unknown=1)
     assert dispatch_job(request, manager) == "by-api"
     job = poll_job(SimpleNamespace(job_id="by-a"), manager)

@@ -66,7 +66,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="module")
 def manager(settings: Settings) -> Iterator[JobManager]:
     """Its open store keeps the private database up, so that the other processes need not start it."""
-    manager = JobManager(settings)
+    manager = JobManager(settings=settings)
     manager.add_job(JOB)
     yield manager
     manager.session.close()

@@ -13,7 +13,7 @@ from metriq_gym.jobs import plan, scoring
 from metriq_gym.packing import pack_circuits, pack_counts, unpack_circuits
 from metriq_gym.providers.aer import devices
 from metriq_gym.providers.aer.provider import AerProvider
-from metriq_gym.schema_validator import load_and_validate
+from metriq_gym.schema_validator import load_json_file, validate
 from tests.bench.report import ms, progress, show
 
 STEPS = ("build", "compile", "pack", "simulate", "score")
@@ -26,7 +26,7 @@ def run(*, quick: bool) -> None:
     rows = []
     with as_file(files("metriq_gym") / "schemas" / "examples") as folder:
         for path in sorted(folder.glob("*.json")):
-            config = load_and_validate(path)
+            config, _ = validate(load_json_file(path))
             progress(f"examples: {config['benchmark_name']}")
             cost(config)
             runs = [cost(config) for _ in range(1 if quick else 5)]

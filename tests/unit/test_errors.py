@@ -15,12 +15,14 @@ import services
 from metriq_gym import errors
 from metriq_gym.bus.retry import TRANSIENT, RetryPolicy
 from metriq_gym.errors import FailureClass, MetriqGymError, Transient, classify
+from metriq_gym.schema_validator import invalid_parameters
 
 _IN_THE_TREE = re.compile(r"^[│├└─ ]*(\w+) +(permanent|transient|waiting|poison)\b", re.MULTILINE)
 _ELSEWHERE = {
     "AuthenticationFailed": FailureClass.WAITING,
     "CredentialTrouble": FailureClass.WAITING,
     "Busy": FailureClass.TRANSIENT,
+    "InvalidParameters": FailureClass.PERMANENT,
     "NoAnswer": FailureClass.TRANSIENT,
     "NotRead": FailureClass.PERMANENT,
     "ProtocolError": FailureClass.TRANSIENT,
@@ -47,6 +49,7 @@ def tree() -> dict[str, type[MetriqGymError]]:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 import_module(module.name)
+    invalid_parameters()
     found = [each for each in subclasses(MetriqGymError) if each.__module__.startswith(("metriq_gym.", "services."))]
     names = [each.__name__ for each in found]
     assert len(set(names)) == len(names), "two errors have the same name"

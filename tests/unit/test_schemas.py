@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from metriq_gym import benchmarks
 from metriq_gym.constants import SCHEMA_MAPPING, JobType
 from metriq_gym.errors import InvalidRequest, Unsupported
-from metriq_gym.schema_validator import MAX_ITEMS, load_and_validate, seed_of, validate
+from metriq_gym.schema_validator import MAX_ITEMS, load_json_file, seed_of, validate
 from tests.support.devices import RecordingDevice, uniform_counts
 from tests.support.digest import digest
 
@@ -36,7 +36,7 @@ REQUIRED = {JobType.QML_KERNEL: {"num_qubits": 4}}
 
 def example(name: JobType) -> dict[str, Any]:
     file = SCHEMA_MAPPING[name].replace(".schema.", ".example.")
-    return load_and_validate(Path(str(files("metriq_gym") / "schemas" / "examples" / file)))
+    return validate(load_json_file(Path(str(files("metriq_gym") / "schemas" / "examples" / file))))[0]
 
 
 def minimal(name: JobType, **more: Any) -> dict[str, Any]:

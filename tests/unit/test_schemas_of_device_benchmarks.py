@@ -20,7 +20,7 @@ from metriq_gym import benchmarks
 from metriq_gym.benchmarks.benchmark import RunResult
 from metriq_gym.constants import SCHEMA_MAPPING, JobType
 from metriq_gym.errors import InvalidRequest, Unsupported
-from metriq_gym.schema_validator import load_and_validate, validate
+from metriq_gym.schema_validator import load_json_file, validate
 from tests.support.devices import RecordingDevice, uniform_counts
 from tests.support.digest import digest
 from tests.support.work import at_most
@@ -80,7 +80,7 @@ SEED = 3
 
 def example(name: JobType) -> dict[str, Any]:
     file = SCHEMA_MAPPING[name].replace(".schema.", ".example.")
-    return load_and_validate(Path(str(files("metriq_gym") / "schemas" / "examples" / file)))
+    return validate(load_json_file(Path(str(files("metriq_gym") / "schemas" / "examples" / file))))[0]
 
 
 def minimal(name: JobType, **more: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class TestShipped:
         assert shipped() == ["lr_qaoa", "metriq_score_1_0"]
 
     def test_metriq_score_has_the_22_benchmarks_of_its_specification(self) -> None:
-        assert Counter(each.part for each in score_1_0().benchmarks) == {
+        assert Counter(each.component_name for each in score_1_0().benchmarks) == {
             "BSEQ": 1,
             "EPLG": 1,
             "Mirror Circuits": 6,
@@ -189,11 +189,11 @@ class TestSelection:
         "wanted", [["Mirror Circuits"], ["mirror circuits"], ["mirror-circuits"], ["MIRROR_CIRCUITS"]]
     )
     def test_a_component_is_selected_however_it_is_written(self, wanted: list[str]) -> None:
-        assert [each.part for each in select(score_1_0(), wanted)] == ["Mirror Circuits"] * 6
+        assert [each.component_name for each in select(score_1_0(), wanted)] == ["Mirror Circuits"] * 6
 
     def test_several_components_come_once_each_in_the_suites_order(self) -> None:
         chosen = select(score_1_0(), ["wit", "BSEQ", "wit"])
-        assert [each.part for each in chosen] == ["BSEQ", "WIT"]
+        assert [each.component_name for each in chosen] == ["BSEQ", "WIT"]
 
     def test_a_benchmark_without_a_component_is_selected_by_its_name(self) -> None:
         assert [each.name for each in select(load_suite("lr_qaoa")[0], ["fc"])] == ["FC"]

@@ -71,6 +71,8 @@ class BenchmarkResult:
     def record(self) -> dict[str, Any]:
         """Return the exported record's ``results``: every field, and ``score`` if there is one."""
         if not is_dataclass(self):
+            if not type(self).__annotations__:
+                return {}
             raise TypeError(f"{type(self).__name__} must be decorated with @dataclass")
         out = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
         score = self.compute_score()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from metriq_gym.errors import Permanent
+from metriq_gym.exporters.base_exporter import BaseExporter
 from metriq_gym.exporters.github import GitHub
 from metriq_gym.exporters.pull_request import PullRequest, compose
-from metriq_gym.exporters.record import GymJob, Result, make_record
+from metriq_gym.exporters.record import GymJob, Result
 from metriq_gym.jobs import Job
 from metriq_gym.settings import Settings
 
 
-class GitHubPRExporter:
+class GitHubPRExporter(BaseExporter):
     """Exports a job's record by a pull request.
 
     Parameters
@@ -24,8 +25,7 @@ class GitHubPRExporter:
     """
 
     def __init__(self, job: Job | GymJob, result: Result | None = None, *, settings: Settings | None = None) -> None:
-        self._id = job.id
-        self._record = make_record(job, result)
+        super().__init__(job, result)
         self._settings = settings or Settings()
 
     def export(self, repo: str, base_branch: str = "main", directory: str = "", *, dry_run: bool = False) -> str:

@@ -8,27 +8,15 @@ import tempfile
 from pathlib import Path
 
 from metriq_gym.errors import OutOfReach, Permanent
-from metriq_gym.exporters.record import GymJob, Result, make_record
+from metriq_gym.exporters.base_exporter import BaseExporter
 from metriq_gym.exporters.upload_path import encode
-from metriq_gym.jobs import Job
 
 _OF_THE_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 """Errors that say something of the file's path. All others are of the folder, the disk or the network, and pass."""
 
 
-class JSONExporter:
-    """Exports a job's record to a file.
-
-    Parameters
-    ----------
-    job:
-        A job that has ended.
-    result:
-        Its result; the job's own unless given. A job that failed has none: the record says what happened.
-    """
-
-    def __init__(self, job: Job | GymJob, result: Result | None = None) -> None:
-        self._record = make_record(job, result)
+class JSONExporter(BaseExporter):
+    """Exports a job's record to a file."""
 
     def export(self, output_path: str | os.PathLike[str]) -> Path:
         """Write the record to `output_path`, replacing what is there, and return the path.
@@ -43,6 +31,10 @@ class JSONExporter:
             problem = f"cannot write {path}: {error.strerror or error}"
             raise (Permanent if error.errno in _OF_THE_NAME else OutOfReach)(problem) from error
         return path
+
+
+JsonExporter = JSONExporter
+"""As metriq-gym spells it."""
 
 
 def record_path(root: Path, job_id: str) -> Path:

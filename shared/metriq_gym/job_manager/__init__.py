@@ -1,22 +1,31 @@
-"""Jobs as metriq-gym's own tool knows them, kept in the store: `JobManager` and `MetriqGymJob`."""
+"""Jobs as metriq-gym's own tool knows them, kept in the store or in a file: `JobManager` and `MetriqGymJob`.
+
+It calls nothing that runs a job: `metriq_gym.run` does. What a file holds is read and written in `jobs_file`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from metriq_gym import __version__
+from metriq_gym import __version__, benchmarks
 from metriq_gym.client.session import Session, session_for
 from metriq_gym.constants import JobType
 from metriq_gym.errors import NotFound
+from metriq_gym.job_manager.jobs_file import JobsFile
 from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.jobs.documents import Transition, failure_noted
+from metriq_gym.platform import canonical_device_name, canonical_provider_name
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 
+_WIDTHS = ("num_qubits", "qubits", "width", "max_qubits")
+_OURS = {"state", "failure"}
 NO_RESULT = "imported without a result: only the tool that dispatched it can still fetch one"
 
 
@@ -57,21 +66,80 @@ class MetriqGymJob:
         self.job_type = _job_type(self.job_type)
         at = datetime.fromisoformat(self.dispatch_time) if isinstance(self.dispatch_time, str) else self.dispatch_time
         self.dispatch_time = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        self.platform = {"provider": self.provider_name, "device": self.device_name} | (self.platform or {})
+        known = {"provider": self.provider_name, "device": self.device_name} | (self.platform or {})
+        provider = canonical_provider_name(str(known["provider"]))
+        device = canonical_device_name(provider, str(known["device"]))
+        self.platform = known | {"provider": provider, "device": device}
+
+    def num_qubits(self) -> int | None:
+        """Return how many qubits the parameters ask for, or None where they do not say."""
+        value = next((self.params[name] for name in _WIDTHS if name in self.params), None)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+            return None
+        return int(value)
 
     def serialize(self) -> str:
         """Return the job as one line of JSON."""
         return json.dumps(_plain(self), sort_keys=True)
+
+    @staticmethod
+    def deserialize(data: str) -> MetriqGymJob:
+        """Return the job that a line of JSON holds; fields of other versions are left out.
+
+        Raises
+        ------
+        json.JSONDecodeError
+            When it is not JSON.
+        KeyError
+            For a field that is missing.
+        ValueError
+            For an unknown ``job_type`` and a ``dispatch_time`` that is none in ISO 8601.
+        TypeError
+            When the JSON is not an object.
+        """
+        found = json.loads(data)
+        if not isinstance(found, dict):
+            raise TypeError("it is JSON, but not an object")
+        platform, noted = found.get("platform") or {}, found.get("data") or {}
+        named = {"provider_name": platform.get("provider"), "device_name": platform.get("device")}
+        found = {name: value for name, value in named.items() if value is not None} | found
+        found.setdefault("provider_job_ids", noted.get("provider_job_ids") or [])
+        for name in ("id", "job_type", "params", "provider_name", "device_name", "dispatch_time"):
+            if found.get(name) is None:
+                raise KeyError(name)
+        if found["job_type"] not in {*JobType, *benchmarks.names()}:
+            raise ValueError(f"Unknown job type: {found['job_type']!r}")
+        try:
+            datetime.fromisoformat(found["dispatch_time"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Invalid datetime format: {error}") from None
+        known = {each.name for each in fields_of(MetriqGymJob)} - _OURS
+        return MetriqGymJob(**{name: value for name, value in found.items() if name in known})
 
 
 class JobManager:
     """All jobs of the store: those that the services ran and those that were added or imported.
 
     The store is the configured MongoDB, or without servers the embedded one in METRIQ_DATA_DIR.
+
+    Parameters
+    ----------
+    jobs_file:
+        A file of JSON lines to keep jobs in, as metriq-gym's own tool does: then only the jobs in it are known. What
+        is dispatched runs as ever, and is noted in the file.
+    settings:
+        Where the services are; from the environment unless given.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, jobs_file: str | Path | None = None, *, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self.jobs_file = None if jobs_file is None else Path(jobs_file)
+        self._file = None if self.jobs_file is None else JobsFile(self.jobs_file, MetriqGymJob.deserialize)
+
+    @property
+    def jobs(self) -> list[MetriqGymJob]:
+        """All jobs, as `get_jobs` returns them."""
+        return self.get_jobs()
 
     @property
     def session(self) -> Session:
@@ -80,21 +148,25 @@ class JobManager:
 
     def get_jobs(self) -> list[MetriqGymJob]:
         """Return all jobs, the newest last."""
-        return self._find({})
+        return self._find({}) if self._file is None else self._file.jobs
 
     def get_jobs_by_suite_id(self, suite_id: str) -> list[MetriqGymJob]:
         """Return the jobs of a suite, the newest last."""
+        if self._file is not None:
+            return [job for job in self._file.jobs if job.suite_id == suite_id]
         return self._find({"suite_id": suite_id})
 
     def get_latest_job(self) -> MetriqGymJob:
         """Return the newest job; raises `NotFound` when there is none."""
-        found = self._find({}, limit=1)
+        found = self._find({}, limit=1) if self._file is None else self._file.jobs
         if not found:
             raise NotFound("there are no jobs yet")
-        return found[0]
+        return found[-1]
 
     def get_job(self, job_id: str) -> MetriqGymJob:
-        """Return one job; raises `NotFound`."""
+        """Return one job; raises `NotFound`, which is a `ValueError` too."""
+        if self._file is not None:
+            return self._file.get(job_id)
 
         async def find(store: Store) -> MetriqGymJob:
             return await load(store, await store.jobs.get(job_id))
@@ -103,7 +175,10 @@ class JobManager:
 
     def add_job(self, job: MetriqGymJob) -> str:
         """Keep a job that no service runs, and return its id; a job of that id stays as it is."""
-        self.session.on_store(lambda store: store.records.add(to_document(job, "added by a client")))
+        if self._file is not None:
+            self._file.add(job)
+        else:
+            self.session.on_store(lambda store: store.records.add(to_document(job, "added by a client")))
         return job.id
 
     def update_job(self, job: MetriqGymJob) -> None:
@@ -111,6 +186,9 @@ class JobManager:
 
         Raises `NotFound` when there is none, and `IllegalTransition` for a change to a job of the services.
         """
+        if self._file is not None:
+            self._file.replace(job)
+            return
 
         async def update(store: Store) -> None:
             present = await load(store, await store.jobs.get(job.id))
@@ -120,7 +198,13 @@ class JobManager:
         self.session.on_store(update)
 
     def delete_job(self, job_id: str) -> None:
-        """Delete a job that has ended; raises `NotFound`, and `IllegalTransition` when it has not ended."""
+        """Delete a job that has ended; raises `NotFound`, and `IllegalTransition` when it has not ended.
+
+        From a file any job is deleted; what runs, goes on.
+        """
+        if self._file is not None:
+            self._file.delete(job_id)
+            return
         self.session.on_store(lambda store: store.records.delete(job_id))
 
     def _find(self, filters: Mapping[str, Any], limit: int = 0) -> list[MetriqGymJob]:
@@ -218,7 +302,7 @@ def _plain(job: MetriqGymJob) -> dict[str, Any]:
     assert isinstance(job.dispatch_time, datetime)  # noqa: S101  (made so when it was built)
     fields = asdict(job) | {"job_type": str(job.job_type), "dispatch_time": job.dispatch_time.isoformat()}
     # The services' own words about their own jobs, which no other tool has a place for.
-    return {name: value for name, value in fields.items() if name not in ("state", "failure")}
+    return {name: value for name, value in fields.items() if name not in _OURS}
 
 
 def _job_type(name: str) -> JobType | str:
