@@ -52,7 +52,7 @@ def block_with(words: str) -> str:
 
 
 def test_every_block_is_tried_somewhere() -> None:
-    here = ("job dispatch", "probe --yes", "/_sandbox/switches", "/_sandbox/calls", "--host 0.0.0.0")
+    here = ("job dispatch", "mgym circuit", "probe --yes", "/_sandbox/switches", "/_sandbox/calls", "--host 0.0.0.0")
     elsewhere = ("--resubmit",)  # test_resolve_command.py
     for block in blocks("sh", PAGE):
         assert sum(words in block for words in here + elsewhere) == 1, block
@@ -64,6 +64,16 @@ def test_with_a_token_a_device_and_its_twin_run_a_benchmark(tyxonq_sandbox: Sand
     assert "homebrew_s2" in said
     assert said.count("expectation_value") == 2
     assert tyxonq_sandbox.submissions()["total"] == 1
+
+
+def test_the_pages_circuit_is_run_and_its_counts_are_printed(tyxonq_sandbox: SandboxControl, tmp_path: Path) -> None:
+    tyxonq_sandbox.set(pending_seconds=0, running_seconds=0, results="ideal")
+    path = f'export PATH="{Path(sys.executable).parent}:$PATH"'
+    token, url = tyxonq_sandbox.token, tyxonq_sandbox.url
+    environment = {"METRIQ_TYXONQ_TOKEN": token, "METRIQ_TYXONQ_BASE_URL": url}
+    record = json.loads(shell(f"{path}\n{block_with('mgym circuit')}", tmp_path, **environment))
+    assert set(record["results"]["counts"]) == {"00", "11"}
+    assert record["results"]["expectation_values"]["ZZ"]["value"] == 1
 
 
 def test_without_a_token_the_sandbox_runs_it(tmp_path: Path) -> None:
