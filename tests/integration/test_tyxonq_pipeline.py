@@ -222,6 +222,7 @@ async def test_the_record_names_the_device_without_flags_and_has_them_and_its_ca
         "cz_gate_error": HOMEBREW_S2.cz_error,
         "readout_error_0": HOMEBREW_S2.readout_f0,
         "readout_error_1": HOMEBREW_S2.readout_f1,
+        "extra_fields": {"memo": "not on the page"},
     }
     (task,) = world.submitted("record")
     assert task.target.text == "homebrew_s2?o=6"
