@@ -139,7 +139,7 @@ class _Root(TyperGroup):
 app = typer.Typer(
     name="mgym",
     cls=_Root,
-    help="Quantum benchmarks as an event-driven service.",
+    help="Metriq-Gym CLI: quantum benchmarks as an event-driven service.",
     epilog="Exit codes: 0 done, 1 failed or refused, 2 wrong use, 3 nothing of that name, 4 a server is away, "
     "5 not finished yet, 6 held until an operator decides, 130 interrupted.",
     no_args_is_help=True,
@@ -169,6 +169,22 @@ def _options(
         load("metriq_gym.telemetry.logs:configure")("mgym", "debug", sys.stderr)
     else:
         logging.disable(logging.CRITICAL)
+
+
+_LIBRARY = {
+    "JobManager": "metriq_gym.job_manager:JobManager",
+    "MetriqGymJob": "metriq_gym.job_manager:MetriqGymJob",
+    "LIST_JOBS_HEADERS": "metriq_gym.cli.listing:LIST_JOBS_HEADERS",
+    "list_jobs": "metriq_gym.cli.listing:list_jobs",
+    "prompt_for_job": "metriq_gym.cli.listing:prompt_for_job",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return what scripts written for metriq-gym find here, imported when they ask."""
+    if name in _LIBRARY:
+        return load(_LIBRARY[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> None:

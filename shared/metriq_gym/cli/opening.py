@@ -6,12 +6,13 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from rich.console import Console
 
 from metriq_gym.cli.errors import Usage
+from metriq_gym.cli.lazy import load
 from metriq_gym.client.client import Client, brief, connect, open_store
 from metriq_gym.client.lookup import choose_job, choose_suite
 from metriq_gym.client.session import quiet
@@ -20,6 +21,9 @@ from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.terminal import report
+
+if TYPE_CHECKING:
+    from metriq_gym.job_manager import JobManager
 
 T = TypeVar("T")
 
@@ -46,6 +50,12 @@ async def client() -> AsyncIterator[Client]:
         yield opened
 
 
+def manager() -> JobManager:
+    """Return what the functions of `metriq_gym.run` work with, for commands that are one of them."""
+    found: JobManager = load("metriq_gym.cli:JobManager")(settings=_settings())
+    return found
+
+
 def _settings() -> Settings:
     """Return the settings of a command: the private database waits a while for the next one."""
     settings = brief(Settings())
@@ -59,7 +69,7 @@ def way_back(command: str) -> Iterator[None]:
     """Say by what command to return to what is left running, when inside is interrupted by Ctrl-C."""
     try:
         yield
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, KeyboardInterrupt):
         typer.echo(f"interrupted; nothing is lost. To go on: {command}", err=True)
         raise
 

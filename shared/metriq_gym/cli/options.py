@@ -43,11 +43,11 @@ Provider = Annotated[str, typer.Option("--provider", "-p", help="Where the devic
 Device = Annotated[str, typer.Option("--device", "-d", help="The device.")]
 JobName = Annotated[
     str | None,
-    typer.Argument(metavar="JOB", help="The job's id, the beginning of it, or latest.", show_default=False),
+    typer.Argument(metavar="JOB_ID", help="The job's id, the beginning of it, or latest.", show_default=False),
 ]
 SuiteName = Annotated[
     str | None,
-    typer.Argument(metavar="SUITE", help="The suite's id, the beginning of it, or latest.", show_default=False),
+    typer.Argument(metavar="SUITE_ID", help="The suite's id, the beginning of it, or latest.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
@@ -84,6 +84,7 @@ Tags = Annotated[
     typer.Option("--tag", metavar="TAG", help="A word to find it by; can be given again.", show_default=False),
 ]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for it, or only look.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Taken for scripts of metriq-gym; no result is cached here.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DEFAULT_PROVIDER = "local"
 DEFAULT_DEVICE = "aer_simulator"

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from metriq_gym.cli.exports import elsewhere, tell_of_location
 from metriq_gym.cli.output import emit
-from metriq_gym.client.client import Client
-from metriq_gym.client.upload import upload
 from metriq_gym.exporters.pull_request import PullRequest
-from metriq_gym.jobs import Export, ExportState, Job
-from metriq_gym.terminal.follow import ProgressLine
 
 
-async def uploaded(client: Client, job: Job, target: str) -> str:
-    """Have a record uploaded while a line says how it is getting on; return where it is then."""
-    with ProgressLine(f"{job.id} to {target}") as progress:
+def _text(flag: str, purpose: str, variable: str | None = None) -> typer.models.OptionInfo:
+    info: typer.models.OptionInfo = typer.Option(flag, help=purpose, envvar=variable, show_default=False)
+    return info
 
-        def note(export: Export) -> None:
-            again = f"; next attempt at {export.not_before:%H:%M:%S} UTC" if export.not_before else ""
-            if export.state is ExportState.PENDING:
-                progress.show(f"{export.error}{again}" if export.error else "waiting for the exporter")
 
-        return await upload(client, job, target, note)
+Repo = Annotated[str | None, _text("--repo", "GitHub repository, owner/name.", "MGYM_UPLOAD_REPO")]
+Base = Annotated[str | None, _text("--base", "Branch the pull request is for.", "MGYM_UPLOAD_BASE_BRANCH")]
+Folder = Annotated[str | None, _text("--dir", "Folder of the repository.", "MGYM_UPLOAD_DIR")]
+Branch = Annotated[str | None, _text("--branch", "Branch with the record.")]
+Title = Annotated[str | None, _text("--title", "Title of the pull request.")]
+Body = Annotated[str | None, _text("--body", "Text of the pull request.")]
+Message = Annotated[str | None, _text("--commit-message", "Message of the commit.")]
+CloneDir = Annotated[
+    str | None,
+    _text("--clone-dir", "Taken for scripts of metriq-gym; nothing is cloned here.", "MGYM_UPLOAD_CLONE_DIR"),
+]
 
 
 def show_plans(plans: list[PullRequest], as_json: bool) -> None:

@@ -30,12 +30,8 @@ class PullRequest:
     content: bytes
     title: str
     body: str
+    commit_message: str
     labels: tuple[str, ...] = LABELS
-
-    @property
-    def commit_message(self) -> str:
-        """Message of the one commit."""
-        return f"Add {self.path}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that will be sent, for JSON."""
@@ -110,6 +106,7 @@ def compose(
         content=content,
         title=f"mgym upload: {_plain(what)}"[:_LONGEST_TITLE],
         body="\n".join([about, "", *lines, "", f"File: `{path}`"]),
+        commit_message=f"Add {path}",
     )
 
 

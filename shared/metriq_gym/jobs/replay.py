@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from metriq_gym import benchmarks
 from metriq_gym.errors import InvalidRequest, MetriqGymError, Permanent, Problem
-from metriq_gym.jobs.scoring import Share, score
+from metriq_gym.jobs.debug_file import as_debug_export, is_debug_file
+from metriq_gym.jobs.scoring import Share, result_of
 from metriq_gym.packing import pack_counts, unpack_counts
 from metriq_gym.schema_validator import validate
 from metriq_gym.wording import from_pydantic
 
 if TYPE_CHECKING:
+    from metriq_gym.benchmarks.benchmark import BenchmarkResult
     from metriq_gym.jobs import Job, Task
 
 Bitstring = Annotated[str, StringConstraints(pattern=r"^[01]+$")]
@@ -83,9 +85,19 @@ def make_debug_export(job: Job, tasks: Sequence[Task]) -> dict[str, Any]:
 def replay(document: object) -> dict[str, Any]:
     """Return the ``results`` object that a debug export's counts give, identical to the job's own.
 
-    Raises `InvalidRequest` naming the place when the document is not what `make_debug_export` makes, and
-    `Permanent` when counts are missing.
+    Raises what `replay_result` raises.
     """
+    return replay_result(document).record()
+
+
+def replay_result(document: object) -> BenchmarkResult:
+    """Return the result that the counts of a debug export, or of a debug file of metriq-gym's own tool, give.
+
+    Raises `InvalidRequest` naming the place when the document is neither, `Unsupported` for such a file of a benchmark
+    that only that tool can score, and `Permanent` when counts are missing.
+    """
+    if isinstance(document, Mapping) and is_debug_file(document):
+        document = as_debug_export(document)
     try:
         export = DebugExport.model_validate(document)
     except ValidationError as error:
@@ -99,7 +111,7 @@ def replay(document: object) -> dict[str, Any]:
         raise InvalidRequest(from_pydantic(error, "$.data")) from None
     shares = [Share(each.run, each.first, pack_counts(each.counts), each.execution_seconds) for each in export.tasks]
     try:
-        return score(config, export.seed, export.data, export.runs, shares)
+        return result_of(config, export.seed, export.data, export.runs, shares)
     except MetriqGymError:
         raise
     except Exception as error:

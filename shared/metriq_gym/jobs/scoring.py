@@ -10,7 +10,7 @@ from math import fsum
 from typing import Any
 
 from metriq_gym import benchmarks
-from metriq_gym.benchmarks.benchmark import RunResult
+from metriq_gym.benchmarks.benchmark import BenchmarkResult, RunResult
 from metriq_gym.errors import Permanent
 from metriq_gym.packing import unpack_counts
 
@@ -32,6 +32,13 @@ def score(
 
     Raises `Permanent` when a metric is not a finite number, which no JSON document can hold.
     """
+    return result_of(config, seed, data, runs, shares).record()
+
+
+def result_of(
+    config: Mapping[str, Any], seed: int, data: Mapping[str, Any], runs: Sequence[int], shares: Iterable[Share]
+) -> BenchmarkResult:
+    """Return a job's result as its benchmark makes it; raises `Permanent` as `score`."""
     kind = benchmarks.load(config["benchmark_name"])
     benchmark = kind.from_config(config, seed)
     result = benchmark.poll_handler(kind.data_type.model_validate(data), regroup(runs, shares))
@@ -40,7 +47,7 @@ def score(
         json.dumps(record, allow_nan=False)
     except ValueError as error:
         raise Permanent(f"{config['benchmark_name']} gave a result that JSON cannot hold: {record}") from error
-    return record
+    return result
 
 
 def regroup(runs: Sequence[int], shares: Iterable[Share]) -> list[RunResult]:

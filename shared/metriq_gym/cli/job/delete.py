@@ -14,7 +14,7 @@ from metriq_gym.cli.output import say
 def delete(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="JOB", help="Ids, the beginnings of them, or latest.", show_default=False),
+        typer.Argument(metavar="JOB_ID", help="Ids, the beginnings of them, or latest.", show_default=False),
     ] = None,
     yes: Yes = False,
 ) -> None:

@@ -26,6 +26,7 @@ from metriq_gym.providers.provider import CompilingProvider
 from metriq_gym.schema_validator import validate
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
+from metriq_gym.terminal.estimates import show_estimate
 from metriq_gym.terminal.follow import ProgressLine, follow
 
 _SHOWN = 10
@@ -53,7 +54,7 @@ def estimate(
         there = {} if checked is None else {"at_provider": what_came_of(checked)}
         emit(found.to_dict() | there)
         return
-    _show(console(), found)
+    show_estimate(console(), found)
     if checked is not None:
         _compare(console(), found, checked)
 
@@ -91,32 +92,6 @@ async def _estimated(
         provider = providers.get(provider_name)
         chosen = compilation or Settings().compilation
         return estimate_circuits(complete, await provider.device(device_id), provider.compiler, chosen, seed)
-
-
-def _show(console: Console, found: Estimate) -> None:
-    """Print totals, and the largest circuits."""
-    built, compiled = found.built, found.compiled
-    facts = {
-        "benchmark": found.benchmark_name,
-        "device": f"{found.provider}/{found.device}",
-        "circuits": f"{len(found.circuits):,}",
-        "shots": f"{found.shots:,}",
-    }
-    report.show_facts(console, facts)
-    rows: list[list[object]] = [
-        ["qubits", built.qubits, compiled.qubits],
-        ["one-qubit gates", f"{built.one_qubit_gates:,}", f"{compiled.one_qubit_gates:,}"],
-        ["two-qubit gates", f"{built.two_qubit_gates:,}", f"{compiled.two_qubit_gates:,}"],
-        ["depth", f"{built.depth:,}", f"{compiled.depth:,}"],
-    ]
-    report.show_table(console, ("all circuits", "as built", "as compiled"), rows)
-    deepest = sorted(enumerate(found.circuits), key=lambda item: -item[1].compiled.depth)[:_SHOWN]
-    each_row = (
-        [number, each.shots, each.compiled.qubits, each.compiled.two_qubit_gates, each.compiled.depth]
-        for number, each in deepest
-    )
-    columns = ("deepest circuits", "shots", "qubits", "two-qubit gates", "depth")
-    report.show_table(console, columns, each_row)
 
 
 def _compare(console: Console, found: Estimate, checked: Job) -> None:

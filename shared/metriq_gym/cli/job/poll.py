@@ -11,14 +11,14 @@ import typer
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import UNFINISHED
 from metriq_gym.cli.exports import elsewhere, tell_of_exports
-from metriq_gym.cli.options import AsJson, JobName, Output, Plot, Wait
+from metriq_gym.cli.options import AsJson, JobName, NoCache, Output, Plot, Wait
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.pictures import draw_job
 from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.exporters.record import what_came_of
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.replay import make_debug_export
-from metriq_gym.run import write_record, write_text
+from metriq_gym.run.files import write_record, write_text
 from metriq_gym.store import Store
 from metriq_gym.terminal import report
 from metriq_gym.terminal.follow import ProgressLine, follow
@@ -34,6 +34,7 @@ def poll(
         typer.Option(metavar="FILE", help="Write the counts and all that `job replay` needs to this file."),
     ] = None,
     plot: Plot = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Wait for a job and print its result.
 

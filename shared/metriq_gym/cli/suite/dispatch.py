@@ -18,7 +18,7 @@ from metriq_gym.terminal.follow import ProgressLine
 
 
 def dispatch(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's file, or the name of a shipped one.")],
+    suite: Annotated[str, typer.Argument(metavar="SUITE_CONFIG", help="A suite's file, or the name of a shipped one.")],
     provider: Provider = options.DEFAULT_PROVIDER,
     device: Device = options.DEFAULT_DEVICE,
     component: Annotated[

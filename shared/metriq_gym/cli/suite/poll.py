@@ -6,7 +6,7 @@ import typer
 
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import FAILED, HELD, UNFINISHED
-from metriq_gym.cli.options import AsJson, Plot, SuiteName, Wait
+from metriq_gym.cli.options import AsJson, NoCache, Plot, SuiteName, Wait
 from metriq_gym.cli.output import say
 from metriq_gym.cli.suite.showing import show
 from metriq_gym.jobs import Job, JobState
@@ -14,7 +14,9 @@ from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.terminal.follow import ProgressLine, follow_suite
 
 
-def poll(name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: Plot = None) -> None:
+def poll(
+    name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: Plot = None, no_cache: NoCache = False
+) -> None:
     """Wait for a suite and print its scores.
 
     The exit code is 1 when one of its jobs failed.

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Annotated
 
 import typer
 
+from metriq_gym import run
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import FAILED
 from metriq_gym.cli.options import AsJson, SuiteName
 from metriq_gym.cli.output import say
-from metriq_gym.cli.uploads import show_plans, tell, uploaded
-from metriq_gym.client.upload import rehearse
+from metriq_gym.cli.uploads import Base, Body, Branch, CloneDir, Folder, Message, Repo, Title, show_plans, tell
 from metriq_gym.errors import Permanent
-from metriq_gym.exporters.targets import is_in_suite
-from metriq_gym.jobs import Job, JobState
-from metriq_gym.settings import Settings
+from metriq_gym.run.suites import plan_suite, recorded
+from metriq_gym.run.uploads import says_how, uploaded
 
 
 def upload(
@@ -27,25 +27,48 @@ def upload(
         bool, typer.Option("--dry-run", help="Print what would be sent to GitHub, and send nothing.")
     ] = False,
     json: AsJson = False,
+    repo: Repo = None,
+    base: Base = None,
+    folder: Folder = None,
+    branch: Branch = None,
+    title: Title = None,
+    body: Body = None,
+    commit_message: Message = None,
+    clone_dir: CloneDir = None,
 ) -> None:
     """Publish the records of a suite.
 
-    On GitHub one pull request has all of them.
+    On GitHub one pull request has all of them. With --repo, --base or another option that says how, this command opens
+    the pull request itself, and needs the token.
     """
-    opening.run(_upload_suite(name, to, dry_run=dry_run, as_json=json))
-
-
-async def _upload_suite(name: str | None, target: str, *, dry_run: bool, as_json: bool) -> None:
-    """Upload the records of a suite's jobs, where suites go as a whole at once; exits with `FAILED` if one is not."""
-    if dry_run:
-        async with opening.store() as store:
-            jobs = _records(await store.jobs.suite(await opening.suite_called(store, name)), "github")
-            show_plans([await rehearse(store, job, Settings()) for job in jobs], as_json)
+    wanted = SimpleNamespace(suite_id=name, to=to, dry_run=dry_run, repo=repo, base_branch=base, upload_dir=folder)
+    vars(wanted).update(branch_name=branch, pr_title=title, pr_body=body)
+    vars(wanted).update(commit_message=commit_message, clone_dir=clone_dir)
+    if not (dry_run or says_how(wanted)):
+        opening.run(_upload_suite(name, to, as_json=json))
         return
+    if name is None:
+        wanted.suite_id = opening.run(_suite(name))
+    manager = opening.manager()
+    if dry_run and json:
+        show_plans(plan_suite(wanted, manager), as_json=True)
+        return
+    done = run.upload_suite(wanted, manager)
+    if not dry_run:
+        tell(done, json)
+
+
+async def _suite(name: None) -> str:
+    async with opening.store() as store:
+        return await opening.suite_called(store, name)
+
+
+async def _upload_suite(name: str | None, target: str, *, as_json: bool) -> None:
+    """Upload the records of a suite's jobs, where suites go as a whole at once; exits with `FAILED` if one is not."""
     done: dict[str, str] = {}
     async with opening.client() as client:
         suite_id = await opening.suite_called(client.store, name)
-        jobs = _records(await client.store.jobs.suite(suite_id), target)
+        jobs = recorded(await client.store.jobs.suite(suite_id), target)
         with opening.way_back(f"mgym suite upload {suite_id} --to {target}"):
             for job in jobs:
                 try:
@@ -55,11 +78,3 @@ async def _upload_suite(name: str | None, target: str, *, dry_run: bool, as_json
     tell(done, as_json)
     if len(done) < len(jobs):
         raise typer.Exit(FAILED)
-
-
-def _records(jobs: list[Job], target: str) -> list[Job]:
-    """Return the jobs of a suite that are uploaded; where suites go as a whole, any one of them stands for all."""
-    recorded = [job for job in jobs if job.state is not JobState.REJECTED]
-    if not recorded:
-        raise Permanent("no job of the suite has a record: all were rejected")
-    return recorded[:1] if target == "github" and is_in_suite(recorded[0]) else recorded

@@ -1,8 +1,8 @@
-"""The synchronous API: dispatch, poll, view and upload jobs, and look at providers and their devices.
+"""The synchronous API: dispatch, poll, view and upload jobs and suites, and look at providers and their devices.
 
 The functions take what metriq-gym's own take, a namespace of options, and leave attributes that they do not know alone.
 Without servers in the settings the embedded runtime does the work in this process; what is unfinished when it ends, the
-next one finishes. What goes wrong raises a `MetriqGymError`.
+next one finishes. What goes wrong raises a `MetriqGymError`. It prints to a terminal, and imports no command.
 """
 
 from __future__ import annotations
@@ -16,24 +16,46 @@ from rich.console import Console
 
 from metriq_gym.client.client import Client, decision_about, embedded, failure_of
 from metriq_gym.client.configurations import read_configuration
-from metriq_gym.client.lookup import choose_job
 from metriq_gym.client.session import session_for
-from metriq_gym.client.upload import rehearse, upload
-from metriq_gym.job_manager import JobManager, MetriqGymJob, load
+from metriq_gym.job_manager import JobManager, MetriqGymJob
+from metriq_gym.jobs.estimate import Estimate, estimate
 from metriq_gym.parts import parts
-from metriq_gym.providers import Providers
+from metriq_gym.providers import SHIPPED, Providers
+from metriq_gym.run.files import write_record
+from metriq_gym.run.keeping import find, in_file, look_up, note
+from metriq_gym.run.replaying import replay_from_debug_file
+from metriq_gym.run.suites import delete_suite, dispatch_suite, poll_suite, upload_suite, view_suite
+from metriq_gym.run.uploads import publish
 from metriq_gym.schema_validator import validate
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
+from metriq_gym.terminal.estimates import show_estimate
 from metriq_gym.terminal.follow import ProgressLine, follow, handed_over
-from metriq_gym.wording import as_json
 
 if TYPE_CHECKING:
     from metriq_gym.jobs import Job
     from metriq_gym.providers.provider import Device, Provider
-    from metriq_gym.store import Store
 
 T = TypeVar("T")
+
+__all__ = [
+    "SyncProvider",
+    "delete_job",
+    "delete_suite",
+    "dispatch_job",
+    "dispatch_suite",
+    "estimate_job",
+    "get_providers",
+    "load_provider",
+    "poll_job",
+    "poll_suite",
+    "replay_from_debug_file",
+    "setup_device",
+    "upload_job",
+    "upload_suite",
+    "view_job",
+    "view_suite",
+]
 
 
 def dispatch_job(config: Any, job_manager: JobManager) -> str:
@@ -80,6 +102,8 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
     job = job_manager.session.on_client(dispatch)
     if (error := failure_of(job)) is not None:
         raise error
+    if job_manager.jobs_file is not None:
+        note(job, job_manager)
     return job.id
 
 
@@ -90,7 +114,8 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     ----------
     config:
         ``job_id``: the job's id, the beginning of it, or ``latest``. Optional ``wait`` (True): if False, print how far
-        the job is and return at once. Optional ``json``: a file that the record is written to.
+        the job is and return at once. Optional ``json``: a file that the record is written to. A result is what the
+        services computed, so there is no cache, and ``no_cache`` changes nothing.
     job_manager:
         Whose store and runtime to use.
 
@@ -103,9 +128,12 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     Undecided
         For a job that is held until an operator decides, unless ``wait`` is False.
     """
+    kept = in_file(config.job_id, job_manager)
 
     async def wait(client: Client) -> Job:
-        job = await choose_job(client.store, config.job_id)
+        job = await find(client.store, config.job_id, kept)
+        if kept is not None and job.imported is not None:
+            return job
         with ProgressLine(f"{job.benchmark_name} on {job.provider}/{job.device}") as progress:
             return await follow(client, job.id, progress, None if waiting else _always)
 
@@ -116,12 +144,12 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     report.show_job(Console(), job, elsewhere=not embedded(job_manager.settings))
     if (path := getattr(config, "json", None)) and (job.has_ended or job.waits_for_suite):
         write_record(job, Path(path))
-    return job_manager.session.on_store(lambda store: load(store, job))
+    return note(job, job_manager)
 
 
 def view_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     """Print a job, and return it; ``config.job_id`` as for `poll_job`."""
-    job, found = _look_up(config, job_manager)
+    job, found = look_up(config.job_id, job_manager)
     report.show_job(Console(), job, found.provider_job_ids, elsewhere=not embedded(job_manager.settings))
     return found
 
@@ -133,7 +161,10 @@ def upload_job(config: Any, job_manager: JobManager) -> str:
     ----------
     config:
         ``job_id`` as for `poll_job`. Optional ``to``: the target, ``github`` unless given. Optional ``dry_run``: send
-        nothing, print the pull request that would be opened, and return its text.
+        nothing, print the pull request that would be opened, and return its text. Optional ``repo`` (one of
+        METRIQ_GITHUB_REPOS), ``base_branch`` and ``upload_dir``: where in GitHub; ``branch_name``, ``pr_title``,
+        ``pr_body`` and ``commit_message``: what to call it there. With any of these the pull request is opened by this
+        process, which then needs the token, and not by the exporter.
     job_manager:
         Whose store and runtime to use. METRIQ_GITHUB_TOKEN and METRIQ_GITHUB_REPOS say how and where.
 
@@ -142,17 +173,59 @@ def upload_job(config: Any, job_manager: JobManager) -> str:
     Permanent
         When the job has no record, or with the target's own words when that refuses it.
     """
-    if getattr(config, "dry_run", False):
-        job, _ = _look_up(config, job_manager)
-        text = str(job_manager.session.on_store(lambda store: rehearse(store, job, job_manager.settings)))
-        print(text)  # noqa: T201
-        return text
+    return publish(config.job_id, config, job_manager)
 
-    async def work(client: Client) -> str:
-        job = await choose_job(client.store, config.job_id)
-        return await upload(client, job, getattr(config, "to", None) or "github")
 
-    return job_manager.session.on_client(work)
+def delete_job(config: Any, job_manager: JobManager) -> None:
+    """Delete a job that has ended; ``config.job_id`` as for `poll_job`.
+
+    From a manager's own file any job is deleted; what runs, goes on.
+
+    Raises
+    ------
+    NotFound
+        When there is no such job.
+    IllegalTransition
+        When it has not ended.
+    """
+    _, found = look_up(config.job_id, job_manager)
+    job_manager.delete_job(found.id)
+
+
+def estimate_job(config: Any, job_manager: JobManager | None = None) -> Estimate:
+    """Print what a job would ask of a device, and return it: circuits, shots, qubits, gates, depth.
+
+    Nothing is submitted.
+
+    Parameters
+    ----------
+    config:
+        ``config``, ``provider``, ``device`` and optional ``compilation`` as for `dispatch_job`.
+    job_manager:
+        Whose settings to use; those of the environment unless given.
+
+    Raises
+    ------
+    InvalidRequest, NoConfiguration
+        For a configuration that is not valid, or not there.
+    NotFound
+        When there is no such provider or device.
+    Unsupported
+        When the device cannot run it.
+    """
+    settings = Settings() if job_manager is None else job_manager.settings
+    complete, _ = validate(read_configuration(config.config))
+
+    async def ask() -> Estimate:
+        async with Providers(settings) as providers:
+            provider = providers.get(config.provider)
+            chosen = getattr(config, "compilation", None) or settings.compilation
+            return estimate(complete, await provider.device(config.device), provider.compiler, chosen)
+
+    with parts():
+        found = session_for(settings).run(ask())
+    show_estimate(Console(), found)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +255,11 @@ class SyncProvider:
         return session_for(self.settings).run(ask())
 
 
+def get_providers() -> list[str]:
+    """Return the names of the providers there are."""
+    return sorted(SHIPPED)
+
+
 def load_provider(name: str, settings: Settings | None = None) -> SyncProvider:
     """Return a provider; raises `NotFound` naming the providers there are, or `Permanent` when it cannot be used."""
     settings = settings or Settings()
@@ -193,28 +271,6 @@ def load_provider(name: str, settings: Settings | None = None) -> SyncProvider:
 def setup_device(provider: str | SyncProvider, device: str) -> Device:
     """Return a provider's device; raises `NotFound` naming the providers, or the devices, there are."""
     return (load_provider(provider) if isinstance(provider, str) else provider).get_device(device)
-
-
-def write_record(job: Job, path: Path) -> Path:
-    """Write a job's record to a file, as the Metriq dataset has it: a JSON object."""
-    from metriq_gym.exporters.record import what_came_of
-
-    return write_text(path, as_json(what_came_of(job)) + "\n")
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file, with the folder that it is to be in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _look_up(config: Any, job_manager: JobManager) -> tuple[Job, MetriqGymJob]:
-    async def find(store: Store) -> tuple[Job, MetriqGymJob]:
-        job = await choose_job(store, config.job_id)
-        return job, await load(store, job)
-
-    return job_manager.session.on_store(find)
 
 
 def _always(_: Job) -> bool:
