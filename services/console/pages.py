@@ -542,7 +542,7 @@ async def _about(request: Request, at: Desk, job_id: str) -> dict[str, Any]:
         "has_counts": any(task.state is TaskState.COMPLETED for task in tasks),
         "gates": gates if job.runs else None,
         "commands": _commands(request, job),
-        "has_record": job.has_ended and job.state is not JobState.REJECTED,
+        "has_record": job.has_ended and job.state is not JobState.REJECTED and not job.dry,
     }
 
 
