@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from metriq_gym.client.lookup import LATEST
@@ -35,7 +35,8 @@ def list_jobs(jobs: Sequence[MetriqGymJob], show_index: bool = False, show_suite
         return
     table = Table(box=box.ASCII_DOUBLE_HEAD, show_lines=True)
     for header in [*([""] if show_index else []), *(["Suite ID"] if show_suite_id else []), *LIST_JOBS_HEADERS]:
-        table.add_column(header, no_wrap=True, justify="right" if header in ("", "# Qubits") else "left")
+        side: JustifyMethod = "right" if header in ("", "# Qubits") else "left"
+        table.add_column(header, no_wrap=True, justify=side, min_width=len(header) + 2)
     for number, job in enumerate(jobs):
         index, suite = ([str(number)] if show_index else []), ([job.suite_id or ""] if show_suite_id else [])
         table.add_row(*index, *suite, *_row(job))
