@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -43,7 +44,7 @@ def create_app(desk: Desk) -> FastAPI:
     )
     app.state.desk = desk
     problems.install(app, pages.error_page)
-    app.include_router(api, prefix=API)
+    app.include_router(api, prefix=API, dependencies=[Security(HTTPBearer(auto_error=False))])  # for the document
     app.include_router(rendering.router)
     app.include_router(pages.router)
     pages.install(app)

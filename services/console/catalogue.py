@@ -29,7 +29,7 @@ ESTIMATE_SECONDS = 130.0
 """How long a dispatcher may take to answer: twice as long as it gives building and simulating, and a little."""
 
 
-class Benchmark(BaseModel):
+class ListedBenchmark(BaseModel):
     """A benchmark, with a configuration that runs on a laptop."""
 
     benchmark_name: str
@@ -47,7 +47,7 @@ class EstimateWanted(BaseModel):
     compilation: Compilation | None = None
 
 
-class Standing(BaseModel):
+class StatusSummary(BaseModel):
     """How the work stands."""
 
     jobs: list[dict[str, Any]] = Field(description="Jobs in each state, and for how long.")
@@ -55,17 +55,20 @@ class Standing(BaseModel):
     queues: list[dict[str, Any]] | None = Field(description="Null without a broker, or when it does not answer.")
     queue_error: str | None
     held: list[dict[str, Any]] = Field(description="Jobs that wait for an operator, and why.")
+    parked: list[dict[str, Any]] = Field(description="Providers that do not accept the credential, since when and why.")
+    away: list[dict[str, Any]] = Field(description="Providers that cannot be asked, whose breaker is open.")
+    overdue_suites: list[dict[str, Any]] = Field(description="Suites whose results wait for jobs that are late.")
     stuck: list[str] = Field(description="Jobs whose result could be exported nowhere.")
     standing_still: list[str] = Field(description="Jobs that have not moved for long though they wait for nothing.")
     dead_letters: int
 
 
 @router.get("/benchmarks", tags=["catalogue"])
-async def list_benchmarks(_: Viewer) -> list[Benchmark]:
+async def list_benchmarks(_: Viewer) -> list[ListedBenchmark]:
     """List benchmarks."""
     shipped = {each["benchmark_name"]: each for each in map(read_configuration, examples())}
     return [
-        Benchmark(
+        ListedBenchmark(
             benchmark_name=name,
             parameters=[each for each in schema(name)["properties"] if each != "benchmark_name"],
             example=shipped.get(name),
@@ -101,16 +104,19 @@ async def estimate(wanted: EstimateWanted, at: At, _: Submitter) -> EstimateAnsw
 
 
 @router.get("/status", tags=["operation"])
-async def status(at: At, _: Viewer) -> Standing:
+async def status(at: At, _: Viewer) -> StatusSummary:
     """Say how the work stands."""
     found = await look(at.store, at.settings)
     letters = found.dead_letters
-    return Standing(
+    return StatusSummary(
         jobs=[asdict(each) for each in found.states],
         due_tasks=[asdict(each) for each in found.due],
         queues=None if found.queues is None else [asdict(each) for each in found.queues],
         queue_error=found.queue_error,
         held=[{"job_id": job.id, "reason": job.held} for job in found.held],
+        parked=[each._asdict() for each in found.parked],
+        away=[each._asdict() for each in found.away],
+        overdue_suites=[asdict(each) for each in found.suites],
         stuck=_ids(found.stuck),
         standing_still=_ids(found.still),
         dead_letters=len(await at.letters.list()) if letters is None and found.queue_error is None else letters or 0,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from metriq_gym.jobs import Job, Task
 from metriq_gym.jobs.documents import CalibrationPoint
+from metriq_gym.jobs.series import labels, series_of
 
 from .results import number_of
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 BARS = 40
 Drawn = dict[str, Any]
-_NOT_OF_THE_SCORE = ("benchmark_name", "shots", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +34,17 @@ class Point:
     job_id: str
 
 
-def points(jobs: Iterable[Job], metric: str) -> list[Point]:
+def points(jobs: Sequence[Job], metric: str) -> list[Point]:
     """Return a metric of jobs, in their order; those that cannot be compared are in different series."""
+    series = [series_of(job) for job in jobs]
+    named = labels(series)
+    several = len({each.benchmark for each in series}) > 1
     found = []
-    for job in jobs:
+    for job, each in zip(jobs, series, strict=True):
         number = number_of((job.result or {}).get(metric))
         if number is not None:
-            at = job.dispatch_time or job.created_at
-            found.append(Point(at, _series(job), *number, job.id))
+            name = f"{each.benchmark}, {named[each]}" if several else named[each]
+            found.append(Point(job.dispatch_time or job.created_at, name, *number, job.id))
     return found
 
 
@@ -118,9 +120,3 @@ def own_plot(job: Job, tasks: Sequence[Task]) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=144)
     return buffer.getvalue()
-
-
-def _series(job: Job) -> str:
-    said = {key: value for key, value in job.config.items() if key not in _NOT_OF_THE_SCORE}
-    parameters = ", ".join(f"{key}={json.dumps(value)}" for key, value in sorted(said.items()))
-    return f"{job.provider}/{job.device}" + (f" · {parameters[:120]}" if parameters else "")

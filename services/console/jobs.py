@@ -32,14 +32,14 @@ At = Annotated[Desk, Depends(desk)]
 MOST_CIRCUITS = 200
 
 
-class Accepted(BaseModel):
+class JobAccepted(BaseModel):
     """A request that the queue has safely taken."""
 
     job_id: str
     warnings: list[str] = Field(default=[], description="What in the configuration means nothing.")
 
 
-class Page(BaseModel):
+class JobPage(BaseModel):
     """A page of a list of jobs, without what is bulky."""
 
     jobs: list[Job]
@@ -67,7 +67,7 @@ class Upload(BaseModel):
     target: Literal["github", "json"] = "github"
 
 
-class Verdict(BaseModel):
+class Resolution(BaseModel):
     """What an operator decides about a held job."""
 
     decision: Literal["adopt", "resubmit", "fail"] = Field(
@@ -91,7 +91,7 @@ async def request_job(
         Annotated[str, StringConstraints(min_length=1, max_length=255)] | None,
         Header(description="Names the request: sent again, it is the same job."),
     ] = None,
-) -> Accepted:
+) -> JobAccepted:
     """Request a job. The same `job_id`, or the same `Idempotency-Key`, again is the same job."""
     warnings = validate(wanted.config, "$.config")[1]
     job_id = wanted.job_id or _id_of(idempotency_key)
@@ -106,18 +106,18 @@ async def request_job(
         compilation=wanted.compilation,
     )
     response.headers["Location"] = f"/api/v1/jobs/{given}"
-    return Accepted(job_id=given, warnings=[str(each) for each in warnings])
+    return JobAccepted(job_id=given, warnings=[str(each) for each in warnings])
 
 
 @router.get("", response_model_by_alias=False)
 async def list_jobs(
     which: Which, at: At, _: Viewer, limit: Limit = 50, sort: Sort = "newest", after: Cursor = None
-) -> Page:
+) -> JobPage:
     """List jobs, a page at a time."""
     place = decode_cursor(after)
     jobs = await at.store.catalogue.page(which, after=place, ascending=sort == "oldest", limit=limit + 1)
     shown = jobs[:limit]
-    return Page(jobs=shown, next=encode_cursor(shown[-1]) if len(jobs) > limit else None)
+    return JobPage(jobs=shown, next=encode_cursor(shown[-1]) if len(jobs) > limit else None)
 
 
 @router.get("/{job_id}", response_model_by_alias=False, response_model_exclude=_WITHOUT_BYTES)
@@ -169,26 +169,26 @@ async def job_events(job_id: JobPath, at: At, _: Viewer, last_event_id: LastEven
 
 
 @router.post("/{job_id}/cancel", status_code=202)
-async def cancel_job(job_id: JobPath, at: At, _: Submitter) -> Accepted:
+async def cancel_job(job_id: JobPath, at: At, _: Submitter) -> JobAccepted:
     """Ask for a job to be cancelled."""
     job = await at.store.jobs.get(job_id)
     if job.has_ended:
         raise Permanent(f"job {job_id} has ended: it is {job.state}")
     await at.client.cancel(job_id)
-    return Accepted(job_id=job_id)
+    return JobAccepted(job_id=job_id)
 
 
 @router.post("/{job_id}/upload", status_code=202)
-async def upload_job(job_id: JobPath, at: At, _: Operator, upload: Upload | None = None) -> Accepted:
+async def upload_job(job_id: JobPath, at: At, _: Operator, upload: Upload | None = None) -> JobAccepted:
     """Have the exporter bring the job's record to a target, once more where what was brought there may be lost."""
     await retry_export(at.store, at.bus, job_id, (upload or Upload()).target)
-    return Accepted(job_id=job_id)
+    return JobAccepted(job_id=job_id)
 
 
 @router.post("/{job_id}/resolve", response_model_by_alias=False)
-async def resolve_job(job_id: JobPath, verdict: Verdict, at: At, _: Operator) -> Job:
+async def resolve_job(job_id: JobPath, resolution: Resolution, at: At, _: Operator) -> Job:
     """Decide about a job that is held."""
-    return await resolve(at.store, at.bus, job_id, decision_of(verdict), verdict.task_id)
+    return await resolve(at.store, at.bus, job_id, decision_of(resolution), resolution.task_id)
 
 
 @router.delete("/{job_id}", status_code=204)
@@ -213,18 +213,18 @@ async def circuits_of(at: Desk, job: Job, limit: int) -> list[DrawnCircuit]:
     return (await answer_of(at, request)).circuits
 
 
-def decision_of(verdict: Verdict) -> Decision:
-    """Return what a verdict means; raises `Permanent` when it says too little."""
-    match verdict.decision:
-        case "adopt" if verdict.provider_job_id:
-            return Adopt(verdict.provider_job_id)
+def decision_of(resolution: Resolution) -> Decision:
+    """Return what a resolution means; raises `Permanent` when it says too little."""
+    match resolution.decision:
+        case "adopt" if resolution.provider_job_id:
+            return Adopt(resolution.provider_job_id)
         case "adopt":
             raise Permanent("to adopt a submission takes its provider_job_id")
         case "resubmit":
             return Resubmit()
         case "fail":
-            return Fail(verdict.reason)
-    raise NotFound(verdict.decision)
+            return Fail(resolution.reason)
+    raise NotFound(resolution.decision)
 
 
 def _id_of(key: str | None) -> JobId | None:

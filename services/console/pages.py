@@ -17,10 +17,10 @@ from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 
 from metriq_gym.benchmarks import names, schema
-from metriq_gym.bus.port import DEAD_LETTERS
 from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Permanent, Problem, Transient
 from metriq_gym.exporters.retry import retry_export
-from metriq_gym.jobs import TERMINAL, Job, JobState, TaskState
+from metriq_gym.jobs import TERMINAL, Job, JobState, Task, TaskState, comparison
+from metriq_gym.jobs.series import comparable
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.messages import SuiteRequested
 from metriq_gym.operations.resolve import resolve
@@ -32,10 +32,11 @@ from metriq_gym.terminal.report import number
 
 from . import figures
 from .access import COOKIE, SESSION_SECONDS, Role
+from .attention import needs
 from .catalogue import EstimateWanted, estimated
 from .desk import Desk, desk
 from .forms import config_of, fields_of
-from .jobs import Verdict, circuits_of, decision_of
+from .jobs import Resolution, circuits_of, decision_of
 from .letters import shown
 from .parameters import Cursor, JobPath, Sort, SuitePath, decode_cursor, encode_cursor, filtered
 from .problems import ProblemDocument, describe
@@ -118,9 +119,9 @@ async def overview_part(request: Request, at: At, role: Viewer) -> Response:
     """Show the part of the overview that changes."""
     catalogue = at.store.catalogue
     now = datetime.now(UTC)
-    queues, error = dict[str, int](), ""
+    queues, consumers, error = dict[str, int](), dict[str, int](), ""
     try:
-        queues = dict(await at.bus.waiting())
+        queues, consumers = dict(await at.bus.waiting()), dict(await at.bus.consumers())
     except Transient as away:
         error = str(away)
     hour, day = timedelta(hours=1), timedelta(days=1)
@@ -130,15 +131,17 @@ async def overview_part(request: Request, at: At, role: Viewer) -> Response:
         "overview_live.html",
         role,
         full=True,
-        needs=await _needs(at, queues),
+        needs=await needs(at, queues, consumers),
         states=await catalogue.state_counts(),
         last_hour=await catalogue.created_since(now - hour),
         last_day=await catalogue.created_since(now - day),
+        exported=[await catalogue.exported_since(now - span) for span in (hour, day)],
         stages=[
             ("The last hour", await catalogue.stage_times(hour.total_seconds(), limit=1000)),
             ("The last day", await catalogue.stage_times(day.total_seconds(), limit=1000)),
         ],
         queues=queues,
+        consumers=consumers,
         queue_error=error,
         due=await catalogue.due(),
         running=running,
@@ -247,8 +250,8 @@ async def job_action(request: Request, at: At, role: Submitter, job_id: JobPath,
     form = {key: str(value) for key, value in (await request.form()).items() if value}
     try:
         if act == "resolve":
-            verdict = Verdict.model_validate(form)
-            await resolve(at.store, at.bus, job_id, decision_of(verdict), verdict.task_id)
+            resolution = Resolution.model_validate(form)
+            await resolve(at.store, at.bus, job_id, decision_of(resolution), resolution.task_id)
         else:
             await _act(at, act, job_id)
     except (MetriqGymError, ValueError) as error:
@@ -262,17 +265,28 @@ async def job_action(request: Request, at: At, role: Submitter, job_id: JobPath,
 
 @router.get("/compare")
 async def compare(request: Request, at: At, role: Viewer, a: JobPath, b: JobPath) -> Response:
-    """Show two jobs side by side."""
+    """Show two jobs side by side, and their differences where their scores mean the same."""
     one, other = await at.store.jobs.get(a), await at.store.jobs.get(b)
-    rows = []
-    for name in dict.fromkeys([*(one.result or {}), *(other.result or {})]):
-        values = [(job.result or {}).get(name) for job in (one, other)]
-        rows.append(
-            {"name": name, "a": number(values[0]), "b": number(values[1]), "sigma": _in_errors(values[0], values[1])}
-        )
-    keys = dict.fromkeys([*one.config, *other.config])
-    differing = [key for key in keys if one.config.get(key) != other.config.get(key)]
-    return render(request, "compare.html", role, a=one, b=other, rows=rows, differing=differing)
+    same = one.benchmark_name == other.benchmark_name
+    found = (
+        {each.metric: each for each in comparison.compare(one, other)} if same and one.result and other.result else {}
+    )
+    metrics = dict.fromkeys([*(one.result or {}), *(other.result or {})])
+    values = [(name, *((job.result or {}).get(name) for job in (one, other))) for name in metrics]
+    rows = [{"name": name, "a": number(first), "b": number(second)} for name, first, second in values]
+    for row in rows:
+        errors = found[row["name"]].in_errors if row["name"] in found else None
+        row["sigma"] = "" if errors is None else f"{errors:+.1f} σ"
+    return render(
+        request,
+        "compare.html",
+        role,
+        a=one,
+        b=other,
+        rows=rows,
+        comparable=comparable([one, other]),
+        differing=comparison.other_parameters(one, other) if same else {},
+    )
 
 
 @router.get("/submit")
@@ -453,6 +467,12 @@ async def settings_page(request: Request, at: At, role: Viewer) -> Response:
     return render(request, "settings.html", role, settings=rows)
 
 
+@router.get("/api/docs")
+async def api_docs(request: Request, role: Viewer) -> Response:
+    """Show the API, and try it: as the page's session, or with a token that is given there."""
+    return render(request, "api_docs.html", role)
+
+
 class _Missing(dict[tuple[str, str, str], Job]):
     """Gives None for what is not there, to a template."""
 
@@ -487,26 +507,6 @@ def _filter_of(request: Request) -> Filter:
     )
 
 
-async def _needs(at: Desk, queues: Mapping[str, int]) -> list[dict[str, str]]:
-    """Return what needs a person."""
-    held, stuck = await at.store.catalogue.undecided_counts()
-    found: list[dict[str, str]] = []
-    if held:
-        jobs = await at.store.catalogue.page(Filter(held=True), limit=5)
-        found += [{"what": "held:", "href": f"/jobs/{job.id}", "link": job.id, "why": job.held or ""} for job in jobs]
-        if held > len(jobs):
-            found.append(
-                {"what": f"{held - len(jobs):,} more are held:", "href": "/jobs?held=1", "link": "all of them"}
-            )
-    if letters := queues.get(DEAD_LETTERS, 0):
-        what = f"{letters:,} dead letter{'s' if letters > 1 else ''}:"
-        found.append({"what": what, "href": "/dead-letters", "link": "look at them"})
-    if stuck:
-        what = f"{stuck:,} result{'s' if stuck > 1 else ''} could be exported nowhere:"
-        found.append({"what": what, "href": "/jobs?state=scored", "link": "scored jobs"})
-    return found
-
-
 async def _act(at: Desk, act: str, job_id: str) -> None:
     match act:
         case "cancel":
@@ -515,7 +515,9 @@ async def _act(at: Desk, act: str, job_id: str) -> None:
             await at.client.cancel(job_id)
         case "again":
             job = await at.store.jobs.get(job_id)
-            await at.client.dispatch(job.config, job.provider, job.target or job.device, remarks=job.remarks)
+            await at.client.dispatch(
+                job.config, job.provider, job.target or job.device, remarks=job.remarks, compilation=job.compilation
+            )
         case "upload":
             await retry_export(at.store, at.bus, job_id, "github")
         case "delete":
@@ -537,6 +539,7 @@ async def _about(request: Request, at: Desk, job_id: str) -> dict[str, Any]:
     return {
         "job": job,
         "tasks": tasks,
+        "queued": {task.id: seconds for task in tasks if (seconds := _queue_seconds(job, task)) is not None},
         "done": sum(task.state is TaskState.COMPLETED for task in tasks),
         "timeline": _timeline(job),
         "has_counts": any(task.state is TaskState.COMPLETED for task in tasks),
@@ -544,6 +547,15 @@ async def _about(request: Request, at: Desk, job_id: str) -> dict[str, Any]:
         "commands": _commands(request, job),
         "has_record": job.has_ended and job.state is not JobState.REJECTED and not job.dry,
     }
+
+
+def _queue_seconds(job: Job, task: Task) -> float | None:
+    """Return how long a task with counts waited at its provider, for its turn and until it was asked about."""
+    dispatched = next((each.at for each in job.history if each.state is JobState.DISPATCHED), None)
+    sent = task.intended_at or dispatched  # what runs here is not sent
+    if sent is None or task.ended_at is None:
+        return None
+    return max(0.0, (task.ended_at - sent).total_seconds() - (task.execution_seconds or 0))
 
 
 def _timeline(job: Job) -> list[dict[str, Any]]:
@@ -570,15 +582,6 @@ def _commands(request: Request, job: Job) -> dict[str, str]:
         "http": f"curl -X POST {url} -H 'Content-Type: application/json' -d {shlex.quote(text)}",
         "amqp": f"rabbitmqadmin publish exchange=metriq.events routing_key=job.requested payload={shlex.quote(text)}",
     }
-
-
-def _in_errors(one: Any, other: Any) -> str:
-    """Return a difference in units of its error."""
-    first, second = number_of(one), number_of(other)
-    if first is None or second is None or first[1] is None or second[1] is None:
-        return ""
-    error = (first[1] ** 2 + second[1] ** 2) ** 0.5
-    return f"{(second[0] - first[0]) / error:+.1f} σ" if error else ""
 
 
 async def _fields(request: Request) -> dict[str, str]:

@@ -61,8 +61,24 @@ class ProblemDocument(BaseModel):
     errors: list[Mistake] = Field(default=[], description="Everything that is wrong with the request, if it is that.")
 
 
+def _whole(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's schema with what it refers to in its place: the document has it at several places."""
+    schema = model.model_json_schema()
+    others = schema.pop("$defs", {})
+
+    def inside(part: Any) -> Any:
+        if isinstance(part, dict):
+            if "$ref" in part:
+                return inside(others[part["$ref"].rpartition("/")[2]])
+            return {key: inside(each) for key, each in part.items()}
+        return [inside(each) for each in part] if isinstance(part, list) else part
+
+    whole: dict[str, Any] = inside(schema)
+    return whole
+
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": description, "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}}
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": _whole(ProblemDocument)}}}
     for status, description in (
         (400, "The request cannot be read."),
         (401, "A token is needed, or this one is none."),

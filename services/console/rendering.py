@@ -33,13 +33,17 @@ NAVIGATION = (
     ("/trends", "Trends", Role.VIEWER),
     ("/dead-letters", "Dead letters", Role.OPERATOR),
     ("/settings", "Settings", Role.VIEWER),
+    ("/api/docs", "API", Role.VIEWER),
 )
+_SWAGGER = "static/drf_spectacular_sidecar/swagger-ui-dist"
 _OF_PACKAGES = {
     "htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js"),
     "htmx-sse.js": ("django_htmx", "static/django_htmx/ext/hx-sse-2.min.js"),
     "plotly.js": ("plotly", "package_data/plotly.min.js"),
+    "swagger-ui.js": ("drf_spectacular_sidecar", f"{_SWAGGER}/swagger-ui-bundle.js"),
+    "swagger-ui.css": ("drf_spectacular_sidecar", f"{_SWAGGER}/swagger-ui.css"),
 }
-"""Scripts that come out of packages, which are found without being imported."""
+"""Scripts and style sheets that come out of packages, which are found without being imported."""
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 router = APIRouter(include_in_schema=False)
@@ -78,7 +82,8 @@ def _in_package(package: str, path: str) -> Path:
 
 def render(request: Request, template: str, role: Role | None, status: int = 200, **context: Any) -> HTMLResponse:
     """Return a page or a part of one."""
-    here = "/" + request.url.path.strip("/").partition("/")[0]
+    path = request.url.path
+    here = path if path == "/api/docs" else "/" + path.strip("/").partition("/")[0]
     shared = {
         "role": role or Role.VIEWER,
         "here": here,

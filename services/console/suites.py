@@ -21,7 +21,7 @@ router = APIRouter(prefix="/suites", tags=["suites"], responses=RESPONSES)
 At = Annotated[Desk, Depends(desk)]
 
 
-class AcceptedSuite(BaseModel):
+class SuiteAccepted(BaseModel):
     """A request that the queue has safely taken."""
 
     suite_id: str
@@ -41,7 +41,7 @@ class SuiteState(BaseModel):
 
 
 @router.post("", status_code=202)
-async def request_suite(wanted: SuiteRequested, response: Response, at: At, _: Submitter) -> AcceptedSuite:
+async def request_suite(wanted: SuiteRequested, response: Response, at: At, _: Submitter) -> SuiteAccepted:
     """Request the jobs of a suite. The same `suite_id` again is the same suite."""
     suite, warnings = parse_suite(wanted.suite, "$.suite")
     chosen = select(suite, wanted.components, wanted.all)
@@ -55,7 +55,7 @@ async def request_suite(wanted: SuiteRequested, response: Response, at: At, _: S
         compilation=wanted.compilation,
     )
     response.headers["Location"] = f"/api/v1/suites/{given}"
-    return AcceptedSuite(suite_id=given, jobs=len(chosen), warnings=[str(each) for each in warnings])
+    return SuiteAccepted(suite_id=given, jobs=len(chosen), warnings=[str(each) for each in warnings])
 
 
 @router.get("/{suite_id}", response_model_by_alias=False)

@@ -101,8 +101,14 @@ class RemoteTasks:
         self._now = now
         self._breaker = ProviderBreaker(now, first_seconds=first_seconds, max_seconds=max_seconds)
         metrics.BREAKER_OPEN.labels(provider.name).set_function(lambda: self._breaker.is_open)
+        self._reason = ""
         self._pace = PollingPace(min(BATCH_SECONDS, lease_seconds / 6))
         self._survey = Survey(provider, now, 5 * first_seconds, max_seconds)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the provider is kept away from, if it is."""
+        return self._reason if self._breaker.is_open else None
 
     async def poll(self) -> bool:
         """Ask about some of the tasks that are due; return whether there may be more."""
@@ -143,6 +149,7 @@ class RemoteTasks:
         except MetriqGymError as error:
             log.warning("no overview of the provider's tasks", provider=name, error=str(error))
             if isinstance(error, TryLater):
+                self._reason = str(error)
                 self._breaker.failed(error.retry_after)
         else:
             await self._store.tasks.make_due(name, ended)
@@ -211,6 +218,7 @@ class RemoteTasks:
                 "provider cannot be asked", provider=self._provider.name, reason=away[0].reason, tasks=len(away)
             )
         if len(away) == len(said):
+            self._reason = away[0].reason if away else "it said nothing"
             self._breaker.failed(patience)
         elif patience is not None:
             self._breaker.asked_for_patience(patience)

@@ -136,6 +136,7 @@ class Poller(Service):
                     loop.wake()
             finally:
                 await self._parking.tell(provider)
+                await self._parking.tell_away(provider.name, tasks.trouble)
 
         # A batch may take most of a lease.
         loop = Loop(provider.name, poll, self.settings.poll_seconds, PATIENCE + self.settings.lease_seconds)

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from metriq_gym.bus.dead_letters import TRACEBACK_BYTES, DeadLetter
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EXPORTER, POLLER, SCORER, Bus, Delivery, Queue
+from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EXPORTER, POLLER, QUEUES, SCORER, Bus, Delivery, Queue
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import held_letters
 from metriq_gym.bus.retry import DELIVERY_LIMIT
@@ -610,3 +610,15 @@ async def test_what_waits_in_each_queue_is_counted_and_dead_letters_too(buses: B
         while not (waiting := await bus.waiting())[DEAD_LETTERS]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert (waiting[POLLER.name], waiting[EXPORTER.name], waiting[DEAD_LETTERS]) == (2, 0, 1)
+
+
+async def test_whether_a_queue_has_consumers_is_said(buses: Buses) -> None:
+    bus = await buses.open()
+    assert set((await bus.consumers()).values()) == {0}
+    subscription = await bus.consume(EXPORTER, Recorder(), prefetch=1)
+    async with asyncio.timeout(PATIENCE):
+        while not (taking := await bus.consumers())[EXPORTER.name]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert taking == {queue.name: int(queue == EXPORTER) for queue in QUEUES}
+    await subscription.stop()
+    assert not any((await bus.consumers()).values())

@@ -89,7 +89,7 @@ OTHERS = {
     # What a dispatcher has seen of a device, and an estimate that it was asked for: the newest is as good as any.
     *("devices.see", "estimates.answer"),
     # Read by people only.
-    *("parked.park", "parked.release"),
+    *("parked.park", "parked.release", "parked.keep_away", "parked.come_back"),
     # When a task is due next: guarded by being due, so not leased.
     *("tasks.make_due", "tasks.pass_over"),
     # Exporters have no lease: each state of an export is guarded by the one before (docs/decisions/0009-exports.md).

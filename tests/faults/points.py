@@ -121,6 +121,9 @@ class SurroundedBus:
     async def waiting(self) -> Mapping[str, int]:
         return await self._bus.waiting()
 
+    async def consumers(self) -> Mapping[str, int]:
+        return await self._bus.consumers()
+
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> Subscription:
         async def surrounded(delivery: Delivery) -> None:
             await self._around(f"handle {delivery.routing_key}", partial(handler, delivery))

@@ -239,3 +239,14 @@ async def test_what_is_parked_is_said_until_it_is_released() -> None:
         assert [each.provider for each in await store.parked.all()] == ["tyxonq"]
         await store.parked.release("tyxonq")
         assert await store.parked.all() == []
+
+
+async def test_a_provider_that_is_kept_away_from_is_told_apart_from_a_parked_credential() -> None:
+    async with memory_store() as store:
+        await store.parked.keep_away("tyxonq", "HTTP 503", 60)
+        assert await store.parked.all() == []
+        assert [(each.provider, each.reason) for each in await store.parked.away()] == [("tyxonq", "HTTP 503")]
+        await store.parked.park("tyxonq", "HTTP 401", 60)
+        await store.parked.come_back("tyxonq")
+        assert await store.parked.away() == []
+        assert [each.reason for each in await store.parked.all()] == ["HTTP 401"]

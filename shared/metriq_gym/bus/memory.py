@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Self
@@ -110,6 +111,10 @@ class MemoryBus:
         waiting = {name: queue.ready.qsize() for name, queue in self._queues.items()}
         return {**waiting, DEAD_LETTERS: len(self.dead_letters)}
 
+    async def consumers(self) -> dict[str, int]:
+        taking = Counter(each.queue for each in self._subscriptions if not each.gone)
+        return {name: taking[name] for name in self._queues}
+
     def _bound(self, routing_key: str) -> Iterator[str]:
         words = routing_key.split(".")
         for name, patterns in self._bindings.items():
@@ -150,6 +155,10 @@ class MemorySubscription:
         self._stopped = False
         self._prefetch = prefetch
         self._taking = asyncio.create_task(self._take())
+
+    @property
+    def queue(self) -> str:
+        return self._name
 
     @property
     def healthy(self) -> bool:

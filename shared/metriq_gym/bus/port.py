@@ -125,5 +125,8 @@ class Bus(Protocol):
     async def waiting(self) -> Mapping[str, int]:
         """Return how many messages wait in each queue; those that are being handled do not. Raises `Transient`."""
 
+    async def consumers(self) -> Mapping[str, int]:
+        """Return how many replicas take messages from each service's queue. Raises `Transient`."""
+
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> Subscription:
         """Call `handler` for each delivery of `queue`, at most `prefetch` at once."""

@@ -37,6 +37,7 @@ def status(json: AsJson = False) -> None:
                 "queues": None if standing.queues is None else [asdict(each) for each in standing.queues],
                 "standing_still": [{"job_id": job.id, "state": str(job.state)} for job in standing.still],
                 "parked": [each._asdict() | {"since": each.since.isoformat()} for each in standing.parked],
+                "away": [each._asdict() | {"since": each.since.isoformat()} for each in standing.away],
                 "held": [{"job_id": job.id, "reason": job.held} for job in standing.held],
                 "stuck": [{"job_id": job, "target": target, "reason": error} for job, target, error in unexported],
                 "overdue_suites": [asdict(each) for each in standing.suites],
@@ -58,6 +59,9 @@ def status(json: AsJson = False) -> None:
     parked = [[each.provider, report.age(each.since), each.reason] for each in standing.parked]
     if parked:
         report.show_table(out, ("parked", "for", "because"), parked)
+    away = [[each.provider, report.age(each.since), each.reason] for each in standing.away]
+    if away:
+        report.show_table(out, ("cannot be asked", "for", "because"), away)
     still = [[report.short_id(job.id, out), job.state, report.age(job.updated_at)] for job in standing.still]
     if still:
         report.show_table(out, ("standing still", "state", "for"), still)
@@ -79,7 +83,7 @@ def status(json: AsJson = False) -> None:
         report.show_table(out, ("cannot be read by this version", "because"), odd)
     if standing.dead_letters:
         report.show_table(out, ("dead letters", "look at them with"), [[standing.dead_letters, "mgym dead list"]])
-    told = (late, parked, still, waiting, unexported, standing.suites, standing.unreadable, standing.dead_letters)
+    told = (late, parked, away, still, waiting, unexported, standing.suites, standing.unreadable, standing.dead_letters)
     if not any(told):
         minutes = duration(STILL_SECONDS)
         out.print(f"no task is overdue, no job is held, stuck, or has stood still for {minutes}", highlight=False)

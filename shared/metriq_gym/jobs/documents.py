@@ -261,6 +261,8 @@ class Task(_Document):
     execution_seconds: float | None = None
     said: dict[str, Any] = {}
     """Of a task that was only compiled: what the provider says of it."""
+    ended_at: datetime | None = None
+    """When its counts were stored; earlier versions did not say."""
     error: str | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from metriq_gym.bus.port import DEAD_LETTERS
@@ -35,6 +35,8 @@ class WorkStatus:
     """Jobs with a result that could be exported nowhere."""
     parked: Sequence[ParkedCredential] = ()
     """Providers whose credential is not accepted: all of their work waits for that."""
+    away: Sequence[ParkedCredential] = ()
+    """Providers that cannot be asked, and that pollers keep away from."""
     suites: Sequence[WaitingSuite] = ()
     """Suites whose results wait for jobs that should have ended by now."""
     unreadable: Sequence[Unreadable] = ()
@@ -55,17 +57,29 @@ async def look(store: Store, settings: Settings) -> WorkStatus:
     states, due = await catalogue.by_state(), await catalogue.due()
     still = await catalogue.standing_still(STILL_SECONDS)
     held, stuck = await catalogue.held(), await catalogue.stuck()
-    parked = await store.parked.all()
-    suites = await catalogue.waiting_suites(settings.job_deadline_seconds)
-    try:
-        odd = await catalogue.unreadable()
-    except Transient:
-        odd = [Unreadable("", "", "there is too much to look through: see the log of a service that passes one over")]
+    seen = WorkStatus(
+        states=states,
+        due=due,
+        still=still,
+        held=held,
+        stuck=stuck,
+        parked=await store.parked.all(),
+        away=await store.parked.away(),
+        suites=await catalogue.waiting_suites(settings.job_deadline_seconds),
+        unreadable=await _unreadable(store),
+    )
     if embedded(settings):
-        return WorkStatus(states, due, still, held, stuck, parked, suites, odd)
+        return seen
     assert settings.amqp_url is not None  # noqa: S101  (`embedded` has looked)
     try:
         broker = await look_at_broker(settings.amqp_url.get_secret_value())
     except Transient as error:
-        return WorkStatus(states, due, still, held, stuck, parked, suites, odd, queue_error=str(error))
-    return WorkStatus(states, due, still, held, stuck, parked, suites, odd, broker.queues)
+        return replace(seen, queue_error=str(error))
+    return replace(seen, queues=broker.queues)
+
+
+async def _unreadable(store: Store) -> Sequence[Unreadable]:
+    try:
+        return await store.catalogue.unreadable()
+    except Transient:
+        return [Unreadable("", "", "there is too much to look through: see the log of a service that passes one over")]

@@ -1,4 +1,4 @@
-"""Tells people that a provider's credential is not accepted, and that all of its work waits for that."""
+"""Tells people that a provider does not accept its credential, or cannot be asked, and that its work waits for that."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ log = structlog.get_logger()
 VALID_SECONDS = 900.0
 """For how long what is written down counts: a credential is tried again more often."""
 RENEW_SECONDS = 60.0
+AWAY_SECONDS = 3 * RENEW_SECONDS
+"""The same of a provider that cannot be asked: a poller that keeps away from it says so again in time."""
 
 
 class Parking:
@@ -27,6 +29,8 @@ class Parking:
         self._store = store
         self._now = now
         self._told: dict[str, tuple[Trouble | None, float]] = {}
+        self._away: dict[str, float] = {}
+        """When it was last written down that a provider is kept away from."""
 
     async def tell(self, provider: RemoteProvider) -> None:
         """Write down what has changed. If that cannot be done now it is done the next time: nothing depends on it."""
@@ -44,6 +48,23 @@ class Parking:
             log.warning("not written down what is parked", provider=provider.name, error=str(error))
         else:
             self._told[provider.name] = (trouble, self._now())
+
+    async def tell_away(self, provider: str, reason: str | None) -> None:
+        """Write down why a provider is kept away from, None if it is not; as `tell`."""
+        at = self._away.get(provider)
+        if at is None if reason is None else at is not None and self._now() - at < RENEW_SECONDS:
+            return
+        try:
+            if reason is None:
+                await self._store.parked.come_back(provider)
+            else:
+                await self._store.parked.keep_away(provider, reason, AWAY_SECONDS)
+        except MetriqGymError as error:
+            log.warning("not written down what is kept away from", provider=provider, error=str(error))
+        else:
+            self._away.pop(provider, None)
+            if reason is not None:
+                self._away[provider] = self._now()
 
 
 def accepts(provider: RemoteProvider) -> Check:

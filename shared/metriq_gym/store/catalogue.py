@@ -225,6 +225,11 @@ class Catalogue:
         return int(await self._jobs.count_documents({"created_at": {"$gte": at}}))
 
     @translated
+    async def exported_since(self, at: datetime) -> int:
+        """Return how many jobs are exported and have been so since that time or later; an index alone tells."""
+        return int(await self._jobs.count_documents({"state": JobState.EXPORTED, "updated_at": {"$gte": at}}))
+
+    @translated
     async def now(self) -> datetime:
         """Return the server's time, by which everything in the store is dated."""
         hello = await self._jobs.database.client.admin.command("hello")

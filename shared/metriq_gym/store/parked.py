@@ -1,4 +1,4 @@
-"""Credentials that a provider does not accept for now, as services found out; only people read it."""
+"""Providers whose work waits for now, and why, as services found out; only people read it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from metriq_gym.store.mongo import from_now, literal, translated
 
+_AWAY = ": breaker open"
+
 
 class ParkedCredential(NamedTuple):
-    """The work of one provider that waits until its credential is accepted."""
+    """The work of one provider that waits until its credential is accepted, or until it can be asked again."""
 
     provider: str
     reason: str
@@ -17,7 +19,10 @@ class ParkedCredential(NamedTuple):
 
 
 class Parked:
-    """The ``parked`` collection: one document per provider, which counts no more once it has not been renewed."""
+    """The ``parked`` collection: one document per provider, which counts no more once it has not been renewed.
+
+    One more per provider that is in trouble, whose breaker is open: its id has the provider's name before `_AWAY`.
+    """
 
     def __init__(self, collection: Any) -> None:
         self._parked = collection
@@ -25,10 +30,7 @@ class Parked:
     @translated
     async def park(self, provider: str, reason: str, seconds: float) -> None:
         """Write down that a provider's work is parked; unless said again, that is forgotten after `seconds`."""
-        lapsed = {"$not": {"$gt": ["$expires_at", "$$NOW"]}}
-        since = {"$cond": [lapsed, "$$NOW", "$since"]}
-        changes = literal({"reason": reason}) | {"since": since, "expires_at": from_now(seconds)}
-        await self._parked.update_one({"_id": provider}, [{"$set": changes}], upsert=True)
+        await self._note(provider, reason, seconds)
 
     @translated
     async def release(self, provider: str) -> None:
@@ -38,5 +40,30 @@ class Parked:
     @translated
     async def all(self) -> list[ParkedCredential]:
         """Return what is parked now."""
+        return [each for each in await self._all() if not each.provider.endswith(_AWAY)]
+
+    @translated
+    async def keep_away(self, provider: str, reason: str, seconds: float) -> None:
+        """Write down that a provider cannot be asked; unless said again, that is forgotten after `seconds`."""
+        await self._note(provider + _AWAY, reason, seconds)
+
+    @translated
+    async def come_back(self, provider: str) -> None:
+        """Write down that a provider can be asked again."""
+        await self._parked.delete_one({"_id": provider + _AWAY})
+
+    @translated
+    async def away(self) -> list[ParkedCredential]:
+        """Return the providers that pollers keep away from now."""
+        found = [each for each in await self._all() if each.provider.endswith(_AWAY)]
+        return [each._replace(provider=each.provider.removesuffix(_AWAY)) for each in found]
+
+    async def _note(self, name: str, reason: str, seconds: float) -> None:
+        lapsed = {"$not": {"$gt": ["$expires_at", "$$NOW"]}}
+        since = {"$cond": [lapsed, "$$NOW", "$since"]}
+        changes = literal({"reason": reason}) | {"since": since, "expires_at": from_now(seconds)}
+        await self._parked.update_one({"_id": name}, [{"$set": changes}], upsert=True)
+
+    async def _all(self) -> list[ParkedCredential]:
         found = self._parked.find({"$expr": {"$gt": ["$expires_at", "$$NOW"]}})
         return [ParkedCredential(each["_id"], each["reason"], each["since"]) async for each in found]

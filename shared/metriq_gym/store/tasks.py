@@ -469,7 +469,10 @@ def _held(task: Task) -> dict[str, Any]:
 
 def _ended(state: TaskState, fields: dict[str, Any]) -> list[Stage]:
     # The circuits have served: keeping them would double what a finished job occupies.
-    return [{"$set": {"state": state} | literal(fields)}, {"$unset": ["next_poll_at", "circuits"]}]
+    return [
+        {"$set": {"state": state, "ended_at": "$$NOW"} | literal(fields)},
+        {"$unset": ["next_poll_at", "circuits"]},
+    ]
 
 
 def _later(seconds: Stage) -> Stage:

@@ -84,6 +84,9 @@ class RabbitMQBus:
     async def waiting(self) -> dict[str, int]:
         return await self._publisher.waiting()
 
+    async def consumers(self) -> dict[str, int]:
+        return await self._publisher.consumers()
+
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> RabbitMQSubscription:
         subscription = RabbitMQSubscription(self._settings, self._publisher, queue, handler, prefetch)
         try:

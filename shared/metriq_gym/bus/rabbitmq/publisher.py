@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import PublishError
+from pamqp.commands import Queue
 
 from metriq_gym.bus.rabbitmq import topology
 from metriq_gym.bus.rabbitmq.connection import ConnectionSettings, broker_errors, stay_connected
@@ -86,17 +88,25 @@ class Publisher:
 
     async def waiting(self) -> dict[str, int]:
         """Return how many messages wait in each queue; raises `Transient`."""
+        names = topology.topology(self._settings.queues, self._settings.retry_pauses).queues
+        return {name: queue.message_count or 0 for name, queue in (await self._declared(names)).items()}
+
+    async def consumers(self) -> dict[str, int]:
+        """Return how many consumers each service's queue has; raises `Transient`."""
+        names = [queue.name for queue in self._settings.queues]
+        return {name: queue.consumer_count or 0 for name, queue in (await self._declared(names)).items()}
+
+    async def _declared(self, names: Iterable[str]) -> dict[str, Queue.DeclareOk]:
+        """Return what the broker says of queues."""
         with broker_errors():
             async with asyncio.timeout(self._settings.patience):
                 publishing = await (await self._open_channel()).get_underlay_channel()
                 # A channel of its own: the broker closes one that asks for a queue which is not there.
                 channel = await publishing.connection.channel()
                 try:
-                    names = topology.topology(self._settings.queues, self._settings.retry_pauses).queues
-                    found = {name: await channel.queue_declare(name, passive=True) for name in names}
+                    return {name: await channel.queue_declare(name, passive=True) for name in names}
                 finally:
                     await channel.close()
-        return {name: queue.message_count or 0 for name, queue in found.items()}
 
     async def _open_channel(self) -> AbstractChannel:
         while self._channel is None or self._channel.is_closed:

@@ -1,0 +1,134 @@
+"""The console's pages as HTML, without a browser: what is on them, and what a form does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from metriq_gym.bus.port import QUEUES
+from metriq_gym.jobs import Job, JobState
+from metriq_gym.messages import JobRequested
+from services.console.figures import over_time, points
+from tests.support.console import ServedConsole, served_console
+from tests.support.jobs import AT, SCORE, ended_job
+
+
+@pytest.fixture
+async def console(mongo_url: str, mongo_database: str, tmp_path: Path) -> AsyncIterator[ServedConsole]:
+    """One without any other service."""
+    async with served_console(mongo_url, mongo_database, tmp_path, services=False) as served:
+        served.http.base_url = httpx.URL(served.url)
+        yield served
+
+
+async def add(console: ServedConsole, *jobs: Job) -> None:
+    documents: list[dict[str, Any]] = [job.model_dump(by_alias=True, exclude_defaults=True) for job in jobs]
+    await console.store.jobs._jobs.insert_many(documents)
+
+
+async def text_of(console: ServedConsole, path: str) -> str:
+    """What is to be read on a page."""
+    answer = (await console.http.get(path)).raise_for_status()
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())
+
+
+async def test_the_overview_begins_with_what_needs_a_person(console: ServedConsole) -> None:
+    failed = {"github": {"state": "failed", "error": "HTTP 500", "at": AT}}
+    await add(
+        console,
+        ended_job("in-doubt", state=JobState.DISPATCHING, result=None, held="may have been accepted"),
+        ended_job("unexported", exports=failed),
+        ended_job("still", state=JobState.COMPLETED, result=None),
+    )
+    await console.store.parked.park("tyxonq", "HTTP 401", 60)
+    await console.store.parked.keep_away("other", "HTTP 503: maintenance", 60)
+    shown = await text_of(console, "/overview")
+    needed, _, rest = shown.partition("Runs now")
+    for each in (
+        "in-doubt may have been accepted",
+        "1 result could be exported nowhere",
+        "tyxonq does not accept the credential",
+        "other cannot be asked",
+        "HTTP 503: maintenance",
+        "stands still: still completed",
+        *(f"no service takes messages from {queue.name}" for queue in QUEUES),
+    ):
+        assert each in needed
+    assert "in-doubt" in rest
+
+
+async def test_with_all_services_there_and_nothing_amiss_nothing_needs_a_person(
+    mongo_url: str, mongo_database: str, tmp_path: Path
+) -> None:
+    async with served_console(mongo_url, mongo_database, tmp_path) as console:
+        console.http.base_url = httpx.URL(console.url)
+        assert "Nothing needs a person." in await text_of(console, "/overview")
+
+
+async def test_how_long_tasks_have_been_due_is_shown_by_provider(console: ServedConsole) -> None:
+    late = datetime.now(UTC) - timedelta(minutes=3)
+    await console.store.tasks._tasks.insert_one({"_id": "t", "provider": "tyxonq", "next_poll_at": late})
+    assert "tyxonq 1 3 min" in await text_of(console, "/overview")
+
+
+def test_only_scores_that_can_be_compared_are_joined_by_a_line() -> None:
+    config = {"benchmark_name": "WIT", "num_qubits": 6, "shots": 100}
+    jobs = [
+        ended_job("a", config=config),
+        ended_job("b", config=config | {"shots": 9000}),  # more certain, of the same
+        ended_job("c", config=config | {"num_qubits": 7}),
+        ended_job("d", config=config, compilation="best"),
+        ended_job("e", config=config, device="other"),
+    ]
+    drawn = over_time(points(jobs, "score"), "score")
+    assert {line["name"]: line["text"] for line in drawn["data"]} == {
+        "tyxonq/homebrew_s2, num_qubits 6, compilation default": ["a", "b"],
+        "tyxonq/homebrew_s2, num_qubits 7, compilation default": ["c"],
+        "tyxonq/homebrew_s2, num_qubits 6, compilation best": ["d"],
+        "tyxonq/other, num_qubits 6, compilation default": ["e"],
+    }
+
+
+async def test_jobs_whose_scores_mean_different_things_are_not_compared_without_saying_so(
+    console: ServedConsole,
+) -> None:
+    config = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 8192}
+    better = {"value": 0.99 + 0.0003, "uncertainty": 0.001}
+    await add(
+        console,
+        ended_job("a"),
+        ended_job("same", config=config | {"shots": 100}, result={"score": better}),
+        ended_job("narrow", config=config | {"num_qubits": 6}),
+        ended_job("foreign", benchmark_name="BSEQ", result={"score": SCORE}),
+    )
+    same = await text_of(console, "/compare?a=a&b=same")
+    assert "+0.2 σ" in same
+    assert "shots 8192 100" in same
+    assert "different series" not in same
+    assert "different series" in await text_of(console, "/compare?a=a&b=narrow")
+    foreign = await text_of(console, "/compare?a=a&b=foreign")
+    assert "different benchmarks" in foreign
+    assert "σ" not in foreign.partition("0.990 ± 0.001")[2]
+
+
+async def test_a_job_that_runs_again_is_compiled_as_before(
+    console: ServedConsole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[JobRequested] = []
+
+    async def publish(message: JobRequested) -> None:
+        asked.append(message)
+
+    monkeypatch.setattr(console.bus, "publish", publish)
+    await add(console, ended_job("a", compilation="best"))
+    answer = await console.http.post("/jobs/selected", data={"act": "again", "job": "a"})
+    assert answer.headers["location"] == "/jobs?done=done"
+    [again] = asked
+    assert (again.provider, again.device, again.compilation) == ("tyxonq", "homebrew_s2", "best")
