@@ -20,7 +20,7 @@ from .access import Access
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 BODY_SECONDS = 20.0
-"""How long a client may take to send a body, and to take a piece of an answer."""
+"""How long a client may take to send a body."""
 BURST_SECONDS = 4.0
 """A client that was quiet may ask so many seconds' worth of requests at once."""
 CLIENTS = 10_000
@@ -132,7 +132,7 @@ def _from_here(headers: Headers, host: str) -> bool:
 
 
 def _guarded_send(send: Send) -> Send:
-    """Add the headers of every answer, and cut off a client that does not take it."""
+    """Add the headers of every answer."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -140,7 +140,6 @@ def _guarded_send(send: Send) -> Send:
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
-        async with asyncio.timeout(BODY_SECONDS):
-            await send(message)
+        await send(message)
 
     return sending

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp
 
 from metriq_gym.errors import MetriqGymError
 
+from .connection import Connection
+
 DRAIN_SECONDS = 5
 CONNECTIONS = 2000
 """At once in one process; more are answered with 503."""
@@ -29,6 +31,8 @@ async def served(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
     """Serve while inside, and yield the port; raises `MetriqGymError` when the address cannot be had."""
     config = uvicorn.Config(
         app,
+        http=Connection,
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
