@@ -6,6 +6,7 @@ import asyncio
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -402,30 +403,33 @@ async def calibration_plot(at: At, _: Viewer, provider: str, device: str) -> Res
 
 @router.get("/trends")
 async def trends_page(request: Request, at: At, role: Viewer) -> Response:
-    """Show a metric over time."""
-    benchmark, device, metrics, found, metric = await _trend(request, at)
-    provider, _, name = device.partition("/")
+    """Show a metric over time, of a benchmark or of all of a suite's."""
+    found = await _trend(request, at)
+    provider, _, name = found.device.partition("/")
     seen = {each.id: each for each in await at.store.devices.all()}
-    calibrated = (provider, name) if device in seen and not seen[device].simulator else None
-    query = {"benchmark": benchmark, "metric": metric, "device": device}
-    csv = {"benchmark": benchmark, "metric": metric} | ({"provider": provider, "device": name} if device else {})
-    rows = [
-        {"at": each.at, "series": each.series, "shown": number({"value": each.value, "uncertainty": each.error})}
-        for each in found[-200:]
-    ]
+    calibrated = (provider, name) if found.device in seen and not seen[found.device].simulator else None
+    asked = {"benchmark": found.benchmark, "suite": found.suite, "metric": found.metric, "device": found.device}
+    rows = {
+        "benchmark": found.benchmark,
+        "suite_name": found.suite,
+        "metric": found.metric,
+        "provider": provider,
+        "device": name,
+    }
     return render(
         request,
         "trends.html",
         role,
         benchmarks=await at.store.catalogue.benchmark_names(),
-        benchmark=benchmark,
-        metrics=metrics,
-        metric=metric,
+        suites=await at.store.catalogue.suite_names(),
         devices=await at.store.catalogue.device_names(),
-        device=device,
-        rows=rows,
-        query=urlencode(query),
-        csv=urlencode(csv),
+        trend=found,
+        rows=[
+            {"at": each.at, "series": each.series, "shown": number({"value": each.value, "uncertainty": each.error})}
+            for each in found.points[-200:]
+        ],
+        query=urlencode({key: value for key, value in asked.items() if value}),
+        csv=urlencode({key: value for key, value in rows.items() if value}),
         calibrated=calibrated,
     )
 
@@ -433,8 +437,8 @@ async def trends_page(request: Request, at: At, role: Viewer) -> Response:
 @router.get("/trends/data.plot")
 async def trend_plot(request: Request, at: At, _: Viewer) -> Response:
     """Return a metric over time."""
-    *_others, found, metric = await _trend(request, at)
-    return JSONResponse(figures.over_time(found, metric))
+    found = await _trend(request, at)
+    return JSONResponse(figures.over_time(found.points, found.metric))
 
 
 @router.get("/dead-letters")
@@ -701,14 +705,31 @@ async def _of_suite(at: Desk, suite_id: str) -> dict[str, Any]:
     return {"jobs": jobs, "progress": summarise(jobs)}
 
 
-async def _trend(request: Request, at: Desk) -> tuple[str, str, list[str], list[figures.Point], str]:
-    """Return benchmark, device, the metrics there are, the points of the one that is asked for, and its name."""
+@dataclass(frozen=True, slots=True)
+class _Trend:
+    """What is drawn over time."""
+
+    benchmark: str
+    """Empty when it is a suite's scores."""
+    suite: str
+    device: str
+    metrics: list[str]
+    """Those that there are."""
+    metric: str
+    """The one that is asked for."""
+    points: list[figures.Point]
+
+
+async def _trend(request: Request, at: Desk) -> _Trend:
     asked = request.query_params
-    benchmarks = await at.store.catalogue.benchmark_names()
-    benchmark = asked.get("benchmark") or (benchmarks[0] if benchmarks else "")
+    suite = asked.get("suite", "")
+    benchmarks = [] if suite else await at.store.catalogue.benchmark_names()
+    benchmark = "" if suite else asked.get("benchmark") or (benchmarks[0] if benchmarks else "")
     device = asked.get("device", "")
     provider, _, name = device.partition("/")
-    which = Filter(benchmark=benchmark, provider=provider or None, device=name or None)
+    which = Filter(
+        benchmark=benchmark or None, suite_name=suite or None, provider=provider or None, device=name or None
+    )
     jobs = [job async for job in at.store.catalogue.scored(which, ascending=False, limit=2000)][::-1]
     metrics = list(
         dict.fromkeys(key for job in jobs[-50:] for key, value in (job.result or {}).items() if number_of(value))
@@ -716,7 +737,7 @@ async def _trend(request: Request, at: Desk) -> tuple[str, str, list[str], list[
     metric = asked.get("metric") or ""
     if metric not in metrics:
         metric = "score" if "score" in metrics else metrics[0] if metrics else ""
-    return benchmark, device, metrics, figures.points(jobs, metric), metric
+    return _Trend(benchmark, suite, device, metrics, metric, figures.points(jobs, metric))
 
 
 def install(app: FastAPI) -> None:

@@ -34,6 +34,7 @@ def filtered(
     provider: Wanted = None,
     device: Wanted = None,
     suite: Annotated[JobId | None, Query(description="A suite's id.")] = None,
+    suite_name: Wanted = None,
     text: Annotated[
         Name | None, Query(description="Stands in the id, benchmark, device, suite's name or remarks.")
     ] = None,
@@ -48,6 +49,7 @@ def filtered(
         provider=provider,
         device=device,
         suite=suite,
+        suite_name=suite_name,
         text=text,
         since=_in_utc("since", since),
         until=_in_utc("until", until),

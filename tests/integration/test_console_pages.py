@@ -132,3 +132,50 @@ async def test_a_job_that_runs_again_is_compiled_as_before(
     assert answer.headers["location"] == "/jobs?done=done"
     [again] = asked
     assert (again.provider, again.device, again.compilation) == ("tyxonq", "homebrew_s2", "best")
+
+
+async def test_a_suites_scores_are_drawn_over_time_a_line_for_each_of_its_benchmarks(console: ServedConsole) -> None:
+    suite = {"suite_name": "Nightly", "suite_size": 2}
+    await add(
+        console,
+        ended_job("one.001-wit", suite_id="one", **suite),
+        ended_job("one.002-bseq", suite_id="one", benchmark_name="BSEQ", config={}, **suite),
+        ended_job("two.001-wit", suite_id="two", **suite),
+        ended_job("alone"),
+    )
+    page = await text_of(console, "/trends?suite=Nightly")
+    assert "score of Nightly" in page
+    drawn = (await console.http.get("/trends/data.plot?suite=Nightly")).json()["data"]
+    assert sorted((line["name"].partition(",")[0], line["text"]) for line in drawn) == [
+        ("BSEQ", ["one.002-bseq"]),
+        ("WIT", ["one.001-wit", "two.001-wit"]),
+    ]
+    rows = (await console.http.get("/api/v1/results?format=csv&suite_name=Nightly&metric=score")).text
+    assert sorted(row.partition(",")[0] for row in rows.splitlines()[1:]) == [
+        "one.001-wit",
+        "one.002-bseq",
+        "two.001-wit",
+    ]
+
+
+async def test_a_task_says_how_long_it_was_queued(console: ServedConsole) -> None:
+    await add(console, ended_job("a"))
+    await console.store.tasks._tasks.insert_one(
+        {
+            "_id": "a:0",
+            "job_id": "a",
+            "provider": "tyxonq",
+            "device": "homebrew_s2",
+            "state": "completed",
+            "run": 0,
+            "first": 0,
+            "circuit_count": 1,
+            "shots": 8192,
+            "seed": 1,
+            "provider_job_id": "theirs",
+            "intended_at": AT,
+            "ended_at": AT + timedelta(seconds=50),
+            "execution_seconds": 2.5,
+        }
+    )
+    assert "theirs 1 8192 47.5 s 2.5 s" in await text_of(console, "/jobs/a")

@@ -35,6 +35,7 @@ AGES = (60, 3600, 86400)
 """Seconds by which the time that jobs have been in a state is told apart."""
 _MOST_MS = 5000
 _HELD = {"held": {"$gt": ""}}  # as a partial index has it
+_IN_SUITE = {"suite_id": {"$type": "string"}}  # the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Filter:
     provider: str | None = None
     device: str | None = None
     suite: str | None = None
+    suite_name: str | None = None
     text: str | None = None
     """Stands in the id, the benchmark, the device, the suite's name or the remarks, whatever its case."""
     since: datetime | None = None
@@ -83,6 +85,8 @@ class Filter:
             found["state"] = {"$in": list(self.states)} if len(self.states) > 1 else self.states[0]
         if self.suite:
             found["suite_id"] = {"$type": "string", "$eq": self.suite}
+        if self.suite_name:
+            found = {**_IN_SUITE, **found, "suite_name": self.suite_name}
         if self.held:
             found |= _HELD
         times = {"$gte": self.since, "$lt": self.until}
@@ -171,6 +175,12 @@ class Catalogue:
         providers = sorted(name for name in await self._jobs.distinct("provider") if name)
         found = [(name, await self._jobs.distinct("device", {"provider": name})) for name in providers]
         return [(name, device) for name, devices in found for device in sorted(devices)]
+
+    @translated
+    async def suite_names(self) -> list[str]:
+        """Return the names of suites that there are jobs of; an index alone tells."""
+        names = await self._jobs.distinct("suite_name", _IN_SUITE)
+        return sorted(name for name in names if name)
 
     async def scored(self, which: Filter, *, ascending: bool = True, limit: int = 0) -> AsyncIterator[Job]:
         """Yield the jobs that have a result, the oldest first unless told else; 0 is no limit."""
