@@ -106,7 +106,7 @@ async def estimate(wanted: EstimateWanted, at: At, _: Submitter) -> EstimateAnsw
 @router.get("/status", tags=["operation"])
 async def status(at: At, _: Viewer) -> StatusSummary:
     """Say how the work stands."""
-    found = await look(at.store, at.settings)
+    found = await look(at.store, at.settings, everywhere=False)
     letters = found.dead_letters
     return StatusSummary(
         jobs=[asdict(each) for each in found.states],

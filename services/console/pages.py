@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Depends, FastAPI, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from markupsafe import Markup
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 
@@ -31,7 +32,7 @@ from metriq_gym.store.catalogue import Filter
 from metriq_gym.suite_parser import load_suite, shipped
 from metriq_gym.terminal.report import number
 
-from . import figures
+from . import figures, formulas
 from .access import COOKIE, SESSION_SECONDS, Role
 from .attention import needs
 from .catalogue import EstimateWanted, estimated
@@ -49,6 +50,9 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 At = Annotated[Desk, Depends(desk)]
 PAGE = 50
 MOST_SELECTED = 500
+SUITES = 20
+TOLD, DRAWN = 200, 2000
+"""Points of a trend that are in its table, and in its plot."""
 RUNNING = 20
 _ON_THE_WAY = [state for state in JobState if state not in TERMINAL]
 _STAGES = [JobState.DISPATCHING, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED]
@@ -110,9 +114,9 @@ async def logout() -> Response:
 
 
 @router.get("/")
-async def overview(request: Request, at: At, role: Viewer) -> Response:
-    """Show how the work stands: first what an index tells, then the rest."""
-    return render(request, "overview.html", role, states=await at.store.catalogue.state_counts(), full=False)
+async def overview(request: Request, role: Viewer) -> Response:
+    """Show how the work stands: the page at once, and what it takes longer to count once that is there."""
+    return render(request, "overview.html", role, full=False)
 
 
 @router.get("/overview")
@@ -335,6 +339,12 @@ async def estimate_part(request: Request, at: At, role: Submitter) -> Response:
     return render(request, "estimate.html", role, answer=answer)
 
 
+@router.get("/benchmarks/{name}")
+async def benchmark_page(request: Request, role: Viewer, name: str) -> Response:
+    """Say what a benchmark runs, and give the formula of its score."""
+    return render(request, "benchmark.html", role, name=name, text=Markup(formulas.section(name)))  # noqa: S704  (ours)
+
+
 @router.get("/suites")
 async def suites_page(request: Request, at: At, role: Viewer) -> Response:
     """List runs of suites."""
@@ -404,7 +414,7 @@ async def calibration_plot(at: At, _: Viewer, provider: str, device: str) -> Res
 @router.get("/trends")
 async def trends_page(request: Request, at: At, role: Viewer) -> Response:
     """Show a metric over time, of a benchmark or of all of a suite's."""
-    found = await _trend(request, at)
+    found = await _trend(request, at, TOLD)
     provider, _, name = found.device.partition("/")
     seen = {each.id: each for each in await at.store.devices.all()}
     calibrated = (provider, name) if found.device in seen and not seen[found.device].simulator else None
@@ -426,7 +436,7 @@ async def trends_page(request: Request, at: At, role: Viewer) -> Response:
         trend=found,
         rows=[
             {"at": each.at, "series": each.series, "shown": number({"value": each.value, "uncertainty": each.error})}
-            for each in found.points[-200:]
+            for each in found.points
         ],
         query=urlencode({key: value for key, value in asked.items() if value}),
         csv=urlencode({key: value for key, value in rows.items() if value}),
@@ -437,7 +447,7 @@ async def trends_page(request: Request, at: At, role: Viewer) -> Response:
 @router.get("/trends/data.plot")
 async def trend_plot(request: Request, at: At, _: Viewer) -> Response:
     """Return a metric over time."""
-    found = await _trend(request, at)
+    found = await _trend(request, at, DRAWN)
     return JSONResponse(figures.over_time(found.points, found.metric))
 
 
@@ -546,6 +556,7 @@ async def _about(request: Request, at: Desk, job_id: str) -> dict[str, Any]:
         "queued": {task.id: seconds for task in tasks if (seconds := _queue_seconds(job, task)) is not None},
         "done": sum(task.state is TaskState.COMPLETED for task in tasks),
         "timeline": _timeline(job),
+        "explained": job.benchmark_name in formulas.known(),
         "has_counts": any(task.state is TaskState.COMPLETED for task in tasks),
         "gates": gates if job.runs else None,
         "commands": _commands(request, job),
@@ -668,8 +679,10 @@ async def _suites(
     form: Mapping[str, str] | None = None,
 ) -> Response:
     runs = []
-    for suite_id in await at.store.catalogue.suite_ids(limit=PAGE):
-        jobs = await at.store.jobs.suite(suite_id)
+    ids = await at.store.catalogue.suite_ids(limit=SUITES)
+    found = await at.store.catalogue.of_suites(ids)
+    for suite_id in ids:
+        jobs = found[suite_id]
         where = f"{jobs[0].provider}/{jobs[0].device}"
         at_first = min(job.created_at for job in jobs)
         runs.append(
@@ -720,7 +733,7 @@ class _Trend:
     points: list[figures.Point]
 
 
-async def _trend(request: Request, at: Desk) -> _Trend:
+async def _trend(request: Request, at: Desk, limit: int) -> _Trend:
     asked = request.query_params
     suite = asked.get("suite", "")
     benchmarks = [] if suite else await at.store.catalogue.benchmark_names()
@@ -730,7 +743,7 @@ async def _trend(request: Request, at: Desk) -> _Trend:
     which = Filter(
         benchmark=benchmark or None, suite_name=suite or None, provider=provider or None, device=name or None
     )
-    jobs = [job async for job in at.store.catalogue.scored(which, ascending=False, limit=2000)][::-1]
+    jobs = [job async for job in at.store.catalogue.scored(which, ascending=False, limit=limit)][::-1]
     metrics = list(
         dict.fromkeys(key for job in jobs[-50:] for key, value in (job.result or {}).items() if number_of(value))
     )

@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 
+from metriq_gym import benchmarks
 from metriq_gym.bus.port import QUEUES
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.messages import JobRequested
@@ -179,3 +181,15 @@ async def test_a_task_says_how_long_it_was_queued(console: ServedConsole) -> Non
         }
     )
     assert "theirs 1 8192 47.5 s 2.5 s" in await text_of(console, "/jobs/a")
+
+
+async def test_each_benchmarks_formula_is_a_link_away(console: ServedConsole) -> None:
+    await add(console, ended_job("a"))
+    assert '<a href="/benchmarks/WIT">' in (await console.http.get("/jobs/a")).text
+    for name in benchmarks.names():
+        page = (await console.http.get(f"/benchmarks/{quote(name)}")).raise_for_status().text
+        assert "Score." in page
+        assert "<!--" not in page
+        assert "\\frac" not in page
+    assert "<mfrac>" in (await console.http.get("/benchmarks/Hidden%20Shift")).text
+    assert (await console.http.get("/benchmarks/none")).status_code == 404

@@ -51,8 +51,11 @@ class WorkStatus:
         return next((each.messages for each in self.queues or () if each.name == DEAD_LETTERS), None)
 
 
-async def look(store: Store, settings: Settings) -> WorkStatus:
-    """Look at the store, and at the broker if there is one; raises `Transient` when the store does not answer."""
+async def look(store: Store, settings: Settings, *, everywhere: bool = True) -> WorkStatus:
+    """Look at the store, and at the broker if there is one; raises `Transient` when the store does not answer.
+
+    Unless `everywhere`, not for documents that cannot be read: that takes a look at each.
+    """
     catalogue = store.catalogue
     states, due = await catalogue.by_state(), await catalogue.due()
     still = await catalogue.standing_still(STILL_SECONDS)
@@ -66,7 +69,7 @@ async def look(store: Store, settings: Settings) -> WorkStatus:
         parked=await store.parked.all(),
         away=await store.parked.away(),
         suites=await catalogue.waiting_suites(settings.job_deadline_seconds),
-        unreadable=await _unreadable(store),
+        unreadable=await _unreadable(store) if everywhere else (),
     )
     if embedded(settings):
         return seen

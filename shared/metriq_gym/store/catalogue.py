@@ -291,6 +291,15 @@ class Catalogue:
         return [found["_id"] async for found in rows(self._jobs, stages)]
 
     @translated
+    async def of_suites(self, suite_ids: Sequence[str]) -> dict[str, list[Job]]:
+        """Return the jobs of suites without what is bulky; a suite without a job has none."""
+        found: dict[str, list[Job]] = {suite_id: [] for suite_id in suite_ids}
+        query = {"suite_id": {"$type": "string", "$in": list(suite_ids)}}
+        for job in await read_each(Job, self._jobs.find(query, dict.fromkeys((*_UNLISTED, "result"), 0))):
+            found[str(job.suite_id)].append(job)
+        return found
+
+    @translated
     async def provider_job_ids(self, job_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return what the provider calls the tasks of each job, in the order of the circuits; local ones have none."""
         query = {"job_id": {"$in": list(job_ids)}, "provider_job_id": {"$type": "string"}}
