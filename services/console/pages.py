@@ -161,18 +161,25 @@ async def jobs_page(request: Request, at: At, role: Viewer, sort: Sort = "newest
         request.query_params.get("done", "")
     )
     place = decode_cursor(after)
-    jobs = await at.store.catalogue.page(which, after=place, ascending=sort == "oldest", limit=PAGE + 1)
+    is_part = request.headers.get("x-part") == "table"
+    searching = which.text is not None and not is_part  # the page comes at once: a search looks at every job
+    jobs = (
+        []
+        if searching
+        else await at.store.catalogue.page(which, after=place, ascending=sort == "oldest", limit=PAGE + 1)
+    )
     asked = {key: value for key, value in request.query_params.items() if key not in ("after", "done")}
     shown_jobs = jobs[:PAGE]
     context: dict[str, Any] = {
         "jobs": shown_jobs,
+        "searching": searching,
         "address": f"/jobs?{urlencode(dict(request.query_params))}",
         "first_page": f"/jobs?{urlencode(asked)}" if after else None,
         "next_page": f"/jobs?{urlencode(asked | {'after': encode_cursor(shown_jobs[-1])})}"
         if len(jobs) > PAGE
         else None,
     }
-    if request.headers.get("x-part") == "table":
+    if is_part:
         return render(request, "jobs_table.html", role, **context)
     return render(
         request,
@@ -682,7 +689,8 @@ async def _suites(
     ids = await at.store.catalogue.suite_ids(limit=SUITES)
     found = await at.store.catalogue.of_suites(ids)
     for suite_id in ids:
-        jobs = found[suite_id]
+        if not (jobs := found[suite_id]):  # they have just been deleted
+            continue
         where = f"{jobs[0].provider}/{jobs[0].device}"
         at_first = min(job.created_at for job in jobs)
         runs.append(

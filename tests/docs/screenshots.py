@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
+from metriq_gym.bus.dead_letters import DeadLetter
+from metriq_gym.bus.port import SCORER
 from metriq_gym.jobs import JobState
 from tests.servers.mongodb import shared_mongodb
 from tests.support.browser import Browsers, browsers
@@ -29,11 +32,16 @@ PAGES = {
     "jobs": "/jobs",
     "job": "/jobs/run-2",
     "submit": "/submit?benchmark=WIT",
+    "compare": "/compare?a=run-1&b=run-0",
+    "benchmark": "/benchmarks/Hidden%20Shift",
     "suites": "/suites",
+    "suite": "/suites/tonight",
     "devices": "/devices",
     "trends": "/trends?benchmark=WIT",
     "dead-letters": "/dead-letters",
     "settings": "/settings",
+    "api": "/api/docs",
+    "login": "/login",
 }
 
 
@@ -53,10 +61,32 @@ async def work(console: ServedConsole) -> None:
         await console.http.post(
             "/jobs", json={"job_id": f"run-{number}", "provider": "local", "device": device, "config": config}
         )
-    for number in range(len(REQUESTS)):
-        async for job in watch(console.store, f"run-{number}"):
+    suite = {"name": "Tonight", "benchmarks": [{"name": name, "config": BV} for name in ("first", "second")]}
+    where = {"provider": "local", "device": "tyxonq:homebrew_s2"}
+    await console.http.post("/suites", json=where | {"suite_id": "tonight", "suite": suite})
+    console.bus.dead_letters.append(given_up())
+    ids = [*(f"run-{number}" for number in range(len(REQUESTS))), "tonight.001-first", "tonight.002-second"]
+    for job_id in ids:
+        async for job in watch(console.store, job_id):
             if job.state in (JobState.EXPORTED, JobState.REJECTED, JobState.FAILED):
                 break
+
+
+def given_up() -> DeadLetter:
+    """Return a message that a service gave up."""
+    return DeadLetter(
+        queue=SCORER.name,
+        routing_key="job.completed",
+        body=b'{"job_id": "run-3"}',
+        message_id="run-3/job.completed",
+        type="job.completed",
+        job_id="run-3",
+        reason="ValueError: 12 outcomes where 13 were expected",
+        traceback="Traceback (most recent call last): …",
+        first=datetime.now(UTC),
+        last=datetime.now(UTC),
+        deliveries=10,
+    )
 
 
 async def _take(running: Browsers, url: str, folder: Path, scheme: str, width: int) -> None:

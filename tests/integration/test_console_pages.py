@@ -193,3 +193,13 @@ async def test_each_benchmarks_formula_is_a_link_away(console: ServedConsole) ->
         assert "\\frac" not in page
     assert "<mfrac>" in (await console.http.get("/benchmarks/Hidden%20Shift")).text
     assert (await console.http.get("/benchmarks/none")).status_code == 404
+
+
+async def test_a_search_comes_once_the_page_is_there(console: ServedConsole) -> None:
+    await add(console, ended_job("found"), ended_job("other"))
+    page = await console.http.get("/jobs?text=foun")
+    assert "Searching…" in page.text
+    assert 'hx-trigger="load,' in page.text
+    part = await console.http.get("/jobs?text=foun", headers={"X-Part": "table"})
+    assert "/jobs/found" in part.text
+    assert "/jobs/other" not in part.text
