@@ -18,7 +18,7 @@ from metriq_gym.errors import NotFound
 _PLACES = (Path(__file__).with_name("benchmarks.md"), Path(__file__).parents[2] / "docs" / "benchmarks.md")
 """As installed, and as in a checkout."""
 _SHARED = "Algorithms of the QED-C suite"
-_OURS = re.compile(r"<!--.*?-->|^!\[.*?\]\(.*?\)$|^\*The circuit on .*?\*$", re.MULTILINE | re.DOTALL)
+_OURS = re.compile(r"<!--.*?-->|^!\[[^\]]*\]\([^)]*\)$(\s*^\*[^*]*\*$)?", re.MULTILINE | re.DOTALL)
 """Marks of generated parts, and pictures, which are not here."""
 
 

@@ -24,7 +24,7 @@ from metriq_gym.exporters.retry import retry_export
 from metriq_gym.jobs import TERMINAL, Job, JobState, Task, TaskState, comparison
 from metriq_gym.jobs.series import comparable
 from metriq_gym.jobs.suite_progress import summarise
-from metriq_gym.messages import SuiteRequested
+from metriq_gym.messages import JobId, SuiteRequested
 from metriq_gym.operations.resolve import resolve
 from metriq_gym.packing import unpack_counts
 from metriq_gym.settings import PREFIX, Settings
@@ -276,7 +276,7 @@ async def job_action(request: Request, at: At, role: Submitter, job_id: JobPath,
 
 
 @router.get("/compare")
-async def compare(request: Request, at: At, role: Viewer, a: JobPath, b: JobPath) -> Response:
+async def compare(request: Request, at: At, role: Viewer, a: JobId, b: JobId) -> Response:
     """Show two jobs side by side, and their differences where their scores mean the same."""
     one, other = await at.store.jobs.get(a), await at.store.jobs.get(b)
     same = one.benchmark_name == other.benchmark_name

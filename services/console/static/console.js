@@ -29,6 +29,16 @@
     if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
   });
 
+  // A list that is drawn anew keeps what was selected.
+  let selected = [];
+  const boxes = (within) => within.querySelectorAll("input[name=job]");
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    selected = [...boxes(event.detail.target)].filter((box) => box.checked).map((box) => box.value);
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    for (const box of boxes(event.detail.target)) box.checked = selected.includes(box.value);
+  });
+
   document.addEventListener("keydown", (event) => {
     if (event.key === "/" && !event.target.closest("input, textarea, select")) {
       const search = document.querySelector("[data-search]");
