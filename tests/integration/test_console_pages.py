@@ -142,7 +142,7 @@ async def test_a_suites_scores_are_drawn_over_time_a_line_for_each_of_its_benchm
         console,
         ended_job("one.001-wit", suite_id="one", **suite),
         ended_job("one.002-bseq", suite_id="one", benchmark_name="BSEQ", config={}, **suite),
-        ended_job("two.001-wit", suite_id="two", **suite),
+        ended_job("two.001-wit", suite_id="two", created_at=AT, **suite),
         ended_job("alone"),
     )
     page = await text_of(console, "/trends?suite=Nightly")

@@ -14,6 +14,7 @@ from tests.support.patience import PATIENCE
 REPOSITORY = Path(__file__).parents[2]
 CONSOLE = """
 import asyncio, json, sys
+import structlog
 from pathlib import Path
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import QUEUES
@@ -23,6 +24,8 @@ from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from services.console import Console
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def main(url, database, folder):
     settings = Settings(data_dir=Path(folder), console_port=0, console_requests_per_second=100_000)
