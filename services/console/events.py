@@ -197,12 +197,12 @@ class Hub:
                 await waiting.put(event)
 
         reading = asyncio.create_task(read())
+        next_one: asyncio.Task[Event] | None = None
         try:
             while True:
                 next_one = asyncio.create_task(waiting.get())
                 await asyncio.wait([reading, next_one], return_when=asyncio.FIRST_COMPLETED)
                 if not next_one.done():
-                    next_one.cancel()
                     await reading
                     return
                 events = [next_one.result()]
@@ -213,6 +213,8 @@ class Hub:
                 self._head = events[-1].token
                 self._opened.set()
         finally:
+            if next_one is not None:
+                next_one.cancel()
             reading.cancel()
             await asyncio.wait([reading])
             if not reading.cancelled():

@@ -246,7 +246,7 @@ async def test_no_page_has_a_serious_barrier_at_any_width(seen: Seen, scheme: st
     await exported(seen.console, "one")
     visitor = await seen.browsers.visitor(seen.console.url, color_scheme=scheme)
     found = {}
-    for path in (*PAGES, "/jobs/one", "/jobs/two", "/compare?a=one&b=two", "/login"):
+    for path in (*PAGES, "/benchmarks/Hidden%20Shift", "/jobs/one", "/jobs/two", "/compare?a=one&b=two", "/login"):
         page = await visitor.page(path)
         if path == "/api/docs":
             await expect(page.locator(".opblock").first).to_be_visible(timeout=SECONDS)

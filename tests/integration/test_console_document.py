@@ -19,7 +19,7 @@ from metriq_gym.store import Store
 from tests.support.console_process import console_process
 from tests.support.jobs import ended_job, failed_job
 
-EXAMPLES = 8
+EXAMPLES = 5
 """Of each operation and kind, the same ones every time."""
 KNOWN = ("scored", "failed", "held", "none")
 

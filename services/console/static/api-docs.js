@@ -4,7 +4,7 @@ document.addEventListener("DOMContentLoaded", () => {
     url: "/api/openapi.json",
     dom_id: "#swagger",
     validatorUrl: null,
-    deepLinking: true,
+    deepLinking: false,
     defaultModelsExpandDepth: 0,
     docExpansion: "list",
   });
