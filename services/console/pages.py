@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -225,8 +226,11 @@ async def job_page(request: Request, at: At, role: Viewer, job_id: JobPath) -> R
 
 @router.get("/jobs/{job_id}/live")
 async def job_part(request: Request, at: At, role: Viewer, job_id: JobPath) -> Response:
-    """Show the part of a job's page that changes."""
-    return render(request, "job_live.html", role, job_id=job_id, **await _about(request, at, job_id))
+    """Show the part of a job's page that changes; nothing while it is as it was seen, so that what is open stays so."""
+    about = await _about(request, at, job_id)
+    if about["job"] is not None and request.query_params.get("seen") == about["version"]:
+        return Response(status_code=204)
+    return render(request, "job_live.html", role, job_id=job_id, **about)
 
 
 @router.get("/jobs/{job_id}/counts.plot")
@@ -559,6 +563,7 @@ async def _about(request: Request, at: Desk, job_id: str) -> dict[str, Any]:
     gates = (sum(job.input_two_qubit_gate_counts), sum(job.transpiled_two_qubit_gate_counts), sum(job.runs))
     return {
         "job": job,
+        "version": _version(job, tasks),
         "tasks": tasks,
         "queued": {task.id: seconds for task in tasks if (seconds := _queue_seconds(job, task)) is not None},
         "done": sum(task.state is TaskState.COMPLETED for task in tasks),
@@ -569,6 +574,12 @@ async def _about(request: Request, at: Desk, job_id: str) -> dict[str, Any]:
         "commands": _commands(request, job),
         "has_record": job.has_ended and job.state is not JobState.REJECTED and not job.dry,
     }
+
+
+def _version(job: Job, tasks: Sequence[Task]) -> str:
+    """Return what is another once anything of a job has changed."""
+    said = "".join(each.model_dump_json(exclude={"data", "runs", "circuits", "counts"}) for each in (job, *tasks))
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def _queue_seconds(job: Job, task: Task) -> float | None:

@@ -203,3 +203,13 @@ async def test_a_search_comes_once_the_page_is_there(console: ServedConsole) -> 
     part = await console.http.get("/jobs?text=foun", headers={"X-Part": "table"})
     assert "/jobs/found" in part.text
     assert "/jobs/other" not in part.text
+
+
+async def test_a_jobs_page_is_drawn_anew_only_when_something_has_changed(console: ServedConsole) -> None:
+    await add(console, ended_job("a", state=JobState.COMPLETED, result=None))
+    page = (await console.http.get("/jobs/a")).text
+    [seen] = re.findall(r'id="seen" name="seen" value="(\w+)"', page)
+    assert (await console.http.get(f"/jobs/a/live?seen={seen}")).status_code == 204
+    await console.store.jobs._jobs.update_one({"_id": "a"}, {"$set": {"held": "a letter was given up"}})
+    changed = await console.http.get(f"/jobs/a/live?seen={seen}")
+    assert "a letter was given up" in changed.text
