@@ -37,7 +37,7 @@ def published(console: ServedConsole, monkeypatch: pytest.MonkeyPatch) -> list[M
 
 async def in_doubt(console: ServedConsole) -> None:
     """Have a job that is held since its only submission may have been accepted."""
-    job = ended_job("j", state=JobState.DISPATCHING, result=None, held="may have been accepted", task_count=1)
+    job = ended_job("j", state=JobState.DISPATCHING, result=None, held="may have been accepted", target="homebrew_s2")
     where = {"provider": "tyxonq", "device": "homebrew_s2", "run": 0, "first": 0, "circuit_count": 1}
     more = {"state": TaskState.UNKNOWN, "shots": 10, "seed": 1, "intended_at": AT}
     task = Task.model_validate({"_id": "j:0", "job_id": "j"} | where | more)
