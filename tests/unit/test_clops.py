@@ -9,8 +9,8 @@ import pytest
 import rustworkx as rx
 from qiskit import QuantumCircuit
 
-from metriq_gym.benchmarks.benchmark import BenchmarkData, RunResult
-from metriq_gym.benchmarks.clops import CLOPS, CLOPSParams
+from metriq_gym.benchmarks.benchmark import RunResult
+from metriq_gym.benchmarks.clops import CLOPS, CLOPSData, CLOPSParams
 from metriq_gym.errors import Permanent, Unsupported
 from tests.support.devices import RecordingDevice
 
@@ -85,7 +85,7 @@ def test_circuits_live_on_a_connected_part_of_the_device() -> None:
 
 
 def test_the_rate_is_layers_run_per_second_on_the_device() -> None:
-    result = clops().poll_handler(BenchmarkData(), [RunResult([{"0" * 6: 100}] * 3, execution_seconds=1.2)])
+    result = clops().poll_handler(CLOPSData(), [RunResult([{"0" * 6: 100}] * 3, execution_seconds=1.2)])
     assert result.clops_score == pytest.approx(3 * 8 * 100 / 1.2)
     assert result.record() == {
         "clops_score": pytest.approx(2000),
@@ -97,7 +97,7 @@ def test_the_rate_is_layers_run_per_second_on_the_device() -> None:
 @pytest.mark.parametrize("seconds", [None, 0.0])
 def test_without_the_providers_time_there_is_no_score(seconds: float | None) -> None:
     with pytest.raises(Permanent, match="no execution time"):
-        clops().poll_handler(BenchmarkData(), [RunResult([], execution_seconds=seconds)])
+        clops().poll_handler(CLOPSData(), [RunResult([], execution_seconds=seconds)])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from metriq_gym.errors import Permanent
 from metriq_gym.jobs import Job
-from metriq_gym.jobs.comparison import compare, other_parameters
+from metriq_gym.jobs.comparison import compare, incomparable, other_parameters
 from tests.support.jobs import ended_job, failed_job
 
 
@@ -44,3 +44,17 @@ def test_jobs_of_other_benchmarks_and_jobs_without_a_result_are_not_compared() -
 def test_parameters_that_differ_are_told() -> None:
     one, other = ended_job(), ended_job(config={"benchmark_name": "WIT", "num_qubits": 6})
     assert other_parameters(one, other) == {"num_qubits": (7, 6), "shots": (8192, None)}
+
+
+def with_config(shots: int, num_qubits: int, device: str = "aer_simulator") -> Job:
+    config = {"benchmark_name": "WIT", "num_qubits": num_qubits, "shots": shots}
+    return ended_job(config=config, device=device, result={"score": {"value": 0.9, "uncertainty": 0.03}})
+
+
+def test_only_scores_of_the_same_parameters_have_a_difference_in_units_of_its_error() -> None:
+    job, wider = with_config(100, 7), with_config(100, 6)
+    assert incomparable(job, wider) == ["num_qubits"]
+    assert compare(job, wider)[0].in_errors is None
+    for other in (with_config(8192, 7), with_config(100, 7, "fake_manila")):
+        assert incomparable(job, other) == []
+        assert compare(job, other)[0].in_errors == pytest.approx(0)

@@ -234,6 +234,11 @@ def test_one_circuit_s_counts_are_drawn_with_the_ideal_beside_and_never_pooled()
         JobType.HIDDEN_SHIFT,
         JobType.QUANTUM_FOURIER_TRANSFORM,
         JobType.PHASE_ESTIMATION,
+        JobType.BSEQ,
+        JobType.CLOPS,
+        JobType.EPLG,
+        JobType.LR_QAOA,
+        JobType.QAT_OLE,
     ],
 )
 def test_ideal_counts_are_those_of_a_simulation(name: JobType) -> None:

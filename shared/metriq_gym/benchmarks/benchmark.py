@@ -135,7 +135,7 @@ class Benchmark(ABC, Generic[ParamsT, DataT]):
     def ideal_counts(self, job_data: DataT, position: int) -> Mapping[str, float] | None:
         """Return what a device without noise measures with circuit `position` of a run: bitstring → probability.
 
-        None where nothing says it without simulating the circuit.
+        None for a circuit with too many outcomes to list, or whose simulation takes long.
         """
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import pi
+from math import pi, sqrt
 
 import numpy as np
 import rustworkx as rx
@@ -23,12 +23,14 @@ from metriq_gym.benchmarks.benchmark import (
 from metriq_gym.benchmarks.bitstrings import bit_table
 from metriq_gym.benchmarks.colouring import Edge, edge_colouring
 from metriq_gym.benchmarks.limits import require_operations
+from metriq_gym.benchmarks.outcomes import independent
 from metriq_gym.errors import Unsupported
 
 SIGNS = {"ZZ": 1, "ZX": -1, "XZ": 1, "XX": 1}
 """Measurement bases of (rotated qubit, its partner), and the sign of their correlation in the CHSH sum.
 
 Behind Ry(π/4) the Bell pair has ⟨ZZ⟩ = ⟨XX⟩ = ⟨XZ⟩ = 1/√2 = −⟨ZX⟩, so that the sum is 2√2."""
+ALL_PAIRS = ("00", "01", "10", "11")
 CLASSICAL_LIMIT = 2
 OPERATIONS_PER_EDGE = 7
 
@@ -91,6 +93,13 @@ class BSEQ(Benchmark[BSEQParams, BSEQData]):
             for edge, value, error in zip(edges, chsh_values(in_bases).tolist(), errors.tolist(), strict=True):
                 found[edge] = BenchmarkScore(value, error)
         return found
+
+    def ideal_counts(self, job_data: BSEQData, position: int) -> dict[str, float] | None:
+        """Return the outcomes of all pairs of a colour, of which each is the same pair of bits with (1 + E)/2."""
+        edges = job_data.colors[position // len(SIGNS)]
+        correlation = [*SIGNS.values()][position % len(SIGNS)] / sqrt(2)
+        pair = {bits: (1 + (correlation if bits in {"00", "11"} else -correlation)) / 4 for bits in ALL_PAIRS}
+        return independent([pair] * len(edges))
 
     def poll_handler(self, job_data: BSEQData, result_data: Sequence[RunResult]) -> BSEQResult:
         """Return the size of the largest component of the graph of good edges."""

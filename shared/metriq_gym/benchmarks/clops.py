@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import pi
 from typing import Any
 
@@ -18,8 +19,10 @@ from metriq_gym.benchmarks.benchmark import (
     Device,
     RunResult,
 )
+from metriq_gym.benchmarks.colouring import Edge
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.matchings import random_maximal_matching
+from metriq_gym.benchmarks.outcomes import MAX_BITS, outcome_probabilities
 from metriq_gym.benchmarks.subgraphs import connected_subgraph
 from metriq_gym.errors import Permanent, Unsupported
 
@@ -38,6 +41,12 @@ class CLOPSParams:
     use_session: bool
 
 
+class CLOPSData(BenchmarkData):
+    """The pairs that the circuits' gates may act on; None for jobs that were dispatched before that was kept."""
+
+    edges: list[Edge] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CLOPSResult(BenchmarkResult):
     """Layers per second; the steady state is None because no provider here reports execution spans."""
@@ -50,7 +59,7 @@ class CLOPSResult(BenchmarkResult):
         return BenchmarkScore(self.clops_score)
 
 
-class CLOPS(Benchmark[CLOPSParams, BenchmarkData]):
+class CLOPS(Benchmark[CLOPSParams, CLOPSData]):
     """Throughput of circuits that differ in their one-qubit angles only.
 
     Source: Wack et al., arXiv:2110.14108. The paper times Quantum Volume circuits including their
@@ -59,8 +68,9 @@ class CLOPS(Benchmark[CLOPSParams, BenchmarkData]):
     """
 
     params_type = CLOPSParams
+    data_type = CLOPSData
 
-    def dispatch_handler(self, device: Device) -> BenchmarkData:
+    def dispatch_handler(self, device: Device) -> CLOPSData:
         """Run all circuits at once; raises `Unsupported` for modes and sessions that need IBM's sampler."""
         params = self.params
         if params.mode != "instantiated":
@@ -69,10 +79,17 @@ class CLOPS(Benchmark[CLOPSParams, BenchmarkData]):
             raise Unsupported(f"device {device.id!r} has no sessions; set use_session to false")
         require_qubits(device, params.num_qubits)
         require_operations(params.num_circuits * params.num_layers * (3 * params.num_qubits // 2 + 2))
-        device.run(list(self._circuits(device)), params.shots)
-        return BenchmarkData()
+        _, edges = connected_subgraph(device, params.num_qubits)
+        device.run(list(self._circuits(edges)), params.shots)
+        return CLOPSData(edges=edges)
 
-    def poll_handler(self, job_data: BenchmarkData, result_data: Sequence[RunResult]) -> CLOPSResult:
+    def ideal_counts(self, job_data: CLOPSData, position: int) -> dict[str, float] | None:
+        """Return the probabilities of the circuit's outcomes, None for too many qubits to simulate."""
+        if job_data.edges is None or self.params.num_qubits > MAX_BITS:
+            return None
+        return outcome_probabilities(next(islice(self._circuits(job_data.edges), position, None)))
+
+    def poll_handler(self, job_data: CLOPSData, result_data: Sequence[RunResult]) -> CLOPSResult:
         """Divide the layers run by the seconds; raises `Permanent` when the provider reported none."""
         seconds = result_data[0].execution_seconds
         if not seconds:
@@ -80,10 +97,9 @@ class CLOPS(Benchmark[CLOPSParams, BenchmarkData]):
         params = self.params
         return CLOPSResult(clops_score=params.num_circuits * params.num_layers * params.shots / seconds)
 
-    def _circuits(self, device: Device) -> Iterator[QuantumCircuit]:
+    def _circuits(self, edges: Sequence[Edge]) -> Iterator[QuantumCircuit]:
         """Layers of two-qubit gates on a random maximal matching, barrier, random rotations, barrier."""
         params = self.params
-        _, edges = connected_subgraph(device, params.num_qubits)
         rng = np.random.default_rng(self.seed)
         layers = [random_maximal_matching(edges, rng) for _ in range(params.num_layers)]
         qubits = range(params.num_qubits)

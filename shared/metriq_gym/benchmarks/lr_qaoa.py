@@ -26,6 +26,7 @@ from metriq_gym.benchmarks.bitstrings import bit_table
 from metriq_gym.benchmarks.colouring import Edge, edge_colouring
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.maxcut import WeightedGraph
+from metriq_gym.benchmarks.outcomes import MAX_BITS, outcome_probabilities
 from metriq_gym.benchmarks.statistics import tail
 from metriq_gym.benchmarks.subgraphs import connected_subgraph, simple_edges
 from metriq_gym.errors import Unsupported
@@ -161,6 +162,14 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
             effective_approx_ratio=[effective_ratio(r, random_ratio) for r in ratios],
             score_uncertainty=_score_uncertainty(np.array(variances) / best**2, float(np.mean(ratios)), guesses),
         )
+
+    def ideal_counts(self, job_data: LinearRampQAOAData, position: int) -> dict[str, float] | None:
+        """Return the probabilities of the circuit's cuts, None for too many qubits to simulate."""
+        if self.params.num_qubits > MAX_BITS:
+            return None
+        depth = self.params.qaoa_layers[position % len(self.params.qaoa_layers)]
+        problem = self.problem(job_data)
+        return outcome_probabilities(qaoa_circuit(problem, self.betas(depth), self.gammas(depth), swap_network=False))
 
     def cut_means(self, job_data: LinearRampQAOAData, result_data: Sequence[RunResult]) -> NDArray[np.float64]:
         """Return the mean cut of each circuit, shape (trials, depths)."""

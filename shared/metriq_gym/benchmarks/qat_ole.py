@@ -26,6 +26,7 @@ from metriq_gym.benchmarks.benchmark import (
 from metriq_gym.benchmarks.bitstrings import bit_table
 from metriq_gym.benchmarks.limits import require_operations
 from metriq_gym.benchmarks.openqasm import read_circuit
+from metriq_gym.benchmarks.outcomes import outcome_probabilities
 from metriq_gym.benchmarks.state_vectors import PlacedGate, basis_state, evolved
 from metriq_gym.benchmarks.statistics import binomial
 from metriq_gym.errors import Unsupported
@@ -118,6 +119,13 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
             observable_value=BenchmarkScore(float(echoes.mean()), error),
             noiseless_reference=None if expectations is None else float((signs * expectations).mean()),
         )
+
+    def ideal_counts(self, job_data: QATOLEData, position: int) -> dict[str, float] | None:
+        """Return the probabilities of the observed bits, None for too many qubits to simulate."""
+        states, _ = self._states(job_data)
+        circuit = self._circuit(states.shape[1])
+        complete = _prepared_and_measured(circuit, states[position].astype(np.uint8), self._observable())
+        return outcome_probabilities(complete)
 
     def echoes(self, job_data: QATOLEData, result_data: Sequence[RunResult]) -> NDArray[np.float64]:
         """Return the signed parity of each initial state, shape (states,)."""

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 from metriq_gym.errors import Permanent
 from metriq_gym.jobs.documents import Job
+from metriq_gym.jobs.series import series_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Difference:
     """Its standard uncertainty; None where none is known."""
     second: float
     second_error: float | None
+    comparable: bool = True
+    """Whether the two are of one series, but for their devices."""
 
     @property
     def value(self) -> float:
@@ -36,8 +39,8 @@ class Difference:
 
     @property
     def in_errors(self) -> float | None:
-        """The difference in units of its error; None where that is not known, or is nothing."""
-        return self.value / self.error if self.error else None
+        """The difference in units of its error; None where that is unknown or nothing, or the two mean other things."""
+        return self.value / self.error if self.error and self.comparable else None
 
 
 def compare(first: Job, second: Job) -> list[Difference]:
@@ -51,7 +54,14 @@ def compare(first: Job, second: Job) -> list[Difference]:
             "their metrics mean different things"
         )
     others = dict(_metrics(second))
-    return [Difference(name, *found, *others[name]) for name, found in _metrics(first) if name in others]
+    same = not incomparable(first, second)
+    return [Difference(name, *found, *others[name], same) for name, found in _metrics(first) if name in others]
+
+
+def incomparable(first: Job, second: Job) -> list[str]:
+    """Return the names of what the score depends on and the two jobs do not share; their devices may differ."""
+    values = [dict(series_of(job).parameters) for job in (first, second)]
+    return [name for name in {**values[0], **values[1]} if values[0].get(name) != values[1].get(name)]
 
 
 def other_parameters(first: Job, second: Job) -> dict[str, tuple[Any, Any]]:

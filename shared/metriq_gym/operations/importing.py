@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from metriq_gym import benchmarks
 from metriq_gym.client.configurations import NoConfiguration
 from metriq_gym.constants import JobType
 from metriq_gym.errors import IllegalTransition, MetriqGymError, Transient
@@ -123,11 +124,12 @@ def _job(found: dict[str, Any]) -> MetriqGymJob:
     device = found.get("device_name") or platform.get("device")
     if not isinstance(provider, str) or not isinstance(device, str):
         raise BadLine("names no provider and device")
+    unknown = _unknown_parameters(found)
     try:
         return MetriqGymJob(
             id=found["id"],
             job_type=found["job_type"],
-            params=found["params"],
+            params={name: value for name, value in found["params"].items() if name not in unknown},
             provider_name=provider,
             device_name=device,
             provider_job_ids=[
@@ -149,10 +151,20 @@ def _job(found: dict[str, Any]) -> MetriqGymJob:
         raise BadLine(f"dispatch_time: {error}") from None
 
 
+def _unknown_parameters(found: dict[str, Any]) -> list[str]:
+    """Return the names of parameters that the benchmark's schema does not have; of a benchmark without one, none."""
+    if found["job_type"] not in set(JobType):
+        return []
+    known = benchmarks.schema(found["job_type"])["properties"].keys() | {"benchmark_name"}
+    return sorted(found["params"].keys() - known)
+
+
 def _notes(found: dict[str, Any]) -> list[str]:
     notes = []
     if found["job_type"] not in set(JobType):
         notes.append(f"benchmark {found['job_type']!r} is not one of ours; kept as it is")
+    if unknown := _unknown_parameters(found):
+        notes.append(f"parameters that {found['job_type']} does not have were left out: {', '.join(unknown)}")
     if unknown := sorted(found.keys() - _KNOWN):
         notes.append(f"fields that mean nothing here were left out: {', '.join(unknown)}")
     return notes

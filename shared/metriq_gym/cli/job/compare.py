@@ -10,7 +10,7 @@ from metriq_gym.cli import opening
 from metriq_gym.cli.options import AsJson
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.jobs import Job
-from metriq_gym.jobs.comparison import Difference, other_parameters
+from metriq_gym.jobs.comparison import Difference, incomparable, other_parameters
 from metriq_gym.jobs.comparison import compare as compare_jobs
 from metriq_gym.terminal import report
 from metriq_gym.terminal.tables import show_table
@@ -21,7 +21,8 @@ _Name = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, the begin
 def compare(first: _Name, second: _Name, json: AsJson = False) -> None:
     """Compare the results of two jobs of one benchmark.
 
-    Each difference, the second less the first, is given in units of its error, too.
+    Each difference, the second less the first, is given in units of its error, too, if the two are alike in all
+    parameters that the benchmark's score depends on.
     """
 
     async def look() -> tuple[Job, Job]:
@@ -30,13 +31,14 @@ def compare(first: _Name, second: _Name, json: AsJson = False) -> None:
 
     one, other = opening.run(look())
     differences = compare_jobs(one, other)
-    parameters = other_parameters(one, other)
+    parameters, others = other_parameters(one, other), incomparable(one, other)
     if json:
         emit(
             {
                 "jobs": [one.id, other.id],
                 "benchmark_name": one.benchmark_name,
                 "devices": [f"{job.provider}/{job.device}" for job in (one, other)],
+                "comparable": not others,
                 "parameters": {name: list(values) for name, values in parameters.items()},
                 "metrics": {each.metric: _described(each) for each in differences},
             }
@@ -50,8 +52,8 @@ def compare(first: _Name, second: _Name, json: AsJson = False) -> None:
     ]
     show_table(out, (one.benchmark_name, *(report.short_id(job.id, out) for job in (one, other))), facts)
     show_table(out, ("metric", "first", "second", "difference", "in errors"), map(_row, differences))
-    if parameters:
-        say("the parameters differ: so may what the metrics are of")
+    if others:
+        say(f"these scores are not to be compared: they depend on {', '.join(others)}, which differ")
 
 
 def _row(each: Difference) -> list[object]:
