@@ -25,6 +25,7 @@ from tests.support.terminal import MGYM
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
+PIPX = "pipx==1.18.4"
 PYTHONS = interpreters()
 OUTSIDE = {name: value for name, value in os.environ.items() if not name.startswith(("METRIQ_", "PYTHON", "VIRTUAL_"))}
 FACES = "run cli job_manager schema_validator suite_parser constants messages client benchmarks.benchmark exporters"
@@ -204,5 +205,14 @@ def test_with_everything_it_runs_jobs_by_itself(wheel_of_sdist: Path, version: s
 def test_uv_installs_the_command_as_a_tool(wheel: Path, tmp_path: Path) -> None:
     places = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
     must(UV, "tool", "install", "--quiet", "--python", sys.executable, wheel, **places)
+    assert [each.name for each in (tmp_path / "bin").iterdir()] == ["mgym"]
+    assert must(tmp_path / "bin" / "mgym", "--version").strip()
+
+
+def test_pipx_installs_the_command_as_a_tool(wheel: Path, tmp_path: Path) -> None:
+    places = {"PIPX_HOME": tmp_path / "home", "PIPX_BIN_DIR": tmp_path / "bin", "PIPX_MAN_DIR": tmp_path / "man"}
+    environment = {**places, "PIPX_DEFAULT_PYTHON": sys.executable, "UV_TOOL_DIR": tmp_path / "tools"}
+    pipx = (UV, "tool", "run", "--quiet", "--python", sys.executable, "--from", PIPX, "pipx")
+    must(*pipx, "install", "--quiet", wheel, **{name: str(value) for name, value in environment.items()})
     assert [each.name for each in (tmp_path / "bin").iterdir()] == ["mgym"]
     assert must(tmp_path / "bin" / "mgym", "--version").strip()

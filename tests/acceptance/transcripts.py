@@ -47,13 +47,13 @@ TASKS: dict[str, tuple[str, list[str]]] = {
     "Dispatch now, look later": (
         "`--id` is optional; a job that a process leaves unfinished is finished by the next, or by the services.",
         [
-            "mgym job dispatch wit.example.json --device fake_jakarta --id noisy-wit",
+            "mgym job dispatch wit.example.json --device fake_jakarta --id noisy-wit --tag night",
             "mgym job poll noisy-wit",
         ],
     ),
     "Look at jobs": (
         "An id may be shortened to what no other begins with; `latest` is the newest. Without an id a terminal asks.",
-        ["mgym job list", "mgym job view noisy", "mgym job history latest"],
+        ["mgym job list --since 7d --tag night", "mgym job view noisy", "mgym job history latest"],
     ),
     "Keep the counts, score them again, draw them": (
         "",
@@ -62,11 +62,23 @@ TASKS: dict[str, tuple[str, list[str]]] = {
             "mgym job replay raw.json",
         ],
     ),
+    "Run it again, compare, draw": (
+        "`mgym job compare` tells differences in units of their error where the scores may be compared. "
+        "`mgym plot job`, `suite` and `history` draw what `--plot` does elsewhere.",
+        [
+            "mgym job rerun noisy-wit --id again",
+            "mgym job poll again --json | head -4",
+            "mgym job compare noisy-wit again",
+            "mgym job list --tag night --csv",
+            "mgym plot history --tag night history.svg",
+        ],
+    ),
     "Run a suite": (
         "The exit code is 1 when one of its jobs failed. `mgym suite list` names the suites that are shipped.",
         [
             "mgym suite dispatch small.json --device fake_jakarta --id tonight",
             "mgym suite poll tonight --plot scores.svg",
+            "mgym suite cancel tonight --yes",
         ],
     ),
     "Publish a result": (
