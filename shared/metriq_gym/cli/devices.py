@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from metriq_gym.cli import opening, options
 from metriq_gym.cli.options import AsJson
@@ -15,7 +17,7 @@ from metriq_gym.errors import Permanent
 from metriq_gym.providers import SHIPPED, Providers
 from metriq_gym.providers.provider import CredentialTrouble, Device
 from metriq_gym.settings import Settings
-from metriq_gym.terminal import report
+from metriq_gym.terminal.tables import fits, show_table
 
 
 def devices(
@@ -58,9 +60,21 @@ def devices(
         ]
         for each in found
     ]
-    report.show_table(console(), ("provider", "device", "qubits", "kind", "status", *columns), rows)
+    show(console(), [*columns], rows)
 
 
+def show(out: Console, calibration: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print the devices' table; on a terminal that is too narrow for it, calibrations in a table of their own."""
+    if fits(out, (*_COLUMNS, *calibration), rows):
+        show_table(out, (*_COLUMNS, *calibration), rows)
+        return
+    facts = len(_COLUMNS)
+    show_table(out, _COLUMNS, [row[:facts] for row in rows])
+    if calibrated := [[row[1], *row[facts:]] for row in rows if any(row[facts:])]:
+        show_table(out, ("device", *calibration), calibrated)
+
+
+_COLUMNS = ("provider", "device", "qubits", "kind", "status")
 _IN_USE = ("online", "unknown")
 _CALIBRATION = {
     "T1 (µs)": "t1_us",
@@ -73,4 +87,4 @@ _CALIBRATION = {
 
 
 def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else ""
+    return f"{value:.3g}" if isinstance(value, float) else ""

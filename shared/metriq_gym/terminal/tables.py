@@ -39,6 +39,11 @@ def show_table(console: Console, columns: Sequence[str], rows: Iterable[Row]) ->
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
+def fits(console: Console, columns: Sequence[str], rows: Sequence[Row]) -> bool:
+    """Whether `show_table` prints a table rather than a paragraph a row."""
+    return not console.is_terminal or isinstance(table(console, columns, rows), Table)
+
+
 def table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> Table | Text:
     """Return a table that fits the console, as `show_table` prints it on a terminal."""
     names = [printable(each) for each in columns]
