@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from qiskit.circuit import Instruction
-from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
 
 from metriq_gym.providers.aer.profiles import FOLDER
 
@@ -23,6 +22,8 @@ SOURCE = "qiskit-ibm-runtime"
 
 def backends() -> Iterator[Any]:
     """Yield the backend of every snapshot, by name."""
+    from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
+
     with warnings.catch_warnings(category=UserWarning, action="ignore"):
         yield from sorted(FakeProviderForBackendV2().backends(), key=lambda backend: str(backend.name))
 

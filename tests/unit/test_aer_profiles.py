@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import pytest
@@ -16,24 +17,33 @@ from qiskit_aer.noise import NoiseModel
 from deploy import device_profiles
 from metriq_gym.providers.aer import devices, profiles
 
-LIBRARY = {backend.name: backend for backend in device_profiles.backends()}
 
-
-def test_there_is_a_profile_for_every_snapshot_of_the_library() -> None:
-    assert profiles.names() == tuple(LIBRARY)
+@cache
+def library() -> dict[str, Any]:
+    """Its backends, which take seconds to make: only for who runs these tests, not for who collects them."""
+    return {backend.name: backend for backend in device_profiles.backends()}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.xdist_group("profiles")
+def test_there_is_a_profile_for_every_snapshot_of_the_library() -> None:
+    assert profiles.names() == tuple(library())
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("profiles")
+@pytest.mark.parametrize("name", profiles.names())
 def test_profile_is_what_the_script_makes_and_its_target_is_the_librarys(name: str) -> None:
-    backend = LIBRARY[name]
+    backend = library()[name]
     assert device_profiles.snapshot(backend) == profiles.load(name), "run `make profiles`"
     assert plain(profiles.target(name)) == plain(backend.target)
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("profiles")
 @pytest.mark.parametrize("name", ["fake_armonk", "fake_belem"])
 def test_noise_model_is_the_librarys(name: str) -> None:
-    ours, theirs = devices.noise_model(name), NoiseModel.from_backend(LIBRARY[name])
+    ours, theirs = devices.noise_model(name), NoiseModel.from_backend(library()[name])
     assert ours == theirs
     assert ours.basis_gates == theirs.basis_gates
 
