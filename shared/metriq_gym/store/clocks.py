@@ -11,7 +11,6 @@ from metriq_gym.errors import LeaseLost
 from metriq_gym.jobs.states import TERMINAL, JobState
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, translated
 from metriq_gym.store.shapes import READABLE_JOB, READABLE_TASK
-from metriq_gym.store.upkeep import MAX_UNCHECKED_SECONDS
 
 _LEADING_ON = [state for state in JobState if state not in TERMINAL]
 
@@ -64,7 +63,6 @@ class Clocks:
             return {"$gt": now + timedelta(seconds=seconds + lease_seconds)}
 
         on_their_way = {"state": {"$in": _LEADING_ON}, **READABLE_JOB}
-        unchecked = {"$gt": now} if set_back else ahead(MAX_UNCHECKED_SECONDS)
         lease_ends = from_now(lease_seconds)
         # Both bounds on the tasks say which index serves.
         tasks = {"provider": {"$gte": ""}, "next_poll_at": ahead(longest_seconds), **READABLE_TASK}
@@ -75,7 +73,6 @@ class Clocks:
                 [{"$set": {"lease.expires_at": lease_ends}}],
             ),
             await self._jobs.update_many(on_their_way | {"updated_at": ahead(0)}, [{"$set": {"updated_at": "$$NOW"}}]),
-            await self._jobs.update_many(on_their_way | {"check_at": unchecked}, [{"$set": {"check_at": "$$NOW"}}]),
             await self._jobs.update_many(
                 {"record_due": ahead(0), **READABLE_JOB}, [{"$set": {"record_due": "$$NOW", "check_at": "$$NOW"}}]
             ),
@@ -91,4 +88,7 @@ class Clocks:
                 [{"$set": {"deadline_at": from_now(deadline_seconds)}}],
             ),
         ]
+        if set_back:  # no index serves this, and no other time is further ahead than an hour
+            unchecked = on_their_way | {"check_at": {"$gt": now}}
+            brought.append(await self._jobs.update_many(unchecked, [{"$set": {"check_at": "$$NOW"}}]))
         return sum(each.modified_count for each in brought)
