@@ -88,7 +88,7 @@ class Clocks:
                 [{"$set": {"deadline_at": from_now(deadline_seconds)}}],
             ),
         ]
-        if set_back:  # no index serves this, and no other time is further ahead than an hour
+        if set_back:  # no index serves this; without, a job is left alone for an hour at most
             unchecked = on_their_way | {"check_at": {"$gt": now}}
             brought.append(await self._jobs.update_many(unchecked, [{"$set": {"check_at": "$$NOW"}}]))
         return sum(each.modified_count for each in brought)
