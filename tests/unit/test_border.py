@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from metriq_gym.exporters.json_exporter import JSONExporter
 from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.upload_path import encode, upload_path
 from metriq_gym.job_manager import to_document
-from metriq_gym.operations.importing import BadLine, parse
+from metriq_gym.jobs import JobState
+from metriq_gym.operations.importing import import_jobs, parse
+from metriq_gym.platform import canonical_device_name
 
 LINE: dict[str, Any] = {
     "id": "abc",
@@ -69,10 +72,59 @@ def test_a_job_that_still_waits_has_no_record() -> None:
         make_record(to_document(imported(result_data=None), "imported"))
 
 
-def test_a_record_is_not_taken_for_a_job() -> None:
-    record = make_record(to_document(imported(), "imported"))
-    with pytest.raises(BadLine, match="record of the dataset"):
-        parse(json.dumps(record))
+def test_a_job_that_still_waits_is_no_failure() -> None:
+    document = to_document(imported(result_data=None), "imported")
+    assert (document.state, document.failure) == (JobState.DISPATCHED, None)
+    assert document.waits_elsewhere
+    assert document.has_ended  # for the services, which never ran it
+
+
+def test_a_device_of_amazon_braket_has_the_folder_that_the_dataset_has_for_it() -> None:
+    arn = "arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1"
+    job = imported(provider_name="braket", platform={"provider": "braket", "device": arn, "device_metadata": None})
+    record = make_record(to_document(job, "imported"))
+    assert record["platform"] == {"provider": "aws", "device": "ionq_aria-1", "device_metadata": {}}
+    assert "/aws/ionq_aria-1/" in upload_path(record, encode(record))
+    assert job.device_name == arn
+
+
+@pytest.mark.parametrize(
+    ("provider", "device", "named"),
+    [
+        ("aws", "arn:aws:braket:eu-north-1::device/qpu/iqm/Emerald", "iqm_emerald"),
+        ("AWS", "Emerald", "emerald"),
+        ("ibm", "ibm_Sherbrooke ", "ibm_Sherbrooke"),
+        ("azure", "ionq/simulator", "ionq/simulator"),
+    ],
+)
+def test_the_dataset_has_a_name_for_each_device(provider: str, device: str, named: str) -> None:
+    assert canonical_device_name(provider, device) == named
+
+
+@pytest.mark.parametrize(
+    ("job_type", "results", "score"),
+    [
+        ("WIT", {"expectation_value": {"value": 0.9, "uncertainty": 0.1}}, {"value": 0.9, "uncertainty": 0.1}),
+        ("BSEQ", {"largest_connected_size": 7, "fraction_connected": 1.0}, {"value": 7.0, "uncertainty": None}),
+        ("Linear Ramp QAOA", {"effective_approx_ratio": [0.5, 0.7]}, {"value": 0.6, "uncertainty": None}),
+        (
+            "QAT OLE",
+            {"observable_value": {"value": 0.4, "uncertainty": 0.1}, "noiseless_reference": -0.5},
+            {"value": -0.8, "uncertainty": 0.2},
+        ),
+        ("QAT OLE", {"observable_value": {"value": 0.4, "uncertainty": 0.1}, "noiseless_reference": None}, None),
+        ("EPLG", {"eplg_10": 0.1}, None),
+    ],
+)
+def test_a_record_has_the_score_that_the_job_file_leaves_out(
+    job_type: str, results: dict[str, Any], score: dict[str, Any] | None
+) -> None:
+    record = make_record(to_document(imported(job_type=job_type, result_data=results), "imported"))
+    assert record["results"] == results | ({} if score is None else {"score": score})
+
+
+def test_a_chain_of_qubits_reaches_the_record() -> None:
+    assert make_record(imported(data={"qubit_chain": [3, 2, 1]}))["circuit_metadata"] == {"qubit_chain": [3, 2, 1]}
 
 
 RESULTS = st.dictionaries(st.text(min_size=1, max_size=8), st.floats(allow_nan=False, allow_infinity=False), min_size=1)
@@ -110,7 +162,7 @@ def test_both_ways_of_exporting_write_the_same_bytes_and_all_that_both_tools_kno
     document = to_document(job, "imported")
     record = make_record(document)
     assert encode(record) == encode(make_record(job))
-    assert record["results"] == results
+    assert {**record["results"], **results} == record["results"]
     assert record["timestamp"] == job.dispatch_time.isoformat()
     assert record.get("runtime_seconds") == runtime
     assert record["suite_id"] == suite
@@ -126,3 +178,56 @@ def test_the_exporter_writes_what_the_command_does(tmp_path: Path) -> None:
     job = imported()
     path = JSONExporter(job).export(tmp_path / "record.json")
     assert path.read_bytes() == encode(make_record(to_document(job, "imported")))
+
+
+RECORD: dict[str, Any] = {
+    "app_version": "0.7.1",
+    "timestamp": "2026-08-12T10:11:12+00:00",
+    "suite_id": None,
+    "job_type": "WIT",
+    "results": {"expectation_value": {"value": 0.9, "uncertainty": 0.01}},
+    "platform": {"provider": "ibm", "device": "ibm_torino", "device_metadata": {"num_qubits": 133}},
+    "circuit_metadata": {},
+    "params": {"benchmark_name": "WIT", "shots": 100},
+}
+FAILED = {
+    "results": None,
+    "outcome": "unsupported",
+    "outcome_detail": {"reason": "no reset", "error_message": "qubit 0: no reset", "source": "dispatch"},
+}
+
+
+@given(
+    changes=st.fixed_dictionaries(
+        {"results": RESULTS, "timestamp": st.datetimes().map(lambda time: time.isoformat() + "+00:00")},
+        optional={"runtime_seconds": st.floats(0, 1e6), "circuit_metadata": st.just({"qubit_chain": [1, 2]})},
+    )
+    | st.just(FAILED),
+    suite=st.none() | st.tuples(WORDS, WORDS),
+)
+def test_a_record_that_is_imported_and_exported_is_the_same(
+    changes: dict[str, Any], suite: tuple[str, str] | None
+) -> None:
+    in_suite = {} if suite is None else {"suite_id": suite[0], "suite": {"id": suite[0], "name": suite[1]}}
+    record = RECORD | changes | in_suite
+    job, notes = parse(json.dumps(record))
+    assert make_record(to_document(job, "imported")) == record
+    assert notes == []
+    assert parse(json.dumps(record))[0].id == job.id
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+async def test_a_file_of_the_dataset_is_taken_over(tmp_path: Path, indent: int | None, encoding: str) -> None:
+    path = tmp_path / "records.json"
+    path.write_text(json.dumps([RECORD, RECORD | FAILED, 7], indent=indent), encoding=encoding)
+    added: list[Any] = []
+
+    async def add(job: Any) -> bool:
+        added.append(job)
+        return True
+
+    store: Any = SimpleNamespace(records=SimpleNamespace(add=add))
+    done = await import_jobs(store, path)
+    assert [job.state for job in added] == [JobState.EXPORTED, JobState.FAILED]
+    assert [(line.unit, line.number, line.reason) for line in done.bad] == [("entry", 3, "is not a JSON object")]

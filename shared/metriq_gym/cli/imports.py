@@ -16,11 +16,15 @@ from metriq_gym.operations.importing import ImportSummary, import_jobs
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The job file of metriq-gym's own tool: a job a line, as JSON.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="The job file of metriq-gym's own tool, a job a line, or a file of the dataset; - is standard input.",
+        ),
     ],
     json: AsJson = False,
 ) -> None:
-    """Take over jobs of metriq-gym's own tool.
+    """Take over jobs of metriq-gym's own tool, or records of the dataset.
 
     Doing it again changes nothing. The exit code is 1 if a line is bad.
     """
@@ -34,9 +38,9 @@ def import_(
         emit(done.to_dict())
     else:
         for line in done.bad:
-            say(f"{file}, line {line.number}: {line.reason}")
+            say(f"{file}, {line.unit} {line.number}: {line.reason}")
         for line in done.notes:
-            say(f"note: {file}, line {line.number}: {line.reason}")
+            say(f"note: {file}, {line.unit} {line.number}: {line.reason}")
         say(f"{done.added} added, {done.updated} updated, {done.unchanged} there already, {len(done.bad)} bad")
     if done.bad:
         raise typer.Exit(FAILED)

@@ -12,11 +12,12 @@ from metriq_gym.benchmarks.benchmark import BenchmarkResult
 from metriq_gym.errors import Permanent
 from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.jobs.documents import failure_noted
+from metriq_gym.platform import canonical_device_name, canonical_provider_name
 
 Record = dict[str, Any]
 
 
-_GATE_COUNTS = ("input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts")
+_OF_CIRCUITS = ("input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts", "qubit_chain")
 
 
 class GymJob(Protocol):
@@ -103,14 +104,15 @@ def _of_gym_job(job: GymJob, results: Mapping[str, Any] | None) -> Record:
         return getattr(job, name, None)
 
     results = known("result_data") if results is None else results
-    failure: Failure | None = known("failure")
-    if failure is None and known("error") is not None:
-        failure = failure_noted(known("error"))
+    outcome = None
+    if results is None:
+        failure: Failure | None = known("failure")
+        outcome = _outcome(failure) if failure is not None else _noted(known("error"))
+        if outcome is None:
+            raise Permanent(f"job {job.id} has no result yet")
     # Other tools keep these with what the benchmark noted for scoring.
     noted = known("data") or {}
-    circuits = {name: noted[name] for name in _GATE_COUNTS if isinstance(noted.get(name), list)}
-    if results is None and failure is None:
-        raise Permanent(f"job {job.id} has no result yet")
+    circuits = {name: noted[name] for name in _OF_CIRCUITS if isinstance(noted.get(name), list)}
     at = job.dispatch_time
     at = datetime.fromisoformat(at) if isinstance(at, str) else at
     return {
@@ -120,16 +122,19 @@ def _of_gym_job(job: GymJob, results: Mapping[str, Any] | None) -> Record:
         "job_type": str(job.job_type),
         "results": results,
         **_known(known("runtime_seconds"), known("suite_id"), known("suite_name")),
-        "platform": {
-            "provider": job.provider_name,
-            "device": job.device_name,
-            "device_metadata": {},
-            **(known("platform") or {}),
-        },
+        "platform": canonical_platform(job),
         "circuit_metadata": circuits | (known("circuit_metadata") or {}),
         "params": {**({} if "benchmark_name" in job.params else {"benchmark_name": str(job.job_type)}), **job.params},
-        **(_outcome(failure) if results is None and failure is not None else {}),
+        **(outcome or {}),
     }
+
+
+def canonical_platform(job: GymJob) -> dict[str, Any]:
+    """Return provider, device and the device's metadata by the names that the dataset has for them."""
+    noted = {name: value for name, value in (getattr(job, "platform", None) or {}).items() if value is not None}
+    platform = {"provider": job.provider_name, "device": job.device_name, "device_metadata": {}} | noted
+    provider = canonical_provider_name(str(platform["provider"]))
+    return platform | {"provider": provider, "device": canonical_device_name(provider, str(platform["device"]))}
 
 
 def _known(runtime_seconds: float | None, suite_id: str | None, suite_name: str | None) -> Record:
@@ -148,6 +153,14 @@ def _outcome_of(job: Job) -> Record:
     if job.state is JobState.REJECTED:
         raise Permanent(f"request {job.id} was rejected; only a job that was tried has a record")
     raise Permanent(f"job {job.id} is {job.state}; it has a record once it has ended")
+
+
+def _noted(error: Mapping[str, Any] | None) -> Record | None:
+    """Return the outcome of a job that another tool noted the failure of; one that came from a record as it was."""
+    if error is None:
+        return None
+    outcome = _outcome(failure_noted(error))
+    return outcome | {"outcome_detail": outcome["outcome_detail"] | dict(error.get("outcome_detail") or {})}
 
 
 def _outcome(failure: Failure) -> Record:

@@ -26,7 +26,6 @@ from metriq_gym.store import Store
 
 _WIDTHS = ("num_qubits", "qubits", "width", "max_qubits")
 _OURS = {"state", "failure"}
-NO_RESULT = "imported without a result: only the tool that dispatched it can still fetch one"
 
 
 @dataclass
@@ -66,7 +65,8 @@ class MetriqGymJob:
         self.job_type = _job_type(self.job_type)
         at = datetime.fromisoformat(self.dispatch_time) if isinstance(self.dispatch_time, str) else self.dispatch_time
         self.dispatch_time = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        known = {"provider": self.provider_name, "device": self.device_name} | (self.platform or {})
+        noted = {name: value for name, value in (self.platform or {}).items() if value is not None}
+        known = {"provider": self.provider_name, "device": self.device_name} | noted
         provider = canonical_provider_name(str(known["provider"]))
         device = canonical_device_name(provider, str(known["device"]))
         self.platform = known | {"provider": provider, "device": device}
@@ -252,11 +252,11 @@ def from_document(job: Job, provider_job_ids: list[str]) -> MetriqGymJob:
 
 
 def to_document(job: MetriqGymJob, cause: str) -> Job:
-    """Return the document of a job that no service ran: ended, with its result or without one."""
+    """Return the document of a job that no service ran: with its result, failed, or waiting at its provider."""
     at = job.dispatch_time
     assert isinstance(at, datetime)  # noqa: S101  (made so when it was built)
-    state = JobState.FAILED if job.result_data is None else JobState.EXPORTED
     platform = job.platform or {}
+    state = _state(job)
     circuits = gate_counts(job)
     return Job(
         id=job.id,
@@ -292,10 +292,15 @@ def gate_counts(job: MetriqGymJob) -> dict[str, list[int]]:
     return {name: known[name] for name in names if isinstance(known.get(name), list)}
 
 
-def _failure(job: MetriqGymJob) -> Failure | None:
+def _state(job: MetriqGymJob) -> JobState:
     if job.result_data is not None:
-        return None
-    return Failure(outcome="error", reason=NO_RESULT, source="poll") if job.error is None else failure_noted(job.error)
+        return JobState.EXPORTED
+    # One without either still waits at its provider, which is no failure.
+    return JobState.DISPATCHED if job.error is None else JobState.FAILED
+
+
+def _failure(job: MetriqGymJob) -> Failure | None:
+    return None if job.result_data is not None or job.error is None else failure_noted(job.error)
 
 
 def _plain(job: MetriqGymJob) -> dict[str, Any]:

@@ -40,9 +40,15 @@ class Failure(_Document):
 
 
 def failure_noted(error: Mapping[str, Any]) -> Failure:
-    """Return the failure that another tool noted as ``{source, message}``, in its own words."""
-    source: Stage = "dispatch" if error.get("source") == "dispatch" else "poll"
-    return Failure(outcome="error", reason=str(error.get("message") or "it failed, without a message"), source=source)
+    """Return the failure that another tool noted as ``{source, message}``, in its own words.
+
+    What comes from a record has ``outcome`` too.
+    """
+    return Failure(
+        outcome="unsupported" if error.get("outcome") == "unsupported" else "error",
+        reason=str(error.get("message") or "it failed, without a message"),
+        source="dispatch" if error.get("source") == "dispatch" else "poll",
+    )
 
 
 class Attempts(_Document):
@@ -204,8 +210,13 @@ class Job(_Document):
 
     @property
     def has_ended(self) -> bool:
-        """Whether no service has anything left to do for it: its state is terminal, or it is stuck."""
-        return self.state in TERMINAL or self.is_stuck
+        """Whether no service has anything left to do for it: its state is terminal, it is stuck, or none ran it."""
+        return self.state in TERMINAL or self.is_stuck or self.imported is not None
+
+    @property
+    def waits_elsewhere(self) -> bool:
+        """Whether it was imported while it waited at its provider, where only the tool that sent it can ask for it."""
+        return self.imported is not None and self.state is JobState.DISPATCHED
 
 
 def is_settled(job: Job) -> bool:

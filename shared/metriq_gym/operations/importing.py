@@ -1,9 +1,10 @@
-"""Taking over the job file of metriq-gym's own command-line tool: one job a line, as JSON."""
+"""Taking over what metriq-gym's own tools keep: its job file, one job a line as JSON, and the dataset's records."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from codecs import BOM_UTF8
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from metriq_gym import benchmarks
+from metriq_gym import benchmarks, texts
 from metriq_gym.client.configurations import NoConfiguration
 from metriq_gym.constants import JobType
 from metriq_gym.errors import IllegalTransition, MetriqGymError, Transient
 from metriq_gym.job_manager import MetriqGymJob, load, to_document
 from metriq_gym.messages import JobId
+from metriq_gym.operations.foreign_results import with_score
 from metriq_gym.store import Store
+from metriq_gym.texts import NotText
 
 _REQUIRED = ("id", "job_type", "params", "dispatch_time")
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -39,7 +42,13 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "error": (dict, type(None)),
 }
 _WORDS = {str: "text", dict: "an object", list: "a list", int: "a number", float: "a number", type(None): "null"}
-_KNOWN = {field.name for field in fields(MetriqGymJob)} | {"version"}
+_RECORD = "record"
+"""Marks what has become of a record, whose results are complete as they are."""
+_KNOWN = {field.name for field in fields(MetriqGymJob)} | {"version", _RECORD}
+_OF_RECORDS = (
+    *("app_version", "timestamp", "suite_id", "job_type", "results", "runtime_seconds", "suite"),
+    *("platform", "circuit_metadata", "params", "outcome", "outcome_detail"),
+)
 _id = TypeAdapter[str](JobId)
 
 
@@ -49,15 +58,16 @@ class BadLine(MetriqGymError):
 
 @dataclass(frozen=True, slots=True)
 class LineNote:
-    """Something to say about a line."""
+    """Something to say about a line, or about an entry of a file that is one JSON document."""
 
     number: int
     reason: str
+    unit: str = "line"
 
 
 @dataclass(slots=True)
 class ImportSummary:
-    """What became of each line that is not blank."""
+    """What became of each line that is not blank, or of each entry."""
 
     added: int = 0
     updated: int = 0
@@ -72,35 +82,41 @@ class ImportSummary:
 
 
 async def import_jobs(store: Store, path: Path) -> ImportSummary:
-    """Store every job of the file; a line that is no job is reported, and the rest goes on.
+    """Store every job of the file, or of standard input for ``-``; a line that is no job is reported, the rest goes on.
 
-    Doing it again changes nothing, but for jobs that got their result meanwhile. Raises `NoConfiguration` when the file
-    cannot be read, and `Transient` when the store is away: then do it again.
+    A file of the dataset, with one record or a list of them, is taken over too: each record becomes a job that has
+    ended, whose id follows from what it says. Doing it again changes nothing, but for jobs that got their result
+    meanwhile. Raises `NoConfiguration` when the file cannot be read, and `Transient` when the store is away: then do it
+    again.
     """
     done = ImportSummary()
-    for number, text in _lines(path):
+    for number, unit, entry in _entries(path):
         try:
-            job, notes = parse(text)
+            job, notes = parse(entry) if isinstance(entry, (str, bytes)) else job_of(entry)
             await _keep(store, job, done)
         except Transient:
             raise  # nothing is wrong with the line
         except MetriqGymError as error:
-            done.bad.append(LineNote(number, str(error)))
+            done.bad.append(LineNote(number, str(error), unit))
         else:
-            done.notes += [LineNote(number, note) for note in notes]
+            done.notes += [LineNote(number, note, unit) for note in notes]
     return done
 
 
 def parse(text: str | bytes) -> tuple[MetriqGymJob, list[str]]:
     """Return the job that a line holds, and what there is to say of it; raises `BadLine`."""
     try:
-        found = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadLine(f"is not JSON: {error}") from None
+        return job_of(texts.loads(text if isinstance(text, str) else texts.decode(text)))
+    except NotText as error:
+        raise BadLine(str(error)) from None
+
+
+def job_of(found: Any) -> tuple[MetriqGymJob, list[str]]:
+    """Return the job that a JSON value is, or is the record of, and what there is to say; raises `BadLine`."""
     if not isinstance(found, dict):
         raise BadLine("is not a JSON object")
     if is_record(found):
-        raise BadLine("is a record of the dataset, a result without the job it came from, and not a job")
+        found = _of_record(found)
     if missing := [name for name in _REQUIRED if found.get(name) is None]:
         raise BadLine(f"lacks {', '.join(missing)}")
     for name, kinds in _KINDS.items():
@@ -116,6 +132,42 @@ def parse(text: str | bytes) -> tuple[MetriqGymJob, list[str]]:
 def is_record(found: Mapping[str, Any]) -> bool:
     """Whether an object is a record, as exporters write it and the dataset keeps it."""
     return {"job_type", "results", "platform"} <= found.keys() and "id" not in found
+
+
+def _of_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record as a line of the job file, in the fields that the line has for what the record says."""
+    kinds = {"platform": dict, "suite": dict, "outcome_detail": dict, "params": dict, "timestamp": str}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(record.get(name, kind()), kind)]:
+        raise BadLine(f"is a record of the dataset in which {', '.join(wrong)} cannot be read")
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    suite, platform, detail = record.get("suite", {}), record["platform"], record.get("outcome_detail", {})
+    failed = {
+        "source": detail.get("source"),
+        "message": detail.get("error_message") or detail.get("reason"),
+        "outcome": record.get("outcome"),
+        "outcome_detail": detail,
+    }
+    return {name: value for name, value in record.items() if name not in _OF_RECORDS} | {
+        _RECORD: True,
+        "id": f"record-{digest[:16]}",
+        "job_type": record["job_type"],
+        "params": record.get("params", {}),
+        "provider_name": platform.get("provider"),
+        "device_name": platform.get("device"),
+        "platform": platform,
+        "dispatch_time": record.get("timestamp"),
+        "app_version": record.get("app_version"),
+        "suite_id": record.get("suite_id") or suite.get("id"),
+        "suite_name": suite.get("name"),
+        "result_data": record["results"],
+        "runtime_seconds": record.get("runtime_seconds"),
+        "circuit_metadata": record.get("circuit_metadata"),
+        "error": failed if record["results"] is None else None,
+    }
+
+
+def _scored(found: Mapping[str, Any]) -> Any:
+    return with_score(found["job_type"], found.get("result_data"))
 
 
 def _job(found: dict[str, Any]) -> MetriqGymJob:
@@ -142,7 +194,7 @@ def _job(found: dict[str, Any]) -> MetriqGymJob:
             platform=found.get("platform"),
             suite_id=found.get("suite_id"),
             suite_name=found.get("suite_name"),
-            result_data=found.get("result_data"),
+            result_data=found.get("result_data") if _RECORD in found else _scored(found),
             runtime_seconds=found.get("runtime_seconds"),
             circuit_metadata=found.get("circuit_metadata"),
             error=found.get("error"),
@@ -152,8 +204,8 @@ def _job(found: dict[str, Any]) -> MetriqGymJob:
 
 
 def _unknown_parameters(found: dict[str, Any]) -> list[str]:
-    """Return the names of parameters that the benchmark's schema does not have; of a benchmark without one, none."""
-    if found["job_type"] not in set(JobType):
+    """Return the names of parameters that the benchmark's schema does not have; of one without schema or of a record, none."""
+    if _RECORD in found or found["job_type"] not in set(JobType):
         return []
     known = benchmarks.schema(found["job_type"])["properties"].keys() | {"benchmark_name"}
     return sorted(found["params"].keys() - known)
@@ -187,16 +239,35 @@ async def _keep(store: Store, job: MetriqGymJob, done: ImportSummary) -> None:
     done.updated += 1
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _entries(path: Path) -> Iterator[tuple[int, str, Any]]:
+    """Yield number, what is counted, and the line or JSON value, of a file of lines or of one JSON document."""
+    content = _content(path)
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                line = line.removeprefix(BOM_UTF8) if number == 1 else line
-                if line.strip():
-                    yield number, line
+        text = texts.decode(content)
+    except NotText:
+        # The line at fault is named, and the rest is taken.
+        yield from ((number, "line", line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip())
+        return
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    document = _document(text) if len(lines) > 1 or text.lstrip().startswith("[") else None
+    if document is not None:
+        yield from ((number, "entry", entry) for number, entry in enumerate(document, 1))
+        return
+    for number, line in lines:
+        yield number, "line", line
+
+
+def _document(text: str) -> list[Any] | None:
+    """Return the values of a text that is one JSON array, or one object; None for anything else."""
+    try:
+        found = texts.loads(text)
+    except NotText:
+        return None
+    return found if isinstance(found, list) and found else [found]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(path) == texts.STANDARD_INPUT else path.read_bytes()
     except OSError as error:
         raise NoConfiguration(f"cannot read {path}: {error}") from error
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")

@@ -441,7 +441,7 @@ class Catalogue:
     @translated
     async def unfinished(self) -> int:
         """Return how many jobs have not ended."""
-        return int(await self._jobs.count_documents({"state": {"$nin": list(TERMINAL)}}))
+        return int(await self._jobs.count_documents({"state": {"$nin": list(TERMINAL)}, "imported": None}))
 
 
 def _listed(

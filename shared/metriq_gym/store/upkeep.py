@@ -85,7 +85,7 @@ class Upkeep:
     async def _standing(self, seconds: float, conditions: list[Stage], limit: int) -> list[Job]:
         leading_on = [state for state in JobState if state not in TERMINAL]
         since = {"$lte": ["$updated_at", from_now(-seconds)]}
-        query = {"state": {"$in": leading_on}, "held": None, "$expr": {"$and": [since, *conditions]}}
+        query = {"state": {"$in": leading_on}, "held": None, "imported": None, "$expr": {"$and": [since, *conditions]}}
         return await self._found(query, limit)
 
     async def _unrecorded(self, seconds: float, conditions: list[Stage], limit: int) -> list[Job]:

@@ -56,18 +56,20 @@ async def _poll(
                     job = await follow(client, job.id, progress)
             if (undecided := decision_about(job)) is not None:
                 raise undecided
-            await _write(client.store, job, output, raw, plot)
+            if not job.waits_elsewhere:
+                await _write(client.store, job, output, raw, plot)
     else:
         async with opening.store() as store:
             job = await opening.job_called(store, name)
-            if job.has_ended:
+            if job.has_ended and not job.waits_elsewhere:
                 await _write(store, job, output, raw, plot)
-    if not (job.has_ended or (wait and job.waits_for_suite)):
+    if job.waits_elsewhere or not (job.has_ended or (wait and job.waits_for_suite)):
         if as_json:
             emit(job.model_dump(mode="json"))
         else:
             report.show_job(console(), job, elsewhere=elsewhere())
-        say("not finished yet")
+        elsewhere_only = "imported without a result: only the tool that dispatched it can still fetch one"
+        say(elsewhere_only if job.waits_elsewhere else "not finished yet")
         raise typer.Exit(UNFINISHED)
     if (error := failure_of(job)) is not None:
         raise error

@@ -1,0 +1,121 @@
+"""Texts as people have them, from files or standard input: their encodings, and JSON that says what is wrong where."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+STANDARD_INPUT = "-"
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""The longest first where one begins with another."""
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]')
+
+
+class NotText(ValueError):
+    """Bytes that are no text, or a text that is no JSON; says why and where."""
+
+
+def read(name: str | Path) -> str:
+    """Return the text of a file, or of standard input for ``-``; raises `OSError` and `NotText`."""
+    if str(name) == STANDARD_INPUT:
+        return decode(sys.stdin.buffer.read())
+    return decode(Path(name).read_bytes())
+
+
+def decode(content: bytes) -> str:
+    r"""Return bytes as text whose lines end in ``\n``: UTF-8, or what a byte-order mark says, or UTF-16 without one.
+
+    Raises `NotText`.
+    """
+    try:
+        text = content.decode(_encoding(content))
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        raise NotText(
+            f"is not text in {error.encoding.upper()}: byte 0x{byte:02x} at position {error.start} ({error.reason}); "
+            "save it as UTF-8"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _encoding(content: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return encoding
+    # JSON and circuits begin with an ASCII character, of which UTF-16 makes one byte that is 0.
+    first, second = (*content[:2], 1, 1)[:2]
+    if bool(first) == bool(second):
+        return "utf-8"
+    return "utf-16-le" if first else "utf-16-be"
+
+
+def loads(text: str) -> Any:
+    """Return what a JSON text holds.
+
+    Raises `NotText`, with line and column, also for what other readers let pass: a key that an object has twice, of
+    which they would take one, and ``NaN`` and infinities, which JSON has not.
+    """
+    if not text.strip():
+        raise NotText("is empty")
+    pairs = _Pairs()
+    try:
+        found = json.loads(text, object_pairs_hook=pairs.object, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise NotText(f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except (ValueError, RecursionError) as error:
+        raise NotText(f"is not JSON: {error}") from None
+    if pairs.repeated:
+        raise NotText(next(_repeated(text)))
+    return found
+
+
+class _Pairs:
+    """Makes objects of pairs, and notes whether one had a key twice."""
+
+    def __init__(self) -> None:
+        self.repeated = False
+
+    def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        self.repeated |= len(made) < len(pairs)
+        return made
+
+
+def _repeated(text: str) -> Iterator[str]:
+    """Yield a sentence for each key that an object of a valid JSON text has again."""
+    objects: list[dict[str, int] | None] = []
+    last: re.Match[str] | None = None
+    for token in _TOKEN.finditer(text):
+        match token[0]:
+            case "{":
+                objects.append({})
+            case "[":
+                objects.append(None)
+            case "}" | "]":
+                objects.pop()
+            case ":" if last is not None and (keys := objects[-1]) is not None:
+                key = json.loads(last[0])
+                if key in keys:
+                    here, there = _line(text, last.start()), _line(text, keys[key])
+                    yield f"has the key {key!r} twice in one object, on line {there} and on line {here}"
+                keys[key] = last.start()
+        last = token
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
