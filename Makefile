@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: screenshots architecture pages profiles gallery docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
+.PHONY: compare screenshots architecture pages profiles gallery docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
 
 # Tests and commands start many processes, each of which would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
@@ -17,6 +17,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 AUDIT := .venv-audit
 BENCH := .venv-bench
+REFERENCE := .venv-reference
 LOCKS := deploy/requirements
 SOURCES := services shared tests examples deploy
 IMAGES := dispatcher poller scorer exporter console sandbox
@@ -70,6 +71,15 @@ $(BENCH)/.ready: $(LOCKS)/bench.txt
 	@echo "setting up $(BENCH), once" >&2
 	@$(PYTHON) -m venv --clear $(BENCH)
 	@$(call install,$(BENCH),$(LOCKS)/bench.txt)
+	@touch $@
+
+# The reference tool as it was released, with what was newest then; it needs Python 3.12 or 3.13, which uv finds or fetches.
+$(REFERENCE)/.ready: | $(BIN)/uv
+	@echo "setting up $(REFERENCE), once: some minutes" >&2
+	@$(BIN)/uv venv --quiet --clear --python '>=3.12,<3.14' $(REFERENCE)
+	@printf 'setuptools<81\n' > $(REFERENCE)/build-constraints.txt
+	@$(BIN)/uv pip install --quiet --python $(REFERENCE)/bin/python --exclude-newer 2026-09-10 \
+	  --build-constraints $(REFERENCE)/build-constraints.txt 'metriq-gym==0.8.0' 'ipython<9'
 	@touch $@
 
 $(BIN)/uv:
@@ -145,6 +155,9 @@ gallery: $(TOOLS)  ## run the commands of docs/gallery.md, which draws its pictu
 bench: $(TOOLS) $(BENCH)/.ready  ## measure: latency, writes and throughput per job, speed of each benchmark
 	$(BIN)/python -m tests.bench
 
+compare: $(TOOLS) $(REFERENCE)/.ready  ## run the examples here and in the reference tool, and write docs/compare.md's table: 15 minutes
+	OMP_NUM_THREADS=1 nice $(BIN)/python -m tests.compare $(REFERENCE)/bin/python
+
 screenshots: $(TOOLS)  ## take pictures of every page of the console, at 390 and 1440 pixels, light and dark
 	$(BIN)/python -m tests.docs.screenshots screenshots
 
@@ -158,4 +171,4 @@ lock: | $(BIN)/uv  ## write the hash-locked requirements anew from pyproject.tom
 	$(LOCK) --universal --group bench --output-file $(LOCKS)/bench.txt
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) $(AUDIT) build/site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AUDIT) $(REFERENCE) build/site build/compare.jsonl .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

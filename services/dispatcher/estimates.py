@@ -148,7 +148,7 @@ def predict(
     shares = []
     for task in plan.tasks:
         ran = provider.simulation(device.id, unpack_circuits(task.circuits), task.shots, task.seed)
-        shares.append(Share(task.run, task.first, pack_counts(ran.counts), ran.seconds))
+        shares.append(Share(task.run, task.first, pack_counts(ran.counts), ran.seconds, ran.sampling_seconds))
     return score(config, seed, plan.data, plan.runs, shares)
 
 

@@ -33,7 +33,7 @@ from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import duration
 
 from .remote import RemoteTasks
-from .simulate import simulate
+from .simulate import Simulated, simulate
 
 log = structlog.get_logger()
 
@@ -193,7 +193,7 @@ class Poller(Service):
     async def _simulate(self, task: Task) -> None:
         calls = partial(metrics.PROVIDER_CALLS.labels, task.provider, "simulate")
         try:
-            counts, spent = await self._counts(task)
+            simulated = await self._counts(task)
         except WorkerDied as error:
             calls("died").inc()
             deaths = task.deaths + 1
@@ -217,10 +217,10 @@ class Poller(Service):
             await self._give_up(task, f"{type(error).__name__}: {error}")
         else:
             calls("answered").inc()
-            await self.store.tasks.complete(task, counts, spent)
+            await self.store.tasks.complete(task, *simulated)
             await self._settle(task.job_id)
 
-    async def _counts(self, task: Task) -> tuple[bytes, float]:
+    async def _counts(self, task: Task) -> Simulated:
         seconds = self.settings.lease_seconds
         try:
             return await held(self._work(task), partial(self.store.tasks.renew, task, seconds), seconds)
@@ -228,7 +228,7 @@ class Poller(Service):
             # The worker need not wait for these counts to be stored.
             self._let_others(task)
 
-    async def _work(self, task: Task) -> tuple[bytes, float]:
+    async def _work(self, task: Task) -> Simulated:
         if self._alone == task.id and (others := [each for each in self._running if each.get_name() != task.id]):
             await asyncio.wait(others)
         provider = self._local[task.provider]

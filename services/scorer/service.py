@@ -50,7 +50,9 @@ class Scorer(Service):
 
     async def _score(self, job: Job, *, last_try: bool) -> Job:
         tasks = await self.store.tasks.of_job(job.id)
-        shares = [Share(task.run, task.first, task.counts, task.execution_seconds) for task in tasks]
+        shares = [
+            Share(task.run, task.first, task.counts, task.execution_seconds, task.sampling_seconds) for task in tasks
+        ]
         spent = [task.execution_seconds for task in tasks if task.execution_seconds is not None]
         try:
             with tracing.span("score", attributes={"metriq.job.id": job.id}):

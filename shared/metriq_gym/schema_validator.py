@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -12,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, create_model
 
-from metriq_gym import benchmarks
+from metriq_gym import benchmarks, texts
 from metriq_gym.constants import SCHEMA_MAPPING, JobType
 from metriq_gym.errors import InvalidRequest, NotFound, Problem
 from metriq_gym.wording import did_you_mean, first, shorten, step
@@ -40,10 +39,10 @@ def load_json_file(file_path: str | Path) -> dict[str, Any]:
     ------
     FileNotFoundError
         When there is no such file.
-    json.JSONDecodeError
-        When it is not JSON.
+    NotText
+        When it is not JSON; it is a `json.JSONDecodeError` too.
     """
-    found: dict[str, Any] = json.loads(Path(file_path).read_text(encoding="utf-8"))
+    found: dict[str, Any] = texts.loads(texts.read(file_path))
     return found
 
 

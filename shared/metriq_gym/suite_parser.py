@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -11,9 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from metriq_gym import texts
+from metriq_gym.circuit_files import NoCircuit, with_circuit
 from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Problem
 from metriq_gym.messages import Name
 from metriq_gym.schema_validator import validate
+from metriq_gym.texts import STANDARD_INPUT, NotText
 from metriq_gym.wording import did_you_mean, first, from_pydantic, step
 
 MAX_BENCHMARKS = 200
@@ -93,16 +95,18 @@ def shipped() -> list[str]:
 
 
 def load_suite(path_or_name: str | Path) -> tuple[Suite, list[Problem]]:
-    """Read a suite from a file, or a shipped one by its name; see `parse_suite`.
+    """Read a suite from a file or standard input (``-``), or a shipped one by its name; see `parse_suite`.
+
+    A ``qasm_path`` in it, relative to the file or to the working directory, is replaced by the ``qasm`` it leads to.
 
     Raises `NoSuite` when there is no such file and no such suite.
     """
-    text = _read(path_or_name)
+    source = _find(path_or_name)
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InvalidRequest([Problem("$", f"is not JSON: {error}")]) from None
-    return parse_suite(document)
+        document = texts.loads(texts.read(source))
+    except NotText as error:
+        raise InvalidRequest([Problem("$", str(error))]) from None
+    return parse_suite(_with_circuits(document, source.parent))
 
 
 def parse_suite_file(path: str | Path) -> Suite:
@@ -114,20 +118,20 @@ def parse_suite_file(path: str | Path) -> Suite:
     ------
     NoSuite
         When there is no such file and no such suite; it is a `FileNotFoundError` too.
-    json.JSONDecodeError
-        When the file is not JSON.
+    NotText
+        When the file is not JSON; it is a `json.JSONDecodeError` too.
     pydantic.ValidationError
         When it is no suite.
     """
-    return Suite.model_validate(json.loads(_read(path)))
+    return Suite.model_validate(texts.loads(texts.read(_find(path))))
 
 
-def _read(path_or_name: str | Path) -> str:
+def _find(path_or_name: str | Path) -> Path:
     path, name = Path(path_or_name), str(path_or_name).removesuffix(".json")
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
+    if path.is_file() or str(path) == STANDARD_INPUT:
+        return path
     if name in shipped():
-        return (files("metriq_gym") / "suites" / f"{name}.json").read_text(encoding="utf-8")
+        return Path(str(files("metriq_gym"))) / "suites" / f"{name}.json"
     hint = did_you_mean(name, shipped())
     known = ", ".join(shipped())
     raise NoSuite(f"there is no file {str(path)!r} and no suite of that name{hint}; shipped suites: {known}")
@@ -208,6 +212,25 @@ def _entries(document: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapp
     for position, entry in enumerate(entries[:MAX_BENCHMARKS] if isinstance(entries, list) else []):
         if isinstance(entry, Mapping):
             yield f"{path}.benchmarks[{position}]", entry
+
+
+def _with_circuits(document: object, folder: Path) -> object:
+    """Return a suite's document with its circuits instead of their paths; raises `InvalidRequest` with all missing."""
+    if not isinstance(document, dict):
+        return document
+    problems = []
+    for here, entry in _entries(document, "$"):
+        if isinstance(config := entry.get("config"), dict):
+            try:
+                complete = with_circuit(config, folder)
+            except NoCircuit as error:
+                problems.append(Problem(f"{here}.config.qasm_path", str(error)))
+            else:
+                config.clear()
+                config |= complete
+    if problems:
+        raise InvalidRequest(first(problems))
+    return document
 
 
 def _unknown_keys(document: Mapping[str, Any], model: type[BaseModel], path: str) -> Iterator[Problem]:

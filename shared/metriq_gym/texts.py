@@ -22,8 +22,15 @@ _MARKS = (
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]')
 
 
-class NotText(ValueError):
+class NotText(json.JSONDecodeError):
     """Bytes that are no text, or a text that is no JSON; says why and where."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, "", 0)
+        self.args = (words,)
+
+    def __reduce__(self) -> tuple[type[NotText], tuple[str]]:
+        return NotText, (self.msg,)
 
 
 def read(name: str | Path) -> str:
@@ -78,6 +85,14 @@ def loads(text: str) -> Any:
     if pairs.repeated:
         raise NotText(next(_repeated(text)))
     return found
+
+
+def check_keys(text: str) -> None:
+    """Raise `NotText` when an object of a valid JSON text has a key twice."""
+    pairs = _Pairs()
+    json.loads(text, object_pairs_hook=pairs.object)
+    if pairs.repeated:
+        raise NotText(next(_repeated(text)))
 
 
 class _Pairs:

@@ -11,14 +11,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from metriq_gym.errors import MetriqGymError
 from tests.compare import ours
-from tests.compare.cases import BOUNDED, DEVICES, SEEDS, Case, cases
-from tests.compare.table import table
+from tests.compare.cases import BOUNDED, DEVICES, LAST, SEEDS, Case, cases
+from tests.compare.table import Line, far_apart, table
 from tests.docs.__main__ import between_marks
 
 ROOT = Path(__file__).parents[2]
@@ -26,30 +27,12 @@ RESULTS = ROOT / "build" / "compare.jsonl"
 PAGE = ROOT / "docs" / "compare.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One run of one tool: its results, or why it refused, and the processor time that it took."""
-
-    tool: str
-    case: str
-    device: str
-    seed: int
-    seconds: float
-    results: dict[str, Any] | None = None
-    refused: str | None = None
-
-    @property
-    def cell(self) -> tuple[str, str, str, int]:
-        """What is run only once."""
-        return self.tool, self.case, self.device, self.seed
-
-
 class Theirs:
     """The reference tool, in a process of its own environment."""
 
     def __init__(self, python: str) -> None:
         self._process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("theirs.py"))],
+            [python, "-I", str(Path(__file__).with_name("theirs.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -82,11 +65,10 @@ def _processor_time() -> float:
 
 def plan() -> Iterator[tuple[Case, str, int]]:
     """Yield every run but those that are bounded, seed by seed, so that a stopped run has something of everything."""
-    for seed in SEEDS:
-        for case in cases():
-            for device in DEVICES:
-                if (case.name, device) not in BOUNDED:
-                    yield case, device, seed
+    for late in (False, True):
+        for seed, case, device in product(SEEDS, list(cases()), DEVICES):
+            if (case.name, device) not in BOUNDED and ((case.name, device) in LAST) == late:
+                yield case, device, seed
 
 
 def read() -> list[Line]:
@@ -100,7 +82,7 @@ def main(python: str) -> None:
     """Run what is missing, print the table, and write it into the page."""
     RESULTS.parent.mkdir(exist_ok=True)
     lines = read()
-    done = {line.cell for line in lines}
+    done = {(line.tool, line.case, line.device, line.seed) for line in lines}
     theirs = Theirs(python)
     warm = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 10}
     for device in DEVICES:
@@ -116,6 +98,8 @@ def main(python: str) -> None:
                 print(f"{tool} {case.name} {device} {seed}: {line.seconds:.1f} s {line.refused or ''}", flush=True)
     written = table(lines)
     print(written)
+    for name, device, z in far_apart(lines):
+        print(f"far apart: {name} on {device}, z = {z:.1f}")
     between_marks(PAGE, "table", written)
 
 

@@ -144,6 +144,9 @@ BOUNDED = {
 }
 """Cells that are not run, and why."""
 
+LAST = {("own eplg", "fake_guadalupe")}
+"""Cells that take as long as all others, and are run after them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -40,7 +40,7 @@ def run(
         done = provider.simulation(
             device_id, unpack_circuits(task.circuits), task.shots, (task.seed + sampling) % 2**32
         )
-        shares.append(Share(task.run, task.first, pack_counts(done.counts), done.seconds))
+        shares.append(Share(task.run, task.first, pack_counts(done.counts), done.seconds, done.sampling_seconds))
     results = score(complete, seed, plan.data, plan.runs, shares)
     return Outcome(results, sum(plan.transpiled_two_qubit_gate_counts), time.perf_counter() - started)
 

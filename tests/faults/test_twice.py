@@ -31,6 +31,7 @@ OF_THE_MOMENT = {
         "plan",
         "dispatcher",
         "execution_seconds",
+        "sampling_seconds",
     ),
     *("at", "attempts", "location", "traceparent"),
 }

@@ -90,8 +90,16 @@ def test_the_rate_is_layers_run_per_second_on_the_device() -> None:
     assert result.record() == {
         "clops_score": pytest.approx(2000),
         "steady_state_clops": None,
+        "sampling_clops": None,
         "score": {"value": pytest.approx(2000), "uncertainty": None},
     }
+
+
+def test_the_finer_rate_is_by_the_seconds_of_gates_and_shots_alone() -> None:
+    run = RunResult([{"0" * 6: 100}] * 3, execution_seconds=1.2, sampling_seconds=0.1)
+    result = clops().poll_handler(BenchmarkData(), [run])
+    assert result.clops_score == pytest.approx(2000)
+    assert result.sampling_clops == pytest.approx(24_000)
 
 
 @pytest.mark.parametrize("seconds", [None, 0.0])

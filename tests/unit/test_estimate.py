@@ -123,6 +123,29 @@ def test_a_job_with_the_same_seed_records_the_estimated_two_qubit_gates(name: st
     assert found.shots == sum(task.circuit_count * task.shots for task in plan.tasks)
 
 
+@pytest.mark.parametrize(
+    ("name", "device", "qubits"),
+    [("Quantum Fourier Transform", "aer_simulator", 24), ("QML Kernel", "fake_kolkata", 27)],
+    ids=["ideal", "noisy"],
+)
+async def test_what_is_too_large_to_simulate_is_counted_all_the_same(name: str, device: str, qubits: int) -> None:
+    provider = AerProvider(memory_bytes=2**20)
+    chosen = config(name, num_qubits=qubits)
+    found = estimate(chosen, await provider.device(device), provider.compiler)
+    assert found.compiled.qubits == qubits
+    assert found.compiled.two_qubit_gates >= found.built.two_qubit_gates > 0
+    assert found.compiled.depth > 0
+    assert found.misfit is not None
+    assert "state vector" in found.misfit
+    assert found.to_dict()["misfit"] == found.misfit
+    with pytest.raises(Unsupported, match="state vector"):
+        make_plan(chosen, 0, await provider.device(device), provider.compiler, 100)
+
+
+def test_what_fits_has_no_such_note() -> None:
+    assert estimate(config("WIT", num_qubits=7), IDEAL, AerProvider().compiler).misfit is None
+
+
 def test_what_the_device_cannot_run_is_refused() -> None:
     with pytest.raises(Unsupported):
         estimate(config("QML Kernel", num_qubits=5), CHAIN, ToChain())

@@ -45,6 +45,8 @@ class RunResult:
     counts: Sequence[Counts]
     execution_seconds: float | None = None
     """Time on the device as the provider reports it, never time spent waiting in a queue."""
+    sampling_seconds: float | None = None
+    """Of these, those of gates and shots alone, where the provider tells them apart."""
 
 
 class BenchmarkData(BaseModel):

@@ -25,7 +25,7 @@ MAX_DIGITS = 10
 
 MAX_BITS = 1000
 """Classical bits that a circuit may have."""
-_VERSION_2 = re.compile(r"(?:\s|//[^\n]*\n)*OPENQASM\s+2(?:\.\d+)?\s*;")
+_VERSION_2 = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*OPENQASM\s+(?P<version>2(?:\.\d+)?)\s*;", re.DOTALL)
 _CREG = re.compile(r"(?:^|;)\s*creg\b", re.MULTILINE)
 _TARGET = re.compile(r"->\s*([a-z]\w*)\s*\[\s*(\d{1,4})\s*\]")
 
@@ -33,13 +33,22 @@ _ARITHMETIC = tuple(ast.BinaryOperator[symbol] for symbol in "+-*/")
 
 
 def read_circuit(source: str, max_qubits: int) -> QuantumCircuit:
-    """Return the circuit of an OpenQASM 3 program.
+    """Return the circuit of an OpenQASM 3 program, without the measurements that it may end with.
 
     The program may declare qubits, define gates and apply them, and include nothing but ``stdgates.inc``.
     What could run or grow without bound is refused before it is executed. Nothing is ever opened or fetched.
     Raises `Unsupported` with the reason.
     """
-    program = _inspected(source, _Inspection(max_qubits))
+    source = _plain(source)
+    if (older := _VERSION_2.match(source)) is not None:
+        line = source.count("\n", 0, older.start("version")) + 1
+        raise Unsupported(
+            f"the circuit is an OpenQASM {older['version']} program (line {line}), and OpenQASM 3 is wanted; "
+            "qiskit.qasm2.load and qiskit.qasm3.dump convert it"
+        )
+    program = _parsed(source)
+    program.statements = _without_measurements(program.statements)
+    _Inspection(max_qubits).program(program)
     with _reporting("converted"):
         circuit = convert(program)
     return _finite(circuit)
@@ -51,10 +60,12 @@ def read_measured_circuit(source: str, max_qubits: int) -> QuantumCircuit:
     As `read_circuit` otherwise. The version stands in the program's first line, and is 3 where it does not. A program
     of version 2 that measures into registers and declares none, as the sample of TyxonQ's page, gets them.
     """
+    source = _plain(source)
     is_2 = _VERSION_2.match(source) is not None
     if is_2:
         source = _with_registers(source)
-    program = _inspected(source, _Inspection(max_qubits, measures=True, library="qelib1.inc" if is_2 else None))
+    program = _parsed(source)
+    _Inspection(max_qubits, measures=True, library="qelib1.inc" if is_2 else None).program(program)
     with _reporting("converted"):
         # What was inspected includes nothing but the library that Qiskit knows by heart.
         circuit = qasm2.loads(source, include_path=()) if is_2 else convert(program)
@@ -78,14 +89,17 @@ def _with_registers(source: str) -> str:
     return f"{source[: head.end()]} {declared}{source[head.end() :]}"
 
 
-def _inspected(source: str, inspection: _Inspection) -> ast.Program:
+def _plain(source: str) -> str:
+    """Return the text without what editors put into it: a byte-order mark, and other ends of lines."""
+    return source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _parsed(source: str) -> ast.Program:
     if source.count(";") > MAX_STATEMENTS:
         raise Unsupported(f"the OpenQASM program has more than {MAX_STATEMENTS} statements")
     # The parser also prints what it stumbles over, which would end up between the lines of a service's log.
     with _reporting("parsed"), redirect_stderr(StringIO()):
-        program = parse(source)
-    inspection.program(program)
-    return program
+        return parse(source)
 
 
 def _finite(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -94,6 +108,26 @@ def _finite(circuit: QuantumCircuit) -> QuantumCircuit:
             if isinstance(angle, float) and not isfinite(angle):
                 raise Unsupported(f"gate {instruction.operation.name!r} has an angle that is not finite")
     return circuit
+
+
+def _without_measurements(statements: list[ast.Statement]) -> list[ast.Statement]:
+    """Return what is left without classical bits and the measurements at the end; raises `Unsupported` for others."""
+    measured: ast.Statement | None = None
+    kept = []
+    for statement in statements:
+        match statement:
+            case ast.ClassicalDeclaration(type=ast.BitType(), init_expression=None | ast.QuantumMeasurement() as value):
+                measured = statement if value is not None else measured
+            case ast.QuantumMeasurementStatement():
+                measured = statement
+            case ast.QuantumBarrier() if measured is not None:
+                pass
+            case _ if measured is not None and isinstance(statement, (ast.QuantumGate, ast.QuantumReset)):
+                line = f" (line {statement.span.start_line})" if statement.span else ""
+                raise Unsupported(f"the OpenQASM 3 program measures before its end: a gate follows{line}")
+            case _:
+                kept.append(statement)
+    return kept
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from metriq_gym import texts
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Unreadable
 from metriq_gym.messages import AboutJob, JobId, JobRequested, SuiteId, SuiteRequested
@@ -69,11 +70,15 @@ def read_request(delivery: Delivery) -> Request:
     An id is the body's if that can be read (not in a body of more than `MAX_READ` bytes), else the message's, else a
     digest of the body.
     """
-    body, problem = None, None
-    try:
-        body = stated = from_json(delivery.body, allow_inf_nan=False) if len(delivery.body) <= MAX_READ else None
-    except ValueError as error:
-        problem, stated = str(error), _value(delivery)
+    body, problem, stated = None, None, None
+    if len(delivery.body) <= MAX_READ:
+        try:
+            text = texts.decode(delivery.body)
+            stated = from_json(text, allow_inf_nan=False)
+            texts.check_keys(text)
+            body = stated
+        except (ValueError, RecursionError) as error:
+            problem, stated = str(error), _value(delivery)
     if delivery.routing_key == SuiteRequested.routing_key:
         suite_id = _stated(stated, "suite_id", _suite_id) or _derived(delivery, _suite_id)
         return Request(delivery, body, problem, suite_id, suite_id)
@@ -86,7 +91,7 @@ def _value(delivery: Delivery) -> object:
     if len(delivery.body) > MAX_READ:
         return None
     try:
-        return from_json(delivery.body)
+        return from_json(texts.decode(delivery.body))
     except ValueError:
         return None
 

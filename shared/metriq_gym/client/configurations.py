@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from metriq_gym import texts
+from metriq_gym.circuit_files import NoCircuit, with_circuit
 from metriq_gym.client import tracker
 from metriq_gym.constants import CIRCUIT, JobType
 from metriq_gym.errors import MetriqGymError
+from metriq_gym.texts import NotText
 
 _SUFFIX = ".example.json"
 
@@ -25,23 +27,28 @@ def examples() -> list[str]:
 
 
 def read_configuration(name: str | Path) -> dict[str, Any]:
-    """Return the JSON object in a file, or in a shipped example.
+    """Return the JSON object in a file, in standard input (``-``), or in a shipped example.
 
     `name` is a path, as given or relative to where the package is installed (``metriq_gym/schemas/…``), or the name of
-    an example. A ``qasm_path``, relative to the configuration's file, and a ``circuit`` of the Quantum Advantage
-    Tracker are replaced by the ``qasm`` that they lead to, since services open and fetch nothing that a message names.
+    an example. A ``qasm_path``, relative to the configuration's file or to the working directory, and a ``circuit`` of
+    the Quantum Advantage Tracker are replaced by the ``qasm`` that they lead to, since services open and fetch nothing
+    that a message names.
     Raises `NoConfiguration`, or `TrackerUnavailable`.
     """
-    path = _find(Path(name))
+    path = Path(name) if str(name) == texts.STANDARD_INPUT else _find(Path(name))
+    called = "standard input" if str(name) == texts.STANDARD_INPUT else str(name)
     try:
-        found = json.loads(_read(path, name))
-    except ValueError as error:
-        raise NoConfiguration(f"{name} is not JSON: {error}") from error
+        found = texts.loads(texts.read(path))
+    except NotText as error:
+        raise NoConfiguration(f"{called} {error}") from error
+    except (OSError, ValueError) as error:
+        raise NoConfiguration(f"cannot read {called}: {error}") from error
     if not isinstance(found, dict):
-        raise NoConfiguration(f"{name} must hold one JSON object")
-    if isinstance(circuit := found.get("qasm_path"), str):
-        found["qasm"] = _read(path.parent / circuit, circuit)
-        del found["qasm_path"]
+        raise NoConfiguration(f"{called} must hold one JSON object")
+    try:
+        found = with_circuit(found, path.parent)
+    except NoCircuit as error:
+        raise NoConfiguration(str(error)) from error
     if found.get("benchmark_name") == JobType.QAT_OLE and (circuit := found.get("circuit")) in tracker.FILES:
         found |= {"qasm": tracker.fetch(circuit), "observable_qubits": list(tracker.OBSERVABLE_QUBITS)}
         del found["circuit"]
@@ -50,15 +57,11 @@ def read_configuration(name: str | Path) -> dict[str, Any]:
 
 def read_circuit(path: Path, shots: int, observables: list[str]) -> dict[str, Any]:
     """Return the configuration of a plain circuit whose text is in a file; raises `NoConfiguration`."""
-    config = {"benchmark_name": CIRCUIT, "qasm": _read(path, path), "shots": shots}
-    return config | ({"observables": observables} if observables else {})
-
-
-def _read(path: Path, name: str | Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise NoConfiguration(f"cannot read {name}: {error}") from error
+        config: dict[str, Any] = {"benchmark_name": CIRCUIT, "qasm": texts.read(path), "shots": shots}
+    except (OSError, ValueError) as error:
+        raise NoConfiguration(f"cannot read {path}: {error}") from error
+    return config | ({"observables": observables} if observables else {})
 
 
 def _find(path: Path) -> Path:

@@ -270,6 +270,8 @@ class Task(_Document):
     counted: int | None = None
     """How many outcomes came back, where that is not as many as shots were asked for."""
     execution_seconds: float | None = None
+    sampling_seconds: float | None = None
+    """Of these, those of gates and shots alone, where the provider tells them apart."""
     said: dict[str, Any] = {}
     """Of a task that was only compiled: what the provider says of it."""
     ended_at: datetime | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metriq_gym.jobs.plan import build, two_qubit_gates
 from metriq_gym.messages import Compilation
-from metriq_gym.providers.provider import Compiler, Device
+from metriq_gym.providers.provider import BoundedCompiler, Compiler, Device
 from metriq_gym.schema_validator import seed_of
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Estimate:
     provider: str
     device: str
     circuits: tuple[CircuitEstimate, ...]
+    misfit: str | None = None
+    """Why a job would be refused though its circuits can be counted: they do not fit in the simulator's memory."""
 
     @property
     def shots(self) -> int:
@@ -74,6 +76,7 @@ class Estimate:
             "shots": self.shots,
             "built": asdict(self.built),
             "compiled": asdict(self.compiled),
+            "misfit": self.misfit,
             "circuits": [asdict(each) for each in self.circuits],
         }
 
@@ -88,20 +91,22 @@ def estimate(
     """Build and compile what a validated configuration asks for, and measure it; picklable, and CPU-bound.
 
     Without a seed in the configuration the circuits are those of seed 0, while a job draws its own; `seed` is that of a
-    job. Raises `Unsupported` when the device cannot run them.
+    job. Raises `Unsupported` when the device cannot run them for another reason than the memory that simulating them
+    would take, which `Estimate.misfit` tells.
     """
     seed = (seed_of(config) or 0) if seed is None else seed
     _, runs = build(config, seed, device)
-    return Estimate(
-        benchmark_name=config["benchmark_name"],
-        provider=device.provider,
-        device=device.id,
-        circuits=tuple(
+    bounded = compiler if isinstance(compiler, BoundedCompiler) else None
+    compile_all = compiler if bounded is None else bounded.unbounded()
+    estimates, misfit = [], None
+    for circuits, shots in runs:
+        compiled = compile_all(device, circuits, seed, compilation)
+        estimates += [
             CircuitEstimate(shots, size_of(before), size_of(after))
-            for circuits, shots in runs
-            for before, after in zip(circuits, compiler(device, circuits, seed, compilation), strict=True)
-        ),
-    )
+            for before, after in zip(circuits, compiled, strict=True)
+        ]
+        misfit = misfit or (None if bounded is None else bounded.misfit(device, compiled))
+    return Estimate(config["benchmark_name"], device.provider, device.id, tuple(estimates), misfit)
 
 
 def size_of(circuit: QuantumCircuit) -> Size:

@@ -34,6 +34,7 @@ class TaskExport(_Model):
     first: int = Field(ge=0)
     shots: int = Field(ge=1)
     execution_seconds: float | None = Field(ge=0, allow_inf_nan=False)
+    sampling_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     counts: list[dict[Bitstring, Occurrences]]
 
 
@@ -74,6 +75,7 @@ def make_debug_export(job: Job, tasks: Sequence[Task]) -> dict[str, Any]:
                 first=task.first,
                 shots=task.shots,
                 execution_seconds=task.execution_seconds,
+                sampling_seconds=task.sampling_seconds,
                 counts=unpack_counts(task.counts),
             )
             for task in tasks
@@ -109,7 +111,10 @@ def replay_result(document: object) -> BenchmarkResult:
         benchmarks.load(config["benchmark_name"]).data_type.model_validate(export.data)
     except ValidationError as error:
         raise InvalidRequest(from_pydantic(error, "$.data")) from None
-    shares = [Share(each.run, each.first, pack_counts(each.counts), each.execution_seconds) for each in export.tasks]
+    shares = [
+        Share(each.run, each.first, pack_counts(each.counts), each.execution_seconds, each.sampling_seconds)
+        for each in export.tasks
+    ]
     try:
         return result_of(config, export.seed, export.data, export.runs, shares)
     except MetriqGymError:

@@ -23,6 +23,7 @@ class Share:
     first: int
     counts: bytes
     execution_seconds: float | None
+    sampling_seconds: float | None = None
 
 
 def score(
@@ -59,15 +60,18 @@ def regroup(runs: Sequence[int], shares: Iterable[Share]) -> list[RunResult]:
     """
     counts = [[Counter[str]() for _ in range(circuits)] for circuits in runs]
     seconds: list[list[float]] = [[] for _ in runs]
+    sampling: list[list[float]] = [[] for _ in runs]
     for share in shares:
         for position, each in enumerate(unpack_counts(share.counts), start=share.first):
             counts[share.run][position].update(each)
         if share.execution_seconds is not None:
             seconds[share.run].append(share.execution_seconds)
+        if share.sampling_seconds is not None:
+            sampling[share.run].append(share.sampling_seconds)
     for run, circuits in enumerate(counts):
         if missing := [position for position, each in enumerate(circuits) if not each]:
             raise Permanent(f"no counts for circuits {missing[:10]} of run {run}")
     return [
-        RunResult([dict(sorted(each.items())) for each in circuits], fsum(spent) if spent else None)
-        for circuits, spent in zip(counts, seconds, strict=True)
+        RunResult([dict(sorted(each.items())) for each in circuits], *(fsum(each) if each else None for each in spent))
+        for circuits, *spent in zip(counts, seconds, sampling, strict=True)
     ]

@@ -53,10 +53,12 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """Counts of each circuit in the order given, and the seconds the device spent on them."""
+    """Counts of each circuit in the order given, and the seconds that running them took."""
 
     counts: Sequence[Mapping[str, int]]
     seconds: float
+    sampling_seconds: float | None = None
+    """Of these, what the device spent on nothing but the circuits' gates and shots."""
 
 
 class Compiler(Protocol):
@@ -69,6 +71,17 @@ class Compiler(Protocol):
 
         Raises `Unsupported`, naming the operation, the qubit count and the device, when one cannot run there.
         """
+
+
+@runtime_checkable
+class BoundedCompiler(Compiler, Protocol):
+    """A compiler that also refuses what does not fit in the memory of the simulator it compiles for."""
+
+    def unbounded(self) -> Compiler:
+        """Return one that compiles alike, and leaves the memory out of account."""
+
+    def misfit(self, device: Device, compiled: Sequence[QuantumCircuit]) -> str | None:
+        """Return why one of the compiled circuits does not fit; None where all do."""
 
 
 class Provider(Protocol):

@@ -317,9 +317,12 @@ class Tasks:
         return int((await self._tasks.bulk_write(writes, ordered=False)).matched_count)
 
     @translated
-    async def complete(self, task: Task, counts: bytes, execution_seconds: float | None) -> None:
+    async def complete(
+        self, task: Task, counts: bytes, execution_seconds: float | None, sampling_seconds: float | None = None
+    ) -> None:
         """Store a task's packed counts; raises `LeaseLost` when another worker has taken it over."""
-        await self._end(task, TaskState.COMPLETED, {"counts": counts, "execution_seconds": execution_seconds})
+        finer = {} if sampling_seconds is None else {"sampling_seconds": sampling_seconds}
+        await self._end(task, TaskState.COMPLETED, {"counts": counts, "execution_seconds": execution_seconds} | finer)
 
     @translated
     async def check(self, task: Task, said: Mapping[str, Any]) -> None:

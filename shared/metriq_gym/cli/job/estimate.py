@@ -11,7 +11,7 @@ from rich.console import Console
 
 from metriq_gym.cli import opening, options
 from metriq_gym.cli.options import AsJson, Compilation, Config, Device, Provider
-from metriq_gym.cli.output import console, emit
+from metriq_gym.cli.output import console, emit, say
 from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.client.configurations import read_configuration
 from metriq_gym.client.session import quiet
@@ -55,6 +55,8 @@ def estimate(
         emit(found.to_dict() | there)
         return
     show_estimate(console(), found)
+    if found.misfit is not None:
+        say(f"note: a job of it would be refused: {found.misfit}")
     if checked is not None:
         _compare(console(), found, checked)
 

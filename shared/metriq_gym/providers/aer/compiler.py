@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,10 @@ _GATES = (
 _CONTROL_FLOW = "if_else for_loop while_loop switch_case break_loop continue_loop"
 RUNNABLE = frozenset(f"{_GATES} {_CONTROL_FLOW} measure reset delay barrier".split())
 """What the ideal simulator is given as it is; everything else is decomposed into it."""
+
+
+_BOUNDLESS = 2**10_000
+"""Bytes enough for any state of as many qubits as a configuration can ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,19 @@ class AerCompiler:
         for circuit in compiled:
             self._check_memory(_where(device, circuit), circuit, noisy=True)
         return compiled
+
+    def unbounded(self) -> AerCompiler:
+        """Return one that compiles alike, and leaves the memory out of account."""
+        return replace(self, memory_bytes=_BOUNDLESS)
+
+    def misfit(self, device: Device, compiled: Sequence[QuantumCircuit]) -> str | None:
+        """Return why one of the compiled circuits does not fit; None where all do."""
+        try:
+            for circuit in compiled:
+                self._check_memory(_where(device, circuit), circuit, noisy=device.id != devices.IDEAL)
+        except Unsupported as refusal:
+            return str(refusal)
+        return None
 
     def _compile(self, device: Device, circuit: QuantumCircuit, seed: int, compilation: Compilation) -> QuantumCircuit:
         from qiskit.transpiler.exceptions import TranspilerError

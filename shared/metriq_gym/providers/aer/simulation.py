@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from metriq_gym.errors import Permanent
@@ -54,9 +55,10 @@ class AerSimulation:
         rng = np.random.default_rng(seed)
         noise = _noise(device_id, circuits)
         parts: list[list[tuple[Sequence[int], Outcomes]]] = [[] for _ in circuits]
-        seconds = 0.0
+        seconds = sampling_seconds = 0.0
         for batch in _batches(self._jobs(circuits, shots, noisy=noise is not None)):
             method, copies = batch[0].method, len(batch[0].uses)
+            started = perf_counter()
             experiments = self._run(
                 [job.circuit for job in batch],
                 shots=copies * shots,
@@ -64,13 +66,14 @@ class AerSimulation:
                 noise_model=noise,
                 seed_simulator=int(rng.integers(2**31)),
             )
+            seconds += perf_counter() - started
             for job, experiment in zip(batch, experiments, strict=True):
-                seconds += experiment.time_taken
+                sampling_seconds += experiment.time_taken
                 outcomes = draw(experiment.data.counts, job.circuit.num_clbits, copies, rng)
                 for (number, component), drawn in zip(job.uses, outcomes, strict=True):
                     parts[number].append((component.positions, drawn))
         counts = [join(mine, circuit.num_clbits, shots) for mine, circuit in zip(parts, circuits, strict=True)]
-        return Execution(counts, seconds)
+        return Execution(counts, seconds, sampling_seconds)
 
     def _jobs(self, circuits: Sequence[QuantumCircuit], shots: int, *, noisy: bool) -> list[_Job]:
         from metriq_gym.providers.aer.components import split

@@ -33,7 +33,11 @@ def measured(job: Job, tasks: Sequence[Task]) -> Measured:
     if not tasks or not all(task.counts for task in tasks):
         raise Permanent(f"job {job.id} is {job.state}: there are no counts to draw")
     kind = benchmarks.load(job.benchmark_name)
-    shares = [Share(task.run, task.first, task.counts, task.execution_seconds) for task in tasks if task.counts]
+    shares = [
+        Share(task.run, task.first, task.counts, task.execution_seconds, task.sampling_seconds)
+        for task in tasks
+        if task.counts
+    ]
     return Measured(
         kind.from_config(job.config, job.seed), kind.data_type.model_validate(job.data), regroup(job.runs, shares)
     )

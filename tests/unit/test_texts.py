@@ -1,0 +1,165 @@
+"""Texts as people have them are read, or refused with what is wrong and where."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metriq_gym import texts
+from metriq_gym.bus.identity import read_request
+from metriq_gym.bus.port import Delivery
+from metriq_gym.client.configurations import NoConfiguration, read_configuration
+from metriq_gym.errors import InvalidRequest
+from metriq_gym.schema_validator import load_json_file
+from metriq_gym.suite_parser import load_suite
+
+WIT = '{\n "benchmark_name": "WIT",\n "shots": 77\n}\n'
+CIRCUIT = "OPENQASM 3.0; qubit[2] q; h q[0];"
+ECHO = {"benchmark_name": "QAT OLE", "qasm_path": "echo.qasm", "observable_qubits": [0]}
+TWICE = '{"benchmark_name": "WIT",\n "shots": 1,\n "shots": 2}'
+AS_SAVED = [
+    WIT.encode(),
+    codecs.BOM_UTF8 + WIT.encode(),
+    WIT.replace("\n", "\r\n").encode(),
+    WIT.replace("\n", "\r").encode(),
+    WIT.encode("utf-16"),
+    codecs.BOM_UTF16_BE + WIT.encode("utf-16-be"),
+    WIT.encode("utf-16-le"),
+    WIT.encode("utf-16-be"),
+    WIT.encode("utf-32"),
+]
+NAMES = ["utf-8", "utf-8 mark", "crlf", "cr", "utf-16", "utf-16 be mark", "utf-16 le", "utf-16 be", "utf-32"]
+
+
+def suite_of(config: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "mine", "benchmarks": [{"name": "one", "config": config}]}
+
+
+@pytest.mark.parametrize("content", AS_SAVED, ids=NAMES)
+def test_a_configuration_is_read_however_it_was_saved(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "wit.json"
+    path.write_bytes(content)
+    assert read_configuration(path)["shots"] == 77
+    assert load_json_file(path)["shots"] == 77
+
+
+@pytest.mark.parametrize("content", AS_SAVED, ids=NAMES)
+def test_a_request_is_read_however_it_was_sent(content: bytes) -> None:
+    read = read_request(Delivery("job.requested", content))
+    assert (read.body, read.problem) == (json.loads(WIT), None)
+
+
+def test_a_key_that_stands_twice_is_named_with_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "twice.json"
+    path.write_text(TWICE)
+    words = "has the key 'shots' twice in one object, on line 2 and on line 3"
+    with pytest.raises(NoConfiguration, match=words):
+        read_configuration(path)
+    with pytest.raises(json.JSONDecodeError, match=words):
+        load_json_file(path)
+    read = read_request(Delivery("job.requested", TWICE.encode()))
+    assert read.problem is not None
+    assert words in read.problem
+    path.write_text(json.dumps(suite_of({})).replace("{}", TWICE))
+    with pytest.raises(InvalidRequest, match="has the key 'shots' twice"):
+        load_suite(path)
+
+
+def test_the_id_of_a_request_with_a_key_twice_is_still_known() -> None:
+    read = read_request(Delivery("job.requested", b'{"job_id": "mine", "provider": "a", "provider": "b"}'))
+    assert (read.body, read.job_id) == (None, "mine")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b'{"a": 1,}', r"is not JSON: .* \(line 1, column "),
+        (b'{\n"a": }', r"is not JSON: .* \(line 2, column 6\)"),
+        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": "\xe9"}', "is not text in UTF-8: byte 0xe9 at position 7"),
+        (b"[" * 100_000, "is not JSON"),
+    ],
+)
+def test_what_is_no_json_says_why_and_where(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(NoConfiguration, match=words):
+        read_configuration(path)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    ),
+    st.sampled_from([None, 1]),
+)
+def test_json_without_a_repetition_is_what_it_is(value: Any, indent: int | None) -> None:
+    assert texts.loads(json.dumps(value, indent=indent)) == value
+
+
+@given(st.text(max_size=5), st.lists(st.sampled_from(["[{}]", '{"x": {}}', "{}"]), max_size=3))
+def test_a_repetition_is_found_at_any_depth(key: str, around: list[str]) -> None:
+    named = json.dumps(key)
+    text = f'{{{named}: {{"b": "{{"}}, "c": [{{{named}: 1}}], {named}: 2}}'
+    for outer in around:
+        text = outer.replace("{}", text, 1)
+    with pytest.raises(texts.NotText, match="twice in one object"):
+        texts.loads(text)
+
+
+def test_standard_input_is_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("echo.qasm").write_text(CIRCUIT)
+    given_texts = [json.dumps(ECHO), WIT, json.dumps(suite_of({"benchmark_name": "WIT"}))]
+    monkeypatch.setattr(
+        "sys.stdin", SimpleNamespace(buffer=SimpleNamespace(read=lambda: given_texts.pop(0).encode("utf-16")))
+    )
+    assert read_configuration("-")["qasm"] == CIRCUIT
+    assert load_json_file("-")["shots"] == 77
+    assert load_suite("-")[0].name == "mine"
+
+
+def test_standard_input_that_holds_nothing_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO()))
+    with pytest.raises(NoConfiguration, match="standard input is empty"):
+        read_configuration("-")
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside the file", "in the working directory"])
+def test_a_circuit_is_found_beside_its_file_or_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    folder, elsewhere = tmp_path / "configurations", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    (folder if beside else elsewhere).joinpath("echo.qasm").write_bytes(codecs.BOM_UTF8 + CIRCUIT.encode())
+    config, suite = folder / "echo.json", folder / "suite.json"
+    config.write_text(json.dumps(ECHO))
+    suite.write_text(json.dumps(suite_of(ECHO)))
+    assert read_configuration(config)["qasm"] == CIRCUIT
+    (entry,) = load_suite(suite)[0].benchmarks
+    assert entry.config["qasm"] == CIRCUIT
+    assert "qasm_path" not in entry.config
+
+
+def test_a_circuit_that_is_nowhere_is_named_with_the_places_and_with_its_entry(tmp_path: Path) -> None:
+    suite = tmp_path / "suite.json"
+    suite.write_text(json.dumps(suite_of(ECHO)))
+    with pytest.raises(InvalidRequest) as caught:
+        load_suite(suite)
+    (problem,) = caught.value.problems
+    assert problem.path == "$.benchmarks[0].config.qasm_path"
+    assert str(tmp_path / "echo.qasm") in problem.message
+    assert str(Path.cwd() / "echo.qasm") in problem.message
