@@ -91,7 +91,8 @@ TASKS: dict[str, tuple[str, list[str]]] = {
         ["mgym run wrong.json", "mgym job view nothing", "mgym status", "mgym doctor"],
     ),
     "Move in from metriq-gym's own tool": (
-        "Doing it again changes nothing. Lines that are no jobs are named, and the exit code is 1.",
+        "Doing it again changes nothing. Lines that are no jobs are named, and the exit code is 1. Files of the "
+        "dataset are taken over too, and `-` is standard input.",
         ["mgym import metriq_gym_jobs.jsonl"],
     ),
 }

@@ -15,7 +15,7 @@ from metriq_gym.messages import Compilation
 from metriq_gym.packing import pack_counts, unpack_circuits
 from metriq_gym.providers.aer.provider import AerProvider
 from metriq_gym.providers.provider import Device
-from metriq_gym.schema_validator import validate
+from metriq_gym.schema_validator import seed_of, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,11 @@ class Outcome:
 def run(
     config: Mapping[str, Any], device_id: str, seed: int, compilation: Compilation = "default", *, sampling: int = 0
 ) -> Outcome:
-    """Build, compile, simulate and score; `sampling` gives other shots of the same circuits."""
+    """Build, compile, simulate and score with the configuration's seed, else `seed`; `sampling` gives other shots."""
     started = time.perf_counter()
     complete, _ = validate(config)
+    stated = seed_of(complete)
+    seed = seed if stated is None else stated
     provider, device = _provider(), _device(device_id)
     plan = make_plan(complete, seed, device, provider.compiler, provider.max_circuits_per_task, compilation)
     shares = []

@@ -12,6 +12,8 @@ from metriq_gym.constants import JobType
 from tests.compare.cases import BOUNDED, DEVICES, Case, cases
 
 NEGLIGIBLE = 1e-9
+SAME_PROBLEM = (JobType.LR_QAOA, JobType.QAT_OLE)
+"""A seed poses the same problem to both tools, and problems differ more than shots do."""
 TIMED = JobType.CLOPS
 """Scores the speed of the simulator and so differs by intention."""
 
@@ -41,14 +43,20 @@ def far_apart(lines: Sequence[Line], limit: float = 3) -> Iterator[tuple[str, st
     for case in cases():
         for device in DEVICES:
             ours, theirs = (_scores(_of(lines, tool, case, device)) for tool in ("ours", "theirs"))
-            if ours and theirs and case.config["benchmark_name"] != TIMED and abs(z := distance(ours, theirs)) > limit:
+            if ours and theirs and (z := _z(case, ours, theirs)) is not None and abs(z) > limit:
                 yield case.name, device, z
 
 
-def distance(ours: dict[int, float], theirs: dict[int, float]) -> float:
-    """Return the difference of the means in standard errors of the difference, by the scatter over seeds."""
+def distance(ours: dict[int, float], theirs: dict[int, float], *, paired: bool = False) -> float:
+    """Return the difference of the means in standard errors of the difference, by the scatter over seeds.
+
+    `paired`: a seed poses the same problem to both, so that what scatters is the difference.
+    """
     difference = fmean(ours.values()) - fmean(theirs.values())
-    error = sqrt(_error(ours) ** 2 + _error(theirs) ** 2)
+    if paired and ours.keys() == theirs.keys():
+        error = _error({seed: ours[seed] - theirs[seed] for seed in ours})
+    else:
+        error = sqrt(_error(ours) ** 2 + _error(theirs) ** 2)
     if abs(difference) < NEGLIGIBLE:
         return 0.0
     return difference / error if error > NEGLIGIBLE else inf
@@ -62,9 +70,14 @@ def _row(case: Case, device: str, lines: Sequence[Line]) -> str:
     mine, other = _scores(ours), _scores(theirs)
     if not mine or not other:
         return f"{begin} {_cell(ours)} | {_cell(theirs)} | – | – |"
-    z = "–" if case.config["benchmark_name"] == TIMED else f"{distance(mine, other):.1f}"
+    z = _z(case, mine, other)
     ratio = fmean(line.seconds for line in ours) / fmean(line.seconds for line in theirs)
-    return f"{begin} {_cell(ours)} | {_cell(theirs)} | {z} | {ratio:.2g} |"
+    return f"{begin} {_cell(ours)} | {_cell(theirs)} | {'–' if z is None else f'{z:.1f}'} | {ratio:.2g} |"
+
+
+def _z(case: Case, ours: dict[int, float], theirs: dict[int, float]) -> float | None:
+    name = case.config["benchmark_name"]
+    return None if name == TIMED else distance(ours, theirs, paired=name in SAME_PROBLEM)
 
 
 def _of(lines: Sequence[Line], tool: str, case: Case, device: str) -> list[Line]:
