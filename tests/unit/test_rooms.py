@@ -32,6 +32,8 @@ LOADS = {
     "web": set[str](),
     "parts": set[str](),
     "platform": set[str](),
+    "circuit_files": set[str](),
+    "texts": set[str](),
     "constants": set[str](),
     "telemetry": LOGS | {"opentelemetry", "prometheus_client"},
     "bus": LOGS | {"aio_pika", "prometheus_client"},
