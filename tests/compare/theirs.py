@@ -21,7 +21,8 @@ def run(config, device_id, seed):
     random.seed(seed)
     np.random.seed(seed)
     device = setup_device("local", device_id)
-    device._backend.set_options(seed_simulator=seed)
+    # Aer gives each trajectory the seed after the one before, so that neighbouring seeds share all shots but one.
+    device._backend.set_options(seed_simulator=seed * 10**7)
     params = validate_and_create_model(config)
     handler = setup_benchmark(argparse.Namespace(), params, JobType(params.benchmark_name))
     data = handler.dispatch_handler(device)
