@@ -53,8 +53,10 @@ def distance(ours: dict[int, float], theirs: dict[int, float], *, paired: bool =
     `paired`: a seed poses the same problem to both, so that what scatters is the difference.
     """
     difference = fmean(ours.values()) - fmean(theirs.values())
-    if paired and ours.keys() == theirs.keys():
-        error = _error({seed: ours[seed] - theirs[seed] for seed in ours})
+    common = ours.keys() & theirs.keys()
+    if paired and len(common) > 1:
+        differences = {seed: ours[seed] - theirs[seed] for seed in common}
+        difference, error = fmean(differences.values()), _error(differences)
     else:
         error = sqrt(_error(ours) ** 2 + _error(theirs) ** 2)
     if abs(difference) < NEGLIGIBLE:
