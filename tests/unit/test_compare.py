@@ -7,7 +7,6 @@ from math import inf
 
 import pytest
 
-from metriq_gym.schema_validator import validate
 from tests.compare.__main__ import PAGE, plan
 from tests.compare.cases import BOUNDED, DEVICES, SEEDS, cases
 from tests.compare.table import Line, distance, far_apart, table
@@ -41,9 +40,7 @@ def test_a_row_has_both_scores_their_distance_and_the_ratio_of_times() -> None:
     assert [(case, device) for case, device, _ in far_apart(found)] == [("wit", "fake_guadalupe")]
 
 
-def test_every_case_is_a_configuration_and_has_a_cell_for_each_device_run_or_with_its_reason() -> None:
-    for case in cases():
-        validate(case.config)
+def test_every_case_has_a_cell_for_each_device_that_is_run_or_says_why_not() -> None:
     planned = {(case.name, device) for case, device, _ in plan()}
     assert planned | BOUNDED.keys() == {(case.name, device) for case in cases() for device in DEVICES}
     assert not planned & BOUNDED.keys()
