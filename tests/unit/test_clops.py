@@ -97,7 +97,7 @@ def test_the_rate_is_layers_run_per_second_on_the_device() -> None:
 
 def test_the_finer_rate_is_by_the_seconds_of_gates_and_shots_alone() -> None:
     run = RunResult([{"0" * 6: 100}] * 3, execution_seconds=1.2, sampling_seconds=0.1)
-    result = clops().poll_handler(BenchmarkData(), [run])
+    result = clops().poll_handler(CLOPSData(), [run])
     assert result.clops_score == pytest.approx(2000)
     assert result.sampling_clops == pytest.approx(24_000)
 

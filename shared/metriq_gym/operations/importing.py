@@ -204,7 +204,7 @@ def _job(found: dict[str, Any]) -> MetriqGymJob:
 
 
 def _unknown_parameters(found: dict[str, Any]) -> list[str]:
-    """Return the names of parameters that the benchmark's schema does not have; of one without schema or of a record, none."""
+    """Return parameters that the benchmark's schema does not have; none of a record, or where there is no schema."""
     if _RECORD in found or found["job_type"] not in set(JobType):
         return []
     known = benchmarks.schema(found["job_type"])["properties"].keys() | {"benchmark_name"}
