@@ -57,6 +57,15 @@ def test_a_table_that_cannot_fit_is_a_paragraph_a_row() -> None:
     assert printed(console).splitlines() == expected
 
 
+def test_a_paragraph_is_wrapped_between_words_under_each_other() -> None:
+    console = terminal()
+    show_table(console, ("file", "words"), [["/a" * 45, "word " * 20]])
+    lines = printed(console).splitlines()
+    assert lines[0] == "file   " + "/a" * 45
+    assert [line.split() for line in lines[1:3]] == [["words", *["word"] * 14], ["word"] * 6]
+    assert lines[2].startswith("       word")
+
+
 @pytest.mark.parametrize("device", ["aer_simulator", "fake_guadalupe", "homebrew_s2"])
 def test_a_list_of_jobs_fits_80_columns_in_whole_words(device: str) -> None:
     console = terminal()

@@ -50,7 +50,7 @@ def table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> Tabl
     texts = [[as_text(each) for each in row] for row in rows]
     widths = _fitting(console.width, [_measured(column) for column in zip(names, *texts, strict=True)])
     if widths is None:
-        return _paragraphs(names, texts)
+        return _paragraphs(console, names, texts)
     framed = Table(box=SIMPLE, header_style="bold", pad_edge=False)
     for name, width in zip(names, widths, strict=True):
         framed.add_column(name, width=width, overflow="fold")
@@ -96,12 +96,19 @@ def _fitting(available: int, columns: Sequence[_Width]) -> list[int] | None:
     return None
 
 
-def _paragraphs(names: Sequence[str], rows: Sequence[Sequence[Text]]) -> Text:
+def _paragraphs(console: Console, names: Sequence[str], rows: Sequence[Sequence[Text]]) -> Text:
     indent = max(map(cell_len, names))
     lines: list[Text] = []
     for row in rows:
-        cells = [(name, cell) for name, cell in zip(names, row, strict=True) if cell.plain]
-        lines += [*(Text.assemble((name.ljust(indent), "dim"), "  ", cell) for name, cell in cells), Text()]
+        for name, cell in zip(names, row, strict=True):
+            # A word that is wider than the terminal is in one piece all the same.
+            width = max(console.width - indent - 2, *map(cell_len, cell.plain.split() or [""]))
+            for number, part in enumerate(cell.wrap(console, width) if cell.plain else []):
+                part.rstrip()
+                lines.append(Text.assemble(("" if number else name).ljust(indent), "  ", part))
+                if not number:
+                    lines[-1].stylize("dim", 0, len(name))
+        lines.append(Text())
     return Text("\n").join(lines)
 
 
