@@ -44,7 +44,7 @@ class Jobs:
                 IndexModel([("state", 1), ("updated_at", 1)]),
                 IndexModel([("created_at", -1), ("_id", -1)]),
                 IndexModel([("suite_id", 1), ("state", 1)], partialFilterExpression=in_suite),
-                IndexModel([("suite_name", 1), ("created_at", -1)], partialFilterExpression=in_suite),
+                IndexModel([("suite_name", 1), ("created_at", -1), ("_id", -1)], partialFilterExpression=in_suite),
                 # Lists, the newest first, of those with one state, benchmark or device.
                 IndexModel([("state", 1), ("created_at", -1), ("_id", -1)]),
                 IndexModel([("benchmark_name", 1), ("created_at", -1), ("_id", -1)]),
