@@ -15,7 +15,7 @@ _File = Annotated[Path, typer.Argument(metavar="FILE", help="A .png or .svg file
 
 
 def job(
-    name: Annotated[str, typer.Argument(metavar="JOB", help="The job's id, the beginning of it, or latest.")],
+    name: Annotated[str, typer.Argument(metavar="JOB_ID", help="The job's id, the beginning of it, or latest.")],
     file: _File,
     circuit: Annotated[
         int | None,

@@ -15,7 +15,7 @@ from metriq_gym.jobs.comparison import compare as compare_jobs
 from metriq_gym.terminal import report
 from metriq_gym.terminal.tables import show_table
 
-_Name = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, the beginning of it, or latest.")]
+_Name = Annotated[str, typer.Argument(metavar="JOB_ID", help="A job's id, the beginning of it, or latest.")]
 
 
 def compare(first: _Name, second: _Name, json: AsJson = False) -> None:

@@ -17,7 +17,7 @@ from metriq_gym.store import Store
 def retry(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="JOB", help="Ids, the beginnings of them, or latest.", show_default=False),
+        typer.Argument(metavar="JOB_ID", help="Ids, the beginnings of them, or latest.", show_default=False),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Whatever failed.")] = False,
     reason: bulk.Reason = None,

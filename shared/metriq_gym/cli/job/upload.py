@@ -66,7 +66,7 @@ def upload(
         _upload_job(wanted, output, as_json=json)
         return
     if name is not None or output is not None:
-        raise Usage("--all, --reason, --since and --until choose the jobs: give no JOB and no --output")
+        raise Usage("--all, --reason, --since and --until choose the jobs: give no JOB_ID and no --output")
     if to is not None and to not in TARGETS:
         raise NotFound(f"records cannot be exported to {to!r}; there are: {', '.join(TARGETS)}")
     bulk.begin_anew(lambda store: failed_exports(store, which, to, reason), dry_run=dry_run, yes=yes, as_json=json)
