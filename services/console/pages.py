@@ -252,7 +252,12 @@ async def own_plot(at: At, _: Viewer, job_id: JobPath) -> Response:
 @router.get("/jobs/{job_id}/circuit")
 async def circuit_part(request: Request, at: At, role: Viewer, job_id: JobPath) -> Response:
     """Draw the job's first circuit."""
-    found = await circuits_of(at, await at.store.jobs.get(job_id), 1)
+    try:
+        found = await circuits_of(at, await at.store.jobs.get(job_id), 1)
+    except InvalidRequest:
+        raise
+    except (NotFound, Permanent):  # it has not been taken up yet, or was rejected
+        found = []
     return render(request, "circuit.html", role, circuit=found[0] if found else None)
 
 
