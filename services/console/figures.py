@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from metriq_gym.jobs import Job, Task
 from metriq_gym.jobs.documents import CalibrationPoint
+from metriq_gym.jobs.rows import number_of
 from metriq_gym.jobs.series import labels, series_of
-
-from .results import number_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

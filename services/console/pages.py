@@ -23,6 +23,7 @@ from metriq_gym.benchmarks import names, schema
 from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Permanent, Problem, Transient
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.jobs import TERMINAL, Job, JobState, Task, TaskState, comparison
+from metriq_gym.jobs.rows import number_of
 from metriq_gym.jobs.series import comparable
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.messages import JobId, SuiteRequested
@@ -44,7 +45,6 @@ from .letters import shown
 from .parameters import Cursor, JobPath, Sort, SuitePath, decode_cursor, encode_cursor, filtered
 from .problems import ProblemDocument, describe
 from .rendering import render
-from .results import number_of
 from .suites import request_suite
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)

@@ -21,7 +21,8 @@ EXTRAS = {
     "numpy": "embedded",
     "openqasm3": "embedded",
     "opentelemetry": "otel",
-    "pyarrow": "console",
+    "pandas": "frames",
+    "pyarrow": "frames",
     "qiskit": "embedded",
     "qiskit_aer": "embedded",
     "qiskit_qasm3_import": "embedded",
@@ -37,6 +38,7 @@ _DOES = {
     "console": "serves the console",
     "embedded": "runs jobs on this machine",
     "exporter": "brings results to GitHub",
+    "frames": "makes data frames and Parquet files",
     "otel": "sends traces",
     "plots": "draws",
 }

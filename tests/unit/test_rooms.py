@@ -17,8 +17,9 @@ LIBRARY = ROOT / "shared" / "metriq_gym"
 DATA = {"schemas", "suites"}
 
 HEAVY = {
-    "aio_pika", "aiolimiter", "github", "httpx", "matplotlib", "motor", "openqasm3", "opentelemetry",
-    "prometheus_client", "pymongo", "qiskit", "qiskit_aer", "qiskit_ibm_runtime", "rich", "scipy", "structlog", "typer",
+    "aio_pika", "aiolimiter", "github", "httpx", "matplotlib", "motor", "openqasm3", "opentelemetry", "pandas",
+    "prometheus_client", "pyarrow", "pymongo", "qiskit", "qiskit_aer", "qiskit_ibm_runtime", "rich", "scipy",
+    "structlog", "typer",
 }  # fmt: skip
 """Libraries that take long to import, or that only one room has to do with."""
 LOGS = {"rich", "structlog"}  # the second looks for the first
@@ -50,6 +51,7 @@ LOADS = {
     "job_manager": STORE,
     "upload_paths": set[str](),
     "operations": LOGS | STORE | {"aio_pika", "prometheus_client"},
+    "results": STORE,
     "run": STORE | LOGS | {"prometheus_client"},
     "testing": STORE | LOGS | {"prometheus_client", "qiskit", "scipy"},
 }

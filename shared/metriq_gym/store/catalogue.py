@@ -76,6 +76,8 @@ class Filter:
     until: datetime | None = None
     held: bool = False
     """Only those that wait for an operator."""
+    tags: Sequence[str] = ()
+    """Only those that have all of these."""
 
     def query(self) -> dict[str, Any]:
         """Return it as the store has it."""
@@ -89,6 +91,8 @@ class Filter:
             found = {**_IN_SUITE, **found, "suite_name": self.suite_name}
         if self.held:
             found |= _HELD
+        if self.tags:
+            found["tags"] = {"$all": list(self.tags)}
         times = {"$gte": self.since, "$lt": self.until}
         if any(times.values()):
             found["created_at"] = {operator: at for operator, at in times.items() if at is not None}

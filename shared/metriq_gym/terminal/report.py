@@ -16,11 +16,13 @@ from rich.text import Text
 
 from metriq_gym.constants import CIRCUIT
 from metriq_gym.jobs import Export, Job, JobState
+from metriq_gym.jobs.rows import Row
 from metriq_gym.terminal.tables import as_text, table
 from metriq_gym.terminal.tables import show_table as show_table
 from metriq_gym.wording import duration
 
 _JOB_COLUMNS = ("job", "benchmark", "device", "state", "score", "age")
+_RESULT_COLUMNS = ("job", "benchmark", "device", "time", "metric", "value")
 _MANY = 8
 """Entries of a list that are shown."""
 _MADE_UP = re.compile(r"^([0-9a-f]{12})[0-9a-f]{20}(\..*)?$")
@@ -87,6 +89,23 @@ def show_jobs(console: Console, jobs: Sequence[Job]) -> None:
         console.print("no jobs")
         return
     show_table(console, _JOB_COLUMNS, (job_row(job, short=console.is_terminal) for job in jobs))
+
+
+def show_results(console: Console, rows: Sequence[Row]) -> None:
+    """Print tidy rows of results."""
+    if not rows:
+        console.print("no results")
+        return
+    short = console.is_terminal
+    show_table(console, _RESULT_COLUMNS, (_result_row(row, short=short) for row in rows))
+
+
+def _result_row(row: Row, *, short: bool) -> list[object]:
+    name = _shortened(row["job_id"]) if short else row["job_id"]
+    metric = row["metric"] if row["position"] is None else f"{row['metric']}[{row['position']}]"
+    where = f"{row['provider']}/{row['device']}"
+    at = datetime.fromisoformat(row["dispatch_time"]).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    return [name, row["benchmark_name"], where, at, metric, number(row)]
 
 
 def jobs_table(console: Console, jobs: Sequence[Job]) -> RenderableType:
