@@ -77,7 +77,7 @@ def frame(
     made = DataFrame.from_records(found, columns=list(COLUMNS)).astype(_NUMBERS)
     texts = [column for column in COLUMNS if column not in _NUMBERS]
     made[texts] = made[texts].astype("str")
-    made["dispatch_time"] = to_datetime(made["dispatch_time"], format="ISO8601", utc=True)
+    made["dispatch_time"] = to_datetime(made["dispatch_time"], format="ISO8601", utc=True).dt.as_unit("us")
     return made
 
 

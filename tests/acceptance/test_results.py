@@ -99,8 +99,7 @@ def test_the_data_frame_has_numbers_and_times_also_where_there_are_none(settings
         kinds = {column: str(kind) for column, kind in found.dtypes.items()}
         assert kinds["value"] == kinds["uncertainty"] == "float64"
         assert kinds["position"] == "Int64"
-        assert kinds["dispatch_time"].startswith("datetime64[")
-        assert kinds["dispatch_time"].endswith(", UTC]")
+        assert kinds["dispatch_time"] == "datetime64[us, UTC]"
         assert kinds["suite_name"] == "str"
     since = frame(since=datetime(2026, 11, 3), metric="eplg", settings=settings)  # noqa: DTZ001  (taken for UTC)
     assert since["position"].tolist() == [0, 1]
