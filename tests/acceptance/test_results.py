@@ -1,4 +1,4 @@
-"""Results of many jobs: `mgym results` as typed, the data frame, and the notebook that compares two devices."""
+"""Results of many jobs as typed: `mgym results` and `mgym trend`, the data frame, and the notebook of two devices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,28 @@ def test_a_file_is_not_begun_that_cannot_be_meant(environment: dict[str, str], t
     code, said = on_terminal(environment, ["results", "--format", "parquet"])
     assert code == 2
     assert "--output" in said
+
+
+def test_a_device_that_has_drifted_is_told_with_the_evidence(
+    environment: dict[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    for night in range(34):
+        score = {"value": 0.9 + 0.002 * (night % 3) - (0.2 if night > 30 else 0), "uncertainty": 0.001}
+        job = ended_job(
+            f"night-{night}", device="drifter", dispatch_time=begin + timedelta(days=night), result={"score": score}
+        )
+        session_for(settings).on_store(lambda store, job=job: store.records.add(job))  # type: ignore[misc]
+    done = mgym_here(environment, "trend", "tyxonq/drifter", "score", "--json", "--plot", str(tmp_path / "score.svg"))
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)
+    assert (told["metric"], told["values"], told["baseline"]["value"]) == ("score", 34, pytest.approx(0.902))
+    assert (told["drift"]["found"], told["drift"]["since"]) == ("step", "2026-02-01T00:00:00+00:00")
+    assert (tmp_path / "score.svg").read_text().count("<svg") == 1
+    assert "step since 2026-02-01" in mgym_here(environment, "trend", "drifter").stdout
+    assert "told from 31 values on" in mgym_here(environment, "trend", "homebrew_s2", "score").stdout
+    nothing = mgym_here(environment, "trend", "drifter", "none such")
+    assert (nothing.returncode, nothing.stdout) == (3, "")
 
 
 def test_the_notebook_compares_two_devices(environment: dict[str, str], tmp_path: Path) -> None:

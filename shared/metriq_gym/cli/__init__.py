@@ -91,6 +91,7 @@ COMMANDS: dict[str, Any] = {
             "benchmarks": ("benchmarks:benchmarks", "List benchmarks, parameters and examples."),
             "schema": ("benchmarks:schema", "Print the JSON Schema of a configuration."),
             "results": ("results:results", "Print results as a tidy table, one row a metric."),
+            "trend": ("trend:trend", "Say which metrics of a device have drifted."),
             "status": ("status:status", "Say how the work stands."),
             "doctor": ("doctor:doctor", "Check what the work needs, say what to mend."),
             "stop": ("stop:stop", "Stop the private database that waits for the next command."),

@@ -1,0 +1,96 @@
+"""``mgym trend``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from metriq_gym.cli import filters, opening
+from metriq_gym.cli.options import AsJson, Plot
+from metriq_gym.cli.output import console, emit
+from metriq_gym.cli.pictures import draw_over_time
+from metriq_gym.errors import NotFound
+from metriq_gym.jobs import Job
+from metriq_gym.jobs.drift import BASELINE, Trend
+from metriq_gym.jobs.trends import History, histories
+from metriq_gym.store.catalogue import Filter
+from metriq_gym.terminal.report import number, show_table
+
+_COLUMNS = ("series", "metric", "values", "baseline", "newest", "drift")
+
+
+def trend(
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="The device, also as PROVIDER/DEVICE.")],
+    metric: Annotated[str | None, typer.Argument(metavar="METRIC", help="Only this.", show_default=False)] = None,
+    benchmark: filters.Benchmark = None,
+    since: filters.Since = None,
+    until: filters.Until = None,
+    json: AsJson = False,
+    plot: Plot = None,
+) -> None:
+    """Say which metrics of a device have drifted.
+
+    Scores of one benchmark with the same parameters are a series; its first values are the baseline.
+    """
+    provider, _, name = device.rpartition("/")
+    wanted = Filter(provider=provider or None, device=name, benchmark=benchmark, since=since, until=until)
+
+    async def look() -> list[Job]:
+        async with opening.store() as store:
+            return [job async for job in store.catalogue.scored(wanted)]
+
+    jobs = opening.run(look())
+    found = histories(jobs, metric)
+    if not found:
+        raise NotFound(f"no result of {device}" + (f" has a metric {metric!r}" if metric else ""))
+    if plot is not None:
+        draw_over_time(jobs, metric or "score", plot)
+    if json:
+        emit([_told(each) for each in found])
+    else:
+        show_table(console(), _COLUMNS, (_row(each) for each in found))
+
+
+def _row(history: History) -> list[object]:
+    newest = history.points[-1]
+    seen = history.trend
+    return [
+        history.label,
+        history.metric,
+        len(history.points),
+        "" if seen is None else number({"value": seen.centre, "uncertainty": seen.scatter}),
+        number({"value": newest.value, "uncertainty": newest.uncertainty}),
+        _verdict(seen),
+    ]
+
+
+def _verdict(seen: Trend | None) -> str:
+    if seen is None:
+        return f"told from {BASELINE + 1} values on"
+    if seen.drift is None:
+        return "none"
+    return f"{seen.drift.found} since {seen.drift.since:%Y-%m-%d}, {seen.drift.deviation:+.1f} σ"
+
+
+def _told(history: History) -> dict[str, Any]:
+    seen = history.trend
+    drift = None if seen is None or seen.drift is None else seen.drift
+    return {
+        "benchmark_name": history.series.benchmark,
+        "provider": history.series.provider,
+        "device": history.series.device,
+        "params": dict(history.series.parameters),
+        "metric": history.metric,
+        "values": len(history.points),
+        "baseline": None if seen is None else {"value": seen.centre, "scatter": seen.scatter},
+        "drift": None
+        if drift is None
+        else {
+            "found": drift.found,
+            "at": drift.at.isoformat(),
+            "since": drift.since.isoformat(),
+            "deviation": drift.deviation,
+            "statistic": drift.statistic,
+        },
+    }
