@@ -55,11 +55,11 @@ def environment(settings: Settings) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("options", "found"),
     [
-        ([], ["first", "first", "second", "second", "third", "third"]),
+        (["--until", "2026-11-04"], ["first", "first", "second", "second", "third", "third"]),
         (["--suite", "tonight"], ["second", "second"]),
         (["--benchmark", "EPLG"], ["third", "third"]),
         (["--device", "other"], ["third", "third"]),
-        (["--since", "2026-11-02", "--metric", "score"], ["second"]),
+        (["--since", "2026-11-02", "--until", "2026-11-04", "--metric", "score"], ["second"]),
     ],
     ids=" ".join,
 )
@@ -83,11 +83,11 @@ def test_the_table_has_values_with_their_uncertainties(environment: dict[str, st
 def test_csv_parquet_and_the_data_frame_have_the_same_columns(
     environment: dict[str, str], settings: Settings, tmp_path: Path
 ) -> None:
-    printed = mgym_here(environment, "results", "--format", "csv").stdout
+    printed = mgym_here(environment, "results", "--format", "csv", "--until", "2026-11-04").stdout
     file = tmp_path / "results.parquet"
-    done = mgym_here(environment, "results", "--format", "parquet", "--output", str(file))
+    done = mgym_here(environment, "results", "--format", "parquet", "--output", str(file), "--until", "2026-11-04")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    found = frame(settings=settings)
+    found = frame(until=datetime(2026, 11, 5, tzinfo=UTC), settings=settings)
     assert tuple(found.columns) == tuple(read_parquet(file).columns) == COLUMNS
     assert tuple(csv.DictReader(io.StringIO(printed)).fieldnames or ()) == COLUMNS
     assert len(found) == len(read_parquet(file)) == len(printed.splitlines()) - 1 == 6

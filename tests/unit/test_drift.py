@@ -38,7 +38,8 @@ def found(values: Sequence[float]) -> Trend:
 
 def delays(shift: float, slope: float = 0.0) -> list[float]:
     """Nights from the first that is off to the one that it was found with; a year where it was not."""
-    chance, begin, late = random.Random(17), BASELINE + AFTER, []
+    chance, begin = random.Random(17), BASELINE + AFTER
+    late: list[float] = []
     for _ in range(SERIES):
         values = [
             value + (shift + slope * (night - begin) if night >= begin else 0.0)
