@@ -132,13 +132,21 @@ def test_a_device_that_has_drifted_is_told_with_the_evidence(
             f"night-{night}", device="drifter", dispatch_time=begin + timedelta(days=night), result={"score": score}
         )
         session_for(settings).on_store(lambda store, job=job: store.records.add(job))  # type: ignore[misc]
+    metadata = {"T1_us": 50.0}
+    session_for(settings).on_store(
+        lambda store: store.devices.see(
+            "tyxonq", "drifter", num_qubits=13, simulator=False, status="online", metadata=metadata
+        )
+    )
     done = mgym_here(environment, "trend", "tyxonq/drifter", "score", "--json", "--plot", str(tmp_path / "score.svg"))
     assert done.returncode == 0, done.stderr
     (told,) = json.loads(done.stdout)
     assert (told["metric"], told["values"], told["baseline"]["value"]) == ("score", 34, pytest.approx(0.902))
     assert (told["drift"]["found"], told["drift"]["since"]) == ("step", "2026-02-01T00:00:00+00:00")
     assert (tmp_path / "score.svg").read_text().count("<svg") == 1
-    assert "step since 2026-02-01" in mgym_here(environment, "trend", "drifter").stdout
+    shown = mgym_here(environment, "trend", "drifter").stdout
+    assert "step since 2026-02-01" in shown
+    assert "calibration, tyxonq/drifter  T1_us" in shown
     assert "told from 31 values on" in mgym_here(environment, "trend", "homebrew_s2", "score").stdout
     nothing = mgym_here(environment, "trend", "drifter", "none such")
     assert (nothing.returncode, nothing.stdout) == (3, "")

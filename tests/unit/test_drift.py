@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from metriq_gym.jobs.documents import CalibrationPoint
 from metriq_gym.jobs.drift import BASELINE, IN_A_ROW, Point, Trend, trend
-from metriq_gym.jobs.trends import histories
+from metriq_gym.jobs.trends import calibrated, histories
 from tests.support.jobs import ended_job
 
 PAGE = Path(__file__).parents[2] / "docs" / "trends.md"
@@ -141,3 +142,19 @@ def test_only_what_may_be_compared_is_one_history() -> None:
     two = next(each for each in histories(jobs, "score") if len(each.points) == 2)
     assert [point.at.day for point in two.points] == [2, 3]  # in the order of time, and shots make no other series
     assert two.trend is None
+
+
+def test_each_number_of_a_calibration_is_a_series() -> None:
+    found = [
+        CalibrationPoint(
+            at=each.at,
+            metadata={"T1_us": 50 + each.value, "SQ": 0.001, "dry": True, "flags": ["x"]},
+        )
+        for each in points([*quiet(random.Random(1), 40), *[-20.0] * IN_A_ROW])
+    ]
+    made = {each.metric: each for each in calibrated("tyxonq", "homebrew_s2", found)}
+    assert made.keys() == {"T1_us", "SQ"}
+    assert made["T1_us"].trend is not None
+    assert made["T1_us"].trend.drift is not None
+    assert made["SQ"].trend == Trend(0.001, 0.0, None)
+    assert [each.metric for each in calibrated("tyxonq", "homebrew_s2", found, "SQ")] == ["SQ"]

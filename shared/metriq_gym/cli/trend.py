@@ -13,7 +13,8 @@ from metriq_gym.cli.pictures import draw_over_time
 from metriq_gym.errors import NotFound
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.drift import BASELINE, Trend
-from metriq_gym.jobs.trends import History, histories
+from metriq_gym.jobs.trends import CALIBRATION, History, calibrated, histories
+from metriq_gym.store import Store
 from metriq_gym.store.catalogue import Filter
 from metriq_gym.terminal.report import number, show_table
 
@@ -31,17 +32,19 @@ def trend(
 ) -> None:
     """Say which metrics of a device have drifted.
 
-    Scores of one benchmark with the same parameters are a series; its first values are the baseline.
+    Scores of one benchmark with the same parameters are a series; its first values are the baseline. So is each number
+    of the device's calibrations, unless a benchmark is named.
     """
     provider, _, name = device.rpartition("/")
     wanted = Filter(provider=provider or None, device=name, benchmark=benchmark, since=since, until=until)
 
-    async def look() -> list[Job]:
+    async def look() -> tuple[list[Job], list[History]]:
         async with opening.store() as store:
-            return [job async for job in store.catalogue.scored(wanted)]
+            jobs = [job async for job in store.catalogue.scored(wanted)]
+            return jobs, [] if benchmark else await _calibrations(store, wanted, metric)
 
-    jobs = opening.run(look())
-    found = histories(jobs, metric)
+    jobs, calibrations = opening.run(look())
+    found = histories(jobs, metric) + calibrations
     if not found:
         raise NotFound(f"no result of {device}" + (f" has a metric {metric!r}" if metric else ""))
     if plot is not None:
@@ -50,6 +53,20 @@ def trend(
         emit([_told(each) for each in found])
     else:
         show_table(console(), _COLUMNS, (_row(each) for each in found))
+
+
+async def _calibrations(store: Store, wanted: Filter, metric: str | None) -> list[History]:
+    found: list[History] = []
+    for each in await store.devices.all():
+        if each.device == wanted.device and wanted.provider in (None, each.provider):
+            points = [
+                point
+                for point in await store.devices.calibrations(each.provider, each.device)
+                if (wanted.since is None or point.at >= wanted.since)
+                and (wanted.until is None or point.at < wanted.until)
+            ]
+            found += calibrated(each.provider, each.device, points, metric)
+    return found
 
 
 def _row(history: History) -> list[object]:
@@ -77,7 +94,7 @@ def _told(history: History) -> dict[str, Any]:
     seen = history.trend
     drift = None if seen is None or seen.drift is None else seen.drift
     return {
-        "benchmark_name": history.series.benchmark,
+        "benchmark_name": history.series.benchmark or CALIBRATION,
         "provider": history.series.provider,
         "device": history.series.device,
         "params": dict(history.series.parameters),
