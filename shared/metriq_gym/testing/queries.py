@@ -73,6 +73,7 @@ def _matches_text(value: Any, pattern: str) -> bool:
 _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
     "$eq": _is,
     "$ne": lambda value, wanted: not _is(value, wanted),
+    "$all": lambda value, wanted: bool(wanted) and all(_is(value, each) for each in wanted),
     "$in": lambda value, wanted: any(_is(value, each) for each in wanted),
     "$nin": lambda value, wanted: not any(_is(value, each) for each in wanted),
     "$gt": _compared(lambda a, b: a > b),
