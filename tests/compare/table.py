@@ -79,7 +79,8 @@ def _row(case: Case, device: str, lines: Sequence[Line]) -> str:
 
 def _z(case: Case, ours: dict[int, float], theirs: dict[int, float]) -> float | None:
     name = case.config["benchmark_name"]
-    return None if name == TIMED else distance(ours, theirs, paired=name in SAME_PROBLEM)
+    few = min(len(ours), len(theirs)) < 2
+    return None if name == TIMED or few else distance(ours, theirs, paired=name in SAME_PROBLEM)
 
 
 def _of(lines: Sequence[Line], tool: str, case: Case, device: str) -> list[Line]:
