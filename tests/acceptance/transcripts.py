@@ -83,7 +83,9 @@ TASKS: dict[str, tuple[str, list[str]]] = {
     ),
     "Publish a result": (
         "Without `--dry-run` the exporter service opens the pull request; `METRIQ_GITHUB_TOKEN` and "
-        "`METRIQ_GITHUB_REPOS` say how and where. `--to json` writes the file in the folder of results again.",
+        "`METRIQ_GITHUB_REPOS` say how and where. `--to json` writes the file in the folder of results again. After an "
+        "outage of a target `--all`, `--reason WORDS` or `--since TIME` take every record whose export failed, and "
+        "`mgym job retry` every job that failed as well; `--dry-run` lists them.",
         ["mgym job upload noisy-wit --dry-run | head -8", "mgym job upload noisy-wit --to json"],
     ),
     "See what is wrong": (
