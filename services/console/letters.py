@@ -53,15 +53,15 @@ class BrokersLetters:
         self._store = store
 
     async def list(self) -> Sequence[DeadLetter]:
-        from metriq_gym.bus.rabbitmq.dead_letters import held_letters
+        from metriq_gym.bus.rabbitmq.dead_letters import locked_letters
 
-        async with held_letters(self._url) as held:
+        async with locked_letters(self._url) as held:
             return [each.letter for each in held]
 
     async def replay(self, letter_id: str) -> int:
-        from metriq_gym.bus.rabbitmq.dead_letters import held_letters
+        from metriq_gym.bus.rabbitmq.dead_letters import locked_letters
 
-        async with held_letters(self._url) as held:
+        async with locked_letters(self._url) as held:
             chosen = [each for each in held if each.letter.id == letter_id]
             await _forgive(self._store, [each.letter for each in chosen])
             for each in chosen:
@@ -69,9 +69,9 @@ class BrokersLetters:
         return _found(letter_id, len(chosen))
 
     async def drop(self, letter_id: str) -> int:
-        from metriq_gym.bus.rabbitmq.dead_letters import held_letters
+        from metriq_gym.bus.rabbitmq.dead_letters import locked_letters
 
-        async with held_letters(self._url) as held:
+        async with locked_letters(self._url) as held:
             chosen = [each for each in held if each.letter.id == letter_id]
             for each in chosen:
                 await each.drop()

@@ -12,7 +12,7 @@ import pytest
 
 from metriq_gym.bus.port import EXPORTER, POLLER, SCORER, Delivery
 from metriq_gym.bus.rabbitmq import RabbitMQBus
-from metriq_gym.bus.rabbitmq.dead_letters import held_letters
+from metriq_gym.bus.rabbitmq.dead_letters import locked_letters
 from metriq_gym.jobs.changes import Accepted
 from metriq_gym.messages import JobCompleted, JobDispatched, JobScored, Message
 from metriq_gym.store import Store
@@ -53,7 +53,7 @@ async def until_there_are(url: str, number: int) -> None:
 
 
 async def count(url: str) -> int:
-    async with held_letters(url) as held:
+    async with locked_letters(url) as held:
         return len(held)
 
 

@@ -19,7 +19,7 @@ from metriq_gym.bus.dead_letters import TRACEBACK_BYTES, DeadLetter
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EXPORTER, POLLER, QUEUES, SCORER, Bus, Delivery, Queue
 from metriq_gym.bus.rabbitmq import RabbitMQBus
-from metriq_gym.bus.rabbitmq.dead_letters import held_letters
+from metriq_gym.bus.rabbitmq.dead_letters import locked_letters
 from metriq_gym.bus.retry import DELIVERY_LIMIT
 from metriq_gym.errors import NotYet, Transient, Unavailable, Unreadable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobFailed, JobRequested, JobScored
@@ -56,7 +56,7 @@ async def buses(request: pytest.FixtureRequest) -> AsyncIterator[Buses]:
 
         async def dead_on_rabbitmq(_: Bus) -> list[DeadLetter]:
             while True:
-                async with held_letters(url) as held:
+                async with locked_letters(url) as held:
                     if held:
                         return [each.letter for each in held]
                 await asyncio.sleep(0.05)

@@ -20,7 +20,7 @@ from pamqp import encode
 from metriq_gym.bus.identity import read_request
 from metriq_gym.bus.port import Delivery
 from metriq_gym.bus.rabbitmq import envelope
-from metriq_gym.bus.rabbitmq.dead_letters import held_letters
+from metriq_gym.bus.rabbitmq.dead_letters import locked_letters
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.jobs import Job, JobState
 from services.dispatcher.request import check
@@ -102,7 +102,7 @@ async def _publish_all(running: Scenario, messages: dict[str, Hostile]) -> None:
 
 async def _letters(amqp_url: str) -> dict[str, str]:
     """Return the reasons of the dead letters by the ids of their messages."""
-    async with held_letters(amqp_url) as held:
+    async with locked_letters(amqp_url) as held:
         return {str(each.letter.message_id): each.letter.reason for each in held}
 
 

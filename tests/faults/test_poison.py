@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from metriq_gym.bus.rabbitmq.dead_letters import held_letters
+from metriq_gym.bus.rabbitmq.dead_letters import locked_letters
 from metriq_gym.jobs import JobState
 from tests.faults.doomed import Ailment, Orders, doom
 from tests.faults.report import LONG, Report
@@ -83,7 +83,7 @@ async def _letters(running: Scenario) -> dict[str, str]:
     """
     async with asyncio.timeout(GIVEN_UP_SECONDS):
         while True:
-            async with held_letters(running.amqp_url) as held:
+            async with locked_letters(running.amqp_url) as held:
                 letters = [each.letter for each in held]
             found = {f"{each.routing_key} {each.job_id}": each.reason for each in letters}
             if found.keys() >= POISON.keys():

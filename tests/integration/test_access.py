@@ -28,7 +28,7 @@ from pymongo.errors import OperationFailure
 
 from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
 from metriq_gym.bus.rabbitmq import RabbitMQBus
-from metriq_gym.bus.rabbitmq.dead_letters import NotRead, held_letters
+from metriq_gym.bus.rabbitmq.dead_letters import NotRead, locked_letters
 from metriq_gym.bus.rabbitmq.inspection import unbound
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Refused, Transient
@@ -241,14 +241,14 @@ async def test_only_the_operator_and_the_console_look_after_dead_letters(servers
     for rights in ALL:
         if rights not in (OPERATOR, CONSOLE):
             with pytest.raises(NotRead, match="operator"):
-                async with held_letters(servers.amqp(rights.user)):
+                async with locked_letters(servers.amqp(rights.user)):
                     raise AssertionError
     url = servers.amqp(user)
     letter = aio_pika.Message(b"{}", message_id="of-a-test", headers={"metriq-dead": {"queue": "metriq.scorer"}})
     async with await aio_pika.connect(servers.amqp("exporter")) as connection:
         dead = await (await connection.channel()).get_exchange(DEAD_LETTERS, ensure=False)
         await dead.publish(letter, "job.completed")
-    async with held_letters(url) as held:
+    async with locked_letters(url) as held:
         [ours] = [each for each in held if each.letter.id == "of-a-test"]
         await ours.replay()
     async with await aio_pika.connect(servers.amqp("operator")) as connection:

@@ -12,7 +12,7 @@ import pytest
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, POLLER
 from metriq_gym.bus.rabbitmq import RabbitMQBus
-from metriq_gym.bus.rabbitmq.dead_letters import Held, held_letters
+from metriq_gym.bus.rabbitmq.dead_letters import LockedLetter, locked_letters
 from metriq_gym.bus.retry import DELIVERY_LIMIT
 from metriq_gym.errors import Permanent, Transient
 from metriq_gym.messages import JobDispatched
@@ -41,13 +41,13 @@ async def until_there_are(url: str, number: int) -> list[DeadLetter]:
     """The dead letters, once there are so many."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            async with held_letters(url) as held:
+            async with locked_letters(url) as held:
                 if len(held) >= number:
                     return letters(held)
             await asyncio.sleep(0.05)
 
 
-def letters(held: Sequence[Held]) -> list[DeadLetter]:
+def letters(held: Sequence[LockedLetter]) -> list[DeadLetter]:
     return [each.letter for each in held]
 
 
@@ -110,7 +110,7 @@ async def test_looking_thirty_times_loses_nothing_and_keeps_the_order(amqp_url: 
     found = await dead(amqp_url, *jobs)
     assert [letter.job_id for letter in found] == jobs
     for _ in range(30):
-        async with held_letters(amqp_url) as held:
+        async with locked_letters(amqp_url) as held:
             assert letters(held) == found
 
 
@@ -118,7 +118,7 @@ async def test_crash_while_looking_loses_nothing(amqp_url: str) -> None:
     found = await dead(amqp_url, "a", "b")
 
     async def look_and_crash(url: str, crash: Callable[[], None]) -> None:
-        async with held_letters(url) as held:
+        async with locked_letters(url) as held:
             assert letters(held) == found
             crash()
 
@@ -130,7 +130,7 @@ async def test_crash_while_looking_loses_nothing(amqp_url: str) -> None:
 
 async def test_dropped_letter_is_gone_and_the_others_stay(amqp_url: str) -> None:
     await dead(amqp_url, "a", "b", "c")
-    async with held_letters(amqp_url) as held:
+    async with locked_letters(amqp_url) as held:
         await held[1].drop()
     assert [letter.job_id for letter in await until_there_are(amqp_url, 2)] == ["a", "c"]
 
@@ -142,7 +142,7 @@ async def test_replayed_message_reaches_its_service_alone_as_if_it_had_just_come
         watcher = await (await connection.channel()).declare_queue(exclusive=True)
         await watcher.bind(EVENTS, "#")
         await bus.consume(POLLER, recorder, prefetch=1)
-        async with held_letters(amqp_url) as held:
+        async with locked_letters(amqp_url) as held:
             await held[0].replay()
         [delivery] = await recorder.received(1)
         assert (delivery.routing_key, delivery.message_id, delivery.correlation_id, delivery.attempt) == (
@@ -153,7 +153,7 @@ async def test_replayed_message_reaches_its_service_alone_as_if_it_had_just_come
         )
         assert delivery.failures == 0
         assert await watcher.get(fail=False) is None
-        async with held_letters(amqp_url) as held:
+        async with locked_letters(amqp_url) as held:
             assert not held
 
 
@@ -163,7 +163,7 @@ async def test_replay_that_is_cut_off_is_in_both_places_and_can_be_repeated(
     [letter] = await dead(amqp_url, "a")
 
     async def begin() -> None:
-        async with held_letters(amqp_url) as held:
+        async with locked_letters(amqp_url) as held:
             await held[0].replay()
 
     with monkeypatch.context() as patched:
@@ -178,7 +178,7 @@ async def test_replay_that_is_cut_off_is_in_both_places_and_can_be_repeated(
         await begin()
         await recorder.received(2)
         assert recorder.jobs == ["a", "a"]
-        async with held_letters(amqp_url) as held:
+        async with locked_letters(amqp_url) as held:
             assert not held
 
 
@@ -186,7 +186,7 @@ async def test_replay_that_fails_again_is_a_dead_letter_again(amqp_url: str) -> 
     [before] = await dead(amqp_url, "a")
     async with impatient(amqp_url) as bus:
         await bus.consume(POLLER, Recorder(fail), prefetch=1)
-        async with held_letters(amqp_url) as held:
+        async with locked_letters(amqp_url) as held:
             await held[0].replay()
         [after] = await until_there_are(amqp_url, 1)
     assert (after.id, after.deliveries) == (before.id, DELIVERY_LIMIT)
@@ -201,7 +201,7 @@ async def test_letter_that_cannot_be_replayed_stays(amqp_url: str) -> None:
         channel = await connection.channel()
         await channel.queue_delete(POLLER.name)
         await (await channel.get_exchange(DEAD_LETTERS)).publish(aio_pika.Message(b"stray", message_id="s"), "x")
-        async with held_letters(amqp_url) as held:
+        async with locked_letters(amqp_url) as held:
             with pytest.raises(Transient, match=r"no queue metriq\.poller"):
                 await held[0].replay()
             with pytest.raises(Permanent, match="it is not known which service"):
@@ -212,5 +212,5 @@ async def test_letter_that_cannot_be_replayed_stays(amqp_url: str) -> None:
 
 
 async def test_there_are_none_where_nothing_was_declared_yet(amqp_url: str) -> None:
-    async with held_letters(amqp_url) as held:
+    async with locked_letters(amqp_url) as held:
         assert not held

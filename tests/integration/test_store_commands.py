@@ -23,7 +23,7 @@ from tests.support.system import WIT, request, system
 Document = dict[str, Any]
 IDLE: dict[str, Any] = {"poll_seconds": 600, "poll_max_seconds": 600, "reconcile_seconds": 600, "lease_seconds": 600}
 """Nothing is done but what the job asks for."""
-MOST = 29
+MOST = 20
 """For one job of WIT, from the request to the exported record, as docs/performance.md says."""
 
 
@@ -43,24 +43,32 @@ def commands(url: str, database: str) -> Iterator[Counter[str]]:
 async def test_commands_of_a_job_in_the_embedded_runtime(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, export_dir=tmp_path / "results", workers=1, **IDLE)
     async with embedded(settings) as context, private_mongod(tmp_path / "mongod") as url:
-        assert isinstance(context.bus, MemoryBus)
-        with commands(url, settings.mongo_database) as found:
-            await context.bus.publish(JobRequested(job_id="j", provider="local", device="aer_simulator", config=WIT))
+        bus = context.bus
+        assert isinstance(bus, MemoryBus)
+
+        async def run(job_id: str) -> None:
+            await bus.publish(JobRequested(job_id=job_id, provider="local", device="aer_simulator", config=WIT))
             async with asyncio.timeout(PATIENCE):
-                while not (tmp_path / "results" / "j.json").exists():  # noqa: ASYNC110  (asks no store)
+                while not (tmp_path / "results" / f"{job_id}.json").exists():  # noqa: ASYNC110  (asks no store)
                     await asyncio.sleep(0.02)
-                await context.bus.idle()
-    assert found.total() <= MOST, found
+                await bus.idle()
+
+        await run("before")  # meanwhile every loop has its first round
+        with commands(url, settings.mongo_database) as found:
+            await run("j")
+    assert found.total() <= MOST, sorted(found.items())
 
 
 async def test_commands_of_a_job_in_services(
     amqp_url: str, mongo_url: str, mongo_database: str, tmp_path: Path
 ) -> None:
     async with system(amqp_url, mongo_url, mongo_database, tmp_path, **IDLE) as running, observer(amqp_url) as seen:
+        await running.publish(request("before"))
+        await seen.exported("before")
         with commands(mongo_url, mongo_database) as found:
             await running.publish(request("j"))
             await seen.exported("j")
-    assert found.total() <= MOST, found
+    assert found.total() <= MOST, sorted(found.items())
 
 
 def test_the_page_has_the_number() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metriq_gym import benchmarks
-from metriq_gym.benchmarks.benchmark import Benchmark, BenchmarkData, BenchmarkResult, Device, RunResult
+from metriq_gym.benchmarks.benchmark import Benchmark, BenchmarkData, BenchmarkDevice, BenchmarkResult, RunResult
 from metriq_gym.errors import Permanent
 from metriq_gym.jobs.scoring import Share, regroup, score
 from metriq_gym.packing import pack_counts
@@ -21,7 +21,7 @@ class Ratio(BenchmarkResult):
 
 
 class Broken(Benchmark[Any, BenchmarkData]):
-    def dispatch_handler(self, device: Device) -> BenchmarkData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> BenchmarkData:
         raise NotImplementedError
 
     def poll_handler(self, job_data: BenchmarkData, result_data: Sequence[RunResult]) -> Ratio:

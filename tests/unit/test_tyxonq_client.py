@@ -29,14 +29,14 @@ from metriq_gym.providers.tyxonq.errors import (
     NoAnswer,
     ProtocolError,
     RateLimited,
-    Rejected,
+    RequestRefused,
     Unreachable,
 )
-from metriq_gym.providers.tyxonq.models import Submission, TaskDetail, TaskRow
+from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRequest, TaskRow
 from metriq_gym.telemetry.metrics import REGISTRY
 from tests.support.tyxonq import HOMEBREW, TOKEN, URL, Answer, Service, ok
 
-BELL = Submission(device=DeviceString("homebrew_s2", 3), source="OPENQASM 2.0;", shots=100, remarks="job:0", prior=2)
+BELL = TaskRequest(device=DeviceString("homebrew_s2", 3), source="OPENQASM 2.0;", shots=100, remarks="job:0", prior=2)
 ACCEPTED = {"id": "job_1", "job_name": "job_1", "status": "排队中", "user_id": "7", "success": True, "error": None}
 DETAIL = {
     "success": True,
@@ -135,7 +135,7 @@ async def test_submission_sends_every_documented_field_that_is_set() -> None:
 @pytest.mark.parametrize("wrong", [{"shots": 0}, {"shots": 1_000_001}, {"prior": 0}, {"prior": 11}, {"source": ""}])
 def test_submission_outside_the_documented_bounds_cannot_be_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Submission(**{"device": BELL.device, "source": "x", "shots": 1} | wrong)
+        TaskRequest(**{"device": BELL.device, "source": "x", "shots": 1} | wrong)
 
 
 async def test_list_leaves_filtering_by_device_to_the_caller_unless_asked() -> None:
@@ -223,7 +223,7 @@ async def test_refusal_with_status_200_is_an_error_with_its_reason(
     call: Call, document: dict[str, Any], reason: str
 ) -> None:
     service = Service(ok(document))
-    with pytest.raises(Rejected, match=reason):
+    with pytest.raises(RequestRefused, match=reason):
         await call(service.client())
     assert len(service.requests) == 1
 
@@ -232,7 +232,7 @@ async def test_refusal_with_status_200_is_an_error_with_its_reason(
 @pytest.mark.parametrize("status", [400, 405, 413, 422])
 async def test_client_errors_are_final(call: Call, status: int) -> None:
     service = Service(httpx.Response(status, json={"detail": "no"}))
-    with pytest.raises(Rejected, match=str(status)) as caught:
+    with pytest.raises(RequestRefused, match=str(status)) as caught:
         await call(service.client())
     assert isinstance(caught.value, Permanent)
     assert len(service.requests) == 1
@@ -261,7 +261,7 @@ async def test_a_submission_that_the_service_is_away_for_was_not_accepted_and_is
 ) -> None:
     service = Service(httpx.Response(status, headers={"retry-after": "3"}, **body))
     with pytest.raises(TryLater, match=str(status)) as caught:
-        await service.client().submit(Submission(device=DeviceString("d"), source="x", shots=1))
+        await service.client().submit(TaskRequest(device=DeviceString("d"), source="x", shots=1))
     assert caught.value.retry_after == 3
     assert len(service.requests) == 1
 
@@ -271,7 +271,7 @@ async def test_a_submission_that_the_service_is_away_for_was_not_accepted_and_is
 async def test_a_submission_that_collides_may_have_been_accepted(status: int, body: dict[str, Any]) -> None:
     service = Service(httpx.Response(status, **body))
     with pytest.raises(SubmissionAmbiguous, match=str(status)):
-        await service.client().submit(Submission(device=DeviceString("d"), source="x", shots=1))
+        await service.client().submit(TaskRequest(device=DeviceString("d"), source="x", shots=1))
     assert len(service.requests) == 1
 
 

@@ -13,11 +13,11 @@ from metriq_gym.errors import SubmissionAmbiguous
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.errors import Unreachable
-from metriq_gym.providers.tyxonq.models import Submission
+from metriq_gym.providers.tyxonq.models import TaskRequest
 from tests.support.tyxonq import TOKEN
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-BELL = Submission(device=DeviceString("homebrew_s2"), source="OPENQASM 2.0;", shots=1)
+BELL = TaskRequest(device=DeviceString("homebrew_s2"), source="OPENQASM 2.0;", shots=1)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
 
 

@@ -189,7 +189,7 @@ async def test_a_list_of_no_use_is_asked_for_once(answer: httpx.Response) -> Non
 async def test_a_submission_that_gets_no_turn_is_certainly_not_sent() -> None:
     from metriq_gym.providers.tyxonq import client as module
     from metriq_gym.providers.tyxonq.device_string import DeviceString
-    from metriq_gym.providers.tyxonq.models import Submission
+    from metriq_gym.providers.tyxonq.models import TaskRequest
 
     service = Service(ok({"id": "x"}))
     client = service.client(concurrency=1)
@@ -197,10 +197,10 @@ async def test_a_submission_that_gets_no_turn_is_certainly_not_sent() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SLOT_SECONDS", 0.01)
         with pytest.raises(Unreachable, match="not its turn"):
-            await client.submit(Submission(device=DeviceString("d"), source="x", shots=1))
+            await client.submit(TaskRequest(device=DeviceString("d"), source="x", shots=1))
     assert not service.requests
     client._slots.release()
-    assert (await client.submit(Submission(device=DeviceString("d"), source="x", shots=1))).id == "x"
+    assert (await client.submit(TaskRequest(device=DeviceString("d"), source="x", shots=1))).id == "x"
 
 
 async def test_no_more_requests_are_sent_than_the_operator_allows() -> None:

@@ -11,10 +11,10 @@ from qiskit import QuantumCircuit
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
     Counts,
-    Device,
     RunResult,
 )
 from metriq_gym.errors import Unsupported
@@ -48,7 +48,7 @@ class GHZFidelity(Benchmark[GHZParams, BenchmarkData]):
 
     params_type = GHZParams
 
-    def dispatch_handler(self, device: Device) -> BenchmarkData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> BenchmarkData:
         """Run the circuit of the populations and those of M_1 … M_n."""
         n = self.params.num_qubits
         if n > device.num_qubits:

@@ -19,7 +19,7 @@ Counts = Mapping[str, int]
 """Bitstring → occurrences; the leftmost character is the highest classical bit (Qiskit's order)."""
 
 
-class Device(Protocol):
+class BenchmarkDevice(Protocol):
     """What a benchmark may know of a device, and the one thing it may ask of it."""
 
     @property
@@ -40,7 +40,7 @@ class Device(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came back for one `Device.run` call: counts per circuit, in the order they were given."""
+    """What came back for one `BenchmarkDevice.run` call: counts per circuit, in the order they were given."""
 
     counts: Sequence[Counts]
     execution_seconds: float | None = None
@@ -128,7 +128,7 @@ class Benchmark(ABC, Generic[ParamsT, DataT]):
         return cls(params, seed)
 
     @abstractmethod
-    def dispatch_handler(self, device: Device) -> DataT:
+    def dispatch_handler(self, device: BenchmarkDevice) -> DataT:
         """Ask `device` to run this benchmark's circuits and return what scoring will need.
 
         Raises `Unsupported` when the device cannot run them.
@@ -143,4 +143,4 @@ class Benchmark(ABC, Generic[ParamsT, DataT]):
 
     @abstractmethod
     def poll_handler(self, job_data: DataT, result_data: Sequence[RunResult]) -> BenchmarkResult:
-        """Score the counts: one `RunResult` per `Device.run` call that `dispatch_handler` made."""
+        """Score the counts: one `RunResult` per `BenchmarkDevice.run` call that `dispatch_handler` made."""

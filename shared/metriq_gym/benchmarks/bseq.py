@@ -14,10 +14,10 @@ from qiskit import QuantumCircuit
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
     Counts,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.bitstrings import bit_table
@@ -72,7 +72,7 @@ class BSEQ(Benchmark[BSEQParams, BSEQData]):
     params_type = BSEQParams
     data_type = BSEQData
 
-    def dispatch_handler(self, device: Device) -> BSEQData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> BSEQData:
         """Run four circuits per colour of the device's connectivity graph, all in one go."""
         graph = device.connectivity
         if not graph.num_edges():

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.openqasm import read_measured_circuit
@@ -49,7 +49,7 @@ class Circuit(Benchmark[CircuitParams, BenchmarkData]):
 
     params_type = CircuitParams
 
-    def dispatch_handler(self, device: Device) -> BenchmarkData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> BenchmarkData:
         """Run the circuit; raises `Unsupported` for one that cannot be read, is too wide or measures nothing."""
         circuit = read_measured_circuit(self.params.qasm, device.num_qubits)
         for observable in self.params.observables:

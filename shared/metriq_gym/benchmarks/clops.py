@@ -14,9 +14,9 @@ from qiskit import QuantumCircuit
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.colouring import Edge
@@ -75,7 +75,7 @@ class CLOPS(Benchmark[CLOPSParams, CLOPSData]):
     params_type = CLOPSParams
     data_type = CLOPSData
 
-    def dispatch_handler(self, device: Device) -> CLOPSData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> CLOPSData:
         """Run all circuits at once; raises `Unsupported` for modes and sessions that need IBM's sampler."""
         params = self.params
         if params.mode != "instantiated":

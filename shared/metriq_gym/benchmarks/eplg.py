@@ -13,10 +13,10 @@ from qiskit.circuit import Barrier, CircuitInstruction
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
     Counts,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.bitstrings import bit_table
@@ -95,7 +95,7 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
     params_type = EPLGParams
     data_type = EPLGData
 
-    def dispatch_handler(self, device: Device) -> EPLGData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> EPLGData:
         """Run one batch of circuits per sample: per layer, all lengths.
 
         Raises `Unsupported` when the device has no such chain, or the gates do not make all Clifford gates.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from metriq_gym.benchmarks.benchmark import Device
+from metriq_gym.benchmarks.benchmark import BenchmarkDevice
 from metriq_gym.errors import Unsupported
 
 MAX_OPERATIONS = 5_000_000
 """Above this, building takes minutes and gigabytes; the largest published job has 4.3 million."""
 
 
-def require_qubits(device: Device, needed: int) -> None:
+def require_qubits(device: BenchmarkDevice, needed: int) -> None:
     """Raise `Unsupported` when `device` has fewer than `needed` qubits."""
     if needed > device.num_qubits:
         raise Unsupported(f"the benchmark needs {needed} qubits and device {device.id!r} has {device.num_qubits}")

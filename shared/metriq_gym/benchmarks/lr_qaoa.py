@@ -17,9 +17,9 @@ from scipy.stats import t as student_t
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.bitstrings import bit_table
@@ -105,7 +105,7 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
     params_type = LinearRampQAOAParams
     data_type = LinearRampQAOAData
 
-    def dispatch_handler(self, device: Device) -> LinearRampQAOAData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> LinearRampQAOAData:
         """Run all depths, trial after trial; raises `Unsupported` when the device has too few qubits."""
         params = self.params
         require_qubits(device, params.num_qubits)
@@ -203,7 +203,7 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
         return np.random.default_rng([self.seed, *purpose.encode()])
 
 
-def native_edges(device: Device, num_qubits: int) -> list[Edge]:
+def native_edges(device: BenchmarkDevice, num_qubits: int) -> list[Edge]:
     """Return the edges of the device's native problem, in the order in which their weights are drawn."""
     if device.id == STAR_DEVICE:
         return [(0, node) for node in range(1, num_qubits)]
@@ -260,7 +260,7 @@ def _append_network(circuit: QuantumCircuit, weights: Mapping[Edge, float], gamm
             node_at[low], node_at[high] = node_at[high], node_at[low]
 
 
-def _all_to_all(device: Device) -> bool:
+def _all_to_all(device: BenchmarkDevice) -> bool:
     n = device.num_qubits
     return len(simple_edges(device.connectivity)) == n * (n - 1) // 2
 

@@ -13,9 +13,9 @@ from qiskit import QuantumCircuit
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.colouring import Edge
@@ -81,7 +81,7 @@ class MirrorCircuits(Benchmark[MirrorCircuitsParams, MirrorCircuitsData]):
     params_type = MirrorCircuitsParams
     data_type = MirrorCircuitsData
 
-    def dispatch_handler(self, device: Device) -> MirrorCircuitsData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> MirrorCircuitsData:
         """Run all circuits; raises `Unsupported` when the device is narrower than they are."""
         params = self.params
         width = device.num_qubits if params.width is None else params.width

@@ -17,10 +17,10 @@ from qiskit.transpiler.passes import Collect2qBlocks, ConsolidateBlocks, Unroll3
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
     Counts,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.bitstrings import bit_table
@@ -88,7 +88,7 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
     params_type = QATOLEParams
     data_type = QATOLEData
 
-    def dispatch_handler(self, device: Device) -> QATOLEData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> QATOLEData:
         """Run one circuit per initial state.
 
         Raises `Unsupported` when the circuit is not in the configuration, cannot be read, or does not fit.

@@ -15,10 +15,10 @@ from qiskit import QuantumCircuit
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
     Counts,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
@@ -110,7 +110,7 @@ class QEDCBenchmark(Benchmark[ParamsT, QEDCData]):
         """Return the secret the parameters ask for, if any; raises `Unsupported` if it needs more bits."""
         return None
 
-    def dispatch_handler(self, device: Device) -> QEDCData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> QEDCData:
         """Run all circuits in one go."""
         widths = self.widths()
         require_qubits(device, max(map(self.num_qubits, widths)))

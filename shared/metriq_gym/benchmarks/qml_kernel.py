@@ -12,9 +12,9 @@ from qiskit import QuantumCircuit
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.limits import require_qubits
@@ -52,7 +52,7 @@ class QMLKernel(Benchmark[QMLKernelParams, BenchmarkData]):
 
     params_type = QMLKernelParams
 
-    def dispatch_handler(self, device: Device) -> BenchmarkData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> BenchmarkData:
         """Run the one circuit."""
         require_qubits(device, self.params.num_qubits)
         seed = DEFAULT_SEED if self.params.seed is None else self.params.seed

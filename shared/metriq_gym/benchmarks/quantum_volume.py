@@ -15,10 +15,10 @@ from qiskit.circuit.library import quantum_volume
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
     Counts,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
@@ -79,7 +79,7 @@ class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
 
     params_type = QuantumVolumeParams
 
-    def dispatch_handler(self, device: Device) -> BenchmarkData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> BenchmarkData:
         """Run one circuit per trial; raises `Unsupported` beyond the device's or the scoring's width."""
         params = self.params
         require_qubits(device, params.num_qubits)

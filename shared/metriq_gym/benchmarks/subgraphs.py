@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 import rustworkx as rx
 
-from metriq_gym.benchmarks.benchmark import Device
+from metriq_gym.benchmarks.benchmark import BenchmarkDevice
 from metriq_gym.benchmarks.colouring import Edge
 from metriq_gym.errors import Unsupported
 
@@ -33,7 +33,7 @@ def neighbours(graph: rx.PyGraph) -> list[list[int]]:
     return found
 
 
-def connected_subgraph(device: Device, size: int) -> tuple[list[int], list[Edge]]:
+def connected_subgraph(device: BenchmarkDevice, size: int) -> tuple[list[int], list[Edge]]:
     """Return `size` connected qubits and the edges between them, in the qubits' own numbering 0…size − 1.
 
     Breadth first from the lowest qubit of the first component that is big enough. Raises `Unsupported` when
@@ -55,7 +55,7 @@ def connected_subgraph(device: Device, size: int) -> tuple[list[int], list[Edge]
     raise Unsupported(f"device {device.id!r} has no {size} connected qubits")
 
 
-def random_path(device: Device, length: int, seed: int) -> list[int]:
+def random_path(device: BenchmarkDevice, length: int, seed: int) -> list[int]:
     """Return `length` different qubits, each connected to the next: those of the dataset for the same seed.
 
     The dataset's search grows a path from a random edge at random ends and begins again, up to `RESTARTS` times, when

@@ -11,9 +11,9 @@ from qiskit import QuantumCircuit
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
     BenchmarkData,
+    BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
-    Device,
     RunResult,
 )
 from metriq_gym.benchmarks.limits import require_qubits
@@ -59,7 +59,7 @@ class WIT(Benchmark[WITParams, BenchmarkData]):
 
     params_type = WITParams
 
-    def dispatch_handler(self, device: Device) -> BenchmarkData:
+    def dispatch_handler(self, device: BenchmarkDevice) -> BenchmarkData:
         """Run the one circuit."""
         require_qubits(device, self.params.num_qubits)
         device.run(wit_circuit(self.params.num_qubits), self.params.shots)

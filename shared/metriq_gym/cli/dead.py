@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from metriq_gym.bus.dead_letters import DeadLetter
-from metriq_gym.bus.rabbitmq.dead_letters import MOST, Held, held_letters
+from metriq_gym.bus.rabbitmq.dead_letters import MOST, LockedLetter, locked_letters
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import Usage
 from metriq_gym.cli.options import AsJson, Yes
@@ -133,7 +133,7 @@ def drop(
 
 
 @asynccontextmanager
-async def _held() -> AsyncIterator[Sequence[Held]]:
+async def _held() -> AsyncIterator[Sequence[LockedLetter]]:
     """Take hold of the dead letters."""
     quiet()
     settings = Settings()
@@ -142,7 +142,7 @@ async def _held() -> AsyncIterator[Sequence[Held]]:
             "no dead letters are kept without METRIQ_AMQP_URL: the embedded runtime's messages end with its process, "
             "and the next one takes up every unfinished job again (`mgym status` counts them)"
         )
-    async with held_letters(settings.amqp_url.get_secret_value()) as held:
+    async with locked_letters(settings.amqp_url.get_secret_value()) as held:
         if len(held) == MOST:
             say(f"these are the first {MOST:,}; there may be more behind them")
         yield held
@@ -180,18 +180,20 @@ def _fits(letter: DeadLetter, job: str | None, reason: str | None, service: str 
     )
 
 
-def _matching(held: Sequence[Held], job: str | None, reason: str | None, service: str | None) -> list[Held]:
+def _matching(
+    held: Sequence[LockedLetter], job: str | None, reason: str | None, service: str | None
+) -> list[LockedLetter]:
     return [each for each in held if _fits(each.letter, job, reason, service)]
 
 
-def _chosen(held: Sequence[Held], names: Sequence[str]) -> list[Held]:
+def _chosen(held: Sequence[LockedLetter], names: Sequence[str]) -> list[LockedLetter]:
     """Return the letters of these ids, all copies of each; raises `NotFound` and `AmbiguousName`."""
     ids = [each.letter.id for each in held]
     wanted = {only("letter", name, sorted({each for each in ids if each.startswith(name)}), "dead") for name in names}
     return [each for each in held if each.letter.id in wanted]
 
 
-def _confirm(what: str, chosen: Sequence[Held], yes: bool) -> None:
+def _confirm(what: str, chosen: Sequence[LockedLetter], yes: bool) -> None:
     if chosen and not yes:
         letters = chosen[0].letter.id if len(chosen) == 1 else f"{len(chosen)} letters"
         typer.confirm(f"{what} {letters}?", abort=True, err=True)

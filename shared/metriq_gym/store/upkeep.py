@@ -58,6 +58,8 @@ class Upkeep:
     @translated
     async def checked(self, job_ids: Collection[str], token: int) -> None:
         """Leave jobs alone for as long again as they have stood still, or for an hour."""
+        if not job_ids:
+            return
         change = {"check_at": later_by_age(), "checked_by": token}
         await self._collection.update_many(
             {"_id": {"$in": list(job_ids)}} | not_checked_after(token) | READABLE_JOB, [{"$set": change}]

@@ -31,7 +31,7 @@ class NotRead(Permanent):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LockedLetter:
     """A letter that is locked: no other client can take it while we look at it."""
 
     letter: DeadLetter
@@ -67,7 +67,7 @@ class Held:
 
 
 @asynccontextmanager
-async def held_letters(url: str) -> AsyncIterator[Sequence[Held]]:
+async def locked_letters(url: str) -> AsyncIterator[Sequence[LockedLetter]]:
     """Take hold of the dead letters while inside, oldest first, at most `MOST`; what is left of them is put back.
 
     Raises `NotRead`, and `Transient` when the broker does not answer.
@@ -77,7 +77,7 @@ async def held_letters(url: str) -> AsyncIterator[Sequence[Held]]:
     try:
         with broker_errors():
             channel = await connection.channel(on_return_raises=True)
-            held = [Held(envelope.read_letter(each), each, channel) async for each in _taken(channel)]
+            held = [LockedLetter(envelope.read_letter(each), each, channel) async for each in _taken(channel)]
         yield held
         if not held:
             return

@@ -24,7 +24,7 @@ from metriq_gym.providers.tyxonq.errors import (
     NoAnswer,
     ProtocolError,
     RateLimited,
-    Rejected,
+    RequestRefused,
     ServerError,
     Unreachable,
 )
@@ -33,10 +33,10 @@ from metriq_gym.providers.tyxonq.models import (
     DeviceRow,
     StateList,
     StateRow,
-    Submission,
     Submitted,
     TaskDetail,
     TaskList,
+    TaskRequest,
 )
 from metriq_gym.providers.tyxonq.pace import Pace
 from metriq_gym.providers.tyxonq.text import readable
@@ -145,7 +145,7 @@ class TyxonQClient:
         return (await self._read(DEVICES, {}, DeviceList)).devices
 
     async def detail(self, task_id: str, *, attempts: int | None = None, seconds: float | None = None) -> TaskDetail:
-        """Return one task. Raises `Rejected` when the service answers with an error instead.
+        """Return one task. Raises `RequestRefused` when the service answers with an error instead.
 
         It is asked for `attempts` times, each answer may take `seconds`; without these, as for all that is read.
         """
@@ -167,7 +167,7 @@ class TyxonQClient:
         """Return the states of the token's tasks: the same list in a tenth of the memory. It is asked for once only."""
         return (await self._read(TASKS, {"task_type": "quantum_api"}, StateList, 1)).tasks
 
-    async def submit(self, submission: Submission) -> Submitted:
+    async def submit(self, submission: TaskRequest) -> Submitted:
         """Submit one circuit, once: nothing is ever sent a second time from here.
 
         Raises `SubmissionAmbiguous` when it may or may not have been accepted; any other `MetriqGymError` means that
@@ -265,10 +265,10 @@ class TyxonQClient:
             case status if status >= 500:
                 return ServerError(message, retry_after=reply.retry_after)
             case 413:
-                return Rejected(message)
+                return RequestRefused(message)
         if reply.document is None:
             return NoAnswer(message)
-        return ProtocolError(message) if 300 <= reply.status < 400 else Rejected(message)
+        return ProtocolError(message) if 300 <= reply.status < 400 else RequestRefused(message)
 
 
 class _Detail(BaseModel):

@@ -54,7 +54,7 @@ Probability = Annotated[float, Field(strict=True, ge=0, le=1)]
 Microseconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
 
-class Submission(BaseModel):
+class TaskRequest(BaseModel):
     """One circuit to run, with every documented parameter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

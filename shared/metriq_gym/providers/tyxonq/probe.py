@@ -173,7 +173,7 @@ class Probe:
                 task = await self.client.detail(sent.id)
             except MetriqGymError as error:
                 return str(error)
-            if isinstance(states.state_of(task), states.Completed | states.Failed):
+            if isinstance(states.state_of(task), states.HasCounts | states.HasFailed):
                 return task
             await self.sleep(PAUSE_SECONDS)
             waited += PAUSE_SECONDS

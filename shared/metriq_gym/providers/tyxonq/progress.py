@@ -105,13 +105,13 @@ async def _detail(client: TyxonQClient, task_id: str, shots: int, seconds: float
 
 def _progress(task: TaskDetail, shots: int) -> Progress:
     match states.state_of(task):
-        case states.Waiting():
+        case states.StillWaiting():
             return Waiting()
-        case states.Completed() if not shots:
+        case states.HasCounts() if not shots:
             return Compiled(_said(task))
-        case states.Completed():
+        case states.HasCounts():
             return Finished(counts_of(task, shots), states.execution_seconds(task))
-        case states.Failed(error):
+        case states.HasFailed(error):
             return Ended(error)
         case states.Unknown(state):
             return Unclear(f"TyxonQ says that the task is {state!r}")

@@ -14,17 +14,17 @@ FAILED = frozenset({"failed", "error", "cancelled", "canceled"})
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class StillWaiting:
     """Not finished; ask again later."""
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
+class HasCounts:
     """Finished; a task's detail has the counts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class HasFailed:
     """Ended without counts, for the reason the service gives."""
 
     error: str
@@ -37,7 +37,7 @@ class Unknown:
     state: str
 
 
-State = Waiting | Completed | Failed | Unknown
+State = StillWaiting | HasCounts | HasFailed | Unknown
 
 
 def state_of(task: TaskDetail | TaskRow) -> State:
@@ -51,12 +51,12 @@ def state_of(task: TaskDetail | TaskRow) -> State:
         said, error = task.state, task.err
     state = (said or "").strip().casefold()
     if state in FAILED:
-        return Failed(readable(error) or f"TyxonQ says {state!r} and gives no reason")
+        return HasFailed(readable(error) or f"TyxonQ says {state!r} and gives no reason")
     if error and (not state or state in COMPLETED):
-        return Failed(readable(error))
+        return HasFailed(readable(error))
     if state in COMPLETED:
-        return Completed()
-    return Waiting() if state in WAITING else Unknown(said or "")
+        return HasCounts()
+    return StillWaiting() if state in WAITING else Unknown(said or "")
 
 
 def execution_seconds(task: TaskDetail) -> float | None:
