@@ -44,12 +44,12 @@ async def test_a_store_whose_clock_is_set_back_and_forward_holds_up_no_job_and_f
 ) -> None:
     async with scenario("the store's clock set back 1 h, forward 8 days", report, amqp_url, store, tmp_path) as running:
         running.uncounted = lambda: len(SETTINGS)
-        for seconds in SETTINGS:
-            await running.request_many(JOBS, prefix=f"before{seconds:+}", remote_every=2)
+        for number, seconds in enumerate(SETTINGS):
+            await running.request_many(JOBS, prefix=f"before-{number}", remote_every=2)
             await running.all_taken_up()
             clock.set(seconds)
             await asyncio.to_thread(_await_setting, store, seconds)
-            await running.request_many(JOBS, prefix=f"at{seconds:+}", remote_every=2)
+            await running.request_many(JOBS, prefix=f"at-{number}", remote_every=2)
             await running.all_ended()
             states = await asyncio.to_thread(running.witness.states)
             assert {states[job_id] for job_id in running.accepted} == {JobState.EXPORTED}

@@ -32,6 +32,7 @@ OF_THE_MOMENT = {
         "dispatcher",
         "execution_seconds",
         "sampling_seconds",
+        "ended_at",
     ),
     *("at", "attempts", "location", "traceparent"),
 }
