@@ -27,7 +27,7 @@ _ELSEWHERE = {
     "NotRead": FailureClass.PERMANENT,
     "ProtocolError": FailureClass.TRANSIENT,
     "RateLimited": FailureClass.TRANSIENT,
-    "Rejected": FailureClass.PERMANENT,
+    "TyxonQRefused": FailureClass.PERMANENT,
     "RequestRefused": FailureClass.PERMANENT,
     "ServerError": FailureClass.TRANSIENT,
     "TryLater": FailureClass.TRANSIENT,

@@ -29,7 +29,7 @@ from metriq_gym.providers.tyxonq.errors import (
     NoAnswer,
     ProtocolError,
     RateLimited,
-    RequestRefused,
+    TyxonQRefused,
     Unreachable,
 )
 from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRequest, TaskRow
@@ -223,7 +223,7 @@ async def test_refusal_with_status_200_is_an_error_with_its_reason(
     call: Call, document: dict[str, Any], reason: str
 ) -> None:
     service = Service(ok(document))
-    with pytest.raises(RequestRefused, match=reason):
+    with pytest.raises(TyxonQRefused, match=reason):
         await call(service.client())
     assert len(service.requests) == 1
 
@@ -232,7 +232,7 @@ async def test_refusal_with_status_200_is_an_error_with_its_reason(
 @pytest.mark.parametrize("status", [400, 405, 413, 422])
 async def test_client_errors_are_final(call: Call, status: int) -> None:
     service = Service(httpx.Response(status, json={"detail": "no"}))
-    with pytest.raises(RequestRefused, match=str(status)) as caught:
+    with pytest.raises(TyxonQRefused, match=str(status)) as caught:
         await call(service.client())
     assert isinstance(caught.value, Permanent)
     assert len(service.requests) == 1

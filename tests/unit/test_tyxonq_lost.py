@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted, Submission
-from metriq_gym.providers.tyxonq.errors import RequestRefused
+from metriq_gym.providers.tyxonq.errors import TyxonQRefused
 from metriq_gym.providers.tyxonq.lost import find_lost_submission, match_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRow
 from tests.support.tyxonq import NOW
@@ -233,7 +233,7 @@ async def find(
 ) -> Adopted | NotAccepted | Ambiguous:
     async def detail(name: str) -> TaskDetail:
         if name not in details:
-            raise RequestRefused("there is no such task")
+            raise TyxonQRefused("there is no such task")
         return TaskDetail.model_validate({**details[name], "id": name})
 
     sent = replace(lost(), submission=replace(lost().submission, source=SOURCE))

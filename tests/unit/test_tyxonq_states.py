@@ -43,7 +43,7 @@ def test_state_is_told_alike_by_detail_and_list(state: str | None, meaning: Stat
     assert state_of(TaskRow.model_validate({"status": state})) == meaning
 
 
-@pytest.mark.parametrize("state", ["failed", "error", "cancelled", "canceled", "HasFailed"])
+@pytest.mark.parametrize("state", ["failed", "error", "cancelled", "canceled", "Failed"])
 def test_failure_carries_the_reason_given(state: str) -> None:
     assert state_of(TaskDetail.model_validate({"state": state, "err": "line 3: what?"})) == HasFailed("line 3: what?")
     (error,) = [state_of(TaskDetail.model_validate({"state": state}))]

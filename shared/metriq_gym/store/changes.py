@@ -124,7 +124,8 @@ class Changes:
                 opened = False
                 while True:
                     change = await stream.try_next()
-                    place = str(stream.resume_token["_data"])
+                    # After the last change of a batch the driver's token is where the batch ended, which may be later.
+                    place = str((stream.resume_token if change is None else change["_id"])["_data"])
                     if not opened and change is None:
                         yield Event(place, "opened", "")
                     opened = True

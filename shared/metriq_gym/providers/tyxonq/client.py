@@ -24,8 +24,8 @@ from metriq_gym.providers.tyxonq.errors import (
     NoAnswer,
     ProtocolError,
     RateLimited,
-    RequestRefused,
     ServerError,
+    TyxonQRefused,
     Unreachable,
 )
 from metriq_gym.providers.tyxonq.models import (
@@ -145,7 +145,7 @@ class TyxonQClient:
         return (await self._read(DEVICES, {}, DeviceList)).devices
 
     async def detail(self, task_id: str, *, attempts: int | None = None, seconds: float | None = None) -> TaskDetail:
-        """Return one task. Raises `RequestRefused` when the service answers with an error instead.
+        """Return one task. Raises `TyxonQRefused` when the service answers with an error instead.
 
         It is asked for `attempts` times, each answer may take `seconds`; without these, as for all that is read.
         """
@@ -265,10 +265,10 @@ class TyxonQClient:
             case status if status >= 500:
                 return ServerError(message, retry_after=reply.retry_after)
             case 413:
-                return RequestRefused(message)
+                return TyxonQRefused(message)
         if reply.document is None:
             return NoAnswer(message)
-        return ProtocolError(message) if 300 <= reply.status < 400 else RequestRefused(message)
+        return ProtocolError(message) if 300 <= reply.status < 400 else TyxonQRefused(message)
 
 
 class _Detail(BaseModel):

@@ -2,7 +2,7 @@
 
 MetriqGymError
 ├── Permanent
-│   └── RequestRefused                the service understood and said no; of a submission, nothing was accepted
+│   └── TyxonQRefused           the service understood and said no; of a submission, nothing was accepted
 ├── Transient
 │   ├── AuthenticationFailed    the token was not accepted, or its account has nothing left (401, 402, 403)
 │   ├── TryLater                (of the port) the same request may succeed later
@@ -27,7 +27,7 @@ class AuthenticationFailed(CredentialTrouble):
     """TyxonQ did not accept the token; check METRIQ_TYXONQ_TOKEN."""
 
 
-class RequestRefused(Permanent):
+class TyxonQRefused(Permanent):
     """TyxonQ refused the request."""
 
 

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from metriq_gym.errors import InvalidRequest
 from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.errors import RequestRefused
+from metriq_gym.providers.tyxonq.errors import TyxonQRefused
 from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRow
 from metriq_gym.providers.tyxonq.text import readable
 
@@ -55,7 +55,7 @@ async def find_lost_submission(
     for name in verdict.candidates[:MOST_CANDIDATES]:
         try:
             details[name] = await detail(name)
-        except RequestRefused:
+        except TyxonQRefused:
             continue  # then the list is all that is known of it
     verdict = match_lost_submission(known_ids, rows, lost=lost, others=others, complete=complete, details=details)
     if isinstance(verdict, Ambiguous):

@@ -30,7 +30,7 @@ from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.compiler import TyxonQCompiler
 from metriq_gym.providers.tyxonq.counts import CountsOrder
 from metriq_gym.providers.tyxonq.device_string import FLAGS, DeviceString
-from metriq_gym.providers.tyxonq.errors import RequestRefused
+from metriq_gym.providers.tyxonq.errors import TyxonQRefused
 from metriq_gym.providers.tyxonq.extras import storable
 from metriq_gym.providers.tyxonq.lost import find_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import DeviceRow, TaskList
@@ -126,7 +126,7 @@ class TyxonQProvider:
                 group=submission.group,
             )
         except ValidationError as error:
-            raise RequestRefused(f"TyxonQ would not take this submission: {error}") from None
+            raise TyxonQRefused(f"TyxonQ would not take this submission: {error}") from None
         return (await self.client.submit(sent)).id
 
     @property
