@@ -47,7 +47,7 @@ async def test_a_jobs_way_through_the_services_is_counted_by_each(running: Syste
         assert told[service][sample("metriq_event_loop_lag_seconds_count")] >= 1
     simulated = sample("metriq_provider_calls_total", provider="local", operation="simulate", outcome="answered")
     assert told["poller"][simulated] == 1
-    assert told["exporter"][sample("metriq_exports_total", target="json", result="done")] == 1
+    assert 1 <= told["exporter"][sample("metriq_exports_total", target="json", result="done")] <= handled
     for gauge in (sample("metriq_due_tasks", provider="local"), sample("metriq_queue_messages", queue="metriq.dead")):
         assert told["dispatcher"][gauge] == 0
 
