@@ -270,6 +270,18 @@ class TestChanges:
         assert (await first).id.startswith("j")
         await stream.aclose()
 
+    async def test_what_came_after_an_event_is_told_up_to_the_last_one_wanted(self, server_store: Store) -> None:
+        following = server_store.changes.events()
+        async with asyncio.timeout(PATIENCE):
+            assert (await anext(following)).kind == "opened"
+            for name in ("a", "b", "c"):
+                await accepted(server_store, name)
+            first, _, last = [await anext(following) for _ in range(3)]
+            await following.aclose()
+            await server_store.tasks.insert([task(0, "c")])  # of which no event tells, but the stream goes on past it
+            missed = server_store.changes.events(after=first.token, until=last.token)
+            assert [event.id async for event in missed] == ["b", "c"]
+
 
 async def test_ages_are_measured_by_the_server(store: Store) -> None:
     await accepted(store, "a")
