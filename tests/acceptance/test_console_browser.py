@@ -20,7 +20,6 @@ from tests.support.patience import PATIENCE
 
 PAGES = ("/", "/jobs", "/submit", "/suites", "/devices", "/trends", "/dead-letters", "/settings", "/api/docs")
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{7*7}}"
-SECONDS = 60_000
 
 
 @dataclass
@@ -73,13 +72,13 @@ async def test_a_job_is_submitted_from_the_form_and_watched_to_its_score(seen: S
     page = await (await seen.visitor()).page("/submit?benchmark=WIT")
     await page.get_by_label("shots").fill("200")
     await page.get_by_role("button", name="Estimate").click()
-    await expect(page.get_by_text("Predicted by local/aer_simulator")).to_be_visible(timeout=SECONDS)
+    await expect(page.get_by_text("Predicted by local/aer_simulator")).to_be_visible()
     await page.get_by_role("button", name="Submit").click()
-    await expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=SECONDS)
+    await expect(page.get_by_role("heading", name="Result")).to_be_visible()
     await expect(page.get_by_role("cell", name="score", exact=True)).to_be_visible()
-    await expect(page.locator("#counts-plot svg.main-svg").first).to_be_attached(timeout=SECONDS)
+    await expect(page.locator("#counts-plot svg.main-svg").first).to_be_attached()
     await page.get_by_text("Draw the first circuit").click()
-    await expect(page.get_by_label("Drawing of circuit")).to_contain_text("q_0", timeout=SECONDS)
+    await expect(page.get_by_label("Drawing of circuit")).to_contain_text("q_0")
 
 
 async def test_what_is_wrong_with_a_form_is_said_at_its_fields(seen: Seen) -> None:
@@ -101,17 +100,17 @@ async def test_two_browsers_see_the_same_job_move(seen: Seen) -> None:
         await expect(page.get_by_text("No dispatcher has taken it up yet")).to_be_visible()
     await seen.console.http.post("/jobs", json=REQUEST | {"job_id": "both"})
     for page in pages:
-        await expect(page.locator("p.lead .state")).to_have_text("exported", timeout=SECONDS)
+        await expect(page.locator("p.lead .state")).to_have_text("exported")
 
 
 async def test_the_list_of_jobs_is_live_and_filtered_by_its_address(seen: Seen) -> None:
     page = await (await seen.visitor()).page("/jobs")
     await seen.console.http.post("/jobs", json=REQUEST | {"job_id": "appears"})
     await seen.console.http.post("/jobs", json=REQUEST | {"job_id": "rejected", "device": "nowhere"})
-    await expect(page.get_by_role("link", name="appears")).to_be_visible(timeout=SECONDS)
+    await expect(page.get_by_role("link", name="appears")).to_be_visible()
     await page.get_by_label("Select appears").check()
     await ended(seen.console, "rejected")
-    await expect(page.locator("tr", has_text="nowhere").locator(".state")).to_have_text("rejected", timeout=SECONDS)
+    await expect(page.locator("tr", has_text="nowhere").locator(".state")).to_have_text("rejected")
     await expect(page.get_by_label("Select appears")).to_be_checked()
     await page.get_by_label("State").select_option("rejected")
     await page.wait_for_url("**state=rejected**")
@@ -141,10 +140,10 @@ async def test_an_operator_gives_a_held_job_up_and_replays_a_dead_letter(guarded
     )
     visitor = await guarded.visitor("operator")
     page = await visitor.page("/")
-    await expect(page.get_by_role("heading", name="Needs a person")).to_be_visible(timeout=SECONDS)
+    await expect(page.get_by_role("heading", name="Needs a person")).to_be_visible()
     await page.get_by_role("link", name="held", exact=True).first.click()
     await page.get_by_role("button", name="Give the job up").click()
-    await expect(page.locator("p.lead .state")).to_have_text("failed", timeout=SECONDS)
+    await expect(page.locator("p.lead .state")).to_have_text("failed")
     await page.get_by_role("link", name="Dead letters").click()
     await page.get_by_role("button", name="Replay").click()
     await expect(page.get_by_text("Handed back to its service.")).to_be_visible()
@@ -194,11 +193,11 @@ async def test_a_restart_while_somebody_looks_is_said_and_recovered_from(seen: S
     await expect(page.get_by_text("No job is like that.")).to_be_visible()
     port = seen.console.console.port
     await seen.console.console.stop()
-    await expect(page.get_by_text("The connection is lost")).to_be_visible(timeout=SECONDS)
+    await expect(page.get_by_text("The connection is lost")).to_be_visible()
     await seen.console.client.dispatch(REQUEST["config"], "local", "aer_simulator", job_id="meanwhile")
     await seen.console.start(port)
-    await expect(page.get_by_text("The connection is lost")).to_be_hidden(timeout=SECONDS)
-    await expect(page.get_by_role("link", name="meanwhile")).to_be_visible(timeout=SECONDS)
+    await expect(page.get_by_text("The connection is lost")).to_be_hidden()
+    await expect(page.get_by_role("link", name="meanwhile")).to_be_visible()
 
 
 async def test_what_strangers_write_is_text_everywhere(seen: Seen) -> None:
@@ -233,7 +232,7 @@ async def test_what_strangers_write_is_text_everywhere(seen: Seen) -> None:
     for path in ("/", "/jobs", "/jobs/hostile", "/suites", "/suites/suite", "/devices", "/trends", "/dead-letters"):
         page = await visitor.page(path)
         page.on("dialog", lambda dialog: visitor.complaints.append(f"dialog {dialog.message}"))
-        await expect(page.get_by_text("<script>alert(2)</script>").first).to_be_attached(timeout=SECONDS)
+        await expect(page.get_by_text("<script>alert(2)</script>").first).to_be_attached()
         assert await page.locator("main script, img[src=x]").count() == 0, path
         assert "49" not in (await page.locator("main").inner_text()), path
         await page.close()
@@ -249,7 +248,7 @@ async def test_no_page_has_a_serious_barrier_at_any_width(seen: Seen, scheme: st
     for path in (*PAGES, "/benchmarks/Hidden%20Shift", "/jobs/one", "/jobs/two", "/compare?a=one&b=two", "/login"):
         page = await visitor.page(path)
         if path == "/api/docs":
-            await expect(page.locator(".opblock").first).to_be_visible(timeout=SECONDS)
+            await expect(page.locator(".opblock").first).to_be_visible()
             await expect(page.locator(".errors")).to_have_count(0)
         for width in (390, 1440):
             await page.set_viewport_size({"width": width, "height": 900})

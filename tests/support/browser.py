@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import axe_playwright_python
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.servers.discovery import NoServer
 from tests.support.patience import PATIENCE
@@ -28,6 +28,7 @@ ARGUMENTS = [
 ]
 SERIOUS = ("serious", "critical")
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+expect.set_options(timeout=1000 * PATIENCE)
 
 
 def chromium() -> str:
