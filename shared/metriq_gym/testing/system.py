@@ -64,6 +64,7 @@ async def memory_system(
 ) -> AsyncIterator[MemorySystem]:
     """Run the services while inside; records are written below `folder`, and `provider` can be named in requests."""
     quick: dict[str, Any] = {"poll_seconds": 0.01, "poll_max_seconds": 0.05, "export_dir": folder, "data_dir": folder}
+    quick["console_port"] = 0  # any that is free: several systems may run at once
     pool = InlinePool()
     with ExitStack() as stack:
         if provider is not None:
