@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import select
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from tests.sandbox.fixture import SandboxControl
 from tests.support.jobs import to
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, until
 from tests.support.terminal import MGYM, mgym, mgym_here, on_terminal
 
 SLOW = {"benchmark_name": "BSEQ", "shots": 1_000_000, "max_colors": 8}
@@ -498,7 +499,8 @@ class TestWatch:
         self, environment: dict[str, str], session: Session, tmp_path: Path
     ) -> None:
         watching = subprocess.Popen([*MGYM, "watch"], env=environment, stdout=subprocess.PIPE, text=True)
-        assert watching.stdout is not None
+        stdout = watching.stdout
+        assert stdout is not None
 
         async def add(store: Store, name: str) -> None:
             at = datetime.now(UTC)
@@ -506,15 +508,17 @@ class TestWatch:
             fields = {"_id": name, "state": "exported", "created_at": at, "updated_at": at, "history": [entry]}
             await store.records.add(Job.model_validate(fields))
 
-        import select
+        names = (f"watched-{n}" for n in itertools.count())
 
-        n, deadline = 0, time.monotonic() + PATIENCE
-        while not select.select([watching.stdout], [], [], 0.2)[0]:  # its stream opens some time after it started
+        def seen() -> bool:
+            """Whether one job more is told of: the stream opens some time after its command has started."""
             assert watching.poll() is None
-            assert time.monotonic() < deadline
-            n += 1
-            session.on_store(lambda store, name=f"watched-{n}": add(store, name))  # type: ignore[misc]
-        line = watching.stdout.readline()
+            name = next(names)
+            session.on_store(lambda store: add(store, name))
+            return bool(select.select([stdout], [], [], 0.2)[0])
+
+        until(seen)
+        line = stdout.readline()
         assert "watched-" in line
         assert "exported" in line
         watching.send_signal(signal.SIGINT)

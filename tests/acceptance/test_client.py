@@ -8,7 +8,6 @@ import os
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +32,7 @@ from metriq_gym.terminal.follow import ProgressLine, follow
 from tests.servers.discovery import free_port
 from tests.servers.rabbitmq import Broker, virtual_host
 from tests.support.jobs import to
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, until
 from tests.support.terminal import MGYM, mgym, mgym_here
 
 WIT = {"benchmark_name": "WIT", "num_qubits": 7, "shots": 1000}
@@ -78,11 +77,8 @@ def services(environment: dict[str, str], before: object, tmp_path_factory: pyte
     with log.open("wb") as file:
         process = subprocess.Popen([*MGYM, "service", "run", "all"], env=environment, stdout=file, stderr=file)
     try:
-        deadline = time.monotonic() + PATIENCE
-        while not _ready(environment["METRIQ_HTTP_PORT"]):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        until(lambda: process.poll() is not None or _ready(environment["METRIQ_HTTP_PORT"]))
+        assert process.poll() is None, log.read_text()
         yield
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0

@@ -19,7 +19,7 @@ import pytest
 from tests.docker.test_compose import PORTS, docker
 from tests.servers.discovery import free_port
 from tests.servers.mongodb import IMAGE as MONGO_IMAGE
-from tests.support.patience import PATIENCE
+from tests.support.patience import until
 from tests.support.readme import BIN, ROOT, blocks
 
 UPGRADE = "METRIQ_IMAGE_TAG=next"
@@ -104,8 +104,5 @@ def test_results_appear_in_a_folder_and_mgym_is_a_client(checkout: Checkout) -> 
     login = block(". ./.env").replace('@localhost/"', f'@localhost:{checkout.env["RABBITMQ_PORT"]}/"')
     login = login.replace("@localhost/?", f"@localhost:{checkout.env['MONGO_PORT']}/?")
     checkout.run(f"{login}\n.venv/bin/mgym run wit.example.json")
-    deadline = time.monotonic() + PATIENCE
-    while not checkout.records():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    until(checkout.records)
     assert "refuses" not in checkout.run(f"{login}\n.venv/bin/mgym doctor")

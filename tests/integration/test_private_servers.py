@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED = """
@@ -125,11 +124,8 @@ def test_a_server_of_the_tests_ends_with_their_run(
         str(run),
     ]
     runner = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + PATIENCE
-    while not (folder / "ready").exists():
-        assert runner.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: runner.poll() is not None or (folder / "ready").exists())
+    assert runner.poll() is None
     servers = of(folder)
     assert len(servers) == 2
     runner.send_signal(number)

@@ -12,7 +12,7 @@ import structlog
 
 from metriq_gym.service.health import serve_health
 from metriq_gym.service.watchdog import watched
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, until
 
 LIMIT = 0.8
 
@@ -54,10 +54,7 @@ def test_probes_of_a_blocked_loop_time_out_then_fail_and_then_hold_again_and_the
             connection.close()
 
     def asked_until(status: int) -> None:
-        end = time.monotonic() + PATIENCE
-        while ask() != status:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        until(lambda: ask() == status)
 
     with structlog.testing.capture_logs() as entries:
         serving = threading.Thread(target=asyncio.run, args=(serve(),))
@@ -67,10 +64,7 @@ def test_probes_of_a_blocked_loop_time_out_then_fail_and_then_hold_again_and_the
             asked_until(200)
             loop.call_soon_threadsafe(block, go_on)
             assert ask() is None
-            end = time.monotonic() + PATIENCE
-            while not any(each["event"] == "event loop is blocked" for each in entries):
-                assert time.monotonic() < end
-                time.sleep(0.01)
+            until(lambda: any(each["event"] == "event loop is blocked" for each in entries))
             go_on.set()
             asked_until(503)
             asked_until(200)
