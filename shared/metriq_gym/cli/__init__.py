@@ -95,7 +95,7 @@ COMMANDS: dict[str, Any] = {
             "status": ("status:status", "Say how the work stands."),
             "doctor": ("doctor:doctor", "Check what the work needs, say what to mend."),
             "stop": ("stop:stop", "Stop the private database that waits for the next command."),
-            "import": ("imports:import_", "Take over jobs of metriq-gym's own tool, or records of the dataset."),
+            "import": ("imports:import_", "Take over metriq-gym's jobs, or records of the dataset."),
         },
     ),
     "dead": group(

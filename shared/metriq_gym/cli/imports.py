@@ -24,7 +24,7 @@ def import_(
     ],
     json: AsJson = False,
 ) -> None:
-    """Take over jobs of metriq-gym's own tool, or records of the dataset.
+    """Take over metriq-gym's jobs, or records of the dataset.
 
     Doing it again changes nothing. The exit code is 1 if a line is bad.
     """
