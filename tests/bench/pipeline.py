@@ -30,6 +30,8 @@ from tests.support.system import SERVICES, System, request, system
 
 AS_SHIPPED = {"lease_seconds": 30, "reconcile_seconds": 30, "poll_seconds": 1}
 """The services' defaults, in place of the tests' impatient ones."""
+SERVERS = {"beam.smp": "RabbitMQ", "mongod": "MongoDB"}
+"""The servers' processes."""
 STAGES = (
     "request → accepted",
     "build, compile, store the task → dispatched",
@@ -162,17 +164,21 @@ async def _all_at_once(servers: Servers, folder: Path, share: float) -> None:
             for load in LOADS:
                 ids = [f"job-{secrets.token_hex(6)}" for _ in range(round(load.jobs * share))]
                 progress(f"pipeline: {len(ids)} × {load.name}, all at once, pollers: {pollers}")
-                before = _cpu_seconds(running)
+                before, served = _cpu_seconds(running), _servers_cpu_seconds()
                 spent = await burst(running, seen, load.config, ids)
-                after = _cpu_seconds(running)
+                after, serving = _cpu_seconds(running), _servers_cpu_seconds()
                 direct = _direct([await running.store.jobs.get(job_id) for job_id in ids])
                 what = (load.name, f"{pollers}", f"{len(ids)}")
                 rates.append((*what, f"{len(ids) / spent:.1f}", f"{len(ids) / direct:.1f}", f"{spent / direct:.2f}"))
-                costs.append((*what, *(_cpu_per_job(before[name], after[name], len(ids)) for name in SERVICES)))
+                services = [_cpu_per_job(before[name], after[name], len(ids)) for name in SERVICES]
+                serving_jobs = [
+                    ms((serving[name] - served[name]) / len(ids)) if served[name] else "?" for name in SERVERS
+                ]
+                costs.append((*what, *services, *serving_jobs))
     columns = ["load", "pollers", "jobs", "jobs/s", "Aer alone, jobs/s", "time ÷ Aer alone"]
     show("Jobs published all at once, one simulating process and thread per poller", columns, sorted(rates))
-    title = "CPU time of the services per job: in the service itself + in its workers (ms)"
-    show(title, ["load", "pollers", "jobs", *SERVICES], sorted(costs))
+    title = "CPU time per job: in the service itself + in its workers, and in the servers, if they are ours (ms)"
+    show(title, ["load", "pollers", "jobs", *SERVICES, *SERVERS.values()], sorted(costs))
 
 
 def _cpu_seconds(running: System) -> dict[str, tuple[float, float]]:
@@ -183,6 +189,12 @@ def _cpu_seconds(running: System) -> dict[str, tuple[float, float]]:
         workers = [worker for process in processes for worker in process.children(recursive=True)]
         spent[name] = _sum(processes), _sum(workers)
     return spent
+
+
+def _servers_cpu_seconds() -> dict[str, float]:
+    """Return what the servers that this process has started have used so far; 0 for one that runs elsewhere."""
+    started = psutil.Process().children(recursive=True)
+    return {name: _sum([each for each in started if each.name() == name]) for name in SERVERS}
 
 
 def _sum(processes: Sequence[psutil.Process]) -> float:

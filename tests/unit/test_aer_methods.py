@@ -17,7 +17,14 @@ from qiskit.quantum_info import Operator, Statevector
 from metriq_gym.errors import Unsupported
 from metriq_gym.providers.aer.components import Component, split
 from metriq_gym.providers.aer.line import SCHMIDT_EXPONENT, lay
-from metriq_gym.providers.aer.methods import Method, SimulationPlan, plan_ideal, plan_noisy
+from metriq_gym.providers.aer.methods import (
+    Method,
+    SimulationPlan,
+    matrix_seconds,
+    plan_ideal,
+    plan_noisy,
+    trajectory_seconds,
+)
 
 MIB, GIB = 2**20, 2**30
 
@@ -102,6 +109,32 @@ def test_noise_rules_out_tableaux_and_lines() -> None:
     assert plan_noisy(component(ghz(12)), GIB).method == Method.STATE_VECTOR
     with pytest.raises(Unsupported, match="needs 40 qubits"):
         plan_noisy(component(ghz(40)), GIB)
+
+
+def repeated(times: int, depth: int = 12) -> QuantumCircuit:
+    """Gates on each pair of neighbours in turn, so many times on the same pair before the next."""
+    circuit = QuantumCircuit(10, 10)
+    for layer in range(depth):
+        for qubit in range(layer % 2, 9, 2):
+            for _ in range(times):
+                circuit.sx(qubit)
+                circuit.cx(qubit, qubit + 1)
+    circuit.measure(range(10), range(10))
+    return circuit
+
+
+def test_noisy_circuits_are_run_by_what_is_cheaper_for_so_many_shots() -> None:
+    deep, shallow = component(repeated(6)), component(repeated(1))
+    assert plan_noisy(deep, GIB, shots=1000).method == Method.DENSITY_MATRIX
+    assert plan_noisy(deep, GIB, shots=100).method == Method.STATE_VECTOR
+    assert plan_noisy(shallow, GIB, shots=1000).method == Method.STATE_VECTOR
+    assert plan_noisy(deep, 2**20, shots=1000).method == Method.STATE_VECTOR, "the matrix does not fit"
+
+
+def test_what_acts_on_the_same_pair_in_a_row_costs_a_density_matrix_once() -> None:
+    once, often = component(repeated(1)), component(repeated(6))
+    assert matrix_seconds(often) == matrix_seconds(once)
+    assert trajectory_seconds(often) > 5 * trajectory_seconds(once)
 
 
 def test_noisy_circuit_with_feed_forward_is_run_shot_by_shot() -> None:

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
@@ -119,6 +120,36 @@ def test_noisy_samples_have_the_exact_distribution_of_the_noise_model(qubits: in
     (compiled,) = AerCompiler(GIB)(device, [circuit], seed=1)
     (counts,) = simulate(device.id, [compiled], 4_000, 3).counts
     assert plausible(counts, exact(compiled, devices.noise_model(device.id)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["density_matrix", "statevector"])
+def test_either_method_has_the_same_distribution_of_a_noisy_circuit(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is chosen by cost changes no distribution: both are held against the one matrix, the trajectories too."""
+    monkeypatch.setattr(methods, "DENSITY_MATRIX_TO", 0)
+    monkeypatch.setattr(methods, "_MATRIX_SECONDS", 0.0 if method == "density_matrix" else math.inf)
+    circuit = QuantumCircuit(5, 5)
+    for layer in range(4):
+        for qubit in range(layer % 2, 4, 2):
+            circuit.sx(qubit)
+            circuit.cx(qubit, qubit + 1)
+            circuit.rz(0.7, qubit + 1)
+            circuit.cx(qubit, qubit + 1)
+    circuit.measure(range(5), range(5))
+    (compiled,) = AerCompiler(GIB)(devices.describe("fake_manila"), [circuit], seed=1)
+    used = set()
+    run = AerSimulation._run
+
+    def noted(*args: Any, **more: Any) -> Any:
+        used.add(more["method"])
+        return run(*args, **more)
+
+    monkeypatch.setattr(AerSimulation, "_run", noted)
+    (counts,) = simulate("fake_manila", [compiled], 4_000, 3).counts
+    assert used == {method}
+    assert plausible(counts, exact(compiled, devices.noise_model("fake_manila")))
 
 
 def test_readout_errors_of_a_profile_show_in_an_empty_circuit() -> None:

@@ -17,7 +17,12 @@ STABILIZER_FROM = 11
 STATE_VECTOR_TO = 20
 """Qubits up to which a state vector (16 MiB) is preferred to a matrix product state."""
 DENSITY_MATRIX_TO = 8
-"""Qubits up to which one noisy density matrix is cheaper than a thousand noisy trajectories."""
+"""Qubits up to which one noisy density matrix is cheaper than a thousand noisy trajectories, whatever the circuit."""
+_MATRIX_SECONDS = 23e-9
+"""What a two-qubit operation costs for each entry of a density matrix; Aer fuses those that act on one pair in a row."""
+_TRAJECTORY_SECONDS = 8.7e-9
+"""What an operation with its noise costs for each entry of one trajectory's vector. Both are measured
+(docs/performance.md)."""
 
 _COMPLEX = 16  # bytes
 _MIB = 2**20
@@ -58,20 +63,43 @@ def plan_ideal(component: Component, memory_bytes: int) -> SimulationPlan:
     raise _too_big(qubits, memory_bytes, line)
 
 
-def plan_noisy(component: Component, memory_bytes: int) -> SimulationPlan:
-    """Choose a method for a component with a device's noise. Raises `Unsupported` when none fits in memory.
+def plan_noisy(component: Component, memory_bytes: int, shots: int = 1) -> SimulationPlan:
+    """Choose the cheaper method for `shots` of a component with a device's noise, of those that fit in memory.
+
+    Raises `Unsupported` when none does.
 
     The stabilizer method is left out, because the amplitude damping of the profiles is not a Clifford channel; so
     are matrix product states, because two-qubit noise widens the bonds and every shot is simulated anew.
     """
     qubits = len(component.qubits)
     matrix = state_vector_bytes(2 * qubits)
-    if qubits <= DENSITY_MATRIX_TO and matrix <= memory_bytes and is_sampled(component):
+    is_cheaper = qubits <= DENSITY_MATRIX_TO or matrix_seconds(component) < trajectory_seconds(component) * shots
+    if is_cheaper and matrix <= memory_bytes and is_sampled(component):
         return SimulationPlan(Method.DENSITY_MATRIX, component, matrix)
     vector = state_vector_bytes(qubits)
     if vector <= memory_bytes:
         return SimulationPlan(Method.STATE_VECTOR, component, vector)
     raise _too_big(qubits, memory_bytes)
+
+
+def matrix_seconds(component: Component) -> float:
+    """Return about what one density matrix costs: what acts on one pair of qubits in a row is one operation."""
+    pairs: dict[object, object] = {}
+    operations = 0
+    for instruction in component.instructions:
+        if len(instruction.qubits) < 2 or instruction.is_directive():
+            continue
+        pair = frozenset(instruction.qubits)
+        if any(pairs.get(qubit) != pair for qubit in pair):
+            operations += 1
+            pairs |= dict.fromkeys(pair, pair)
+    return float(_MATRIX_SECONDS * operations * 4 ** len(component.qubits))
+
+
+def trajectory_seconds(component: Component) -> float:
+    """Return about what one shot costs as a trajectory."""
+    operations = sum(not instruction.is_directive() for instruction in component.instructions)
+    return float(_TRAJECTORY_SECONDS * operations * 2 ** len(component.qubits))
 
 
 def state_vector_bytes(qubits: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ class AerSimulation:
         from metriq_gym.providers.aer.components import split
         from metriq_gym.providers.aer.methods import plan_ideal, plan_noisy
 
-        plan = plan_noisy if noisy else plan_ideal
+        plan = partial(plan_noisy, shots=shots) if noisy else plan_ideal
         jobs: list[_Job] = []
         alike: dict[Hashable, _Job] = {}
         for number, circuit in enumerate(circuits):
