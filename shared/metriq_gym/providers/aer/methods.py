@@ -19,7 +19,7 @@ STATE_VECTOR_TO = 20
 DENSITY_MATRIX_TO = 8
 """Qubits up to which one noisy density matrix is cheaper than a thousand noisy trajectories, whatever the circuit."""
 _MATRIX_SECONDS = 23e-9
-"""What a two-qubit operation costs for each entry of a density matrix; Aer fuses those that act on one pair in a row."""
+"""What a two-qubit operation costs for each entry of a density matrix; Aer fuses those on one pair in a row."""
 _TRAJECTORY_SECONDS = 8.7e-9
 """What an operation with its noise costs for each entry of one trajectory's vector. Both are measured
 (docs/performance.md)."""
