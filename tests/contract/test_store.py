@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -417,47 +418,70 @@ async def test_counting_jobs_by_state_reads_an_index_and_no_job(
     assert "'totalKeysExamined': 3" in str(explained)
 
 
-GROWN = (100, 10_000)
+PLAN = zlib.compress(b"[]")
+GROWN = (100, 100_000)
+CONSTANT: dict[str, Callable[[Store], Awaitable[object]]] = {
+    "list": lambda store: store.catalogue.find(limit=20),
+    "page": lambda store: store.catalogue.page(limit=20),
+    "held": lambda store: store.catalogue.held(),
+    "undecided": lambda store: store.catalogue.undecided_counts(),
+    "still": lambda store: store.catalogue.standing_still(900),
+    "due": lambda store: store.catalogue.due(),
+    "unfinished": lambda store: store.catalogue.unfinished(),
+    "unmoved": lambda store: store.upkeep.unmoved(60),
+    "unrecorded": lambda store: store.upkeep.unrecorded(60),
+    "overdue": lambda store: store.upkeep.overdue(),
+    "job": lambda store: store.jobs.get("n7"),
+    "deleted": lambda store: store.records.is_deleted("n7"),
+    "tasks": lambda store: store.tasks.states("n7"),
+    "outline": lambda store: store.catalogue.outline("n7"),
+    "scored": lambda store: store.tasks.of_job("n7"),
+    "due tasks": lambda store: store.tasks.due("local", limit=4),
+    "in doubt": lambda store: store.tasks.in_doubt("local", ["n7"]),
+    "suite with a job on its way": lambda store: store.jobs.suite_may_have_ended("s", 10**6),
+    "suite's plan": lambda store: store.suites.plan("s7"),
+}
+"""What services, `mgym status` and lists ask for."""
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        pytest.param(lambda store: store.catalogue.find(limit=20), id="list"),
-        pytest.param(lambda store: store.catalogue.held(), id="held"),
-        pytest.param(lambda store: store.catalogue.undecided_counts(), id="undecided"),
-        pytest.param(lambda store: store.catalogue.standing_still(900), id="still"),
-        pytest.param(lambda store: store.upkeep.unmoved(60), id="unmoved"),
-        pytest.param(lambda store: store.upkeep.unrecorded(60), id="unrecorded"),
-        pytest.param(lambda store: store.upkeep.overdue(), id="overdue"),
-        pytest.param(lambda store: store.jobs.get("n7"), id="job"),
-        pytest.param(lambda store: store.jobs.suite_may_have_ended("s", 10**6), id="suite with a job on its way"),
-    ],
-)
-async def test_cost_does_not_grow_with_what_is_stored(
-    server_store: Store, mongo_url: str, mongo_database: str, query: Callable[[Store], Awaitable[object]]
-) -> None:
-    """Nor with the size of a suite: all jobs are of one, and one of them is on its way."""
+async def test_cost_does_not_grow_with_what_is_stored(server_store: Store, mongo_url: str, mongo_database: str) -> None:
+    """Nor with the size of a suite: all jobs are of one, and one of them is on its way. Told by the server's count."""
     await server_store.jobs.accept(
         "j", Accepted.model_validate({**FIELDS, "suite_id": "s"}), owner="me", lease_seconds=60
     )
-    examined = []
+    await server_store.tasks.insert([task(0)])
+    examined: list[dict[str, Any]] = []
+    finds = _Finds()
+    plain: AsyncMongoClient[dict[str, Any]]
     client: AsyncMongoClient[dict[str, Any]]
-    for stored in GROWN:
-        async with AsyncMongoClient(mongo_url) as client:
-            jobs: Any = client[mongo_database].jobs
-            like = await jobs.find_one({"_id": "j"})
-            assert like is not None
-            there = await jobs.count_documents({})
-            like |= {"state": "exported"}
-            del like["lease"]
-            await jobs.insert_many([like | {"_id": f"n{n}"} for n in range(there - 1, stored)], ordered=False)
-        finds = _Finds()
-        async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
-            await query(Store(client, mongo_database))
-            sent = [*finds.sent]
-            told = [await client[mongo_database].command("explain", each, verbosity="executionStats") for each in sent]
-        examined.append([re.findall(r"'total(?:Keys|Docs)Examined': (\d+)", str(each)) for each in told])
+    async with (
+        AsyncMongoClient(mongo_url) as plain,
+        AsyncMongoClient(mongo_url, event_listeners=[finds]) as client,
+    ):
+        database: Any = plain[mongo_database]
+        like, like_task = await database.jobs.find_one({"_id": "j"}), await database.tasks.find_one({"_id": "j:0"})
+        like |= {"state": "exported"}
+        like_task |= {"state": "completed"}
+        del like["lease"]
+        first = 0
+        for stored in GROWN:
+            for n in range(first, stored, 10_000):
+                names = [f"n{n}" for n in range(n, min(n + 10_000, stored))]
+                await database.jobs.insert_many([like | {"_id": name} for name in names], ordered=False)
+                tasks = [like_task | {"_id": f"{name}:0", "job_id": name} for name in names]
+                await database.tasks.insert_many(tasks, ordered=False)
+            suites = [{"_id": f"s{n}", "finished": True, "requests": PLAN} for n in range(first, stored // 10)]
+            await database.suites.insert_many(suites, ordered=False) if suites else None
+            first = stored
+            examined.append({})
+            for name, query in CONSTANT.items():
+                finds.sent.clear()
+                await query(Store(client, mongo_database))
+                sent = [*finds.sent]
+                assert sent, name
+                told = [await database.command("explain", each, verbosity="executionStats") for each in sent]
+                examined[-1][name] = [re.findall(r"'total(?:Keys|Docs)Examined': (\d+)", str(each)) for each in told]
+        assert await database.jobs.count_documents({}) == GROWN[-1] + 1
     assert examined[0] == examined[1]
 
 

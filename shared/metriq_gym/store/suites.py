@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -26,10 +26,14 @@ class SuitePlan:
     requests: Sequence[JobRequested]
     overdue: bool
     """Whether jobs that no dispatcher has taken up by now never will be."""
+    _by_job: Mapping[str | None, JobRequested] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_job", {each.job_id: each for each in reversed(self.requests)})
 
     def request(self, job_id: str) -> JobRequested | None:
         """Return what the suite asked for under a job's id; None if that is none of its jobs."""
-        return next((each for each in self.requests if each.job_id == job_id), None)
+        return self._by_job.get(job_id)
 
 
 class Suites:
