@@ -102,7 +102,8 @@ class HandOver:
     async def _dispatched(self, job: Job, lease: Lease, plan: Planned | None) -> Job:
         tasks = job.task_count if plan is None else plan.task_count
         cause = f"tasks with {job.provider}: {tasks}"
-        return await move(self.store, job.id, Dispatched(plan=plan), service=SERVICE, cause=cause, token=lease.token)
+        dispatched = Dispatched(plan=plan)
+        return await move(self.store, job.id, dispatched, service=SERVICE, cause=cause, token=lease.token, seen=job)
 
     async def fail(self, job: Job, lease: Lease, outcome: Literal["unsupported", "error"], reason: str) -> Job:
         """End a job that cannot run."""

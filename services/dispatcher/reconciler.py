@@ -34,6 +34,8 @@ log = structlog.get_logger()
 LEASE = "reconciler"
 _CADENCES = 10
 """So many times as long as a look may take to come, the next one comes at the latest, unless the clock was set."""
+AT_ONCE = 1000
+"""Jobs that are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,10 @@ class Reconciler:
 
     async def take_up(self) -> None:
         """Publish again what any job needs, with or without the lease: for a queue that is new and empty."""
-        await self._each("republished", await self.store.upkeep.unfinished(), self._republish)
+        after = ""
+        while jobs := await self.store.upkeep.unfinished(after=after, limit=AT_ONCE):
+            await self._each("republished", jobs, self._republish)
+            after = jobs[-1].id
         for plan in await self.store.suites.unfinished():
             await self._request(plan)
 
@@ -197,7 +202,7 @@ class Reconciler:
         reason = f"no result by its deadline: still {job.state}, {tasks} of {job.task_count} tasks done"
         failure = Failure(outcome="error", reason=reason, source=STAGES[job.state])
         try:
-            ended = measured(await self.store.upkeep.expire(job.id, failure, token, job.resumed))
+            ended = measured(await self.store.upkeep.expire(job.id, failure, token, job.resumed), JobState.FAILED)
         except IllegalTransition:
             return  # it has come to a result, or has been cancelled, just now
         # After a crash here it is one that has ended and is not recorded.

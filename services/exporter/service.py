@@ -203,7 +203,7 @@ class Exporter(Service):
         """Say that a job is exported, if it is now; said twice it does no harm."""
         if now.state is JobState.EXPORTED:
             if before.state is not JobState.EXPORTED:
-                measured(now)
+                measured(now, JobState.EXPORTED)
             await self.bus.publish(JobExported(job_id=now.id))
 
     def _open(self, name: str) -> _Open:

@@ -284,10 +284,18 @@ class Poller(Service):
             if job.dry:
                 completed_job = Checked(checked=await self.store.tasks.checked(job.id))
             else:
-                completed_job = Completed.of(job, await self.store.tasks.short(job.id))
+                # A local provider counts every shot.
+                short = [] if job.provider in self._local else await self.store.tasks.short(job.id)
+                completed_job = Completed.of(job, short)
             try:
                 return await move(
-                    self.store, job.id, completed_job, service=self.name, cause=cause, resumed=job.resumed
+                    self.store,
+                    job.id,
+                    completed_job,
+                    service=self.name,
+                    cause=cause,
+                    resumed=job.resumed,
+                    seen=job,
                 )
             except IllegalTransition:
                 return await self.store.jobs.get(job.id)  # another poller saw the last task end as well

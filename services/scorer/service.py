@@ -73,7 +73,8 @@ class Scorer(Service):
             return await self._fail(job, f"{type(error).__name__}: {error}")
         scored = Scored(result=result, runtime_seconds=sum(spent) if spent else None)
         try:
-            return await move(self.store, job.id, scored, service=self.name, cause=f"tasks scored: {len(tasks)}")
+            cause = f"tasks scored: {len(tasks)}"
+            return await move(self.store, job.id, scored, service=self.name, cause=cause, seen=job)
         except IllegalTransition:
             return await self.store.jobs.get(job.id)  # cancelled, or scored by another scorer
 

@@ -440,6 +440,7 @@ CONSTANT: dict[str, Callable[[Store], Awaitable[object]]] = {
     "in doubt": lambda store: store.tasks.in_doubt("local", ["n7"]),
     "suite with a job on its way": lambda store: store.jobs.suite_may_have_ended("s", 10**6),
     "suite's plan": lambda store: store.suites.plan("s7"),
+    "unmoved suites": lambda store: store.suites.unmoved(60),
 }
 """What services, `mgym status` and lists ask for."""
 

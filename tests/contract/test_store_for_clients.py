@@ -12,6 +12,7 @@ from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
 from metriq_gym.jobs import ExportState, Job, JobState, Task, TaskState
 from metriq_gym.jobs.changes import Accepted
 from metriq_gym.store import Store
+from metriq_gym.store.jobs import Jobs
 from tests.support.jobs import to
 from tests.support.patience import PATIENCE
 
@@ -257,6 +258,22 @@ class TestChanges:
             assert [job.id for job in await anext(stream)] == ["s.1"]
             await moved(store, "s.1", JobState.DISPATCHED)
             assert [job.state for job in await anext(stream)] == [JobState.DISPATCHED]
+        await stream.aclose()
+
+    async def test_of_a_suite_that_is_followed_only_what_changed_is_read_again(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("s.1", "s.2", "s.3"):
+            await accepted(store, name, suite_id="s")
+        stream = store.changes.suite("s")
+        assert [job.id for job in await anext(stream)] == ["s.1", "s.2", "s.3"]
+        monkeypatch.delattr(Jobs, "suite")
+        await moved(store, "s.2", JobState.DISPATCHED)
+        async with asyncio.timeout(PATIENCE):
+            jobs = await anext(stream)
+        assert {job.id: job.state for job in jobs} == dict.fromkeys(("s.1", "s.3"), JobState.DISPATCHING) | {
+            "s.2": JobState.DISPATCHED
+        }
         await stream.aclose()
 
     async def test_all_changes_of_jobs_are_told(self, store: Store) -> None:

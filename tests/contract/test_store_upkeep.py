@@ -59,6 +59,15 @@ class TestUnmoved:
         await store.upkeep.checked(["abandoned", "failed"], 1)
         assert await ids(store.upkeep.unfinished()) == {"abandoned", "failed"}
 
+    async def test_what_there_is_to_do_comes_in_parts_by_id(self, store: Store) -> None:
+        for name in ("d", "a", "c", "b"):
+            await accepted(store, name, *([JobState.FAILED] if name == "c" else []))
+        await accepted(store, "held", lease=60)
+        first = await store.upkeep.unfinished(limit=3)
+        assert [job.id for job in first] == ["a", "b", "c"]
+        assert [job.id for job in await store.upkeep.unfinished(after="c", limit=3)] == ["d"]
+        assert await store.upkeep.unfinished(after="d", limit=3) == []
+
 
 class TestUnrecorded:
     async def test_an_end_is_to_be_recorded_until_every_export_has_ended(self, store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import pairwise
 
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import IllegalTransition, NotFound
@@ -23,14 +24,17 @@ async def move(
     cause: str = "",
     token: int | None = None,
     resumed: int | None = None,
+    seen: Job | None = None,
 ) -> Job:
     """Move a job by `Jobs.move`, which says what it raises, and measure how long it was in the state it left."""
-    return measured(await store.jobs.move(job_id, change, service=service, cause=cause, token=token, resumed=resumed))
+    moved = await store.jobs.move(job_id, change, service=service, cause=cause, token=token, resumed=resumed, seen=seen)
+    return measured(moved, change.state)
 
 
-def measured(job: Job) -> Job:
-    """Record how long a job that has just moved was in the state that it left, and return the job."""
-    before, entered = job.history[-2:]
+def measured(job: Job, state: JobState) -> Job:
+    """Record how long a job that has just moved to `state` was in the state that it left, and return the job."""
+    moves = pairwise(job.history)
+    before, entered = [each for each in moves if each[1].state is state and each[0].state is not state][-1]
     # A state may have several lines: a job is parked, and let go.
     since = next(each.at for each in job.history if each.state is before.state)
     metrics.STAGE_SECONDS.labels(before.state, entered.state).observe((entered.at - since).total_seconds())

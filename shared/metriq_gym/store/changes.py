@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from metriq_gym.errors import NotFound, Permanent, Unavailable
+from metriq_gym.errors import NotFound, Permanent, Unavailable, UnreadableDocument
 from metriq_gym.jobs.documents import Job, is_settled
 from metriq_gym.jobs.states import TaskState
 from metriq_gym.store.jobs import Jobs
@@ -75,17 +75,35 @@ class Changes:
                 changed = (await stream.next())["ns"]["coll"]
 
     async def suite(self, suite_id: str) -> AsyncGenerator[list[Job], None]:
-        """Yield the jobs of a suite that dispatchers have seen, each time one of them has changed; never ends."""
+        """Yield the jobs of a suite that dispatchers have seen, each time one of them has changed; never ends.
+
+        All are read once, and then each that has changed.
+        """
         ours = {"ns.coll": "jobs", "fullDocument.suite_id": suite_id}
-        only_ids = {"$project": {"_id": 1, "ns": 1}}
+        only_ids = {"$project": {"_id": 1, "ns": 1, "documentKey": 1}}
         async with self._open([{"$match": ours}, only_ids], full_document="updateLookup") as stream:
+            jobs = await self._suite(suite_id)
             while True:
-                try:
-                    jobs = await self._jobs.suite(suite_id)
-                except NotFound:
-                    jobs = []
-                yield jobs
-                await stream.next()
+                yield [jobs[job_id] for job_id in sorted(jobs)]
+                jobs = await self._changed(suite_id, jobs, (await stream.next())["documentKey"]["_id"])
+
+    async def _changed(self, suite_id: str, jobs: dict[str, Job], changed: str) -> dict[str, Job]:
+        try:
+            job = await self._find(changed)
+        except UnreadableDocument:
+            job = None
+        if job is None or not jobs:
+            return await self._suite(suite_id)
+        sizes = (each.suite_size for each in jobs.values() if each.suite_size is not None)
+        if job.suite_size is not None and (size := next(sizes, None)) is not None:
+            job = job.model_copy(update={"suite_size": size})  # of which those that were deleted are no part
+        return jobs | {changed: job}
+
+    async def _suite(self, suite_id: str) -> dict[str, Job]:
+        try:
+            return {job.id: job for job in await self._jobs.suite(suite_id)}
+        except NotFound:
+            return {}
 
     async def all(self) -> AsyncGenerator[Job, None]:
         """Yield each job that changes from now on; never ends."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -12,6 +12,7 @@ from metriq_gym.jobs.documents import Export, Job
 from metriq_gym.jobs.states import TERMINAL, ExportState, JobState, sources
 from metriq_gym.store.mongo import Stage, entries, from_now, translated
 from metriq_gym.store.reading import read
+from metriq_gym.store.together import Change, Writer
 from metriq_gym.store.transitions import moving, resumed_so_often
 
 _NEW: Stage = {"state": ExportState.PENDING, "attempts": 0, "location": None, "error": None, "at": "$$NOW"}
@@ -49,6 +50,7 @@ class Exports:
 
     def __init__(self, jobs: Any) -> None:
         self._jobs = jobs
+        self._writer = Writer(jobs)
 
     @translated
     async def take_up(
@@ -129,17 +131,20 @@ class Exports:
             "at": "$$NOW",
             "not_before": from_now(retry_after) if state is ExportState.PENDING else None,
         }
-        changes = [
+        changes: list[Stage] = [
             {"$set": {"exports": {"$mergeObjects": [dict.fromkeys(wanted, _NEW), "$exports"]}}},
             {"$set": {f"exports.{target}": _unless_done(target, ended)}},
             _MOVE_IF_EXPORTED,
             _FORGET_IF_RECORDED,
         ]
         same = {} if resumed is None else resumed_so_often(resumed)
+
+        def as_before(found: Mapping[str, Any]) -> bool:
+            return resumed is None or (found.get("resumed") or 0) == resumed
+
         if len(job_ids) == 1:
             (job_id,) = job_ids
-            after = ReturnDocument.AFTER
-            found = await self._jobs.find_one_and_update({"_id": job_id} | same, changes, return_document=after)
+            found = await self._writer.find_one_and_update(Change(job_id, same, changes, made=as_before))
             return None if found is None else Job.model_validate(found)
         if job_ids:
             await self._jobs.update_many({"_id": {"$in": list(job_ids)}} | same, changes)

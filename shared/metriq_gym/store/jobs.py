@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument
-from pymongo.errors import DuplicateKeyError
 
-from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound
+from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, Unavailable
 from metriq_gym.jobs.changes import Accepted, Move, Planned, Rejected
 from metriq_gym.jobs.documents import Job
 from metriq_gym.jobs.states import MOVES, RESUMABLE, JobState, sources
@@ -16,7 +16,16 @@ from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import Stage, from_now, literal, translated
 from metriq_gym.store.reading import read, read_each
 from metriq_gym.store.shapes import READABLE_JOB
-from metriq_gym.store.transitions import entry, moving, not_checked_after, noted, resumed_so_often
+from metriq_gym.store.together import Change, Writer, by_id
+from metriq_gym.store.transitions import (
+    entry,
+    has_moved,
+    moving,
+    new_move,
+    not_checked_after,
+    noted,
+    resumed_so_often,
+)
 
 _ON_THEIR_WAY = [state for state in MOVES if JobState.FAILED in MOVES[state]]
 """States in which a job has no result yet, and has not ended without one."""
@@ -34,6 +43,8 @@ class Jobs:
     def __init__(self, collection: Any, deleted: Any) -> None:
         self._jobs = collection
         self._deleted = deleted
+        self._by_id = by_id(collection)
+        self._writer = Writer(collection)
 
     async def create_indexes(self) -> None:
         """Create the indexes the queries below use, or see that they exist."""
@@ -114,13 +125,9 @@ class Jobs:
         return await self._upsert(job_id, [{"$replaceWith": {"$mergeObjects": ["$$ROOT", change]}}])
 
     async def _upsert(self, job_id: str, pipeline: list[Stage]) -> Job:
-        query = {"_id": job_id}
-        after = ReturnDocument.AFTER
-        try:
-            found = await self._jobs.find_one_and_update(query, pipeline, upsert=True, return_document=after)
-        except DuplicateKeyError:
-            # Another process inserted between our search and our insert: now there is a document to find.
-            found = await self._jobs.find_one_and_update(query, pipeline, return_document=after)
+        found = await self._writer.find_one_and_update(Change(job_id, {}, pipeline, created=True))
+        if found is None:
+            raise Unavailable(f"job {job_id} was deleted meanwhile")
         return read(Job, found)
 
     @translated
@@ -180,8 +187,12 @@ class Jobs:
         token: int | None = None,
         reconciler_token: int | None = None,
         resumed: int | None = None,
+        seen: Job | None = None,
     ) -> Job:
         """Move a job to the state of `change`, with what it gains by that.
+
+        With `seen`, the job as the caller has read it just now, the database need not be asked whether this version
+        can read it, which costs more than the rest of the move. The job that is returned may have moved on since.
 
         Raises `IllegalTransition` when the job is in a state that does not lead there, or has been resumed more often
         than `resumed` times, `LeaseLost` when `token` is no
@@ -189,12 +200,13 @@ class Jobs:
         when there is no such job.
         """
         target = change.state
-        query: dict[str, Any] = {"_id": job_id, "state": {"$in": sources(target)}}
+        query: dict[str, Any] = {"state": {"$in": sources(target)}}
         if token is not None:
             query["lease.token"] = token
         if resumed is not None:
             query |= resumed_so_often(resumed)
-        changes = moving(target, service, cause) | literal(change.fields())
+        by = new_move()
+        changes = moving(target, service, cause, by) | literal(change.fields())
         if target is JobState.DISPATCHED:
             changes["dispatch_time"] = "$$NOW"
         if reconciler_token is not None:
@@ -209,11 +221,12 @@ class Jobs:
             over.append("deadline_at")
         if target is not JobState.EXPORTED:
             over.append("exports")  # of an earlier end, of a job that was resumed while its failure was exported
-        pipeline = [{"$set": changes}, {"$unset": over}]
-        query |= READABLE_JOB
-        found = await self._jobs.find_one_and_update(query, pipeline, return_document=ReturnDocument.AFTER)
-        if found is not None:
-            return read(Job, found)
+        pipeline: list[Stage] = [{"$set": changes}, {"$unset": over}]
+        as_seen = [{"updated_at": seen.updated_at}] if seen is not None else []
+        for guard in (*as_seen, READABLE_JOB):
+            moved = Change(job_id, query | guard, pipeline, made=partial(has_moved, by=by))
+            if (found := await self._writer.find_one_and_update(moved)) is not None:
+                return read(Job, found)
         job = await self.get(job_id)
         if resumed is not None and job.resumed != resumed:
             raise IllegalTransition(f"job {job_id} was resumed meanwhile")
@@ -250,7 +263,7 @@ class Jobs:
     @translated
     async def get(self, job_id: str) -> Job:
         """Return a job; raises `NotFound`."""
-        found = await self._jobs.find_one({"_id": job_id})
+        found = await self._by_id(job_id)
         if found is None:
             raise NotFound(f"there is no job {job_id}")
         return read(Job, found)

@@ -75,19 +75,34 @@ def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await call(*args, **kwargs)
-        except _PASSING as error:
-            raise Unavailable(f"the store is away: {in_short(error)}") from error
         except PyMongoError as error:
-            code = error.code if isinstance(error, OperationFailure) else None
-            if code in _REFUSALS:
+            if _code(error) in _REFUSALS:
                 raise _refused(error) from error
-            if code in _PASSING_CODES or _is_unconfirmed(error):
-                raise Unavailable(f"the store is changing: {in_short(error)}") from error
-            if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
-                raise Unavailable(f"the store asks to try again: {in_short(error)}") from error
+            if (passing := _passing(error)) is not None:
+                raise Unavailable(f"{passing}: {in_short(error)}") from error
             raise
 
     return wrapper
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether an error of the driver is a passing fault, so that trying again may help."""
+    return isinstance(error, PyMongoError) and _passing(error) is not None
+
+
+def _passing(error: PyMongoError) -> str | None:
+    """Return what is the matter, if that passes."""
+    if isinstance(error, _PASSING):
+        return "the store is away"
+    if _code(error) in _PASSING_CODES or _is_unconfirmed(error):
+        return "the store is changing"
+    if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
+        return "the store asks to try again"
+    return None
+
+
+def _code(error: PyMongoError) -> int | None:
+    return error.code if isinstance(error, OperationFailure) else None
 
 
 def _is_unconfirmed(error: PyMongoError) -> bool:

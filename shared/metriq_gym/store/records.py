@@ -15,6 +15,7 @@ from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound, Probl
 from metriq_gym.jobs.documents import Job
 from metriq_gym.store.mongo import translated
 from metriq_gym.store.reading import read
+from metriq_gym.store.together import by_id
 
 _UNSTORABLE = (BSONError, DocumentTooLarge, OverflowError)
 
@@ -26,6 +27,7 @@ class Records:
         self._jobs = jobs
         self._tasks = tasks
         self._deleted = deleted
+        self._deleted_by_id = by_id(deleted, {"_id": 1})
 
     @translated
     async def add(self, job: Job) -> bool:
@@ -71,7 +73,7 @@ class Records:
     @translated
     async def is_deleted(self, job_id: str) -> bool:
         """Whether there was a job of that id which the services ran, and which was deleted."""
-        return await self._deleted.find_one({"_id": job_id}) is not None
+        return await self._deleted_by_id(job_id) is not None
 
     @translated
     async def is_deleted_suite(self, suite_id: str) -> bool:

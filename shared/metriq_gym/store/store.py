@@ -65,6 +65,7 @@ class Store:
         """Create what the queries need; every service calls this when it starts."""
         await self.jobs.create_indexes()
         await self.tasks.create_indexes()
+        await self.suites.create_indexes()
         await self.devices.create_indexes()
         await self.estimates.create_indexes()
 

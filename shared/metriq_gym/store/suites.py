@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymongo import ReturnDocument
+from pymongo import IndexModel, ReturnDocument
 
 from metriq_gym.messages import JobRequested
+from metriq_gym.store.indexes import wish
 from metriq_gym.store.mongo import Stage, from_now, translated
 from metriq_gym.store.reading import Unreadable, pass_over
 from metriq_gym.store.transitions import not_checked_after
@@ -41,6 +42,10 @@ class Suites:
 
     def __init__(self, collection: Any) -> None:
         self._suites = collection
+
+    async def create_indexes(self) -> None:
+        """Create the index by which unfinished plans are found without a look at all others."""
+        await wish(self._suites, [IndexModel([("finished", 1)])])
 
     @translated
     async def keep(self, suite_id: str, requests: Sequence[JobRequested], deadline_seconds: float) -> SuitePlan:

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument, UpdateOne
-from pymongo.errors import BulkWriteError
 
 from metriq_gym.errors import LeaseLost, UnreadableDocument
 from metriq_gym.jobs.documents import CheckedCircuit, DueTask, Lease, ShortCount, Task
@@ -22,8 +21,8 @@ from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, literal, rows, translated
 from metriq_gym.store.reading import read, read_each
 from metriq_gym.store.shapes import READABLE_TASK
+from metriq_gym.store.together import Change, Inserter, Together, Updater, Writer, of_each
 
-_DUPLICATE_KEY = 11000
 _IDS_AT_ONCE = 10_000
 SPREAD = 4
 """Pollers look at this many times what they want and pick at random, so that they seldom collide."""
@@ -34,6 +33,13 @@ class Tasks:
 
     def __init__(self, collection: Any) -> None:
         self._tasks = collection
+        self._writer = Writer(collection, {"state": 1, "lease": 1})
+        self._inserter = Inserter(collection)
+        released = [{"$set": {"state": TaskState.SUBMITTED, "next_poll_at": "$$NOW"}}]
+        self._releaser = Updater(collection, "job_id", {"state": TaskState.STORED}, released)
+        self._counter = Together(self._states, self._states_all)
+        self._of_job = of_each(collection, "job_id")
+        self._seen_due: dict[str, Sequence[DueTask]] = {}
 
     async def create_indexes(self) -> None:
         """Create the indexes the queries below use, or see that they exist."""
@@ -67,21 +73,12 @@ class Tasks:
     @translated
     async def insert(self, tasks: Sequence[Task]) -> None:
         """Store tasks; those that exist stay as they are."""
-        documents = [task.model_dump(by_alias=True, exclude_defaults=True) for task in tasks]
-        try:
-            await self._tasks.insert_many(documents, ordered=False)
-        except BulkWriteError as error:
-            details = error.details or {}
-            if details["writeConcernErrors"] or any(each["code"] != _DUPLICATE_KEY for each in details["writeErrors"]):
-                raise
+        await self._inserter.insert_many([task.model_dump(by_alias=True, exclude_defaults=True) for task in tasks])
 
     @translated
     async def release(self, job_id: str) -> None:
         """Make a job's stored tasks due now."""
-        await self._tasks.update_many(
-            {"job_id": job_id, "state": TaskState.STORED},
-            [{"$set": {"state": TaskState.SUBMITTED, "next_poll_at": "$$NOW"}}],
-        )
+        await self._releaser.update_many(job_id)
 
     @translated
     async def take_up(self, job_id: str, token: int) -> list[Task]:
@@ -191,15 +188,30 @@ class Tasks:
     @translated
     async def due(self, provider: str, *, limit: int) -> list[DueTask]:
         """Return up to `limit` due tasks of `provider`, those that are due for longest."""
-        cursor = self._tasks.find(_due(provider), {"provider_job_id": 1, "polls": 1}).limit(limit)
-        return [DueTask(found["_id"], found.get("provider_job_id"), found.get("polls", 0)) async for found in cursor]
+        fields = {"provider_job_id": 1, "polls": 1, "next_poll_at": 1}
+        cursor = self._tasks.find(_due(provider), fields).limit(limit)
+        return [
+            DueTask(found["_id"], found.get("provider_job_id"), found.get("polls", 0), found["next_poll_at"])
+            async for found in cursor
+        ]
 
     @translated
     async def claim(self, provider: str, *, owner: str, limit: int, lease_seconds: float) -> list[Task]:
-        """Lease up to `limit` due tasks of `provider` to `owner`, which begins to run them."""
-        due = await self.due(provider, limit=SPREAD * limit)
+        """Lease up to `limit` due tasks of `provider` to `owner`, which begins to run them.
+
+        Those that were seen to be due and not chosen are tried the next time, before others are looked for.
+        """
+        known = self._seen_due.pop(provider, ())
+        due = known if len(known) >= limit else await self.due(provider, limit=SPREAD * limit)
+        chosen = _choose(due, limit)
         begun: Stage = {"begun": {"$add": [{"$ifNull": ["$begun", 0]}, 1]}}
-        return await self._claim(provider, _choose(due, limit), owner, lease_seconds, {"counts": 0}, begun)
+        claimed = await self._claim(provider, chosen, owner, lease_seconds, {"counts": 0}, begun)
+        if len(claimed) == len(chosen):
+            self._seen_due[provider] = [each for each in due if each not in chosen]
+        elif due is known:  # others have been at them
+            left = limit - len(claimed)
+            claimed += await self.claim(provider, owner=owner, limit=left, lease_seconds=lease_seconds)
+        return claimed
 
     @translated
     async def claim_of(
@@ -229,9 +241,9 @@ class Tasks:
         leased = [{"$set": {"next_poll_at": from_now(lease_seconds), "lease": lease, **(changes or {})}}]
         if len(due) == 1:
             after = ReturnDocument.AFTER
-            found = await self._tasks.find_one_and_update(
-                chosen | _due(provider), leased, projection=left_out, return_document=after
-            )
+            # As it was seen: so the database need not be asked again whether this version can read it.
+            seen = {"_id": due[0].id, "provider": provider, "next_poll_at": due[0].next_poll_at}
+            found = await self._tasks.find_one_and_update(seen, leased, projection=left_out, return_document=after)
             return [] if found is None else [read(Task, found)]
         await self._tasks.update_many(chosen | _due(provider), leased)
         return await read_each(Task, self._tasks.find(chosen | {"lease.owner": claim}, left_out))
@@ -322,24 +334,33 @@ class Tasks:
     ) -> None:
         """Store a task's packed counts; raises `LeaseLost` when another worker has taken it over."""
         finer = {} if sampling_seconds is None else {"sampling_seconds": sampling_seconds}
-        await self._end(task, TaskState.COMPLETED, {"counts": counts, "execution_seconds": execution_seconds} | finer)
+        await self._complete(task, {"counts": counts, "execution_seconds": execution_seconds} | finer)
 
     @translated
     async def check(self, task: Task, said: Mapping[str, Any]) -> None:
         """Store what the provider says of a task that was only compiled; raises `LeaseLost` as `complete` does."""
-        await self._end(task, TaskState.COMPLETED, {"said": dict(said)})
+        await self._complete(task, {"said": dict(said)})
+
+    async def _complete(self, task: Task, fields: dict[str, Any]) -> None:
+        held, lease = _held(task), _lease(task)
+
+        def completed(found: Mapping[str, Any]) -> bool:
+            theirs = found.get("lease") or {}
+            ours = theirs.get("owner") == lease.owner and theirs.get("token") == lease.token
+            return bool(ours and found.get("state") == TaskState.COMPLETED)
+
+        change = Change(held.pop("_id"), held, _ended(TaskState.COMPLETED, fields), made=completed)
+        if await self._writer.find_one_and_update(change) is None:
+            raise _lost(task)
 
     @translated
     async def fail(self, task: Task, error: str) -> None:
         """End a task without counts; raises `LeaseLost` when another worker has taken it over."""
         await self._update(task, [{"$set": {"state": TaskState.FAILED} | literal({"error": error})}, _UNDUE])
 
-    async def _end(self, task: Task, state: TaskState, fields: dict[str, Any]) -> None:
-        await self._update(task, _ended(state, fields))
-
     async def _update(self, task: Task, pipeline: list[Stage]) -> None:
         if not (await self._tasks.update_one(_held(task), pipeline)).matched_count:
-            raise LeaseLost(f"task {task.id} is in other hands")
+            raise _lost(task)
 
     @translated
     async def cancel(self, job_id: str, *, for_good: bool = True, token: int | None = None) -> None:
@@ -382,20 +403,32 @@ class Tasks:
         await self._tasks.update_many(fenced | placed, [{"$set": due}])
         may_have_it = {"cancelled_from": {"$in": [TaskState.SUBMITTING, TaskState.UNKNOWN]}}
         await self._tasks.update_many(fenced | may_have_it, [{"$set": anew | {"state": TaskState.SUBMITTING}}])
-        await self._tasks.update_many(fenced, [{"$set": anew | {"state": TaskState.STORED, "intended_at": None}}])
+        # Not what has been cancelled since just now, by the end that this job is resumed from: it would be sent again.
+        sent = {"$or": [placed, may_have_it]}
+        stored = anew | {"state": TaskState.STORED, "intended_at": None}
+        await self._tasks.update_many(fenced | {"$nor": [sent]}, [{"$set": stored}])
         return int(await self._tasks.count_documents(ended | {"circuits": {"$exists": False}}))
 
     @translated
     async def states(self, job_id: str) -> Mapping[TaskState, int]:
         """Return how many of a job's tasks are in each state that any of them is in."""
-        stages: list[dict[str, Any]] = [
-            {"$match": {"job_id": job_id}},
-            {"$group": {"_id": "$state", "count": {"$sum": 1}}},
-        ]
-        found = {each["_id"]: each["count"] async for each in rows(self._tasks, stages)}
+        found = await self._counter(job_id)
         if unknown := found.keys() - set(TaskState):
             raise UnreadableDocument(f"tasks of {job_id} are in states that this version does not know: {unknown}")
         return {TaskState(state): count for state, count in found.items()}
+
+    async def _states(self, job_id: str) -> Mapping[str, int]:
+        return (await self._states_all([job_id]))[0]
+
+    async def _states_all(self, job_ids: Sequence[str]) -> Sequence[Mapping[str, int]]:
+        stages: list[dict[str, Any]] = [
+            {"$match": {"job_id": {"$in": list(set(job_ids))}}},
+            {"$group": {"_id": {"job": "$job_id", "state": "$state"}, "count": {"$sum": 1}}},
+        ]
+        found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        async for each in rows(self._tasks, stages):
+            found[each["_id"]["job"]][each["_id"]["state"]] = each["count"]
+        return [found.get(job_id, {}) for job_id in job_ids]
 
     @translated
     async def count(self, job_id: str, *states: TaskState) -> int:
@@ -429,7 +462,7 @@ class Tasks:
     @translated
     async def of_job(self, job_id: str) -> list[Task]:
         """Return a job's tasks with their counts, in the order of their circuits."""
-        tasks = [read(Task, found) async for found in self._tasks.find({"job_id": job_id})]
+        tasks = [read(Task, found) for found in await self._of_job(job_id)]
         return sorted(tasks, key=lambda task: (task.run, task.first))
 
 
@@ -462,6 +495,10 @@ def _postponed(first_seconds: float, growth: float, max_seconds: float, unclear:
 def _lease(task: Task) -> Lease:
     assert task.lease is not None  # noqa: S101  (only claimed tasks are written)
     return task.lease
+
+
+def _lost(task: Task) -> LeaseLost:
+    return LeaseLost(f"task {task.id} is in other hands")
 
 
 def _held(task: Task) -> dict[str, Any]:

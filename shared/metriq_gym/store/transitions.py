@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from metriq_gym.jobs.states import JobState
@@ -9,19 +11,34 @@ from metriq_gym.store.mongo import Stage
 from metriq_gym.wording import shorten
 
 
-def entry(state: JobState | Literal["$state"], service: str, cause: str) -> Stage:
-    """Return a line of the history, for an update pipeline."""
-    return {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": shorten(cause, 1000)}}
+def entry(state: JobState | Literal["$state"], service: str, cause: str, by: str | None = None) -> Stage:
+    """Return a line of the history, for an update pipeline; ``lease`` names the write, as a lease does its holder."""
+    line: Stage = {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": shorten(cause, 1000)}}
+    return line if by is None else {**line, "lease": by}
 
 
-def moving(target: JobState, service: str, cause: str = "") -> dict[str, Any]:
-    """Return the fields that a move to `target` sets, for an update pipeline."""
-    return {"state": target, "updated_at": "$$NOW", "history": noted(target, service, cause)}
+def moving(target: JobState, service: str, cause: str = "", by: str | None = None) -> dict[str, Any]:
+    """Return the fields that a move to `target` sets, for an update pipeline.
+
+    `by` is what its caller knows the move by: see `has_moved`.
+    """
+    return {"state": target, "updated_at": "$$NOW", "history": noted(target, service, cause, by)}
 
 
-def noted(state: JobState | Literal["$state"], service: str, cause: str) -> Stage:
+def new_move() -> str:
+    """Return what a move can be known by."""
+    return f"{random.getrandbits(64):016x}"
+
+
+def has_moved(document: Mapping[str, Any], by: str) -> bool:
+    """Whether a job's document has made the move that is known `by` this, whatever has become of it since."""
+    history = document.get("history")
+    return isinstance(history, list) and any(isinstance(line, dict) and line.get("lease") == by for line in history)
+
+
+def noted(state: JobState | Literal["$state"], service: str, cause: str, by: str | None = None) -> Stage:
     """Return the history with one more line."""
-    return {"$concatArrays": ["$history", [entry(state, service, cause)]]}
+    return {"$concatArrays": ["$history", [entry(state, service, cause, by)]]}
 
 
 def resumed_so_often(times: int) -> dict[str, Any]:

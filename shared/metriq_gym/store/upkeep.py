@@ -13,12 +13,13 @@ from metriq_gym.jobs.documents import Failure, Job
 from metriq_gym.jobs.states import TERMINAL, JobState
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.mongo import EPOCH, Stage, entries, from_now, translated
-from metriq_gym.store.reading import read_each
+from metriq_gym.store.reading import read_each, readable
 from metriq_gym.store.shapes import READABLE_JOB
 from metriq_gym.store.transitions import not_checked_after
 
 MAX_UNCHECKED_SECONDS = 3600
 _BULKY = ("data", "runs", "input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts", "result", "history")
+_LEADING_ON = [state for state in JobState if state not in TERMINAL]
 _NOT_IN_HANDS: Stage = {"$not": {"$gt": ["$lease.expires_at", "$$NOW"]}}
 TO_BE_CHECKED: Stage = {"$not": {"$gt": ["$check_at", "$$NOW"]}}
 _NOT_BEFORE: Stage = {"$max": {"$map": {"input": entries("exports"), "in": "$$this.v.not_before"}}}
@@ -33,9 +34,20 @@ class Upkeep:
         self._collection = collection
         self._jobs = jobs
 
-    async def unfinished(self) -> list[Job]:
-        """Return all jobs that have somewhere to go and are in no dispatcher's hands, then those to be recorded."""
-        return await self._standing(0, [_NOT_IN_HANDS], 0) + await self._unrecorded(0, [], 0)
+    @translated
+    async def unfinished(self, *, after: str = "", limit: int = 0) -> list[Job]:
+        """Return jobs that have somewhere to go and are in no dispatcher's hands, and those to be recorded, by id.
+
+        All of them, or `limit` of those whose ids come after `after`: a backlog need not fit into memory.
+        """
+        standing = {"state": {"$in": _LEADING_ON}, "held": None, "imported": None, "$expr": _NOT_IN_HANDS}
+        query = {"_id": {"$gt": after}, "$or": [standing, {"record_due": {"$gt": EPOCH}}]}
+        jobs = []
+        async for job in readable(Job, self._collection.find(query, dict.fromkeys(_BULKY, 0)).sort("_id")):
+            jobs.append(job)
+            if len(jobs) == limit:
+                break
+        return jobs
 
     async def unmoved(self, seconds: float, *, limit: int = 1000) -> list[Job]:
         """Return jobs that should have moved on: unchanged for `seconds`, and in no dispatcher's hands.
@@ -85,9 +97,8 @@ class Upkeep:
         )
 
     async def _standing(self, seconds: float, conditions: list[Stage], limit: int) -> list[Job]:
-        leading_on = [state for state in JobState if state not in TERMINAL]
         since = {"$lte": ["$updated_at", from_now(-seconds)]}
-        query = {"state": {"$in": leading_on}, "held": None, "imported": None, "$expr": {"$and": [since, *conditions]}}
+        query = {"state": {"$in": _LEADING_ON}, "held": None, "imported": None, "$expr": {"$and": [since, *conditions]}}
         return await self._found(query, limit)
 
     async def _unrecorded(self, seconds: float, conditions: list[Stage], limit: int) -> list[Job]:

@@ -215,7 +215,7 @@ class MemoryCollection:
         return Written(matched_count=len(changed), modified_count=sum(before != after for before, after in changed))
 
     async def bulk_write(self, writes: Sequence[UpdateOne], *, ordered: bool) -> Written:
-        matched = [await self.update_one(each._filter, each._doc) for each in writes]
+        matched = [await self.update_one(each._filter, each._doc, upsert=bool(each._upsert)) for each in writes]
         return Written(matched_count=sum(each.matched_count for each in matched))
 
     async def find_one_and_update(

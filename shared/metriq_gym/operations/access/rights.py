@@ -116,7 +116,7 @@ SERVICES = (
             "tasks": (*FIND, "insert", "update", "remove", "createIndex"),
             "listings": (*FIND, "insert", "update", "remove"),
             "deleted": (*FIND, "createIndex"),
-            "suites": (*FIND, "insert", "update", "remove"),
+            "suites": (*FIND, "insert", "update", "remove", "createIndex"),
             "leases": (*FIND, "insert", "update"),
             "devices": (*FIND, "insert", "update"),
             "calibrations": (*FIND, "insert", "update", "createIndex"),
