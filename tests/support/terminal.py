@@ -55,13 +55,14 @@ def on_terminal(
     arguments: Sequence[str],
     answers: Sequence[tuple[str, str]] = (),
     folder: Path | None = None,
+    columns: int = 120,
 ) -> tuple[int, str]:
-    """Run a command on a terminal of 120 columns; type each answer once its prompt is there. Gives code and output."""
+    """Run a command on a terminal; type each answer once its prompt is there. Gives code and output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*MGYM, *arguments],
         cwd=folder,
-        env={"TERM": "xterm-256color", **environment, "COLUMNS": "120", "LINES": "40"},
+        env={"TERM": "xterm-256color", **environment, "COLUMNS": str(columns), "LINES": "40"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

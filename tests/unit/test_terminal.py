@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from rich.console import Console
 
 from metriq_gym.cli.csvs import jobs_as_csv
 from metriq_gym.terminal import report
+from metriq_gym.terminal.lines import tell, wrapped
 from metriq_gym.terminal.tables import show_table
 from metriq_gym.wording import as_json
 from tests.support.jobs import ended_job, failed_job
+from tests.support.terminal import mgym, on_terminal
 
 MADE_UP = "c784aded95c74df8b20d55d0aa50a1e9"
 WORDS = st.text(alphabet="abcdefghij-_.", min_size=1, max_size=14)
@@ -130,3 +133,53 @@ def test_csv_has_a_column_for_each_metric_and_its_uncertainty() -> None:
     assert lines[1].endswith(",0.99,0.001,0.99,0.001,")
     assert lines[2].endswith(",,,,,7")
     assert '"it broke,' in lines[3]
+
+
+@given(st.lists(WORDS, min_size=1, max_size=40).map(" ".join), st.sampled_from(["", "  "]))
+def test_a_message_is_broken_between_words_and_says_the_same(sentence: str, begin: str) -> None:
+    lines = wrapped(begin + sentence, 40)
+    assert max(map(len, lines)) <= 40
+    assert [line.startswith(begin) for line in lines] == [True] * len(lines)
+    assert " ".join(lines).split() == sentence.split()
+
+
+def test_a_message_is_as_long_as_it_is_where_no_terminal_is() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    tell(console, "a :star: is [red] word " * 5)
+    assert printed(console) == "a :star: is [red] word " * 5 + "\n"
+
+
+def test_a_command_to_be_copied_and_a_word_that_is_too_long_stay_in_one_piece() -> None:
+    console = terminal(48)
+    tell(
+        console,
+        f"to wait for its result: mgym job poll nightly\nlook with `mgym job view nightly`\nsaved to {'/a' * 30}",
+    )
+    tell(console, "this is where it stands; look with `mgym job view nightly`")
+    assert printed(console).splitlines() == [
+        "to wait for its result: mgym job poll nightly",
+        "look with `mgym job view nightly`",
+        "saved to",
+        "/a" * 30,
+        "this is where it stands; look with",
+        "`mgym job view nightly`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["schema", "no-such-benchmark-" * 2 + "that-anybody-has-ever-heard-of"], 3),
+        (["job", "list", "--since", "the day before yesterday, shortly after lunch"], 2),
+    ],
+)
+def test_what_is_wrong_is_said_in_whole_words_on_a_terminal_and_on_one_line_elsewhere(
+    arguments: list[str], code: int
+) -> None:
+    piped = mgym(dict(os.environ), *arguments)
+    ended, said = on_terminal(dict(os.environ), arguments, columns=80)
+    lines = said.splitlines()
+    assert (piped.returncode, ended) == (code, code)
+    assert max(map(len, piped.stderr.splitlines())) > 80
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines).split() == piped.stderr.split()

@@ -9,10 +9,11 @@ until an operator decides (`job resolve`); 70 a defect of ours; 130 interrupted 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from typer.core import TyperGroup
@@ -193,12 +194,28 @@ def main() -> None:
     """Run the command line; an error is a message that says what to do, not a traceback."""
     try:
         refuse_namesake()
-        app(prog_name="mgym")
+        sys.exit(app(prog_name="mgym", standalone_mode=False))
     except KeyboardInterrupt:
         sys.exit(130)
+    except typer.Abort:
+        typer.echo("Aborted!", err=True)
+        sys.exit(1)
+    except typer.TyperException as error:
+        _end(_usage(error), error.exit_code)
     except Exception as error:
         if "--debug" in sys.argv:
             raise
         message, code = load("metriq_gym.cli.errors:explain")(error)
-        typer.echo(f"error: {message}", err=True)
-        sys.exit(code)
+        _end(f"error: {message}", code)
+
+
+def _usage(error: typer.TyperException) -> str:
+    """Return what is to be said of a command line that cannot be meant like that."""
+    text = io.StringIO()
+    cast("Any", error).show(text)
+    return text.getvalue().rstrip("\n")
+
+
+def _end(message: str, code: int) -> NoReturn:
+    load("metriq_gym.cli.output:say")(message)
+    sys.exit(code)

@@ -10,7 +10,7 @@ import typer
 
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import FAILED
-from metriq_gym.cli.output import console, emit, say
+from metriq_gym.cli.output import confirm, console, emit, say, tell
 from metriq_gym.client.client import Client
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.jobs import ExportState, Job
@@ -39,7 +39,7 @@ def begin_anew(choose: Choose, *, dry_run: bool, yes: bool, as_json: bool) -> No
         emit([_described(each) | {"outcome": outcome} for each, outcome, _ in told])
     else:
         for each, outcome, _ in told:
-            typer.echo(f"{each.job.id}{f' to {each.target}' if each.target else ''}: {outcome}")
+            tell(f"{each.job.id}{f' to {each.target}' if each.target else ''}: {outcome}")
     if any(not well for _, _, well in told):
         raise typer.Exit(FAILED)
 
@@ -58,7 +58,7 @@ async def _begin(choose: Choose, yes: bool) -> list[tuple[Again, str, bool]]:
         if not yes:
             jobs = sum(each.target is None for each in chosen)
             what = " and ".join(f"{count} {kind}" for count, kind in _counted(jobs, len(chosen) - jobs))
-            typer.confirm(f"begin {what} anew?", abort=True, err=True)
+            confirm(f"begin {what} anew?")
         slots = asyncio.Semaphore(_AT_ONCE)
 
         async def see_to(each: Again) -> tuple[Again, str, bool]:

@@ -13,7 +13,7 @@ from metriq_gym.bus.rabbitmq.dead_letters import MOST, LockedLetter, locked_lett
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import Usage
 from metriq_gym.cli.options import AsJson, Yes
-from metriq_gym.cli.output import console, emit, say
+from metriq_gym.cli.output import confirm, console, emit, say, tell
 from metriq_gym.client.lookup import only
 from metriq_gym.client.session import quiet
 from metriq_gym.settings import Settings
@@ -54,7 +54,7 @@ def list_(job: OfJob = None, reason: Because = None, service: OfService = None, 
         columns = ("letter", "service", "message", "deliveries", "given up", "reason")
         report.show_table(console(), columns, map(_row, letters))
     else:
-        console().print("no dead letters")
+        tell("no dead letters")
 
 
 def show(ids: Ids = None, json: AsJson = False) -> None:
@@ -196,7 +196,7 @@ def _chosen(held: Sequence[LockedLetter], names: Sequence[str]) -> list[LockedLe
 def _confirm(what: str, chosen: Sequence[LockedLetter], yes: bool) -> None:
     if chosen and not yes:
         letters = chosen[0].letter.id if len(chosen) == 1 else f"{len(chosen)} letters"
-        typer.confirm(f"{what} {letters}?", abort=True, err=True)
+        confirm(f"{what} {letters}?")
 
 
 def _row(letter: DeadLetter) -> list[object]:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from metriq_gym.cli.errors import Usage
 from metriq_gym.cli.lazy import load
+from metriq_gym.cli.output import say
 from metriq_gym.client.client import Client, brief, connect, open_store
 from metriq_gym.client.lookup import choose_job, choose_suite
 from metriq_gym.client.session import quiet
@@ -70,7 +71,7 @@ def way_back(command: str) -> Iterator[None]:
     try:
         yield
     except (asyncio.CancelledError, KeyboardInterrupt):
-        typer.echo(f"interrupted; nothing is lost. To go on: {command}", err=True)
+        say(f"interrupted; nothing is lost. To go on: {command}")
         raise
 
 
@@ -107,4 +108,4 @@ def _pick(kind: str, columns: tuple[str, ...], rows: list[list[object]]) -> int:
         chosen: int = typer.prompt(f"which {kind}", type=int, default=1, err=True)
         if 1 <= chosen <= len(rows):
             return chosen - 1
-        typer.echo(f"a number from 1 to {len(rows)}, please", err=True)
+        say(f"a number from 1 to {len(rows)}, please")

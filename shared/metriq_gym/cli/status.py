@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from metriq_gym.cli import opening
 from metriq_gym.cli.options import AsJson
-from metriq_gym.cli.output import console, emit, say
+from metriq_gym.cli.output import console, emit, say, tell
 from metriq_gym.jobs.lifecycle import command
 from metriq_gym.operations.status import STILL_SECONDS, WorkStatus, look
 from metriq_gym.settings import Settings
@@ -86,6 +86,6 @@ def status(json: AsJson = False) -> None:
     told = (late, parked, away, still, waiting, unexported, standing.suites, standing.unreadable, standing.dead_letters)
     if not any(told):
         minutes = duration(STILL_SECONDS)
-        out.print(f"no task is overdue, no job is held, stuck, or has stood still for {minutes}", highlight=False)
+        tell(f"no task is overdue, no job is held, stuck, or has stood still for {minutes}")
     if standing.queue_error is not None:
         say(f"no queues: {standing.queue_error}")

@@ -10,7 +10,7 @@ import typer
 
 from metriq_gym.cli import opening
 from metriq_gym.cli.options import AsJson, Yes
-from metriq_gym.cli.output import emit, say
+from metriq_gym.cli.output import confirm, emit, say, tell
 from metriq_gym.client.session import quiet
 from metriq_gym.errors import Permanent
 from metriq_gym.providers.tyxonq.device_string import DeviceString
@@ -38,13 +38,13 @@ async def _ask(device: str, *, yes: bool, as_json: bool) -> None:
     if settings.tyxonq_token is None or not settings.tyxonq_token.get_secret_value().strip():
         raise Permanent("the probe needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")
     say(str(ProbePlan(DeviceString.parse(device))))
-    confirmed = yes or (sys.stdin.isatty() and typer.confirm("submit them?", err=True))
+    confirmed = yes or (sys.stdin.isatty() and confirm("submit them?"))
     if not confirmed:
         raise Permanent("nothing was sent: say yes, or give --yes")
     report = await ask_service(settings.tyxonq_token, settings.tyxonq_base_url, device, confirm=True)
     if as_json:
         emit(asdict(report))
         return
-    typer.echo(str(report))
+    tell(str(report))
     if report.counts_order is not None and report.counts_order != settings.tyxonq_counts_order:
         say(f"set METRIQ_TYXONQ_COUNTS_ORDER={report.counts_order} before anything else is run")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from metriq_gym.cli import output
 from metriq_gym.cli.exports import elsewhere, tell_of_location
-from metriq_gym.cli.output import emit
 from metriq_gym.exporters.pull_request import PullRequest
 
 
@@ -32,18 +32,18 @@ CloneDir = Annotated[
 def show_plans(plans: list[PullRequest], as_json: bool) -> None:
     """Print pull requests that would be opened."""
     if as_json:
-        emit([plan.to_dict() for plan in plans])
+        output.emit([plan.to_dict() for plan in plans])
         return
     for plan in plans:
-        typer.echo(str(plan))
+        output.tell(str(plan))
 
 
 def tell(locations: dict[str, str], as_json: bool) -> None:
     """Print where the records of jobs are."""
     if as_json:
-        emit([{"job_id": job_id, "location": location} for job_id, location in locations.items()])
+        output.emit([{"job_id": job_id, "location": location} for job_id, location in locations.items()])
         return
     for job_id, location in locations.items():
-        typer.echo(f"{job_id}: {location}")
+        output.tell(f"{job_id}: {location}")
         if "://" not in location and elsewhere():
             tell_of_location(job_id, location)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
 from metriq_gym.cli import opening
 from metriq_gym.cli.options import AsJson, JobName
-from metriq_gym.cli.output import emit_line
+from metriq_gym.cli.output import emit_line, tell
 from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.jobs import Job
 
@@ -27,7 +25,7 @@ def watch(name: JobName = None, json: AsJson = False) -> None:
             state = "held" if job.held else last.state
             cause = job.held or last.cause
             at = last.at.isoformat(sep=" ", timespec="seconds")
-            typer.echo("  ".join([at, job.id, f"{state:11}", last.service, cause]).rstrip())
+            tell("  ".join([at, job.id, f"{state:11}", last.service, cause]).rstrip())
 
     async def work() -> Job | None:
         async with opening.client() as client:

@@ -15,6 +15,7 @@ from rich.status import Status
 from metriq_gym.client.client import Client, decision_about
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.suite_progress import SuiteProgress
+from metriq_gym.terminal.lines import tell
 
 STAGES = {
     JobState.DISPATCHING: "building and compiling circuits",
@@ -137,8 +138,7 @@ class ProgressLine:
     def show(self, text: str) -> None:
         """Say that a stage began."""
         if self._status is None and text != self._text:
-            line = f"{time.monotonic() - self._began:6.1f} s  {self._title}: {text}"
-            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+            tell(self._console, f"{time.monotonic() - self._began:6.1f} s  {self._title}: {text}")
         self._text = text
         self._expected = None
 
@@ -153,7 +153,7 @@ class ProgressLine:
 
     def note(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        tell(self._console, text)
 
     def __rich__(self) -> str:
         now = time.monotonic()

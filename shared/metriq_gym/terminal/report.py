@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from metriq_gym.constants import CIRCUIT
 from metriq_gym.jobs import Export, Job, JobState
 from metriq_gym.jobs.rows import Row
+from metriq_gym.terminal.lines import tell, wrapped
 from metriq_gym.terminal.tables import as_text, table
 from metriq_gym.terminal.tables import show_table as show_table
 from metriq_gym.wording import duration
@@ -86,7 +85,7 @@ def age(at: datetime, now: datetime | None = None) -> str:
 def show_jobs(console: Console, jobs: Sequence[Job]) -> None:
     """Print a list of jobs."""
     if not jobs:
-        console.print("no jobs")
+        tell(console, "no jobs")
         return
     show_table(console, _JOB_COLUMNS, (job_row(job, short=console.is_terminal) for job in jobs))
 
@@ -94,7 +93,7 @@ def show_jobs(console: Console, jobs: Sequence[Job]) -> None:
 def show_results(console: Console, rows: Sequence[Row]) -> None:
     """Print tidy rows of results."""
     if not rows:
-        console.print("no results")
+        tell(console, "no results")
         return
     short = console.is_terminal
     show_table(console, _RESULT_COLUMNS, (_result_row(row, short=short) for row in rows))
@@ -186,18 +185,10 @@ def show_facts(console: Console, facts: Mapping[str, object]) -> None:
     known = {name: as_text(value) for name, value in facts.items() if str(value)}
     indent = 2 + max(map(len, known), default=0)
     for name, value in known.items():
-        wrapped = _wrapped(value, console.width - indent) if console.is_terminal else [value]
-        for position, line in enumerate(wrapped):
+        parts = wrapped(value.plain, console.width - indent) if console.is_terminal else [value.plain]
+        for position, line in enumerate(parts):
             head = (name if position == 0 else "").ljust(indent)
-            console.print(Text.assemble((head, "dim"), line), soft_wrap=True, highlight=False)
-
-
-def _wrapped(value: Text, width: int) -> list[Text]:
-    """Break a text between words; a word that is too long, such as a path, stays in one piece for copying."""
-    if "\n" in value.plain or cell_len(value.plain) <= width:
-        return [value]
-    lines = textwrap.wrap(value.plain, max(width, 20), break_long_words=False, break_on_hyphens=False)
-    return [Text(line, style=value.style) for line in lines]
+            console.print(Text.assemble((head, "dim"), (line, value.style)), soft_wrap=True, highlight=False)
 
 
 def show_result(console: Console, job: Job) -> None:
@@ -221,7 +212,7 @@ def _show_counts(console: Console, result: Mapping[str, Any]) -> None:
     ]
     show_table(console, ("outcome", "counts", "share", ""), rows)
     if (left_out := result["outcomes"] - len(rows)) > 0:
-        console.print(f"and {left_out} more outcomes")
+        tell(console, f"and {left_out} more outcomes")
     if values := result["expectation_values"]:
         show_table(
             console, ("observable", "expectation value"), ([name, number(each)] for name, each in values.items())

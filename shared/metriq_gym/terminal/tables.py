@@ -36,7 +36,7 @@ def show_table(console: Console, columns: Sequence[str], rows: Iterable[Row]) ->
         return
     texts = [[as_text(each).plain for each in row] for row in rows]
     for line in _aligned([[printable(each) for each in columns], *texts]):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.print(Text(line), soft_wrap=True)
 
 
 def fits(console: Console, columns: Sequence[str], rows: Sequence[Row]) -> bool:

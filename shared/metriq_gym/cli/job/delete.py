@@ -8,7 +8,7 @@ import typer
 
 from metriq_gym.cli import opening
 from metriq_gym.cli.options import Yes
-from metriq_gym.cli.output import say
+from metriq_gym.cli.output import confirm, say
 
 
 def delete(
@@ -25,7 +25,7 @@ def delete(
             for name in names or (None,):
                 job = await opening.job_called(store, name)
                 if not yes:
-                    typer.confirm(f"delete {job.benchmark_name} job {job.id} ({job.state})?", abort=True, err=True)
+                    confirm(f"delete {job.benchmark_name} job {job.id} ({job.state})?")
                 await store.records.delete(job.id)
                 say(f"deleted {job.id}")
 

@@ -7,7 +7,7 @@ import typer
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import FAILED
 from metriq_gym.cli.options import SuiteName, Yes
-from metriq_gym.cli.output import say
+from metriq_gym.cli.output import confirm, say
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.terminal.follow import ProgressLine, follow
 
@@ -28,7 +28,7 @@ def cancel(name: SuiteName = None, yes: Yes = False) -> None:
             unseen = {str(request.job_id) for plan in plans for request in plan.requests} - seen
             going = [*(job.id for job in jobs if not _is_decided(job)), *sorted(unseen)]
             if going and not yes:
-                typer.confirm(f"cancel {len(going)} jobs of suite {suite_id}?", abort=True, err=True)
+                confirm(f"cancel {len(going)} jobs of suite {suite_id}?")
             with opening.way_back(f"mgym suite cancel {suite_id}"), ProgressLine(f"cancelling {suite_id}") as progress:
                 for job_id in going:
                     await client.cancel(job_id)

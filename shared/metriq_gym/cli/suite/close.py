@@ -8,7 +8,7 @@ import typer
 
 from metriq_gym.cli import opening
 from metriq_gym.cli.options import SuiteName, Yes
-from metriq_gym.cli.output import say
+from metriq_gym.cli.output import confirm, say
 from metriq_gym.operations.suites import close_suite
 
 
@@ -28,7 +28,7 @@ def close(
             suite_id = await opening.suite_called(client.store, name)
             if not yes:
                 what = "drop" if drop else "upload what there is of"
-                typer.confirm(f"{what} suite {suite_id}?", abort=True, err=True)
+                confirm(f"{what} suite {suite_id}?")
             jobs = await close_suite(client.store, client.bus, suite_id, drop=drop)
             say(f"{'dropped' if drop else 'closed'} {suite_id}: {len(jobs)} results waited")
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import typer
-
 from metriq_gym.cli import opening
 from metriq_gym.cli.options import SuiteName, Yes
-from metriq_gym.cli.output import say
+from metriq_gym.cli.output import confirm, say
 from metriq_gym.errors import IllegalTransition
 
 
@@ -25,7 +23,7 @@ def delete(name: SuiteName = None, yes: Yes = False) -> None:
                     f"of {len(jobs)} jobs these have not ended; cancel them first: {', '.join(going)}"
                 )
             if not yes:
-                typer.confirm(f"delete suite {suite_id} ({len(jobs)} jobs)?", abort=True, err=True)
+                confirm(f"delete suite {suite_id} ({len(jobs)} jobs)?")
             for job in jobs:
                 await store.records.delete(job.id)
             say(f"deleted {suite_id}")
