@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from metriq_gym.bus.port import DEAD_LETTERS
+from metriq_gym.jobs import Job
 from metriq_gym.operations.status import STILL_SECONDS
+from metriq_gym.settings import Settings
+from metriq_gym.store import Store
 from metriq_gym.store.catalogue import Filter
 from metriq_gym.terminal.report import age
-
-from .desk import Desk
 
 NAMED = 5
 """How many of a kind are named; the others are counted."""
@@ -27,35 +29,40 @@ class Need:
     why: str = ""
 
 
-async def needs(at: Desk, queues: Mapping[str, int], consumers: Mapping[str, int]) -> list[Need]:
+async def needs(
+    store: Store, settings: Settings, queues: Mapping[str, int], consumers: Mapping[str, int]
+) -> list[Need]:
     """Return what needs a person. `queues` and `consumers` are empty while the broker does not answer."""
-    held, stuck = await at.store.catalogue.undecided_counts()
+    (count, stuck), held, parked, away, overdue, still = await asyncio.gather(
+        store.catalogue.undecided_counts(),
+        store.catalogue.page(Filter(held=True), limit=NAMED),
+        store.parked.all(),
+        store.parked.away(),
+        store.catalogue.waiting_suites(settings.job_deadline_seconds, limit=NAMED),
+        store.catalogue.standing_still(STILL_SECONDS, limit=NAMED),
+    )
     return [
-        *[Need(f"no service takes messages from {queue}") for queue, count in consumers.items() if not count],
-        *[each async for each in _held(at, held)],
+        *[Need(f"no service takes messages from {queue}") for queue, taking in consumers.items() if not taking],
+        *_held(held, count),
         *_counted(queues.get(DEAD_LETTERS, 0), "dead letter", "", "/dead-letters", "look at them"),
         *_counted(stuck, "result", " could be exported nowhere", "/jobs?state=scored", "scored jobs"),
         *[
             Need(f"{each.provider} does not accept the credential, for {age(each.since)}:", why=each.reason)
-            for each in await at.store.parked.all()
+            for each in parked
         ],
         *[
             Need(f"{each.provider} cannot be asked, for {age(each.since)}: its breaker is open", why=each.reason)
-            for each in await at.store.parked.away()
+            for each in away
         ],
         *[
             Need("overdue suite:", f"/suites/{each.id}", each.id, f"{each.waiting} of {each.size} results wait")
-            for each in await at.store.catalogue.waiting_suites(at.settings.job_deadline_seconds, limit=NAMED)
+            for each in overdue
         ],
-        *[
-            Need("stands still:", f"/jobs/{job.id}", job.id, f"{job.state} for {age(job.updated_at)}")
-            for job in await at.store.catalogue.standing_still(STILL_SECONDS, limit=NAMED)
-        ],
+        *[Need("stands still:", f"/jobs/{job.id}", job.id, f"{job.state} for {age(job.updated_at)}") for job in still],
     ]
 
 
-async def _held(at: Desk, count: int) -> AsyncIterator[Need]:
-    jobs = await at.store.catalogue.page(Filter(held=True), limit=NAMED) if count else []
+def _held(jobs: Sequence[Job], count: int) -> Iterator[Need]:
     for job in jobs:
         yield Need("held:", f"/jobs/{job.id}", job.id, job.held or "")
     if count > len(jobs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import HTTPConnection
 
@@ -15,6 +16,7 @@ from metriq_gym.store import Store
 from .access import Access
 from .events import Hub
 from .letters import Letters
+from .together import Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Desk:
     access: Access
     hub: Hub
     letters: Letters
+    overview: Together[dict[str, Any]]
 
 
 def desk(request: HTTPConnection) -> Desk:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from metriq_gym.jobs import Job, Task
 from metriq_gym.jobs.documents import CalibrationPoint
 from metriq_gym.jobs.rows import number_of
-from metriq_gym.jobs.series import labels, series_of
+from metriq_gym.jobs.series import labels, series_of_each
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ class Point:
 
 def points(jobs: Sequence[Job], metric: str) -> list[Point]:
     """Return a metric of jobs, in their order; those that cannot be compared are in different series."""
-    series = [series_of(job) for job in jobs]
+    series = series_of_each(jobs)
     named = labels(series)
     several = len({each.benchmark for each in series}) > 1
     found = []

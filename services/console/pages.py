@@ -8,7 +8,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from metriq_gym.benchmarks import names, schema
 from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Permanent, Problem, Transient
 from metriq_gym.exporters.retry import retry_export
-from metriq_gym.jobs import TERMINAL, Job, JobState, Task, TaskState, comparison
+from metriq_gym.jobs import Job, JobState, Task, TaskState, comparison
 from metriq_gym.jobs.rows import number_of
 from metriq_gym.jobs.series import comparable
 from metriq_gym.jobs.suite_progress import summarise
@@ -36,7 +36,6 @@ from metriq_gym.terminal.report import number
 
 from . import figures, formulas
 from .access import COOKIE, SESSION_SECONDS, Role
-from .attention import needs
 from .catalogue import EstimateWanted, estimated
 from .desk import Desk, desk
 from .forms import config_of, fields_of
@@ -54,8 +53,6 @@ MOST_SELECTED = 500
 SUITES = 20
 TOLD, DRAWN = 200, 2000
 """Points of a trend that are in its table, and in its plot."""
-RUNNING = 20
-_ON_THE_WAY = [state for state in JobState if state not in TERMINAL]
 _STAGES = [JobState.DISPATCHING, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED]
 
 
@@ -123,35 +120,7 @@ async def overview(request: Request, role: Viewer) -> Response:
 @router.get("/overview")
 async def overview_part(request: Request, at: At, role: Viewer) -> Response:
     """Show the part of the overview that changes."""
-    catalogue = at.store.catalogue
-    now = datetime.now(UTC)
-    queues, consumers, error = dict[str, int](), dict[str, int](), ""
-    try:
-        queues, consumers = dict(await at.bus.waiting()), dict(await at.bus.consumers())
-    except Transient as away:
-        error = str(away)
-    hour, day = timedelta(hours=1), timedelta(days=1)
-    running = await catalogue.page(Filter(states=tuple(_ON_THE_WAY)), limit=RUNNING)
-    return render(
-        request,
-        "overview_live.html",
-        role,
-        full=True,
-        needs=await needs(at, queues, consumers),
-        states=await catalogue.state_counts(),
-        last_hour=await catalogue.created_since(now - hour),
-        last_day=await catalogue.created_since(now - day),
-        exported=[await catalogue.exported_since(now - span) for span in (hour, day)],
-        stages=[
-            ("The last hour", await catalogue.stage_times(hour.total_seconds(), limit=1000)),
-            ("The last day", await catalogue.stage_times(day.total_seconds(), limit=1000)),
-        ],
-        queues=queues,
-        consumers=consumers,
-        queue_error=error,
-        due=await catalogue.due(),
-        running=running,
-    )
+    return render(request, "overview_live.html", role, full=True, **await at.overview.get())
 
 
 @router.get("/jobs")

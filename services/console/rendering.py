@@ -94,6 +94,14 @@ def render(request: Request, template: str, role: Role | None, status: int = 200
     return HTMLResponse(_environment().get_template(template).render(shared | context), status)
 
 
+def warm() -> None:
+    """Read files and compile templates, so that the first visitor does not wait for that."""
+    for name in _OF_PACKAGES:
+        asset(name)
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(

@@ -6,7 +6,9 @@ Reads the store and its change stream; publishes what people ask for: ``job.requ
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 
@@ -15,12 +17,15 @@ from metriq_gym.client import Client
 from metriq_gym.service.health import Check
 from metriq_gym.service.service import Context, Service
 
+from . import rendering
 from .access import Access
 from .app import create_app
 from .desk import Desk
 from .events import Hub
 from .letters import letters_of
+from .overview import overview
 from .server import served
+from .together import Together
 
 log = structlog.get_logger()
 
@@ -66,8 +71,10 @@ class Console(Service):
             access=self.access,
             hub=self.hub,
             letters=letters_of(self.settings, self.bus, self.store),
+            overview=Together(partial(overview, self.store, self.bus, self.settings)),
         )
         app = create_app(desk)
+        await asyncio.to_thread(rendering.warm)
         self.port = await self._stack.enter_async_context(
             served(app, self.settings.console_host, self.settings.console_port)
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient, monitoring
 
-from metriq_gym.jobs import JobState
+from metriq_gym.jobs import Job, JobState
 from metriq_gym.store import Store
-from metriq_gym.store.catalogue import Filter
+from metriq_gym.store.catalogue import Catalogue, Filter
 from tests.support.jobs import AT, ended_job
 
 LIMIT = 5
@@ -55,3 +58,67 @@ async def test_a_list_uses_an_index_and_looks_at_what_it_shows(filled: Store, wh
     assert "COLLSCAN" not in str(explained["queryPlanner"]["winningPlan"])
     assert "IXSCAN" in str(explained["queryPlanner"]["winningPlan"])
     assert 0 < explained["executionStats"]["totalDocsExamined"] <= most
+
+
+class _Sent(monitoring.CommandListener):
+    """Remembers the queries that are sent."""
+
+    FIELDS = ("filter", "sort", "projection", "limit", "pipeline", "cursor", "key", "query")
+
+    def __init__(self) -> None:
+        self.queries: list[dict[str, Any]] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name in ("find", "aggregate", "distinct"):
+            wanted = (event.command_name, *self.FIELDS)
+            self.queries.append({key: event.command[key] for key in wanted if key in event.command})
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+
+async def all_of(jobs: AsyncIterator[Job]) -> list[Job]:
+    return [job async for job in jobs]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(lambda found: found.state_counts(), id="by state"),
+        pytest.param(lambda found: found.created_since(AT), id="requested"),
+        pytest.param(lambda found: found.exported_since(AT), id="exported"),
+        pytest.param(lambda found: found.stage_times(3600, limit=9), id="stage times"),
+        pytest.param(lambda found: found.due(), id="due"),
+        pytest.param(lambda found: found.undecided_counts(), id="undecided"),
+        pytest.param(lambda found: found.waiting_suites(60, limit=5), id="overdue suites"),
+        pytest.param(lambda found: found.standing_still(60, limit=5), id="standing still"),
+        pytest.param(lambda found: found.page(Filter(states=tuple(JobState)[:3]), limit=5), id="running"),
+        pytest.param(lambda found: found.suite_ids(limit=5), id="suites"),
+        pytest.param(lambda found: found.of_suites(["suite-1"]), id="jobs of suites"),
+        pytest.param(lambda found: found.benchmark_names(), id="benchmarks"),
+        pytest.param(lambda found: found.device_names(), id="devices"),
+        pytest.param(lambda found: found.suite_names(), id="suites' names"),
+        pytest.param(lambda found: found.newest_scored([("benchmark 1", "tyxonq", "device 1")]), id="matrix"),
+        pytest.param(lambda found: all_of(found.scored(Filter())), id="results"),
+        pytest.param(lambda found: all_of(found.scored(Filter(benchmark="benchmark 1"), limit=5)), id="trend"),
+        pytest.param(lambda found: all_of(found.scored(Filter(suite_name="Nightly"), limit=5)), id="suite's trend"),
+        pytest.param(lambda found: found.counts("job-001"), id="counts"),
+        pytest.param(lambda found: found.outline("job-001"), id="tasks"),
+    ],
+)
+async def test_whatever_a_page_of_the_console_shows_is_found_by_an_index(
+    filled: Store, mongo_url: str, mongo_database: str, query: Callable[[Catalogue], Awaitable[object]]
+) -> None:
+    sent = _Sent()
+    client: AsyncMongoClient[dict[str, Any]]
+    # Bounds of a plan may be times that there are not.
+    options: dict[str, Any] = {"datetime_conversion": "DATETIME_AUTO", "event_listeners": [sent]}
+    async with AsyncMongoClient(mongo_url, **options) as client:
+        await query(Store(client, mongo_database).catalogue)
+        plans = [
+            await client[mongo_database].command("explain", each, verbosity="queryPlanner") for each in sent.queries
+        ]
+    assert plans
+    for plan in plans:
+        assert "COLLSCAN" not in str(plan)

@@ -37,10 +37,17 @@ class Series:
 
 def score_parameters(benchmark: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the score depends on, with the schema's defaults where a configuration does not say."""
+    return _score_parameters(_schema(benchmark), config)
+
+
+def _schema(benchmark: str) -> Mapping[str, Any]:
     try:
-        schema = benchmarks.schema(benchmark)
+        return benchmarks.schema(benchmark)
     except NotFound:  # of a third party's, whose package is not here
-        schema = {}
+        return {}
+
+
+def _score_parameters(schema: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     properties = schema.get("properties", {})
     names = schema.get(KEYWORD) or [name for name in {**properties, **config} if name not in _NEVER | _UNLESS_DECLARED]
     defaults = {name: each.get("default") for name, each in properties.items() if isinstance(each, Mapping)}
@@ -49,14 +56,23 @@ def score_parameters(benchmark: str, config: Mapping[str, Any]) -> dict[str, Any
 
 def series_of(job: Job) -> Series:
     """Return the series that a job's score belongs to."""
-    parameters = score_parameters(job.benchmark_name, job.config) | {"compilation": job.compilation}
-    frozen = tuple((name, _frozen(value)) for name, value in parameters.items())
-    return Series(job.benchmark_name, job.provider, job.device, frozen)
+    return series_of_each([job])[0]
+
+
+def series_of_each(jobs: Sequence[Job]) -> list[Series]:
+    """Return the series of each job; what a benchmark declares is looked up once."""
+    schemas = {name: _schema(name) for name in {job.benchmark_name for job in jobs}}
+    found = []
+    for job in jobs:
+        parameters = _score_parameters(schemas[job.benchmark_name], job.config) | {"compilation": job.compilation}
+        frozen = tuple((name, _frozen(value)) for name, value in parameters.items())
+        found.append(Series(job.benchmark_name, job.provider, job.device, frozen))
+    return found
 
 
 def comparable(jobs: Sequence[Job]) -> bool:
     """Whether the scores of jobs may be compared."""
-    return len({series_of(job) for job in jobs}) <= 1
+    return len(set(series_of_each(jobs))) <= 1
 
 
 def labels(series: Iterable[Series]) -> dict[Series, str]:

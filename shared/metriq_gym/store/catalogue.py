@@ -30,6 +30,8 @@ _UNLISTED = (
 )
 """What is left out of lists."""
 _MATRIX_AT_ONCE = 8
+_BATCH = 200
+"""Jobs that are read at a time where all of them are: a server's own batches are 16 MB, which take seconds to read."""
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 AGES = (60, 3600, 86400)
 """Seconds by which the time that jobs have been in a state is told apart."""
@@ -189,9 +191,10 @@ class Catalogue:
     async def scored(self, which: Filter, *, ascending: bool = True, limit: int = 0) -> AsyncIterator[Job]:
         """Yield the jobs that have a result, the oldest first unless told else; 0 is no limit."""
         query = which.query() | {"result": {"$exists": True}}
-        order = [("created_at", 1 if ascending else -1)]
+        direction = 1 if ascending else -1
         unread = dict.fromkeys(("data", "runs", "history", "imported"), 0)
-        async for job in readable(Job, _in_words(self._jobs.find(query, unread).sort(order).limit(limit))):
+        found = self._jobs.find(query, unread).sort([("created_at", direction), ("_id", direction)]).limit(limit)
+        async for job in readable(Job, _in_words(found.batch_size(_BATCH))):
             yield job
 
     @translated

@@ -155,6 +155,9 @@ class _Cursor:
     def max_time_ms(self, _: int) -> Self:
         return self
 
+    def batch_size(self, _: int) -> Self:
+        return self
+
     async def __aiter__(self) -> AsyncIterator[Document]:
         await asyncio.sleep(0)
         found = in_order(self._search(), self._keys)
