@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import AsyncMongoClient, monitoring
 
 from metriq_gym.jobs import Job, JobState
@@ -78,6 +79,10 @@ class _Sent(monitoring.CommandListener):
     def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
 
 
+async def _planned(database: Any, query: dict[str, Any], options: CodecOptions[dict[str, Any]]) -> object:
+    return await database.command("explain", query, verbosity="queryPlanner", codec_options=options)
+
+
 async def all_of(jobs: AsyncIterator[Job]) -> list[Job]:
     return [job async for job in jobs]
 
@@ -112,13 +117,11 @@ async def test_whatever_a_page_of_the_console_shows_is_found_by_an_index(
 ) -> None:
     sent = _Sent()
     client: AsyncMongoClient[dict[str, Any]]
-    # Bounds of a plan may be times that there are not.
-    options: dict[str, Any] = {"datetime_conversion": "DATETIME_AUTO", "event_listeners": [sent]}
-    async with AsyncMongoClient(mongo_url, **options) as client:
+    # The bounds of a plan may be times that there are not.
+    options = CodecOptions[dict[str, Any]](datetime_conversion=DatetimeConversion.DATETIME_MS)
+    async with AsyncMongoClient(mongo_url, event_listeners=[sent]) as client:
         await query(Store(client, mongo_database).catalogue)
-        plans = [
-            await client[mongo_database].command("explain", each, verbosity="queryPlanner") for each in sent.queries
-        ]
+        plans = [await _planned(client[mongo_database], each, options) for each in sent.queries]
     assert plans
     for plan in plans:
         assert "COLLSCAN" not in str(plan)
