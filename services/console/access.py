@@ -121,7 +121,8 @@ def needs(least: Role) -> Callable[[Request], Role]:
         if role is None:
             raise HTTPException(401, "a token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
         if role < least:
-            raise HTTPException(403, f"this takes the role {least.word}; the token gives {role.word}")
+            scope = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+            raise HTTPException(403, f"this takes the role {least.word}; the token gives {role.word}", scope)
         return role
 
     return check

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 BARS = 40
 Drawn = dict[str, Any]
+_TIME = {"type": "date", "title": {"text": "UTC"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def over_time(found: Sequence[Point], metric: str) -> Drawn:
         }
         for name, line in series.items()
     ]
-    return {"data": data, "layout": {"yaxis": {"title": {"text": metric}}, "showlegend": True}}
+    layout = {"xaxis": _TIME, "yaxis": {"title": {"text": metric}}, "showlegend": True}
+    return {"data": data, "layout": layout}
 
 
 def calibration(found: Sequence[CalibrationPoint]) -> Drawn:
@@ -86,6 +88,7 @@ def calibration(found: Sequence[CalibrationPoint]) -> Drawn:
         for name, line in sorted(series.items())
     ]
     layout = {
+        "xaxis": _TIME,
         "yaxis": {"title": {"text": "probability"}},
         "yaxis2": {"title": {"text": "time (µs)"}, "overlaying": "y", "side": "right", "showgrid": False},
         "showlegend": True,

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -80,7 +81,11 @@ class Guard:
         except HTTPException as error:
             await problems.response(error)(scope, receive, sending)
             return
-        await self._app(scope, _Bounded(receive, self._max_body_bytes), sending)
+        bounded = _Bounded(receive, self._max_body_bytes)
+        if scope["method"] == "HEAD":
+            await _head(self._app, scope, bounded, sending)
+        else:
+            await self._app(scope, bounded, sending)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -97,6 +102,30 @@ class Guard:
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length[:20]) > self._max_body_bytes:
             raise HTTPException(413, f"the body has {length[:20]} bytes; at most {self._max_body_bytes:,} are accepted")
+
+
+async def _head(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer as to GET, without the body: it is not waited for, which of events has no end."""
+    started: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+
+    async def sending(message: Message) -> None:
+        if not started.done():
+            started.set_result(message)
+
+    async def answer() -> None:
+        await app({**scope, "method": "GET"}, receive, sending)
+
+    answering = asyncio.create_task(answer())
+    first: list[asyncio.Future[Any]] = [answering, started]
+    try:
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        answering.cancel()
+        await asyncio.wait([answering])
+    if not started.done():
+        await answering
+    await send(started.result())
+    await send({"type": "http.response.body", "body": b""})
 
 
 class _Bounded:

@@ -24,7 +24,7 @@ from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Permanen
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.jobs import Job, JobState, Task, TaskState, comparison
 from metriq_gym.jobs.rows import number_of
-from metriq_gym.jobs.series import comparable
+from metriq_gym.jobs.series import comparable, series_of_each
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.messages import JobId, SuiteRequested
 from metriq_gym.operations.resolve import resolve
@@ -51,6 +51,8 @@ At = Annotated[Desk, Depends(desk)]
 PAGE = 50
 MOST_SELECTED = 500
 SUITES = 20
+OFFERED = 60
+"""The newest results of a benchmark among which those are looked for that a job may be compared with."""
 TOLD, DRAWN = 200, 2000
 """Points of a trend that are in its table, and in its plot."""
 _STAGES = [JobState.DISPATCHING, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED]
@@ -190,7 +192,8 @@ async def selected(request: Request, at: At, role: Submitter) -> Response:
 @router.get("/jobs/{job_id}")
 async def job_page(request: Request, at: At, role: Viewer, job_id: JobPath) -> Response:
     """Show a job, also one that no dispatcher has taken up yet."""
-    return render(request, "job.html", role, job_id=job_id, **await _about(request, at, job_id))
+    about = await _about(request, at, job_id)
+    return render(request, "job.html", role, job_id=job_id, **about, candidates=await _candidates(at, about["job"]))
 
 
 @router.get("/jobs/{job_id}/live")
@@ -199,7 +202,9 @@ async def job_part(request: Request, at: At, role: Viewer, job_id: JobPath) -> R
     about = await _about(request, at, job_id)
     if about["job"] is not None and request.query_params.get("seen") == about["version"]:
         return Response(status_code=204)
-    return render(request, "job_live.html", role, job_id=job_id, **about)
+    return render(
+        request, "job_live.html", role, job_id=job_id, **about, candidates=await _candidates(at, about["job"])
+    )
 
 
 @router.get("/jobs/{job_id}/counts.plot")
@@ -249,7 +254,8 @@ async def job_action(request: Request, at: At, role: Submitter, job_id: JobPath,
             raise
         problem = describe(error) if isinstance(error, MetriqGymError) else describe(Permanent("that is no decision"))
         about = await _about(request, at, job_id)
-        return render(request, "job.html", role, status=problem.status, job_id=job_id, **about | {"problem": problem})
+        said = {"problem": problem, "candidates": await _candidates(at, about["job"])}
+        return render(request, "job.html", role, status=problem.status, job_id=job_id, **about | said)
     return RedirectResponse("/jobs" if act == "delete" else f"/jobs/{job_id}", 303)
 
 
@@ -548,6 +554,29 @@ async def _about(request: Request, at: Desk, job_id: str) -> dict[str, Any]:
         "commands": _commands(request, job),
         "has_record": job.has_ended and job.state is not JobState.REJECTED and not job.dry,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """The newest jobs that another may be compared with."""
+
+    here: list[Job]
+    """Of the same series."""
+    elsewhere: list[Job]
+    """The same on other devices."""
+
+
+async def _candidates(at: Desk, job: Job | None) -> _Candidates:
+    found = _Candidates([], [])
+    if job is None or not job.result:
+        return found
+    which = Filter(benchmark=job.benchmark_name)
+    newest = [each async for each in at.store.catalogue.scored(which, ascending=False, limit=OFFERED)]
+    own, *others = series_of_each([job, *newest])
+    for each, series in zip(newest, others, strict=True):
+        if each.id != job.id and series.parameters == own.parameters:
+            (found.here if series == own else found.elsewhere).append(each)
+    return found
 
 
 def _version(job: Job, tasks: Sequence[Task]) -> str:

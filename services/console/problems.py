@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from metriq_gym.errors import (
     IllegalTransition,
@@ -147,6 +148,11 @@ def install(app: FastAPI, page: Callable[[Request, Exception], Response]) -> Non
     """Answer every error with its document; to a browser, with the `page` that says the same."""
 
     async def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = ", ".join(_methods(request))
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers={"Allow": allowed})
+            error = HTTPException(405, f"{request.method} is none of {allowed}", {"Allow": allowed})
         return response(error) if _wants_json(request) else page(request, error)
 
     async def defect(request: Request, error: Exception) -> Response:
@@ -156,6 +162,16 @@ def install(app: FastAPI, page: Callable[[Request, Exception], Response]) -> Non
     for kind in (MetriqGymError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(Exception, defect)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that what a request is about has: several routes may share its path."""
+    found = {
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    }
+    return sorted(found | {"HEAD", "OPTIONS"} if "GET" in found else found | {"OPTIONS"})
 
 
 def _wants_json(request: Request) -> bool:

@@ -268,3 +268,22 @@ async def test_many_viewers_share_one_change_stream(console: ServedConsole) -> N
             await asyncio.sleep(0.02)
         await console.http.post("/jobs", json=REQUEST | {"job_id": "one"})
     assert opened == 0
+
+
+async def test_what_can_be_asked_of_a_path_is_told(console: ServedConsole) -> None:
+    told = await console.http.options("/jobs")
+    assert (told.status_code, told.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+    refused = await console.http.patch("/jobs", json={})
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert (await console.http.get("/jobs/x/cancel")).headers["allow"] == "OPTIONS, POST"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/jobs", 200), ("/events", 200), ("/jobs/nothing", 404), ("/jobs/x/cancel", 405)]
+)
+async def test_a_head_is_answered_as_a_get_without_its_body(console: ServedConsole, path: str, status: int) -> None:
+    head = await console.http.head(path)
+    assert (head.status_code, head.content) == (status, b"")
+    if path != "/events":
+        assert head.headers["content-type"] == (await console.http.get(path)).headers["content-type"]

@@ -19,7 +19,7 @@ from metriq_gym.jobs import Job, JobState
 from metriq_gym.messages import JobRequested
 from services.console.figures import over_time, points
 from tests.support.console import ServedConsole, served_console
-from tests.support.jobs import AT, SCORE, ended_job
+from tests.support.jobs import AT, SCORE, ended_job, failed_job
 
 
 @pytest.fixture
@@ -118,6 +118,28 @@ async def test_jobs_whose_scores_mean_different_things_are_not_compared_without_
     foreign = await text_of(console, "/compare?a=a&b=foreign")
     assert "different benchmarks" in foreign
     assert "σ" not in foreign.partition("0.990 ± 0.001")[2]
+
+
+async def test_a_jobs_page_offers_the_jobs_that_it_can_be_compared_with(console: ServedConsole) -> None:
+    config = {"benchmark_name": "WIT", "num_qubits": 7}
+    await add(
+        console,
+        ended_job("a"),
+        ended_job("repeated", config=config | {"shots": 100}),
+        ended_job("elsewhere", device="other"),
+        ended_job("narrow", config=config | {"num_qubits": 6}),
+        ended_job("foreign", benchmark_name="BSEQ"),
+        failed_job("failed"),
+    )
+    page = (await console.http.get("/jobs/a")).text
+    assert re.findall(r'<optgroup label="([^"]*)"|<option value="([^"]+)"', page) == [
+        ("same device and parameters", ""),
+        ("", "repeated"),
+        ("same parameters, other devices", ""),
+        ("", "elsewhere"),
+    ]
+    for alone in ("narrow", "failed"):
+        assert "<option" not in (await console.http.get(f"/jobs/{alone}")).text
 
 
 async def test_a_job_that_runs_again_is_compiled_as_before(
