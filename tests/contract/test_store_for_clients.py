@@ -104,6 +104,16 @@ class TestCatalogue:
         await store.troubles.forgive("a")
         assert await store.catalogue.held() == []
 
+    async def test_a_job_that_is_held_stays_so_for_its_first_reason_when_more_of_its_messages_are_given_up(
+        self, store: Store
+    ) -> None:
+        await accepted(store, "a")
+        for reason in ("a defect", "beside one that ended its process"):
+            await store.troubles.give_up("a", "scorer", reason, hold_after=1)
+        job = await store.jobs.get("a")
+        assert (job.held, job.given_up) == ("a defect", 2)
+        assert [line.cause for line in job.history[-2:]] == ["a defect", "beside one that ended its process"]
+
     async def test_every_state_is_counted_even_that_of_no_job(self, store: Store) -> None:
         for name in ("a", "b", "c"):
             await accepted(store, name)

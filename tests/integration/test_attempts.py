@@ -306,6 +306,7 @@ async def test_messages_whose_process_ended_again_and_again_are_handled_one_at_a
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempts, "SHUFFLE_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "SETTLING_SECONDS", 0.001)
     in_hand, most, order = 0, 0, list[int]()
 
     async def handle(delivery: Delivery) -> None:
@@ -313,8 +314,13 @@ async def test_messages_whose_process_ended_again_and_again_are_handled_one_at_a
         in_hand += 1
         most = max(most, in_hand)
         await asyncio.sleep(0.001)
-        in_hand -= 1
         order.append(delivery.attempt)
+
+    async def handled_and_settled(delivery: Delivery) -> None:
+        nonlocal in_hand
+        await attempt(delivery, handle)
+        await asyncio.sleep(0.001)
+        in_hand -= 1
 
     async def refuse(_: Delivery, __: str) -> bool:
         return False
@@ -323,7 +329,7 @@ async def test_messages_whose_process_ended_again_and_again_are_handled_one_at_a
 
     async def all_of(returned: int) -> None:
         deliveries = [Delivery("job.completed", b"{}", attempt=number, returned=returned) for number in range(20)]
-        await asyncio.gather(*(attempt(delivery, handle) for delivery in deliveries))
+        await asyncio.gather(*(handled_and_settled(delivery) for delivery in deliveries))
 
     await all_of(returned=attempts.SUSPECT_FROM - 1)
     assert most == 20

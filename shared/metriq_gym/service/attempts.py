@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -33,6 +34,8 @@ SUSPECT_FROM = 2
 """Messages whose process, or connection, has ended so many times are handled one at a time, in another order each time.
 If one of them does it again, those before it are done by then and not blamed with it."""
 SHUFFLE_SECONDS = 1.0
+SETTLING_SECONDS = 0.1
+"""How long an acknowledgement, which nothing confirms, may take to leave the process."""
 HANDLING_SECONDS = 25 * 60.0
 """How long handling a message may take: longer than building or scoring may, and less than the 30 minutes after which
 RabbitMQ takes a message for lost."""
@@ -76,10 +79,7 @@ class Attempt:
             else:
                 await asyncio.sleep(SHUFFLE_SECONDS * random.random())  # noqa: S311
                 await self._alone()
-                try:
-                    await _in_time(handle, delivery)
-                finally:
-                    self._one_by_one.release()
+                await _in_time(handle, delivery)
         except Crowded:
             self.breaker.crowded()
             raise
@@ -89,12 +89,18 @@ class Attempt:
         self.breaker.handled()
 
     async def _alone(self) -> None:
-        """Take the lock of those that are handled one at a time, if it can be had in time."""
+        """Return when no other of those that are handled one at a time is in hand, if that comes in time."""
         try:
             async with asyncio.timeout(WAITING_SECONDS):
                 await self._one_by_one.acquire()
         except TimeoutError:
             raise NotYet("others that may have ended the process are handled first") from None
+        if (in_hand := asyncio.current_task()) is not None:
+            in_hand.add_done_callback(self._next)
+
+    def _next(self, _: asyncio.Task[Any]) -> None:
+        # Its task has settled the delivery: were the process ended before that has left it, it would be blamed as well.
+        asyncio.get_running_loop().call_later(SETTLING_SECONDS, self._one_by_one.release)
 
     async def _ends(self, delivery: Delivery, job_id: str | None, error: Exception) -> bool:
         """See to the job of a delivery that failed; return whether it has ended, and the message with it."""

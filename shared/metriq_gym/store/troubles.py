@@ -56,6 +56,7 @@ class Troubles:
     async def give_up(self, job_id: str, service: str, reason: str, *, hold_after: int) -> None:
         """Write down that a message of a job became a dead letter; when `hold_after` have, the job is held.
 
+        One that is held already is so for its first reason: messages beside one that ends its process are blamed too.
         A job that has ended stays as it is, but the reconciler asks no more for its record.
         """
         count = {"$add": [{"$ifNull": ["$given_up", 0]}, 1]}
@@ -64,7 +65,9 @@ class Troubles:
         changes = {
             "given_up": count,
             "history": {"$cond": [ended, "$history", _told(service, reason)]},
-            "held": {"$cond": [{"$and": [enough, {"$not": ended}]}, {"$literal": reason}, "$held"]},
+            "held": {
+                "$cond": [{"$and": [enough, {"$not": ended}]}, {"$ifNull": ["$held", {"$literal": reason}]}, "$held"]
+            },
             "record_due": {"$cond": [{"$and": [enough, ended]}, "$$REMOVE", "$record_due"]},
         }
         await self._jobs.update_one({"_id": job_id}, [{"$set": changes}])
