@@ -14,7 +14,7 @@ from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import SCORER
 from metriq_gym.jobs import Job, JobState
 from tests.support.browser import Browsers, Visitor, barriers, browsers
-from tests.support.console import REQUEST, TOKENS, WITH_TOKENS, ServedConsole, served_console
+from tests.support.console import REQUEST, TOKENS, WIT, WITH_TOKENS, ServedConsole, served_console
 from tests.support.jobs import ended_job, watch
 from tests.support.patience import PATIENCE
 
@@ -243,9 +243,11 @@ async def test_no_page_has_a_serious_barrier_at_any_width(seen: Seen, scheme: st
     await seen.console.http.post("/jobs", json=REQUEST | {"job_id": "one"})
     await seen.console.http.post("/jobs", json=REQUEST | {"job_id": "two", "device": "nowhere"})
     await exported(seen.console, "one")
+    alike = ended_job("alike", provider="local", device="aer_simulator", config=WIT)
+    await seen.console.store.jobs._jobs.insert_one(alike.model_dump(by_alias=True, exclude_defaults=True))
     visitor = await seen.browsers.visitor(seen.console.url, color_scheme=scheme)
     found = {}
-    for path in (*PAGES, "/benchmarks/Hidden%20Shift", "/jobs/one", "/jobs/two", "/compare?a=one&b=two", "/login"):
+    for path in (*PAGES, "/benchmarks/Hidden%20Shift", "/jobs/one", "/jobs/two", "/compare?a=one&b=alike", "/login"):
         page = await visitor.page(path)
         if path == "/api/docs":
             await expect(page.locator(".opblock").first).to_be_visible()
@@ -256,6 +258,36 @@ async def test_no_page_has_a_serious_barrier_at_any_width(seen: Seen, scheme: st
             assert await _fits(page), (path, width)
         await page.close()
     assert {where: what for where, what in found.items() if what} == {}
+
+
+async def test_a_trend_is_taken_away_as_png_svg_and_csv(seen: Seen) -> None:
+    await seen.console.store.jobs._jobs.insert_many(
+        [ended_job(name).model_dump(by_alias=True, exclude_defaults=True) for name in ("first", "second")]
+    )
+    visitor = await seen.browsers.visitor(seen.console.url)
+    page = await visitor.page("/trends?benchmark=WIT&metric=score")
+    await expect(page.locator("#trend .main-svg").first).to_be_visible()
+    taken = {}
+    for role, name in (("button", "PNG"), ("button", "SVG"), ("link", "CSV")):
+        async with page.expect_download() as download:
+            await page.get_by_role(role, name=name).click()  # type: ignore[arg-type]
+        file = await download.value
+        taken[file.suggested_filename] = (await file.path()).read_bytes()
+    assert taken["trend.png"].startswith(b"\x89PNG")
+    assert b"<svg" in taken["trend.svg"]
+    _, *rows = taken["results.csv"].decode().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["first", "second"]
+
+
+async def test_a_job_is_compared_with_one_that_is_offered(seen: Seen) -> None:
+    await seen.console.store.jobs._jobs.insert_many(
+        [ended_job(name).model_dump(by_alias=True, exclude_defaults=True) for name in ("one", "other")]
+    )
+    visitor = await seen.browsers.visitor(seen.console.url)
+    page = await visitor.page("/jobs/one")
+    await page.get_by_label("Compare with").select_option("other")
+    await page.get_by_role("button", name="Compare").click()
+    await expect(page.get_by_role("cell", name="+0.0 σ")).to_have_count(len(ended_job("one").result or {}))
 
 
 async def _fits(page: Page) -> bool:
