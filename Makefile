@@ -28,9 +28,10 @@ SBOM ?= dist/sbom
 # With the profile come traces, unless .env says where they go.
 TRACES := $(if $(filter observability,$(PROFILES)),$(if $(shell grep -s '^METRIQ_OTLP_ENDPOINT=' .env),,METRIQ_OTLP_ENDPOINT=http://otel-collector:4318))
 COMPOSE := docker compose $(addprefix --profile ,$(PROFILES))
-# What is in no image: what draws on terminals, but for the console's texts, and Django, of which only another's scripts are.
+# What is in no image: what draws on terminals, but for the console's texts, and Django and what Plotly imports, of which
+# only scripts are.
 TERMINAL := markdown-it-py mdurl pygments rich shellingham typer
-UNUSED_console := django asgiref sqlparse shellingham typer
+UNUSED_console := django asgiref narwhals sqlparse shellingham typer
 unused = $(addprefix --no-emit-package ,$(or $(UNUSED_$(1)),$(TERMINAL)))
 LOCK := $(BIN)/uv pip compile --quiet --no-config --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
