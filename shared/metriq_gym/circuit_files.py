@@ -8,6 +8,7 @@ from typing import Any
 
 from metriq_gym import texts
 from metriq_gym.errors import MetriqGymError
+from metriq_gym.wording import because
 
 _KEY = "qasm_path"
 
@@ -36,4 +37,4 @@ def _read(named: str, folder: Path) -> str:
         where = " nor as ".join(str(each) for each in candidates)
         raise NoCircuit(f"cannot read the circuit of {_KEY} {named!r}: there is no such file as {where}") from None
     except (OSError, ValueError) as error:
-        raise NoCircuit(f"cannot read the circuit of {_KEY} {named!r}: {error}") from error
+        raise NoCircuit(f"cannot read the circuit of {_KEY} {named!r}: {because(error)}") from error

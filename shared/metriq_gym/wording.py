@@ -36,6 +36,11 @@ def printable(text: str, kept: str = "\n\t") -> str:
     return "".join(each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text)
 
 
+def because(error: Exception) -> str:
+    """Return what an error says, without the number and the name that the operating system's have."""
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+
+
 def step(key: str) -> str:
     """Return the step of a JSON path to a key that may be anything."""
     return "." + printable(shorten(key), kept="")

@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.terminal import on_terminal
+from tests.support.terminal import CTRL_C, mgym, on_terminal
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMAND = re.compile(r"^\$ (mgym .*?)(?:  # exit code (\d+))?$", re.MULTILINE)
 
 FILES = {
     "wrong.json": {"benchmark_name": "WIT", "num_qubits": 9, "shot": 1000},
+    "deep.json": {"benchmark_name": "Quantum Volume", "num_qubits": 22, "shots": 1000, "trials": 20},
     "small.json": {
         "name": "small",
         "benchmarks": [
@@ -52,8 +53,14 @@ TASKS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "Look at jobs": (
-        "An id may be shortened to what no other begins with; `latest` is the newest. Without an id a terminal asks.",
-        ["mgym job list --since 7d --tag night", "mgym job view noisy", "mgym job history latest"],
+        "An id may be shortened to what no other begins with; `latest` is the newest. Without an id a terminal asks. "
+        "`--watch` keeps a list up to date until Ctrl-C.",
+        [
+            "mgym job list --since 7d --tag night",
+            "mgym job list --tag night --watch",
+            "mgym job view noisy",
+            "mgym job history latest",
+        ],
     ),
     "Keep the counts, score them again, draw them": (
         "",
@@ -72,6 +79,15 @@ TASKS: dict[str, tuple[str, list[str]]] = {
             "mgym job list --tag night --csv",
             "mgym plot history --tag night history.svg",
         ],
+    ),
+    "Results as a table, and how they drift": (
+        "`mgym results --format csv`, `json` or `parquet` is for programs: `-o FILE` writes it. What the words of "
+        "`mgym trend` mean is in [trends.md](trends.md).",
+        ["mgym results --tag night --metric score", "mgym trend fake_jakarta score"],
+    ),
+    "Stop what is no longer wanted": (
+        "Of a job that runs at a provider the result is not fetched.",
+        ["mgym job dispatch deep.json --id deep", "mgym job cancel deep"],
     ),
     "Run a suite": (
         "The exit code is 1 when one of its jobs failed. `mgym suite list` names the suites that are shipped.",
@@ -143,6 +159,7 @@ service once that is mended, `mgym dead drop` deletes them. They are chosen by i
 lets it go on or `mgym job resolve JOB --fail` gives it up.
 """
 
+_WIPED = "\x1b[2K"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -157,7 +174,11 @@ def run(command: str, environment: Mapping[str, str], folder: Path) -> tuple[int
     """Run a command as a shell on a terminal would; only its first part's exit code counts."""
     first, _, rest = command.partition(" | ")
     arguments = shlex.split(first)[1:]
-    code, said = on_terminal({**environment, "NO_COLOR": "1", "TERM": "dumb"}, arguments, folder=folder)
+    if "--watch" in arguments:  # until Ctrl-C, once there is a row; each drawing wipes out the one before
+        code, said = on_terminal({**environment, "NO_COLOR": "1"}, arguments, [("local/", CTRL_C)], folder)
+        said = said.rpartition(_WIPED)[2]
+    else:
+        code, said = on_terminal({**environment, "NO_COLOR": "1", "TERM": "dumb"}, arguments, folder=folder)
     lines = [line.rstrip() for line in _CONTROL.sub("", said).replace("\r\n", "\n").splitlines()]
     shown = int(match.group(1)) if (match := re.fullmatch(r"head -(\d+)", rest)) else len(lines)
     return code, "\n".join([*lines[:shown], *(["…"] if shown < len(lines) else [])])
@@ -189,6 +210,7 @@ def main() -> None:
         prepare(folder)
         environment = {**os.environ, "METRIQ_DATA_DIR": str(folder / "data")}
         PAGE.write_text(transcript(environment, folder), encoding="utf-8")
+        mgym(environment, "stop")  # which else is in the folder that goes
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from unittest import mock
 
 from tests.support.patience import PATIENCE
 
+CTRL_C = "\x03"
 MGYM = (sys.executable, "-m", "metriq_gym")
 
 
@@ -82,7 +83,11 @@ def on_terminal(
                 break
             said += chunk.decode(errors="replace")
             if pending and pending[0][0] in said:
-                os.write(ours, pending.pop(0)[1].encode())
+                answer = pending.pop(0)[1]
+                if answer == CTRL_C:  # the terminal is not the one that controls the process
+                    process.send_signal(signal.SIGINT)
+                else:
+                    os.write(ours, answer.encode())
         return process.wait(PATIENCE), said
     finally:
         os.close(ours)

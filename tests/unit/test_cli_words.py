@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from metriq_gym.cli.errors import explain
-from metriq_gym.client.configurations import NoConfiguration, examples, read_configuration
+from metriq_gym.client.configurations import NoConfiguration, examples, read_circuit, read_configuration
 from metriq_gym.constants import JobType
 from metriq_gym.errors import InvalidRequest, NotFound, Problem, Transient, Undecided, Unsupported
-from metriq_gym.operations.importing import BadLine, import_jobs, parse
+from metriq_gym.operations.importing import BadLine, _content, import_jobs, parse
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
 from metriq_gym.terminal.follow import ProgressLine, TimeLeft
@@ -232,3 +232,13 @@ async def test_a_store_that_is_away_makes_no_line_a_bad_one(tmp_path: Path) -> N
     store: Any = SimpleNamespace(records=SimpleNamespace(add=away))
     with pytest.raises(Transient):
         await import_jobs(store, path)
+
+
+@pytest.mark.parametrize(
+    "read", [read_configuration, lambda path: read_circuit(Path(path), 1, []), lambda path: _content(Path(path))]
+)
+def test_a_file_that_cannot_be_read_is_named_once_and_in_words(read: Any, tmp_path: Path) -> None:
+    missing = str(tmp_path / "nothing.json")
+    with pytest.raises(NoConfiguration) as refused:
+        read(missing)
+    assert str(refused.value) == f"cannot read {missing}: no such file or directory"

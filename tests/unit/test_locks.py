@@ -21,7 +21,9 @@ PROJECT = PYPROJECT["project"]
 IMAGES = ("dispatcher", "poller", "scorer", "exporter", "console", "sandbox")
 TERMINAL = {"markdown-it-py", "mdurl", "pygments", "rich", "shellingham", "typer"}
 """What only a terminal needs."""
-UNUSED = dict.fromkeys(IMAGES, TERMINAL) | {"console": {"asgiref", "django", "narwhals", "shellingham", "sqlparse", "typer"}}
+UNUSED = dict.fromkeys(IMAGES, TERMINAL) | {
+    "console": {"asgiref", "django", "narwhals", "shellingham", "sqlparse", "typer"}
+}
 """What an image leaves out, though one of its dependencies names it."""
 FOLDER = ROOT / "deploy" / "requirements"
 ALONE = ("audit", "bench")

@@ -12,6 +12,7 @@ from metriq_gym.client import tracker
 from metriq_gym.constants import CIRCUIT, JobType
 from metriq_gym.errors import MetriqGymError
 from metriq_gym.texts import NotText
+from metriq_gym.wording import because
 
 _SUFFIX = ".example.json"
 
@@ -42,7 +43,7 @@ def read_configuration(name: str | Path) -> dict[str, Any]:
     except NotText as error:
         raise NoConfiguration(f"{called} {error}") from error
     except (OSError, ValueError) as error:
-        raise NoConfiguration(f"cannot read {called}: {error}") from error
+        raise NoConfiguration(f"cannot read {called}: {because(error)}") from error
     if not isinstance(found, dict):
         raise NoConfiguration(f"{called} must hold one JSON object")
     try:
@@ -60,7 +61,7 @@ def read_circuit(path: Path, shots: int, observables: list[str]) -> dict[str, An
     try:
         config: dict[str, Any] = {"benchmark_name": CIRCUIT, "qasm": texts.read(path), "shots": shots}
     except (OSError, ValueError) as error:
-        raise NoConfiguration(f"cannot read {path}: {error}") from error
+        raise NoConfiguration(f"cannot read {path}: {because(error)}") from error
     return config | ({"observables": observables} if observables else {})
 
 

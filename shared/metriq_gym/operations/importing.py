@@ -21,6 +21,7 @@ from metriq_gym.messages import JobId
 from metriq_gym.operations.foreign_results import with_score
 from metriq_gym.store import Store
 from metriq_gym.texts import NotText
+from metriq_gym.wording import because
 
 _REQUIRED = ("id", "job_type", "params", "dispatch_time")
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -270,4 +271,4 @@ def _content(path: Path) -> bytes:
     try:
         return sys.stdin.buffer.read() if str(path) == texts.STANDARD_INPUT else path.read_bytes()
     except OSError as error:
-        raise NoConfiguration(f"cannot read {path}: {error}") from error
+        raise NoConfiguration(f"cannot read {path}: {because(error)}") from error

@@ -15,6 +15,7 @@ from metriq_gym.benchmarks.benchmark import Benchmark, BenchmarkData, BenchmarkS
 from metriq_gym.errors import Permanent
 from metriq_gym.jobs import Job, Task
 from metriq_gym.jobs.scoring import Share, regroup
+from metriq_gym.wording import because
 
 BLUE, ORANGE, GREY, BLACK = "#2f6db5", "#d9822b", "#8a8f98", "#222222"
 
@@ -51,7 +52,7 @@ def save(figure: Figure, path: Path) -> None:
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": "metriq-gym"}):
             figure.savefig(path, dpi=150, bbox_inches="tight", **same)
     except OSError as error:
-        raise Permanent(f"cannot write {path}: {error}") from error
+        raise Permanent(f"cannot write {path}: {because(error)}") from error
 
 
 def axes_of(job: Job, width: float = 6.4) -> tuple[Figure, Any]:
