@@ -34,6 +34,11 @@ class Point:
     job_id: str
 
 
+def plain(text: str) -> str:
+    """Return what Plotly shows as this text: it takes some tags, and links, for what they are in HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
 def points(jobs: Sequence[Job], metric: str) -> list[Point]:
     """Return a metric of jobs, in their order; those that cannot be compared are in different series."""
     series = series_of_each(jobs)
@@ -57,15 +62,15 @@ def over_time(found: Sequence[Point], metric: str) -> Drawn:
         {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": name,
+            "name": plain(name),
             "x": [each.at.isoformat() for each in line],
             "y": [each.value for each in line],
             "error_y": {"type": "data", "array": [each.error or 0 for each in line], "visible": True, "thickness": 1.2},
-            "text": [each.job_id for each in line],
+            "text": [plain(each.job_id) for each in line],
         }
         for name, line in series.items()
     ]
-    layout = {"xaxis": _TIME, "yaxis": {"title": {"text": metric}}, "showlegend": True}
+    layout = {"xaxis": _TIME, "yaxis": {"title": {"text": plain(metric)}}, "showlegend": True}
     return {"data": data, "layout": layout}
 
 
@@ -80,7 +85,7 @@ def calibration(found: Sequence[CalibrationPoint]) -> Drawn:
         {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": name,
+            "name": plain(name),
             "x": [at for at, _ in line],
             "y": [value for _, value in line],
             "yaxis": "y2" if name.endswith("_us") else "y",
@@ -106,7 +111,7 @@ def histogram(counts: Mapping[str, int]) -> Drawn:
     errors = [(each * (1 - each) / total) ** 0.5 for each in share]
     data = {
         "type": "bar",
-        "x": [name for name, _ in bars],
+        "x": [plain(name) for name, _ in bars],
         "y": share,
         "error_y": {"type": "data", "array": errors, "visible": True, "thickness": 1},
     }

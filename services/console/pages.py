@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, FastAPI, Form, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from markupsafe import Markup
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
@@ -23,9 +23,10 @@ from metriq_gym.benchmarks import names, schema
 from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Permanent, Problem, Transient
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.jobs import Job, JobState, Task, TaskState, comparison
-from metriq_gym.jobs.rows import number_of
+from metriq_gym.jobs.rows import number_of, rows
 from metriq_gym.jobs.series import comparable, series_of_each
 from metriq_gym.jobs.suite_progress import summarise
+from metriq_gym.jobs.tables import ENCODERS
 from metriq_gym.messages import JobId, SuiteRequested
 from metriq_gym.operations.resolve import resolve
 from metriq_gym.packing import unpack_counts
@@ -51,6 +52,8 @@ At = Annotated[Desk, Depends(desk)]
 PAGE = 50
 MOST_SELECTED = 500
 SUITES = 20
+MOST_DEVICES = 20
+"""Devices that a trend is asked of by name."""
 OFFERED = 60
 """The newest results of a benchmark among which those are looked for that a job may be compared with."""
 TOLD, DRAWN = 200, 2000
@@ -406,32 +409,22 @@ async def calibration_plot(at: At, _: Viewer, provider: str, device: str) -> Res
 async def trends_page(request: Request, at: At, role: Viewer) -> Response:
     """Show a metric over time, of a benchmark or of all of a suite's."""
     found = await _trend(request, at, TOLD)
-    provider, _, name = found.device.partition("/")
     seen = {each.id: each for each in await at.store.devices.all()}
-    calibrated = (provider, name) if found.device in seen and not seen[found.device].simulator else None
-    asked = {"benchmark": found.benchmark, "suite": found.suite, "metric": found.metric, "device": found.device}
-    rows = {
-        "benchmark": found.benchmark,
-        "suite_name": found.suite,
-        "metric": found.metric,
-        "provider": provider,
-        "device": name,
-    }
+    asked = {"benchmark": found.benchmark, "suite": found.suite, "metric": found.metric, "device": found.devices}
     return render(
         request,
         "trends.html",
         role,
         benchmarks=await at.store.catalogue.benchmark_names(),
         suites=await at.store.catalogue.suite_names(),
-        devices=await at.store.catalogue.device_names(),
+        devices=[f"{provider}/{name}" for provider, name in await at.store.catalogue.device_names()],
         trend=found,
         rows=[
             {"at": each.at, "series": each.series, "shown": number({"value": each.value, "uncertainty": each.error})}
             for each in found.points
         ],
-        query=urlencode({key: value for key, value in asked.items() if value}),
-        csv=urlencode({key: value for key, value in rows.items() if value}),
-        calibrated=calibrated,
+        query=urlencode({key: value for key, value in asked.items() if value}, doseq=True),
+        calibrated=[seen[each] for each in found.devices if each in seen and not seen[each].simulator],
     )
 
 
@@ -440,6 +433,20 @@ async def trend_plot(request: Request, at: At, _: Viewer) -> Response:
     """Return a metric over time."""
     found = await _trend(request, at, DRAWN)
     return JSONResponse(figures.over_time(found.points, found.metric))
+
+
+@router.get("/trends/data.csv")
+async def trend_rows(request: Request, at: At, _: Viewer) -> Response:
+    """Return the rows of what is drawn."""
+    found = await _trend(request, at, DRAWN)
+
+    async def jobs() -> AsyncIterator[Job]:
+        for job in found.jobs:
+            yield job
+
+    headers = {"Content-Disposition": 'attachment; filename="trend.csv"'}
+    encoded = ENCODERS["csv"](rows(jobs(), found.metric))
+    return StreamingResponse(encoded, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/dead-letters")
@@ -747,11 +754,13 @@ class _Trend:
     benchmark: str
     """Empty when it is a suite's scores."""
     suite: str
-    device: str
+    devices: list[str]
+    """Provider and device of each that is asked for; all of them when it is none."""
     metrics: list[str]
     """Those that there are."""
     metric: str
     """The one that is asked for."""
+    jobs: list[Job]
     points: list[figures.Point]
 
 
@@ -760,19 +769,29 @@ async def _trend(request: Request, at: Desk, limit: int) -> _Trend:
     suite = asked.get("suite", "")
     benchmarks = [] if suite else await at.store.catalogue.benchmark_names()
     benchmark = "" if suite else asked.get("benchmark") or (benchmarks[0] if benchmarks else "")
-    device = asked.get("device", "")
-    provider, _, name = device.partition("/")
-    which = Filter(
-        benchmark=benchmark or None, suite_name=suite or None, provider=provider or None, device=name or None
-    )
-    jobs = [job async for job in at.store.catalogue.scored(which, ascending=False, limit=limit)][::-1]
+    devices = list(dict.fromkeys(each for each in asked.getlist("device") if each))[:MOST_DEVICES]
+    jobs = await _newest_scored(at, benchmark, suite, devices, limit)
     metrics = list(
         dict.fromkeys(key for job in jobs[-50:] for key, value in (job.result or {}).items() if number_of(value))
     )
     metric = asked.get("metric") or ""
     if metric not in metrics:
         metric = "score" if "score" in metrics else metrics[0] if metrics else ""
-    return _Trend(benchmark, suite, device, metrics, metric, figures.points(jobs, metric))
+    return _Trend(benchmark, suite, devices, metrics, metric, jobs, figures.points(jobs, metric))
+
+
+async def _newest_scored(at: Desk, benchmark: str, suite: str, devices: Sequence[str], limit: int) -> list[Job]:
+    """Return the newest jobs with a result, the oldest of them first; of the given devices, or of all."""
+
+    async def of(device: str) -> list[Job]:
+        provider, _, name = device.partition("/")
+        which = Filter(
+            benchmark=benchmark or None, suite_name=suite or None, provider=provider or None, device=name or None
+        )
+        return [job async for job in at.store.catalogue.scored(which, ascending=False, limit=limit)]
+
+    found = await asyncio.gather(*map(of, devices or [""]))
+    return sorted((job for jobs in found for job in jobs), key=lambda job: (job.created_at, job.id))[-limit:]
 
 
 def install(app: FastAPI) -> None:

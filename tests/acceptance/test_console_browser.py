@@ -19,7 +19,10 @@ from tests.support.jobs import ended_job, watch
 from tests.support.patience import PATIENCE
 
 PAGES = ("/", "/jobs", "/submit", "/suites", "/devices", "/trends", "/dead-letters", "/settings", "/api/docs")
-MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{7*7}}"
+LINKS = (
+    "[...document.querySelectorAll('main a')].map(a => a.getAttribute('href') || a.getAttribute('xlink:href') || '')"
+)
+MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{7*7}}<a href='https://elsewhere.example'>x</a>"
 
 
 @dataclass
@@ -235,6 +238,9 @@ async def test_what_strangers_write_is_text_everywhere(seen: Seen) -> None:
         await expect(page.get_by_text("<script>alert(2)</script>").first).to_be_attached()
         assert await page.locator("main script, img[src=x]").count() == 0, path
         assert "49" not in (await page.locator("main").inner_text()), path
+        if path == "/trends":
+            await expect(page.locator("#trend .legendtext")).to_contain_text("<a href=")
+        assert not [each for each in await page.evaluate(LINKS) if each.startswith("https:")], path
         await page.close()
 
 
@@ -275,7 +281,7 @@ async def test_a_trend_is_taken_away_as_png_svg_and_csv(seen: Seen) -> None:
         taken[file.suggested_filename] = (await file.path()).read_bytes()
     assert taken["trend.png"].startswith(b"\x89PNG")
     assert b"<svg" in taken["trend.svg"]
-    _, *rows = taken["results.csv"].decode().splitlines()
+    _, *rows = taken["trend.csv"].decode().splitlines()
     assert [row.split(",")[0] for row in rows] == ["first", "second"]
 
 

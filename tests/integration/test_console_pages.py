@@ -174,12 +174,27 @@ async def test_a_suites_scores_are_drawn_over_time_a_line_for_each_of_its_benchm
         ("BSEQ", ["one.002-bseq"]),
         ("WIT", ["one.001-wit", "two.001-wit"]),
     ]
-    rows = (await console.http.get("/api/v1/results?format=csv&suite_name=Nightly&metric=score")).text
+    rows = (await console.http.get("/trends/data.csv?suite=Nightly")).text
     assert sorted(row.partition(",")[0] for row in rows.splitlines()[1:]) == [
         "one.001-wit",
         "one.002-bseq",
         "two.001-wit",
     ]
+
+
+async def test_the_trends_of_several_devices_are_drawn_with_the_calibration_of_each(console: ServedConsole) -> None:
+    await add(console, ended_job("a"), ended_job("b", device="other"), ended_job("c", device="third"), ended_job("d"))
+    for device in ("homebrew_s2", "other", "third"):
+        await console.store.devices.see(
+            "tyxonq", device, num_qubits=13, simulator=False, status="online", metadata={"t1_us": 80.0}
+        )
+    chosen = "benchmark=WIT&device=tyxonq/other&device=tyxonq/homebrew_s2"
+    drawn = (await console.http.get(f"/trends/data.plot?{chosen}")).json()["data"]
+    assert {line["name"]: line["text"] for line in drawn} == {"tyxonq/homebrew_s2": ["a", "d"], "tyxonq/other": ["b"]}
+    rows = (await console.http.get(f"/trends/data.csv?{chosen}")).text
+    assert [row.partition(",")[0] for row in rows.splitlines()[1:]] == ["a", "b", "d"]
+    page = await text_of(console, f"/trends?{chosen}")
+    assert re.findall(r"Calibration of (\S+)", page) == ["tyxonq/other", "tyxonq/homebrew_s2"]
 
 
 async def test_a_task_says_how_long_it_was_queued(console: ServedConsole) -> None:
