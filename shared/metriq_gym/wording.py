@@ -26,9 +26,18 @@ def first(problems: Iterable[Problem]) -> list[Problem]:
     return found if len(found) <= MOST else [*found[:MOST], Problem("$", f"has more problems than these {MOST}")]
 
 
+_WORD = 40
+"""Characters that no usual word has."""
+
+
 def shorten(text: str, limit: int = 300) -> str:
-    """Return the two ends of a text that is too long."""
-    return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"
+    """Return the two ends of a text that is too long, cut between words where they are no longer than usual."""
+    if len(text) <= limit:
+        return text
+    head, tail = text[: limit // 2], text[-limit // 2 :]
+    shorter, _, cut = head.rpartition(" ")
+    cut_off, _, rest = tail.partition(" ")
+    return f"{shorter if shorter and len(cut) < _WORD else head} … {rest if rest and len(cut_off) < _WORD else tail}"
 
 
 def printable(text: str, kept: str = "\n\t") -> str:
@@ -62,12 +71,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def alternatives(word: str, known: Iterable[str], listed_by: str) -> str:
     """Return what there is in place of `word`, to append to a message.
 
-    That is all there is; or, if there are more than `FEW` and some are similar, those as suggestions, and the command
-    that lists all.
+    That is all there is; or, if there are more than `FEW`, those that are similar as suggestions, and the command that
+    lists all.
     """
     names = list(known)
-    if len(names) > FEW and (close := get_close_matches(word[:100], names, n=3)):
-        return f" (did you mean {' or '.join(map(repr, close))}?); `{listed_by}` lists all {len(names)}"
+    if len(names) > FEW:
+        close = get_close_matches(word[:100], names, n=3)
+        meant = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+        return f"{meant}; `{listed_by}` lists all {len(names)}"
     return f"{did_you_mean(word, names)}; there are: {', '.join(names) or 'none'}"
 
 

@@ -188,6 +188,12 @@ def test_a_plain_installation_has_servers_run_a_job_and_looks_at_it(
     plot = done(plain / "mgym", "job", "list", "--plot", str(tmp_path / "plot.png"), **servers)
     assert plot.returncode == 1
     assert "pip install 'metriq-gym-services[plots]'" in plot.stderr.splitlines()[-1]
+    assert "expectation_value" in must(plain / "mgym", "results", "--format", "csv", **servers)
+    parquet = done(plain / "mgym", "results", "--format", "parquet", "--output", str(tmp_path / "results"), **servers)
+    frame = done(plain / "python", "-c", "from metriq_gym.results import frame; frame()", **servers)
+    for refused in (parquet, frame):
+        assert refused.returncode == 1
+        assert "pip install 'metriq-gym-services[frames]'" in refused.stderr.splitlines()[-1]
     script = "from metriq_gym.job_manager import JobManager; print(bool(JobManager().get_jobs()))"
     assert must(plain / "python", "-c", script, **servers) == "True\n"
 

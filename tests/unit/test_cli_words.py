@@ -22,6 +22,7 @@ from metriq_gym.operations.importing import BadLine, _content, import_jobs, pars
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
 from metriq_gym.terminal.follow import ProgressLine, TimeLeft
+from metriq_gym.wording import shorten
 from tests.support.jobs import ended_job, failed_job
 
 
@@ -242,3 +243,11 @@ def test_a_file_that_cannot_be_read_is_named_once_and_in_words(read: Any, tmp_pa
     with pytest.raises(NoConfiguration) as refused:
         read(missing)
     assert str(refused.value) == f"cannot read {missing}: no such file or directory"
+
+
+def test_what_is_cut_out_of_a_long_text_ends_between_words() -> None:
+    words = [f"word{number}" for number in range(200)]
+    shown = shorten(" ".join(words)).split()
+    assert set(shown) - set(words) == {"…"}
+    assert len(" ".join(shown)) <= 303
+    assert shorten("x" * 400) == f"{'x' * 150} … {'x' * 150}"
