@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from metriq_gym.benchmarks import names, schema
+from metriq_gym.bus.port import QueueState
 from metriq_gym.client.configurations import examples, read_configuration
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.jobs import Job
@@ -18,6 +19,8 @@ from metriq_gym.jobs.documents import CalibrationPoint, EstimateAnswer, SeenDevi
 from metriq_gym.messages import Compilation, EstimateRequested, Name
 from metriq_gym.operations.status import look
 from metriq_gym.schema_validator import validate
+from metriq_gym.store.catalogue import DueTasks, StateCount, WaitingSuite
+from metriq_gym.store.parked import ParkedCredential
 
 from .access import Submitter, Viewer
 from .desk import Desk, desk
@@ -47,17 +50,24 @@ class EstimateWanted(BaseModel):
     compilation: Compilation | None = None
 
 
+class HeldJob(BaseModel):
+    """A job that waits for an operator."""
+
+    job_id: str
+    reason: str | None
+
+
 class StatusSummary(BaseModel):
     """How the work stands."""
 
-    jobs: list[dict[str, Any]] = Field(description="Jobs in each state, and for how long.")
-    due_tasks: list[dict[str, Any]] = Field(description="Tasks that a poller should look at now, by provider.")
-    queues: list[dict[str, Any]] | None = Field(description="Null without a broker, or when it does not answer.")
+    jobs: Sequence[StateCount] = Field(description="Jobs in each state, and for how long.")
+    due_tasks: Sequence[DueTasks] = Field(description="Tasks that a poller should look at now, by provider.")
+    queues: Sequence[QueueState] | None = Field(description="Null without a broker, or when it does not answer.")
     queue_error: str | None
-    held: list[dict[str, Any]] = Field(description="Jobs that wait for an operator, and why.")
-    parked: list[dict[str, Any]] = Field(description="Providers that do not accept the credential, since when and why.")
-    away: list[dict[str, Any]] = Field(description="Providers that cannot be asked, whose breaker is open.")
-    overdue_suites: list[dict[str, Any]] = Field(description="Suites whose results wait for jobs that are late.")
+    held: list[HeldJob] = Field(description="Jobs that wait for an operator.")
+    parked: Sequence[ParkedCredential] = Field(description="Providers that do not accept the credential.")
+    away: Sequence[ParkedCredential] = Field(description="Providers that cannot be asked, whose breaker is open.")
+    overdue_suites: Sequence[WaitingSuite] = Field(description="Suites whose results wait for jobs that are late.")
     stuck: list[str] = Field(description="Jobs whose result could be exported nowhere.")
     standing_still: list[str] = Field(description="Jobs that have not moved for long though they wait for nothing.")
     dead_letters: int
@@ -109,14 +119,14 @@ async def status(at: At, _: Viewer) -> StatusSummary:
     found = await look(at.store, at.settings, everywhere=False)
     letters = found.dead_letters
     return StatusSummary(
-        jobs=[asdict(each) for each in found.states],
-        due_tasks=[asdict(each) for each in found.due],
-        queues=None if found.queues is None else [asdict(each) for each in found.queues],
+        jobs=found.states,
+        due_tasks=found.due,
+        queues=found.queues,
         queue_error=found.queue_error,
-        held=[{"job_id": job.id, "reason": job.held} for job in found.held],
-        parked=[each._asdict() for each in found.parked],
-        away=[each._asdict() for each in found.away],
-        overdue_suites=[asdict(each) for each in found.suites],
+        held=[HeldJob(job_id=job.id, reason=job.held) for job in found.held],
+        parked=found.parked,
+        away=found.away,
+        overdue_suites=found.suites,
         stuck=_ids(found.stuck),
         standing_still=_ids(found.still),
         dead_letters=len(await at.letters.list()) if letters is None and found.queue_error is None else letters or 0,

@@ -144,7 +144,8 @@ def test_the_doctor_finds_a_binding_that_is_missing(
 
 def verdicts_without_consumers(environment: dict[str, str]) -> str:
     """What the doctor says to a queue that nobody consumes: another database changes nothing about the queues."""
-    from metriq_gym.bus.rabbitmq.inspection import BrokerState, QueueState
+    from metriq_gym.bus.port import QueueState
+    from metriq_gym.bus.rabbitmq.inspection import BrokerState
     from metriq_gym.operations.doctor import _rabbitmq
 
     async def inspect(_: str) -> BrokerState:

@@ -191,7 +191,9 @@ async def test_a_finished_job_is_deleted_and_its_id_stays_taken(console: ServedC
 async def test_status_says_how_the_work_stands(console: ServedConsole) -> None:
     await console.http.post("/jobs", json=REQUEST | {"job_id": "one"})
     await exported(console, "one")
+    await console.store.parked.park("tyxonq", "HTTP 401", 60)
     found = (await console.http.get("/status")).json()
+    assert [(each["provider"], each["reason"]) for each in found["parked"]] == [("tyxonq", "HTTP 401")]
     assert [(each["state"], each["count"]) for each in found["jobs"]] == [("exported", 1)]
     assert (found["held"], found["dead_letters"]) == ([], 0)
 

@@ -45,6 +45,16 @@ DEAD_LETTERS = "metriq.dead"
 
 
 @dataclass(frozen=True, slots=True)
+class QueueState:
+    """A queue as it is now."""
+
+    name: str
+    exists: bool
+    messages: int = 0
+    consumers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One delivery of one message. The body is whatever was published, by anyone: check it."""
 

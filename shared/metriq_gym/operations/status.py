@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from metriq_gym.bus.port import DEAD_LETTERS
+from metriq_gym.bus.port import DEAD_LETTERS, QueueState
 from metriq_gym.client.client import embedded, look_at_broker
 from metriq_gym.errors import Transient
 from metriq_gym.jobs import Job
@@ -15,9 +15,6 @@ from metriq_gym.store import Store
 from metriq_gym.store.catalogue import DueTasks, StateCount, WaitingSuite
 from metriq_gym.store.parked import ParkedCredential
 from metriq_gym.store.reading import Unreadable
-
-if TYPE_CHECKING:
-    from metriq_gym.bus.rabbitmq.inspection import QueueState
 
 STILL_SECONDS = 900.0
 """A job that has not moved for so long, and waits for nothing, is said to stand still."""
@@ -57,18 +54,20 @@ async def look(store: Store, settings: Settings, *, everywhere: bool = True) -> 
     Unless `everywhere`, not for documents that cannot be read: that takes a look at each.
     """
     catalogue = store.catalogue
-    states, due = await catalogue.by_state(), await catalogue.due()
-    still = await catalogue.standing_still(STILL_SECONDS)
-    held, stuck = await catalogue.held(), await catalogue.stuck()
+    (states, due, still), (held, stuck, suites), (parked, away) = await asyncio.gather(
+        asyncio.gather(catalogue.by_state(), catalogue.due(), catalogue.standing_still(STILL_SECONDS)),
+        asyncio.gather(catalogue.held(), catalogue.stuck(), catalogue.waiting_suites(settings.job_deadline_seconds)),
+        asyncio.gather(store.parked.all(), store.parked.away()),
+    )
     seen = WorkStatus(
         states=states,
         due=due,
         still=still,
         held=held,
         stuck=stuck,
-        parked=await store.parked.all(),
-        away=await store.parked.away(),
-        suites=await catalogue.waiting_suites(settings.job_deadline_seconds),
+        parked=parked,
+        away=away,
+        suites=suites,
         unreadable=await _unreadable(store) if everywhere else (),
     )
     if embedded(settings):

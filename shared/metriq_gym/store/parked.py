@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from metriq_gym.store.mongo import from_now, literal, translated
 
 _AWAY = ": breaker open"
 
 
-class ParkedCredential(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ParkedCredential:
     """The work of one provider that waits until its credential is accepted, or until it can be asked again."""
 
     provider: str
@@ -56,7 +58,7 @@ class Parked:
     async def away(self) -> list[ParkedCredential]:
         """Return the providers that pollers keep away from now."""
         found = [each for each in await self._all() if each.provider.endswith(_AWAY)]
-        return [each._replace(provider=each.provider.removesuffix(_AWAY)) for each in found]
+        return [replace(each, provider=each.provider.removesuffix(_AWAY)) for each in found]
 
     async def _note(self, name: str, reason: str, seconds: float) -> None:
         lapsed = {"$not": {"$gt": ["$expires_at", "$$NOW"]}}

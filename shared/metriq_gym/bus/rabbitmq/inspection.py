@@ -13,21 +13,11 @@ import aio_pika
 from aio_pika.exceptions import ChannelClosed
 
 from metriq_gym import web
-from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
+from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES, QueueState
 from metriq_gym.bus.rabbitmq.connection import broker_errors
 from metriq_gym.errors import Unavailable
 
 _SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class QueueState:
-    """A queue as it is now."""
-
-    name: str
-    exists: bool
-    messages: int = 0
-    consumers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
