@@ -82,7 +82,7 @@
     const layout = {
       ...figure.layout, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: colours(),
       font: { color: style("--ink"), family: "system-ui, sans-serif", size: 13 }, margin: { l: 60, r: 16, t: 12, b: 48 },
-      legend: { orientation: "h", y: 1.12, x: 0 },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     };
     for (const name of Object.keys({ xaxis: 1, yaxis: 1, ...figure.layout })) if (/^[xy]axis/.test(name)) layout[name] = { ...axis, ...layout[name] };
     await Plotly.react(element, figure.data, layout, { displayModeBar: false, responsive: true });
