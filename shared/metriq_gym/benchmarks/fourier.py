@@ -19,12 +19,17 @@ def fourier_transform(num_qubits: int) -> QuantumCircuit:
 
 
 def inverse_fourier_transform(num_qubits: int) -> QuantumCircuit:
-    """Return the inverse of `fourier_transform`."""
+    """Return the inverse of `fourier_transform`.
+
+    With QED-C's barriers after the rotations of each qubit (Lubinski et al., arXiv:2110.03137): compilers merge no
+    gates of neighbouring qubits.
+    """
     circuit = QuantumCircuit(num_qubits)
     for qubit in range(num_qubits):
         circuit.h(qubit)
         for later in range(qubit + 1, num_qubits):
             circuit.cp(-ldexp(pi, qubit - later), qubit, later)
+        circuit.barrier()
     return circuit
 
 
