@@ -16,7 +16,7 @@ from metriq_gym.jobs.plan import build, make_plan
 from metriq_gym.jobs.scoring import Share, score
 from metriq_gym.messages import Compilation, EstimateRequested
 from metriq_gym.packing import pack_counts, unpack_circuits
-from metriq_gym.providers import LOCAL, Providers
+from metriq_gym.providers import Providers, installed
 from metriq_gym.providers.provider import Compiler, Device, LocalProvider, Provider
 from metriq_gym.schema_validator import seed_of, validate
 from metriq_gym.service.pool import Pool, WorkerDied
@@ -29,6 +29,8 @@ MOST_CHARACTERS = 4_000_000
 """Of all circuits of an answer: it has to fit a document of the store."""
 DRAWN_OPERATIONS = 2000
 DRAWING_WIDTH = 140
+TWINS = "local"
+"""The provider that has digital twins of others' devices."""
 SECONDS = 60.0
 """How long building and compiling the circuits may take, and again simulating them: a person waits for it."""
 
@@ -96,12 +98,12 @@ class Estimator:
 
     async def _prediction(self, request: EstimateRequested, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an answer that tell what a simulation gives."""
-        is_local = request.provider in LOCAL
-        provider_name = request.provider if is_local else next(iter(LOCAL))
+        is_local = request.provider in installed().of_kind(local=True)
+        provider_name = request.provider if is_local else TWINS
         twin = request.device if is_local else f"{request.provider}:{request.device.partition('?')[0]}"
         try:
             provider, device = await self._find(provider_name, twin)
-            assert isinstance(provider, LocalProvider)  # noqa: S101  (`LOCAL` says so)
+            assert isinstance(provider, LocalProvider)  # noqa: S101  (the plug-in says so)
             predicted = await self._pool.run_within(SECONDS, predict, config, device, provider, self._level(request))
         except TimeoutError:
             return {"unpredicted": f"simulating it takes longer than {SECONDS:g} s"}

@@ -40,7 +40,7 @@ from metriq_gym.messages import (
     JobResumeRequested,
     SuiteRequested,
 )
-from metriq_gym.providers import LOCAL, SHIPPED, Providers
+from metriq_gym.providers import Providers, installed
 from metriq_gym.providers.provider import Device, Provider
 from metriq_gym.schema_validator import seed_of
 from metriq_gym.service.lifecycle import announce, clear, move
@@ -82,6 +82,8 @@ class Dispatcher(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._providers = Providers(context.settings)
+        self._providers.require_patience()
+        self._providers.tell_broken()
         self._plans: dict[str, SuitePlan] = {}
         seconds = self.settings.reconcile_seconds
         submitter = Submitter(self.store, self.pool, self.settings.settle_seconds)
@@ -128,7 +130,8 @@ class Dispatcher(Service):
     def notes(self) -> dict[str, Check]:
         """Return whether each remote provider that was asked accepts its credential."""
         return {
-            f"{name} accepts the dispatcher's credential": self._accepts(name) for name in SHIPPED.keys() - LOCAL.keys()
+            f"{name} accepts the dispatcher's credential": self._accepts(name)
+            for name in installed().of_kind(local=False)
         }
 
     def _accepts(self, name: str) -> Check:

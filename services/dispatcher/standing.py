@@ -15,7 +15,7 @@ import structlog
 
 from metriq_gym.bus.port import Bus
 from metriq_gym.errors import Transient
-from metriq_gym.providers import SHIPPED
+from metriq_gym.providers import installed
 from metriq_gym.store import Store
 from metriq_gym.telemetry import metrics
 
@@ -65,7 +65,8 @@ class Standing:
         for why, count in zip(("held", "stuck"), await catalogue.undecided_counts(), strict=True):
             metrics.UNDECIDED_JOBS.labels(why).set(count)
         due = {each.provider: each for each in await catalogue.due()}
-        for provider in SHIPPED.keys() | due.keys():  # a task's provider was one of those when it was accepted
+        # A task's provider was one of those that are installed when it was accepted.
+        for provider in installed().plugins.keys() | due.keys():
             metrics.DUE_TASKS.labels(provider).set(due[provider].count if provider in due else 0)
             lag = due[provider].lag_seconds if provider in due else 0
             ahead = await catalogue.furthest_ahead(provider) - self._longest

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -19,12 +28,9 @@ from metriq_gym.messages import Compilation
 PREFIX = "METRIQ_"
 LEAST_SETTLE_SECONDS = 60.0
 """A submission may be on its way for so long: 15 s from its intention, 10 for its turn and 30 for the answer."""
+SECRET_ENDINGS = ("token", "key", "secret", "password")
+"""How the names of providers' secrets end."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
-
-
-def _from_json(value: Any) -> Any:
-    """Read a value that came as text, from a variable or a file; empty text is none."""
-    return (json.loads(value) if value.strip() else None) if isinstance(value, str) else value
 
 
 def _split(value: Any) -> Any:
@@ -33,9 +39,6 @@ def _split(value: Any) -> Any:
         return value
     return json.loads(value) if value.lstrip().startswith("[") else [word.strip() for word in value.split(",") if word]
 
-
-Qubit = Annotated[int, Field(ge=0)]
-CouplingMap = Annotated[tuple[tuple[Qubit, Qubit], ...] | None, NoDecode, BeforeValidator(_from_json)]
 
 Targets = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 Repo = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
@@ -51,10 +54,77 @@ def _not_blank(value: SecretStr | None) -> SecretStr | None:
 Token = Annotated[SecretStr | None, AfterValidator(_not_blank)]
 
 
-class Settings(BaseSettings):
-    """The settings table; the README lists it."""
+class _FromEnvironment(BaseSettings):
+    """Fields that come from variables with a prefix, or from the files that ``…_FILE`` name."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """Return the environment variable of a field."""
+        return f"{cls.model_config['env_prefix']}{name.upper()}"
+
+    def file_of(self, name: str) -> Path | None:
+        """Return the file that a setting was read from, if it was: the environment has it in no variable."""
+        variable = self.variable(name)
+        path = os.environ.get(f"{variable}_FILE")
+        return None if path is None or variable in os.environ else Path(path)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then files the environment names."""
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+
+class ProviderSettings(_FromEnvironment):
+    """What a provider's plug-in declares to be set: a subclass with its fields, and the prefix ``METRIQ_<PROVIDER>_``.
+
+    ``class ToySettings(ProviderSettings, env_prefix="METRIQ_TOY_")`` with a field ``token`` reads METRIQ_TOY_TOKEN, or
+    the file that METRIQ_TOY_TOKEN_FILE names. The fields' descriptions stand in the table of settings. Secrets are
+    `SecretStr`, and their names end as one of `SECRET_ENDINGS` does, by which logs know what to hide.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Fields without which the provider cannot be used, such as ``token``."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            if SecretStr in (field.annotation, *get_args(field.annotation)) and not name.endswith(SECRET_ENDINGS):
+                raise TypeError(f"{cls.__name__}.{name} is a secret: let its name end in {', '.join(SECRET_ENDINGS)}")
+
+    @property
+    def missing(self) -> str | None:
+        """The variable that has to be set before the provider can be used; None where all are."""
+        for name in self.needs:
+            value = getattr(self, name)
+            text = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if text is None or (isinstance(text, str) and not text.strip()):
+                return self.variable(name)
+        return None
+
+    @property
+    def is_practice(self) -> bool:
+        """Whether its ``base_url`` is of this machine: nothing is paid for there."""
+        return urlsplit(str(getattr(self, "base_url", ""))).hostname in _THIS_MACHINE
+
+
+Declared = TypeVar("Declared", bound=ProviderSettings)
+
+
+class Settings(_FromEnvironment):
+    """The settings of the services and commands; the README lists them, and those of the providers that ship."""
+
+    _of_providers: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """What was given by name and is no field of this class."""
 
     amqp_url: SecretStr | None = Field(
         default=None, description="RabbitMQ to use, amqp://user:password@host/vhost. Unset: embedded, in memory."
@@ -113,21 +183,6 @@ class Settings(BaseSettings):
         description="JSON file of calibrations for digital twins, device id → calibration. Unset: those that ship.",
     )
 
-    tyxonq_token: SecretStr | None = Field(default=None, description="Token for TyxonQ's cloud.")
-    tyxonq_base_url: str = Field(
-        default="https://api.tyxonq.com/qau-cloud/tyxonq/", description="Where TyxonQ's cloud, or a sandbox, is."
-    )
-    tyxonq_counts_order: Literal["measured-first", "qiskit"] = Field(
-        default="measured-first", description="Which qubit the leftmost character of TyxonQ's bitstrings belongs to."
-    )
-    tyxonq_coupling_map: CouplingMap = Field(
-        default=None, description="Connected qubit pairs of TyxonQ's device, [[0, 1], …]. Unset: all are connected."
-    )
-    tyxonq_concurrency: int = Field(default=8, ge=1, le=256, description="Requests to TyxonQ at once, per process.")
-    tyxonq_requests_per_second: float | None = Field(
-        default=None, gt=0, le=10_000, description="Most requests to TyxonQ per second, per process. Unset: no limit."
-    )
-
     lease_seconds: float = Field(
         default=30, gt=0, description="How long a crashed worker's job or task stays with it before another takes over."
     )
@@ -148,7 +203,7 @@ class Settings(BaseSettings):
         default=90,
         gt=0,
         description="How long after a submission whose answer was lost the provider's list is sure to show it; "
-        f"at least {LEAST_SETTLE_SECONDS:g}, unless METRIQ_TYXONQ_BASE_URL is a sandbox on this machine.",
+        f"at least {LEAST_SETTLE_SECONDS:g}, unless the provider is a sandbox on this machine.",
     )
     reconcile_seconds: float = Field(
         default=30, gt=0, description="How long a job may stand still before its message is published again."
@@ -202,29 +257,37 @@ class Settings(BaseSettings):
     )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
 
-    @field_validator("settle_seconds")
+    @model_validator(mode="wrap")
     @classmethod
-    def _settles_or_plays(cls, seconds: float, others: ValidationInfo) -> float:
-        host = urlsplit(others.data.get("tyxonq_base_url", "")).hostname
-        plays = others.data.get("tyxonq_token") is None or host in _THIS_MACHINE
-        if seconds < LEAST_SETTLE_SECONDS and not plays:
-            raise ValueError(
-                f"must be at least {LEAST_SETTLE_SECONDS:g}: "
-                "what the provider's list does not show yet would be submitted, and paid for, again"
-            )
-        return seconds
+    def _keep_those_of_providers(cls, data: Any, made: ModelWrapValidatorHandler[Self]) -> Self:
+        settings = made(data)
+        if isinstance(data, dict):
+            settings._of_providers = {name: data[name] for name in data.keys() - cls.model_fields.keys()}
+        return settings
 
     @property
     def export_root(self) -> Path:
         """Root below which result files are written."""
         return self.export_dir or self.data_dir / "results"
 
-    def file_of(self, name: str) -> Path | None:
-        """Return the file that a setting was read from, if it was: the environment has it in no variable."""
-        path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")
-        if path is None or f"{PREFIX}{name.upper()}" in os.environ:
-            return None
-        return Path(path)
+    def of(self, declared: type[Declared]) -> Declared:
+        """Return a provider's settings; arguments that name them in full, as ``toy_token``, come first here too."""
+        prefix = declared.variable("").removeprefix(PREFIX).lower()
+        given = self._of_providers.items()
+        return declared(**{name.removeprefix(prefix): value for name, value in given if name.startswith(prefix)})
+
+    def secrets_of_providers(self) -> Iterator[str]:
+        """Yield the secrets of all providers, as far as their names tell them: plug-ins need not be loaded for it."""
+        for name, value in self._of_providers.items():
+            if name.endswith(SECRET_ENDINGS):
+                yield value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        known = {self.variable(name) for name in type(self).model_fields}
+        for variable in sorted(os.environ):
+            name = variable.removesuffix("_FILE")
+            if name not in known and name.startswith(PREFIX) and name.lower().endswith(SECRET_ENDINGS):
+                with suppress(OSError, UnicodeDecodeError):
+                    value = os.environ[variable]
+                    yield value if name == variable else Path(value).read_text(encoding="utf-8").strip()
 
     def latest(self, name: str) -> Callable[[], str]:
         """Return what tells a secret as its file has it now: a password may be rotated while a service runs.
@@ -243,24 +306,12 @@ class Settings(BaseSettings):
 
         return tell
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then files the environment names."""
-        return init_settings, env_settings, _FileSource(settings_cls)
-
 
 class _FileSource(PydanticBaseSettingsSource):
     """Reads METRIQ_X from the file that METRIQ_X_FILE names, as containers mount secrets."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        path = os.environ.get(f"{self.settings_cls.model_config['env_prefix']}{field_name.upper()}_FILE")
         return (None if path is None else Path(path).read_text(encoding="utf-8").strip()), field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -268,11 +319,13 @@ class _FileSource(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
-def table() -> str:
-    """Return the settings as a Markdown table."""
+def table(*declared: type[ProviderSettings]) -> str:
+    """Return the settings as a Markdown table, those that providers declare after our own."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        rows.append(f"| `{PREFIX}{name.upper()}` | {_shown(field)} | {field.description} |")
+    classes: tuple[type[_FromEnvironment], ...] = (Settings, *declared)
+    for settings in classes:
+        for name, field in settings.model_fields.items():
+            rows.append(f"| `{settings.variable(name)}` | {_shown(field)} | {field.description} |")
     return "\n".join(rows)
 
 
@@ -281,7 +334,3 @@ def _shown(field: FieldInfo) -> str:
     if field.default_factory or field.default in (None, ""):
         return ""
     return f"`{','.join(field.default) if isinstance(field.default, tuple) else field.default}`"
-
-
-if __name__ == "__main__":
-    print(table())  # noqa: T201

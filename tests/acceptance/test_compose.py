@@ -14,7 +14,8 @@ import yaml
 
 from metriq_gym.operations.access import ALL as ALL_RIGHTS
 from metriq_gym.service.service import LAST_SECONDS
-from metriq_gym.settings import PREFIX, Settings
+from metriq_gym.settings import Settings
+from tests.support.variables import described
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -117,9 +118,7 @@ def test_service_starts_when_its_servers_can_be_used(name: str) -> None:
 
 def test_every_setting_can_be_set() -> None:
     passed_on = set().union(*(service(name)["environment"] for name in (*OURS, "console")))
-    assert passed_on | FIXED_BY_THE_IMAGE | OF_NO_SERVICE == {
-        f"{PREFIX}{name.upper()}" for name in Settings.model_fields
-    }
+    assert passed_on | FIXED_BY_THE_IMAGE | OF_NO_SERVICE == described().keys()
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from metriq_gym.cli import app
-from metriq_gym.settings import PREFIX, Settings
+from tests.support.variables import described
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -71,7 +71,7 @@ def test_tests_that_are_named_exist(page: Path) -> None:
 
 def test_settings_targets_and_commands_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    settings = described().keys()
     named = {name for name in re.findall(r"\bMETRIQ_[A-Z_]*[A-Z]\b", text) if not re.fullmatch(OF_OTHERS, name)}
     assert {name.removesuffix("_FILE") for name in named} <= settings
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metriq_gym import settings
 from metriq_gym.bus import asyncapi
+from metriq_gym.providers.plugin import declared
 from metriq_gym.telemetry import metrics
 from tests.docs import architecture, benchmarks
 
@@ -28,7 +29,7 @@ def main() -> None:
     benchmarks.main()
     architecture.PICTURE.write_text(architecture.draw(), encoding="utf-8")
     (ROOT / "docs" / "asyncapi.yaml").write_text(asyncapi.as_yaml(), encoding="utf-8")
-    between_marks(ROOT / "README.md", "settings", settings.table())
+    between_marks(ROOT / "README.md", "settings", settings.table(*declared()))
     between_marks(ROOT / "docs" / "operations.md", "metrics", metrics.table())
 
 

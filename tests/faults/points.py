@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, Literal, NamedTuple
 
-import metriq_gym.providers
 from metriq_gym.bus.port import Bus, Delivery, Handler, Queue, Subscription
 from metriq_gym.messages import Message
+from metriq_gym.providers.plugin import ProviderPlugin, installed
+from metriq_gym.providers.provider import Provider
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 
@@ -76,22 +78,22 @@ def ports(store: Store) -> dict[str, object]:
 @contextmanager
 def surrounded_providers() -> Iterator[None]:
     """Let every provider that is opened be surrounded by what `surrounding` says then."""
-    shipped: Any = metriq_gym.providers.SHIPPED
-    before = dict(shipped)
+    plugins = installed().plugins
+    before = dict(plugins)
 
-    def opening(name: str) -> Any:
-        def opened(settings: Settings) -> Any:
-            provider = before[name](settings)
+    def surrounded(plugin: ProviderPlugin) -> ProviderPlugin:
+        def opened(settings: Settings) -> Provider:
+            provider = plugin.open(settings)
             surround(provider, "provider", surrounding.get())
             return provider
 
-        return opened
+        return replace(plugin, open=opened)
 
-    shipped.update({name: opening(name) for name in before})
+    plugins.update({name: surrounded(plugin) for name, plugin in before.items()})
     try:
         yield
     finally:
-        shipped.update(before)
+        plugins.update(before)
 
 
 class SurroundedBus:

@@ -16,6 +16,7 @@ from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import Provider
 from metriq_gym.providers.tyxonq.counts import CountsOrder
 from metriq_gym.providers.tyxonq.device_string import DeviceString
+from metriq_gym.providers.tyxonq.plugin import TyxonQSettings
 from metriq_gym.providers.tyxonq.provider import TyxonQProvider
 from metriq_gym.settings import Settings
 from tests.support.tyxonq import HOMEBREW, TOKEN, Service, ok
@@ -216,20 +217,24 @@ async def test_settings_reach_the_provider(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_settings_never_show_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = settings(monkeypatch, TYXONQ_TOKEN=TOKEN)
-    assert TOKEN not in f"{shown} {shown!r} {shown.model_dump()} {shown.model_dump_json()}"
+    for given in (settings(monkeypatch, TYXONQ_TOKEN=TOKEN), Settings(tyxonq_token=TOKEN)):
+        for shown in (given, given.of(TyxonQSettings)):
+            assert TOKEN not in f"{shown} {shown!r} {shown.model_dump()} {shown.model_dump_json()}"
 
 
 def test_coupling_map_comes_from_a_file_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     (tmp_path / "map.json").write_text("[[3, 4]]\n")
-    assert settings(monkeypatch, TYXONQ_COUPLING_MAP_FILE=str(tmp_path / "map.json")).tyxonq_coupling_map == ((3, 4),)
-    assert settings(monkeypatch, TYXONQ_COUPLING_MAP="").tyxonq_coupling_map is None
+    read = settings(monkeypatch, TYXONQ_COUPLING_MAP_FILE=str(tmp_path / "map.json")).of(TyxonQSettings)
+    assert read.coupling_map == ((3, 4),)
+    assert settings(monkeypatch, TYXONQ_COUPLING_MAP="").of(TyxonQSettings).coupling_map is None
 
 
 @pytest.mark.parametrize("text", ["[[0]]", "[[0, -1]]", "{}", "[[0, 1", "[0, 1]"])
 def test_coupling_map_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    with pytest.raises(ValueError, match="tyxonq_coupling_map"):
-        settings(monkeypatch, TYXONQ_COUPLING_MAP=text)
+    given = settings(monkeypatch, TYXONQ_TOKEN=TOKEN, TYXONQ_COUPLING_MAP=text)
+    with pytest.raises(Permanent, match="'tyxonq' is not set as it must be: METRIQ_TYXONQ_COUPLING_MAP"):
+        Providers(given).get("tyxonq")
+    assert set(Providers(given).local()) == {"local"}
 
 
 def test_provider_fits_the_port_and_its_compiler_can_travel() -> None:

@@ -13,9 +13,11 @@ from metriq_gym.cli import opening, options
 from metriq_gym.cli.options import AsJson
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.client.session import quiet
-from metriq_gym.errors import Permanent
-from metriq_gym.providers import SHIPPED, Providers
-from metriq_gym.providers.provider import CredentialTrouble, Device
+from metriq_gym.errors import MetriqGymError
+from metriq_gym.parts import MissingPart
+from metriq_gym.providers import Providers, installed
+from metriq_gym.providers.plugin import one_line
+from metriq_gym.providers.provider import Device
 from metriq_gym.settings import Settings
 from metriq_gym.terminal.tables import fits, show_table
 
@@ -34,13 +36,15 @@ def devices(
     async def ask() -> list[Device]:
         found: list[Device] = []
         async with Providers(Settings()) as providers:
-            for name in [provider] if provider else SHIPPED:
+            for name in [provider] if provider else [*installed().plugins, *installed().broken]:
                 try:
                     found += await providers.get(name).devices()
-                except (Permanent, CredentialTrouble) as error:
+                except MissingPart:
+                    raise
+                except Exception as error:
                     if provider:
                         raise
-                    say(f"{name} left out: {error}")
+                    say(f"{name} left out: {error if isinstance(error, MetriqGymError) else one_line(error)}")
         return found
 
     quiet()

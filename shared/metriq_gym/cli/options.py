@@ -9,7 +9,7 @@ import typer
 
 from metriq_gym.client.configurations import examples
 from metriq_gym.messages import CompilationName
-from metriq_gym.providers import SHIPPED
+from metriq_gym.providers import names
 
 
 def _configurations(beginning: str) -> list[str]:
@@ -21,7 +21,7 @@ def _configurations(beginning: str) -> list[str]:
 
 def providers(beginning: str) -> list[str]:
     """Complete a provider's name."""
-    return [name for name in SHIPPED if name.startswith(beginning)]
+    return [name for name in names() if name.startswith(beginning)]
 
 
 def drawable(path: Path | None) -> Path | None:

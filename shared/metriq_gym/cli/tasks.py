@@ -15,6 +15,7 @@ from metriq_gym.cli.output import console, emit
 from metriq_gym.client.session import quiet
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRow
+from metriq_gym.providers.tyxonq.plugin import TyxonQSettings
 from metriq_gym.providers.tyxonq.provider import TyxonQProvider
 from metriq_gym.providers.tyxonq.text import readable
 from metriq_gym.settings import Settings
@@ -68,7 +69,7 @@ def task(
 @asynccontextmanager
 async def _client() -> AsyncIterator[TyxonQClient]:
     quiet()
-    provider = TyxonQProvider.from_settings(Settings())
+    provider = TyxonQProvider.from_settings(Settings().of(TyxonQSettings))
     try:
         yield provider.client
     finally:

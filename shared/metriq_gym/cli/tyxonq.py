@@ -14,6 +14,7 @@ from metriq_gym.cli.output import confirm, emit, say, tell
 from metriq_gym.client.session import quiet
 from metriq_gym.errors import Permanent
 from metriq_gym.providers.tyxonq.device_string import DeviceString
+from metriq_gym.providers.tyxonq.plugin import TyxonQSettings
 from metriq_gym.providers.tyxonq.probe import ProbePlan
 from metriq_gym.providers.tyxonq.probe import probe as ask_service
 from metriq_gym.settings import Settings
@@ -34,17 +35,17 @@ def probe(
 async def _ask(device: str, *, yes: bool, as_json: bool) -> None:
     """Say what it costs, ask, and print what was found out; raises `Permanent` without a token or a yes."""
     quiet()
-    settings = Settings()
-    if settings.tyxonq_token is None or not settings.tyxonq_token.get_secret_value().strip():
+    settings = Settings().of(TyxonQSettings)
+    if settings.token is None or settings.missing is not None:
         raise Permanent("the probe needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")
     say(str(ProbePlan(DeviceString.parse(device))))
     confirmed = yes or (sys.stdin.isatty() and confirm("submit them?"))
     if not confirmed:
         raise Permanent("nothing was sent: say yes, or give --yes")
-    report = await ask_service(settings.tyxonq_token, settings.tyxonq_base_url, device, confirm=True)
+    report = await ask_service(settings.token, settings.base_url, device, confirm=True)
     if as_json:
         emit(asdict(report))
         return
     tell(str(report))
-    if report.counts_order is not None and report.counts_order != settings.tyxonq_counts_order:
+    if report.counts_order is not None and report.counts_order != settings.counts_order:
         say(f"set METRIQ_TYXONQ_COUNTS_ORDER={report.counts_order} before anything else is run")

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,10 +22,12 @@ from metriq_gym.bus.rabbitmq.inspection import unbound
 from metriq_gym.client.client import embedded, open_store
 from metriq_gym.errors import MetriqGymError, Permanent, Unavailable
 from metriq_gym.jobs.lifecycle import command
-from metriq_gym.providers import Providers
-from metriq_gym.settings import Settings
+from metriq_gym.providers import NotSetUp, Providers, installed
+from metriq_gym.providers.plugin import one_line
+from metriq_gym.settings import ProviderSettings, Settings
 from metriq_gym.store.inspection import inspect as inspect_mongodb
 from metriq_gym.store.private_mongod import find_binary
+from metriq_gym.wording import FEW
 
 CLOCK_SECONDS = 2.0
 """By how much this machine's clock may differ from the database's; only what people read depends on it."""
@@ -77,7 +79,7 @@ async def examine(settings: Settings, management_url: str | None = None) -> list
     else:
         findings += [each async for each in _mongodb(settings)]
         findings += [each async for each in _rabbitmq(settings, management_url)]
-    return [*findings, await _tyxonq(settings), await _github(settings)]
+    return [*findings, *[each async for each in providers_of(settings)], await _github(settings)]
 
 
 def _python() -> Check:
@@ -210,18 +212,37 @@ async def _bindings(url: str, management_url: str | None) -> Check:
     return Check(Verdict.GOOD, "bindings", "every message has its queue")
 
 
-async def _tyxonq(settings: Settings) -> Check:
-    if settings.tyxonq_token is None:
-        remedy = "set METRIQ_TYXONQ_TOKEN, if this machine is to use TyxonQ"
-        return Check(Verdict.NOTE, "TyxonQ", "no token", remedy)
-    providers = Providers(settings)
+async def providers_of(settings: Settings) -> AsyncIterator[Check]:
+    """Yield whether each provider can be asked, what can be set for it, and which plug-ins are broken."""
+    there = installed()
+    async with Providers(settings) as providers:
+        for name in there.of_kind(local=False):
+            yield await _provider(name, providers)
+    for name, plugin in there.plugins.items():
+        if plugin.settings is not None:
+            yield Check(Verdict.GOOD, f"{name} settings", ", ".join(_variables(plugin.settings)))
+    for name, reason in there.broken.items():
+        yield Check(Verdict.BAD, f"provider {name}", reason, "mend or uninstall that package; the others go on")
+
+
+def _variables(declared: type[ProviderSettings]) -> Iterator[str]:
+    """Yield what can be set for a provider, and whether it is."""
+    for variable in map(declared.variable, declared.model_fields):
+        yield f"{variable} (set)" if {variable, f"{variable}_FILE"} & os.environ.keys() else variable
+
+
+async def _provider(name: str, providers: Providers) -> Check:
+    """Ask a remote provider for its devices."""
+    subject = f"provider {name}"
     try:
-        devices = await providers.get("tyxonq").devices()
-    except MetriqGymError as error:
-        return Check(Verdict.BAD, "TyxonQ", str(error), "check METRIQ_TYXONQ_TOKEN and METRIQ_TYXONQ_BASE_URL")
-    finally:
-        await providers.aclose()
-    return Check(Verdict.GOOD, "TyxonQ", ", ".join(f"{device.id} {device.status}" for device in devices))
+        devices = await providers.get(name).devices()
+    except NotSetUp as error:
+        return Check(Verdict.NOTE, subject, f"no {error.what}", f"set {error.variable}, if this machine is to use it")
+    except Exception as error:
+        found = str(error) if isinstance(error, MetriqGymError) else one_line(error)
+        return Check(Verdict.BAD, subject, found, "check its settings")
+    said = ", ".join(f"{device.id} {device.status}" for device in devices[:FEW])
+    return Check(Verdict.GOOD, subject, said + (f" and {len(devices) - FEW} more" if len(devices) > FEW else ""))
 
 
 async def _github(settings: Settings) -> Check:

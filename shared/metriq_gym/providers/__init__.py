@@ -1,57 +1,19 @@
-"""Where circuits run: the port every provider implements, and the providers by name.
+"""Where circuits run: the port every provider implements, and the providers by name, each from a plug-in.
 
 Only the dispatcher and the poller, and the commands that ask a provider, import this room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from metriq_gym.errors import NotFound, Permanent
-from metriq_gym.providers.provider import CredentialTrouble, Device, LocalProvider, Provider, RemoteProvider
+from metriq_gym.providers.plugin import NotSetUp, impatient, installed, names, opened
+from metriq_gym.providers.provider import LocalProvider, Provider, RemoteProvider
+from metriq_gym.settings import LEAST_SETTLE_SECONDS, Settings
 from metriq_gym.wording import alternatives
 
-if TYPE_CHECKING:
-    from metriq_gym.providers.aer.provider import AerProvider
-    from metriq_gym.settings import Settings
-
-MIB = 2**20
-
-
-def _local(settings: Settings) -> AerProvider:
-    from metriq_gym.providers.aer.provider import AerProvider
-    from metriq_gym.providers.aer.twin import Twins
-
-    token = settings.tyxonq_token
-    live = partial(_calibrated, settings) if token is not None and token.get_secret_value().strip() else None
-    return AerProvider(settings.aer_memory_mib * MIB, twins=Twins(settings.twin_calibration, live))
-
-
-async def _calibrated(settings: Settings, device_id: str) -> Device:
-    """Return a device of TyxonQ as it is calibrated now."""
-    from metriq_gym.providers.tyxonq.provider import TyxonQProvider
-
-    tyxonq = TyxonQProvider.from_settings(settings)
-    try:
-        return await tyxonq.device(device_id)
-    except CredentialTrouble as error:
-        raise Permanent(str(error)) from None  # a simulation need not wait for that
-    finally:
-        await tyxonq.aclose()
-
-
-def _tyxonq(settings: Settings) -> Provider:
-    from metriq_gym.providers.tyxonq.provider import TyxonQProvider
-
-    return TyxonQProvider.from_settings(settings)
-
-
-LOCAL: Mapping[str, Callable[[Settings], LocalProvider]] = {"local": _local}
-"""Providers whose tasks pollers run themselves."""
-SHIPPED: Mapping[str, Callable[[Settings], Provider]] = {**LOCAL, "tyxonq": _tyxonq}
+__all__ = ["NotSetUp", "Providers", "installed", "names"]
 
 
 class Providers:
@@ -63,20 +25,47 @@ class Providers:
 
     def get(self, name: str) -> Provider:
         """Return a provider; raises `NotFound` naming those there are, or `Permanent` if its settings are no use."""
-        if name not in SHIPPED:
-            raise NotFound(f"unknown provider {name!r}{alternatives(name, SHIPPED, 'mgym devices')}")
-        if name not in self._made:
-            self._made[name] = SHIPPED[name](self._settings)
-        return self._made[name]
+        there = installed()
+        if name in self._made:
+            return self._made[name]
+        if name in there.plugins:
+            return self._made.setdefault(name, opened(name, there.plugins[name], self._settings))
+        if name in there.broken:
+            raise Permanent(there.broken[name])
+        raise NotFound(f"unknown provider {name!r}{alternatives(name, there.plugins, 'mgym devices')}")
+
+    def require_patience(self) -> None:
+        """Raise `Permanent` where what is submitted could be paid for twice, as the settings are."""
+        for name, plugin in installed().plugins.items():
+            if impatient(plugin, self._settings):
+                raise Permanent(
+                    f"METRIQ_SETTLE_SECONDS must be at least {LEAST_SETTLE_SECONDS:g} for the provider {name!r}: "
+                    "what the provider's list does not show yet would be submitted, and paid for, again"
+                )
+
+    def tell_broken(self) -> None:
+        """Log a line for each plug-in that cannot be loaded."""
+        for line in installed().broken.values():
+            _left_out(line)
 
     def remote(self) -> list[RemoteProvider]:
         """Return the providers that are asked for results, those that the settings allow to be asked."""
-        found: list[RemoteProvider] = []
-        for name in SHIPPED.keys() - LOCAL.keys():
-            with suppress(Permanent):
-                provider = self.get(name)
-                assert isinstance(provider, RemoteProvider)  # noqa: S101  (the tables above say so)
-                found.append(provider)
+        made = self._usable(local=False)
+        return [each for each in made.values() if isinstance(each, RemoteProvider)]
+
+    def local(self) -> dict[str, LocalProvider]:
+        """Return the providers whose tasks pollers run themselves."""
+        return {name: each for name, each in self._usable(local=True).items() if isinstance(each, LocalProvider)}
+
+    def _usable(self, *, local: bool) -> dict[str, Provider]:
+        found: dict[str, Provider] = {}
+        for name in installed().of_kind(local=local):
+            try:
+                found[name] = self.get(name)
+            except NotSetUp:
+                continue
+            except Permanent as error:
+                _left_out(str(error))
         return found
 
     def used(self) -> list[RemoteProvider]:
@@ -95,7 +84,8 @@ class Providers:
             if isinstance(provider, RemoteProvider):
                 await provider.aclose()
 
-    def local(self) -> dict[str, LocalProvider]:
-        """Return the providers whose tasks pollers run themselves."""
-        made = {name: self.get(name) for name in LOCAL}
-        return {name: provider for name, provider in made.items() if isinstance(provider, LocalProvider)}
+
+def _left_out(reason: str) -> None:
+    import structlog  # clients import this room, and log nothing
+
+    structlog.get_logger().error("provider left out", reason=reason)

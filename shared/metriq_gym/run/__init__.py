@@ -20,7 +20,7 @@ from metriq_gym.client.session import session_for
 from metriq_gym.job_manager import JobManager, MetriqGymJob
 from metriq_gym.jobs.estimate import Estimate, estimate
 from metriq_gym.parts import parts
-from metriq_gym.providers import SHIPPED, Providers
+from metriq_gym.providers import Providers, names
 from metriq_gym.run.files import write_record
 from metriq_gym.run.keeping import find, in_file, look_up, note
 from metriq_gym.run.replaying import replay_from_debug_file
@@ -257,7 +257,7 @@ class SyncProvider:
 
 def get_providers() -> list[str]:
     """Return the names of the providers there are."""
-    return sorted(SHIPPED)
+    return names()
 
 
 def load_provider(name: str, settings: Settings | None = None) -> SyncProvider:

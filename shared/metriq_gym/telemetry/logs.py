@@ -105,6 +105,7 @@ def secrets_of(settings: Settings) -> Iterator[str]:
         if isinstance(secret, SecretStr):
             password = urlsplit(secret.get_secret_value()).password
             yield from (password, unquote(password)) if password else (secret.get_secret_value(),)
+    yield from settings.secrets_of_providers()
 
 
 def _with_trace(_: Any, __: str, event: EventDict) -> EventDict:

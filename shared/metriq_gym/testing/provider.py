@@ -6,12 +6,12 @@ import base64
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from metriq_gym import providers
 from metriq_gym.errors import MetriqGymError, NotFound, Unsupported
 from metriq_gym.messages import Compilation
 from metriq_gym.packing import pack_counts, unpack_circuits
+from metriq_gym.providers.plugin import ProviderPlugin, installed
 from metriq_gym.providers.provider import (
     Adopted,
     Ambiguous,
@@ -152,11 +152,11 @@ def always(counts: Mapping[str, int], seconds: float = 0.1) -> Callable[[Submiss
 @contextmanager
 def offered(provider: ToldProvider) -> Iterator[None]:
     """Let requests to this process name the provider while inside."""
-    shipped = cast("dict[str, Any]", providers.SHIPPED)
-    before = dict(shipped)
-    shipped[provider.name] = lambda _: provider
+    plugins = installed().plugins
+    before = dict(plugins)
+    plugins[provider.name] = ProviderPlugin(lambda _: provider)
     try:
         yield
     finally:
-        shipped.clear()
-        shipped.update(before)
+        plugins.clear()
+        plugins.update(before)

@@ -34,8 +34,8 @@ from metriq_gym.providers.tyxonq.errors import TyxonQRefused
 from metriq_gym.providers.tyxonq.extras import storable
 from metriq_gym.providers.tyxonq.lost import find_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import DeviceRow, TaskList
+from metriq_gym.providers.tyxonq.plugin import TyxonQSettings
 from metriq_gym.providers.tyxonq.progress import overview_of, progress_of
-from metriq_gym.settings import Settings
 
 PROVIDER = "tyxonq"
 USABLE = frozenset({"running", "on"})
@@ -85,18 +85,18 @@ class TyxonQProvider:
         self._coupling_map = coupling_map
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> TyxonQProvider:
+    def from_settings(cls, settings: TyxonQSettings) -> TyxonQProvider:
         """Make the provider; raises `Permanent`, naming the variable, when a setting is missing or of no use."""
-        if settings.tyxonq_token is None or not settings.tyxonq_token.get_secret_value().strip():
+        if settings.token is None or settings.missing is not None:
             raise Permanent("provider 'tyxonq' needs a token: set METRIQ_TYXONQ_TOKEN, or METRIQ_TYXONQ_TOKEN_FILE")
         client = TyxonQClient(
-            settings.tyxonq_token,
-            settings.tyxonq_base_url,
-            token_file=settings.file_of("tyxonq_token"),
-            concurrency=settings.tyxonq_concurrency,
-            requests_per_second=settings.tyxonq_requests_per_second,
+            settings.token,
+            settings.base_url,
+            token_file=settings.file_of("token"),
+            concurrency=settings.concurrency,
+            requests_per_second=settings.requests_per_second,
         )
-        return cls(client, settings.tyxonq_coupling_map, CountsOrder(settings.tyxonq_counts_order))
+        return cls(client, settings.coupling_map, CountsOrder(settings.counts_order))
 
     @property
     def encoder(self) -> Callable[[bytes], str]:

@@ -1,0 +1,173 @@
+"""How providers come in: an entry point of the group ``metriq_gym.providers`` names a `ProviderPlugin`, ours too.
+
+What is wrong with a plug-in is one line about it, and never stops the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import ValidationError
+
+from metriq_gym.errors import MetriqGymError, Permanent
+from metriq_gym.parts import DISTRIBUTION, explained
+from metriq_gym.providers.provider import LocalProvider, Provider, RemoteProvider
+from metriq_gym.settings import LEAST_SETTLE_SECONDS, PREFIX, ProviderSettings, Settings
+from metriq_gym.wording import from_pydantic, printable, shorten
+
+GROUP = "metriq_gym.providers"
+"""The entry's name is the provider's, its object a `ProviderPlugin`."""
+OURS = (
+    EntryPoint("local", "metriq_gym.providers.aer.plugin:PLUGIN", GROUP),
+    EntryPoint("tyxonq", "metriq_gym.providers.tyxonq.plugin:PLUGIN", GROUP),
+)
+"""As in ``pyproject.toml``: a checkout that was installed before the group was there has them all the same."""
+
+
+class NotSetUp(Permanent):
+    """The provider needs a setting that is not there."""
+
+    def __init__(self, name: str, settings: type[ProviderSettings], variable: str) -> None:
+        self.variable = variable
+        self.what = variable.removeprefix(settings.variable("")).lower().replace("_", " ")
+        super().__init__(f"provider {name!r} needs a {self.what}: set {variable}, or {variable}_FILE")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPlugin:
+    """A provider that can be had: how it is opened, what can be set, and whether its tasks are run here.
+
+    The module that has it is imported by every process that asks for a provider, so that it should import little;
+    `open` may import all that the provider needs.
+
+    Parameters
+    ----------
+    open:
+        Makes the provider from the settings, of which ``settings.of(YourSettings)`` are its own. It is called once in a
+        process, when the provider is first asked for; it raises `Permanent` where the settings are of no use.
+    settings:
+        What can be set; None where there is nothing.
+    is_local:
+        Whether pollers run its tasks themselves (`LocalProvider`), or ask for results (`RemoteProvider`).
+    """
+
+    open: Callable[[Settings], Provider]
+    settings: type[ProviderSettings] | None = None
+    is_local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The plug-ins that are installed here, and those that cannot be used."""
+
+    plugins: dict[str, ProviderPlugin] = field(default_factory=dict)
+    """By the provider's name, ours first."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """Why, in one line that names the package, by the provider's name."""
+
+    def of_kind(self, *, local: bool) -> dict[str, ProviderPlugin]:
+        """Return those that run here, or those that are asked for results."""
+        return {name: each for name, each in self.plugins.items() if each.is_local is local}
+
+
+@cache
+def installed() -> Installed:
+    """Load the plug-ins, once in a process."""
+    found = Installed()
+    for entry in sorted(_entries(), key=lambda each: (_package(each) != DISTRIBUTION, each.name)):
+        try:
+            plugin = _loaded(entry)
+            if entry.name in found.plugins:
+                raise TypeError("another package has a provider of that name already")
+        except (Exception, SystemExit) as error:
+            described = f"provider {entry.name!r} of the package {_package(entry)} cannot be loaded: {one_line(error)}"
+            found.broken.setdefault(entry.name if entry.name not in found.plugins else _package(entry), described)
+        else:
+            found.plugins[entry.name] = plugin
+    return found
+
+
+def names() -> list[str]:
+    """Return the names of the providers that are installed, without loading one."""
+    return sorted({each.name for each in _entries()})
+
+
+def declared() -> list[type[ProviderSettings]]:
+    """Return what the plug-ins declare to be set."""
+    return [each.settings for each in installed().plugins.values() if each.settings is not None]
+
+
+def opened(name: str, plugin: ProviderPlugin, settings: Settings) -> Provider:
+    """Open a provider; raises `Permanent` with one line that says what is wrong, as `NotSetUp` what is to be set."""
+    try:
+        if plugin.settings is not None and (missing := settings.of(plugin.settings).missing) is not None:
+            raise NotSetUp(name, plugin.settings, missing)
+        provider: Provider = plugin.open(settings)
+        kind: Any = LocalProvider if plugin.is_local else RemoteProvider
+        if not _is(provider, kind):
+            raise TypeError(f"{type(provider).__name__} is no {kind.__name__}{_lacks(provider, kind)}")
+        if provider.name != name:
+            raise TypeError(f"it calls itself {provider.name!r}")
+    except MetriqGymError:
+        raise
+    except ValidationError as error:
+        raise Permanent(f"provider {name!r} is not set as it must be: {_mistakes(plugin, error)}") from None
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and explained(error) is not None:
+            raise  # it is told what to install
+        raise Permanent(f"provider {name!r} cannot be opened: {one_line(error)}") from error
+    return provider
+
+
+def impatient(plugin: ProviderPlugin, settings: Settings) -> bool:
+    """Whether a submission that the provider has, and does not list yet, could be sent to it again."""
+    if plugin.is_local or plugin.settings is None or settings.settle_seconds >= LEAST_SETTLE_SECONDS:
+        return False
+    try:
+        declared = settings.of(plugin.settings)
+    except ValidationError:
+        return False  # it cannot be opened
+    return declared.missing is None and not declared.is_practice
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's class and what it says, on one line that is not too long."""
+    said = printable(" ".join(str(error).split()), kept="")
+    return shorten(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+
+
+def _mistakes(plugin: ProviderPlugin, error: ValidationError) -> str:
+    found = [(each.path.removeprefix("$."), each.message) for each in from_pydantic(error)]
+    return "; ".join(f"{plugin.settings.variable(at) if plugin.settings else at}: {message}" for at, message in found)
+
+
+def _entries() -> list[EntryPoint]:
+    found = list(entry_points(group=GROUP))
+    return found if any(_package(each) == DISTRIBUTION for each in found) else [*OURS, *found]
+
+
+def _loaded(entry: EntryPoint) -> ProviderPlugin:
+    plugin = entry.load()
+    if not isinstance(plugin, ProviderPlugin):
+        raise TypeError(f"{entry.value} is no ProviderPlugin")
+    prefix = f"{PREFIX}{entry.name.upper().replace('-', '_')}_"
+    if plugin.settings is not None and plugin.settings.variable("") != prefix:
+        raise TypeError(f"its settings must have the prefix {prefix}")
+    return plugin
+
+
+def _is(provider: object, kind: Any) -> bool:
+    return isinstance(provider, kind)
+
+
+def _lacks(provider: object, kind: Any) -> str:
+    members = sorted(name for name in dir(kind) if not name.startswith("_") and not hasattr(provider, name))
+    return f": it has no {', '.join(members)}" if members else ""
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else DISTRIBUTION
