@@ -87,7 +87,7 @@ def test_ours_come_in_by_the_same_door() -> None:
     assert installed().broken == {}
 
 
-def test_a_checkout_that_was_installed_before_the_group_was_there_has_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_and_older_checkouts_have_ours_without_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "entry_points", lambda **_: EntryPoints())
     installed.cache_clear()
     assert names() == ["local", "tyxonq"]

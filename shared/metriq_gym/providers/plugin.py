@@ -25,7 +25,7 @@ OURS = (
     EntryPoint("local", "metriq_gym.providers.aer.plugin:PLUGIN", GROUP),
     EntryPoint("tyxonq", "metriq_gym.providers.tyxonq.plugin:PLUGIN", GROUP),
 )
-"""As in ``pyproject.toml``: a checkout that was installed before the group was there has them all the same."""
+"""As in ``pyproject.toml``; images have the code without that, and an older checkout was installed from another."""
 
 
 class NotSetUp(Permanent):
