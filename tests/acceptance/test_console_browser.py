@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Dialog, Page, expect
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import SCORER
@@ -145,11 +145,19 @@ async def test_an_operator_gives_a_held_job_up_and_replays_a_dead_letter(guarded
     page = await visitor.page("/")
     await expect(page.get_by_role("heading", name="Needs a person")).to_be_visible()
     await page.get_by_role("link", name="held", exact=True).first.click()
+    asked: list[str] = []
+
+    async def accepted(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        await dialog.accept()
+
+    page.on("dialog", accepted)
     await page.get_by_role("button", name="Give the job up").click()
     await expect(page.locator("p.lead .state")).to_have_text("failed")
     await page.get_by_role("link", name="Dead letters").click()
     await page.get_by_role("button", name="Replay").click()
     await expect(page.get_by_text("Handed back to its service.")).to_be_visible()
+    assert asked == ["Give job held up? It ends as failed."]
     assert console.bus.dead_letters == []
 
 
@@ -294,6 +302,45 @@ async def test_a_job_is_compared_with_one_that_is_offered(seen: Seen) -> None:
     await page.get_by_label("Compare with").select_option("other")
     await page.get_by_role("button", name="Compare").click()
     await expect(page.get_by_role("cell", name="+0.0 σ")).to_have_count(len(ended_job("one").result or {}))
+
+
+async def test_what_cannot_be_undone_is_asked_about_first(seen: Seen) -> None:
+    await seen.console.store.jobs._jobs.insert_one(ended_job("one").model_dump(by_alias=True, exclude_defaults=True))
+    visitor = await seen.browsers.visitor(seen.console.url)
+    page = await visitor.page("/jobs/one")
+    asked: list[str] = []
+
+    async def answered(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        await (dialog.dismiss() if len(asked) == 1 else dialog.accept())
+
+    page.on("dialog", answered)
+    await page.get_by_role("button", name="Delete").click()
+    assert asked == ["Delete job one for good?"]
+    assert not await seen.console.store.records.is_deleted("one")
+    await page.get_by_role("button", name="Delete").click()
+    await page.wait_for_url("**/jobs")
+    assert await seen.console.store.records.is_deleted("one")
+
+
+async def test_a_job_is_found_and_opened_by_keyboard_alone(seen: Seen) -> None:
+    await seen.console.store.jobs._jobs.insert_many(
+        [ended_job(name).model_dump(by_alias=True, exclude_defaults=True) for name in ("wanted", "other")]
+    )
+    visitor = await seen.browsers.visitor(seen.console.url)
+    page = await visitor.page("/jobs")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("main")).to_be_focused()
+    await page.keyboard.press("/")
+    await expect(page.get_by_label("Search")).to_be_focused()
+    await page.keyboard.type("wanted")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("link", name="other")).to_have_count(0)
+    await page.get_by_role("link", name="wanted").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="wanted")).to_be_visible()
 
 
 async def _fits(page: Page) -> bool:

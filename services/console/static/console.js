@@ -23,6 +23,12 @@
     }
   });
 
+  // What cannot be undone is asked about first.
+  document.addEventListener("submit", (event) => {
+    const question = event.submitter?.dataset.confirm;
+    if (question && !confirm(question)) event.preventDefault();
+  });
+
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-check-all]"))
       for (const box of document.querySelectorAll("input[name=job]")) box.checked = event.target.checked;
