@@ -50,7 +50,19 @@ def test_long_columns_give_way_first_and_the_table_fits() -> None:
     show_table(console, ("job", "state", "score", "why"), rows)
     lines = printed(console).splitlines()
     assert max(map(len, lines)) <= 80
-    assert any("an-id-to-copy   exported   0.9965 ± 0.0007" in line for line in lines)
+    assert any("an-id-to-copy  exported  0.9965 ± 0.0007" in line for line in lines)
+
+
+def test_columns_come_closer_before_one_gives_way() -> None:
+    row = ["73dc4a3546fa", "WIT", "local/aer_simulator", "exported", "0.9960 ± 0.0007", "30 s"]
+    shown = {}
+    for width in (100, 80):
+        console = terminal(width)
+        show_table(console, ("job", "benchmark", "device", "state", "score", "age"), [row])
+        (shown[width],) = (line for line in printed(console).splitlines() if "aer" in line)
+    for width, gap in ((100, 3), (80, 2)):
+        at = (" " * gap).join([row[0], row[1].ljust(len("benchmark")), *row[2:]])
+        assert shown[width] == f" {at} "
 
 
 def test_a_table_that_cannot_fit_is_a_paragraph_a_row() -> None:

@@ -19,8 +19,8 @@ _SHORT = 16
 """Cells up to this many characters are kept on one line as long as others can give way."""
 _WIDE = 40
 """On a pipe, a longer cell does not make its column wider: what follows it in its row begins later."""
-_GAP, _EDGES = 3, 2
-"""Characters of the frame between two columns, and beside all of them."""
+_GAP, _CLOSE, _EDGES = 3, 2, 2
+"""Characters of the frame between two columns, there at least, and beside all of them."""
 
 
 def show_table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -48,10 +48,12 @@ def table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> Tabl
     """Return a table that fits the console, as `show_table` prints it on a terminal."""
     names = [printable(each) for each in columns]
     texts = [[as_text(each) for each in row] for row in rows]
-    widths = _fitting(console.width, [_measured(column) for column in zip(names, *texts, strict=True)])
+    measured = [_measured(column) for column in zip(names, *texts, strict=True)]
+    roomy = sum(each.whole for each in measured) <= _room(console.width, len(measured), _GAP)
+    widths = _fitting(_room(console.width, len(measured), _GAP if roomy else _CLOSE), measured)
     if widths is None:
         return _paragraphs(console, names, texts)
-    framed = Table(box=SIMPLE, header_style="bold", pad_edge=False)
+    framed = Table(box=SIMPLE, header_style="bold", pad_edge=False, padding=(0, 1, 0, 1 if roomy else 0))
     for name, width in zip(names, widths, strict=True):
         framed.add_column(name, width=width, overflow="fold")
     for row in texts:
@@ -80,9 +82,12 @@ def _measured(cells: Sequence[str | Text]) -> _Width:
     return _Width(max(map(cell_len, lines)) or 1, max([words, *short]), words)
 
 
-def _fitting(available: int, columns: Sequence[_Width]) -> list[int] | None:
+def _room(available: int, columns: int, gap: int) -> int:
+    return available - _EDGES - gap * (columns - 1)
+
+
+def _fitting(room: int, columns: Sequence[_Width]) -> list[int] | None:
     """Return widths that fit, the longest columns made narrower first; None if words would have to be broken."""
-    room = available - _EDGES - _GAP * (len(columns) - 1)
     first = [columns[0].whole]
     for least in ([each.short_whole for each in columns[1:]], [each.words for each in columns[1:]]):
         widths = [each.whole for each in columns]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from metriq_gym.cli import opening
 from metriq_gym.cli.options import AsJson, JobName
 from metriq_gym.cli.output import console, emit
@@ -26,6 +28,6 @@ def history(name: JobName = None, json: AsJson = False) -> None:
     rows = []
     for position, each in enumerate(job.history):
         since = (each.at - job.history[max(0, position - 1)].at).total_seconds()
-        at = each.at.isoformat(sep=" ", timespec="milliseconds")
+        at = each.at.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
         rows.append([at, f"+{since:.3f} s", each.state, each.service, each.cause])
     report.show_table(console(), ("time", "after", "state", "service", "cause"), rows)
