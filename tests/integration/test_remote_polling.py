@@ -19,6 +19,7 @@ from metriq_gym.jobs.documents import DueTask
 from metriq_gym.packing import pack_counts, unpack_counts
 from metriq_gym.providers.provider import Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
 from metriq_gym.providers.tyxonq.errors import ProtocolError, RateLimited
+from metriq_gym.service.parking import Parking
 from metriq_gym.service.pool import Pool
 from metriq_gym.store import Store
 from metriq_gym.telemetry.metrics import REGISTRY
@@ -346,6 +347,25 @@ async def test_a_provider_in_trouble_is_left_alone_and_its_tasks_come_back(bench
     await bench.all_due()
     await bench.exhaust(poller)
     assert set(await bench.states()) == {TaskState.COMPLETED}
+
+
+async def test_the_store_says_why_a_provider_is_left_alone_until_it_answers(bench: Bench) -> None:
+    async def said(poller: RemoteTasks) -> list[tuple[str, str]]:
+        await parking.tell_away("cloud", poller.trouble)
+        return [(each.provider, each.reason) for each in await bench.store.parked.away()]
+
+    await bench.add(5)
+    parking, poller = Parking(bench.store, bench.clock), bench.poller()
+    assert await said(poller) == []
+    bench.provider.default = NotNow("connection refused")
+    await bench.exhaust(poller)
+    ((provider, reason),) = await said(poller)
+    assert (provider, "connection refused" in reason) == ("cloud", True)
+    bench.provider.default = Waiting()
+    bench.clock.seconds += 60
+    await bench.all_due()
+    await bench.exhaust(poller)
+    assert await said(poller) == []
 
 
 async def test_the_metrics_show_a_provider_in_trouble_until_it_answers(bench: Bench) -> None:
