@@ -84,15 +84,15 @@ class Submitter:
             if task.state is TaskState.STORED:
                 if self.now() > turn_ends:
                     raise NotYet(f"job {job.id} goes on with task {task.id} in its next turn")
-                await self._send(job, task, provider, turn_ends)
-            elif task.state is TaskState.UNKNOWN:
+                task = await self._send(job, task, provider, turn_ends)
+            if task.state is TaskState.UNKNOWN:
                 doubts.append(f"task {task.id}: {task.error}")
         if not doubts:
             await self.store.listings.forget(job.id)
         return "; ".join(doubts) or None
 
-    async def _send(self, job: Job, task: Task, provider: RemoteProvider, turn_ends: float) -> None:
-        """Send a task until it is accepted; a refusal for now costs a pause, under the same lease."""
+    async def _send(self, job: Job, task: Task, provider: RemoteProvider, turn_ends: float) -> Task:
+        """Send a task until it is accepted, and return it; a refusal for now costs a pause, under the same lease."""
         source = await self.pool.run(provider.encoder, task.circuits)
         if await self.store.listings.get(job.id) is None:
             await self.store.listings.note(job.id, (await provider.listing()).ids)
@@ -124,9 +124,9 @@ class Submitter:
                     raise
                 log.info("submission refused for now", task=task.id, error=str(error), pause=pause)
             else:
-                await self._write_down(task, provider_job_id)
+                task = await self._write_down(task, provider_job_id)
                 patience.accepted()
-                return
+                return task
 
     async def _look_for(self, job: Job, task: Task, provider: RemoteProvider) -> Task:
         """Find out what became of a submission without an answer, and return the task as it is then."""
@@ -170,7 +170,7 @@ class Submitter:
         return LostSubmission(Submission(task.device, source, task.shots, task.id), sent_between)
 
     async def _write_down(self, task: Task, provider_job_id: str) -> Task:
-        """Keep an id that was paid for, even if the store is away for a moment."""
+        """Keep an id that was paid for, even if the store is away for a moment; that of another task is a doubt."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Transient),
             wait=wait_random_exponential(multiplier=0.1, max=2),
@@ -179,7 +179,10 @@ class Submitter:
         ):
             with attempt:
                 # Not to be interrupted by a drain: the write would have to be found out about later.
-                return await asyncio.shield(self.store.tasks.submitted(task, provider_job_id))
+                try:
+                    return await asyncio.shield(self.store.tasks.submitted(task, provider_job_id))
+                except SubmissionAmbiguous as error:
+                    return await self.store.tasks.doubt(task, str(error))
         raise AssertionError  # tenacity returns or raises
 
 

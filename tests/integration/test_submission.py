@@ -240,6 +240,22 @@ async def test_a_submission_that_may_have_been_accepted_is_left_to_the_operator(
     assert held.id == "j:1"
 
 
+async def test_an_id_that_another_task_has_is_a_doubt_about_the_later_one_alone(store: Store) -> None:
+    class Forgetful(Cloud):
+        async def submit(self, submission: Submission) -> str:
+            given = await super().submit(submission)
+            return "id-j:0" if submission.tag == "j:2" else given
+
+    cloud = Forgetful()
+    job = await planned(store, "j")
+    doubt = await until_submitted(store, job, cloud)
+    assert doubt is not None
+    assert "j:2: the provider calls it id-j:0, as it does task j:0" in doubt
+    assert await until_submitted(store, job, cloud) == doubt
+    assert cloud.accepted == {f"j:{n}": 1 for n in range(TASKS)}
+    assert await ids(store, "j") == [None if n == 2 else f"id-j:{n}" for n in range(TASKS)]
+
+
 async def in_doubt(store: Store, cloud: Cloud, job_id: str) -> Job:
     """A job whose first task was accepted, and whose dispatcher then crashed."""
 

@@ -353,12 +353,23 @@ async def test_a_date_to_try_again_is_by_the_clock_of_who_gave_it() -> None:
     assert caught.value.retry_after == 120
 
 
-@pytest.mark.parametrize("header", ["", "soon", "nan", "Fri, 99 Nov 2026"])
+FAR_OFF = f"Fri, 20 Nov 2026 12:00:00 +{'9' * 24}"
+
+
+@pytest.mark.parametrize("header", ["", "soon", "nan", "Fri, 99 Nov 2026", FAR_OFF])
 async def test_retry_after_that_makes_no_sense_is_ignored(header: str) -> None:
     service = Service(httpx.Response(429, headers={"retry-after": header}))
     with pytest.raises(RateLimited) as caught:
         await service.client().detail("job_1")
     assert caught.value.retry_after is None
+
+
+async def test_headers_that_make_no_sense_are_no_answer() -> None:
+    odd = [(b"content-type", b"\xff\xfe"), (b"location", b"http://[::1"), (b"date", FAR_OFF.encode())]
+    for status in (200, 302, 429):
+        answer = httpx.Response(status, headers=[*odd, (b"retry-after", b"Fri, 20 Nov 2026 12:00:00 GMT")])
+        with pytest.raises(Transient):
+            await Service(answer).client().devices()
 
 
 # Submissions are sent once
@@ -486,6 +497,8 @@ async def test_body_that_is_no_json_object_is_a_protocol_error(call: Call, body:
         {"id": "d", "qubits": "13"},
         {"id": "d", "qubits": 0},
         {"id": "d", "qubits": -1},
+        {"id": "d", "qubits": 10**30},
+        {"id": "d", "qubits": 5, "T2": 10**400},
         {"id": "d", "qubits": 1.5},
         {"id": "d", "qubits": 5, "T1": -1},
         {"id": "d", "qubits": 5, "T1": "84"},

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from metriq_gym.errors import Transient
 from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted, Submission
-from metriq_gym.providers.tyxonq.errors import TyxonQRefused
+from metriq_gym.providers.tyxonq.errors import NoAnswer, ProtocolError, TyxonQRefused
 from metriq_gym.providers.tyxonq.lost import find_lost_submission, match_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRow
 from tests.support.tyxonq import NOW
@@ -234,6 +235,8 @@ async def find(
     async def detail(name: str) -> TaskDetail:
         if name not in details:
             raise TyxonQRefused("there is no such task")
+        if "odd" in details[name]:
+            raise ProtocolError("that is not understood")
         return TaskDetail.model_validate({**details[name], "id": name})
 
     sent = replace(lost(), submission=replace(lost().submission, source=SOURCE))
@@ -281,6 +284,24 @@ async def test_what_a_detail_does_not_say_rules_nothing_out(change: dict[str, An
     assert await find([BARE], {"new": DETAIL | change}) == Adopted("new")
     two = await find([BARE, BARE | {"job_name": "other"}], {"new": DETAIL | change, "other": DETAIL})
     assert isinstance(two, Ambiguous)
+
+
+async def test_a_candidate_whose_detail_is_not_understood_holds_nothing_up() -> None:
+    theirs = BARE | {"job_name": "theirs", "device": "homebrew_s3"}
+    assert await find([theirs, BARE], {"theirs": {"odd": True}, "new": DETAIL}) == Adopted("new")
+    theirs = BARE | {"job_name": "theirs"}
+    verdict = await find([theirs, BARE], {"theirs": {"odd": True}, "new": DETAIL})
+    assert isinstance(verdict, Ambiguous)
+    assert [each["id"] for each in verdict.described] == ["theirs", "new"]
+
+
+async def test_a_gateways_page_in_place_of_a_detail_decides_nothing() -> None:
+    async def detail(name: str) -> TaskDetail:
+        raise NoAnswer("a page")
+
+    rows = [TaskRow.model_validate(row) for row in (OLD, BARE)]
+    with pytest.raises(Transient):
+        await find_lost_submission(["old"], rows, lost=lost(), others=(), complete=True, detail=detail)
 
 
 async def test_what_stays_ambiguous_is_described_for_the_operator() -> None:

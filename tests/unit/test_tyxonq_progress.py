@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from metriq_gym.errors import Permanent, Transient
 from metriq_gym.providers.provider import Compiled, Ended, Finished, NotNow, Overview, Progress, Unclear, Waiting
+from metriq_gym.providers.tyxonq import progress
 from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.errors import Unreachable
 from metriq_gym.providers.tyxonq.pace import Pace
@@ -72,6 +73,39 @@ async def test_a_dry_run_is_compiled_whatever_it_is_answered_with(result: Any, d
     assert list(compiled.said)[:2] == ["qubits", "depth"]
     assert compiled.said.keys() - {"device", "result"} == {"qubits", "depth", "strange"}
     assert json.dumps(compiled.said)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"runDur": 10**400},
+        {"runDur": 1e999},
+        {"device": ["homebrew_s2"]},
+        {"device": "d" * 5000},
+        {"err": [[], [""]]},
+        {"err": " "},
+        {"depth": 10**400},
+        {"ts": [[[{}]]]},
+        {"": None, "$memo": {"a.b\0": 10**400}},
+    ],
+    ids=lambda odd: str(odd)[:40],
+)
+async def test_what_is_odd_beside_the_counts_costs_no_result_that_was_paid_for(odd: dict[str, Any]) -> None:
+    text = json.dumps({"success": True, "task": {"id": "t", "state": "completed", "result": {"0": 10}, **odd}})
+    text = text.replace("Infinity", "1e999")
+    answer = httpx.Response(200, content=text, headers={"content-type": "application/json"})
+    assert await said(answer) == Finished({"0": 10}, None)
+
+
+async def test_what_is_said_of_one_task_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counts_of(task: Any, shots: int) -> dict[str, int]:
+        return {"0": 10} if task.id == "good" else {}[task.id]
+
+    monkeypatch.setattr(progress, "counts_of", counts_of)
+    client = Cloud(lambda name: told(id=name, state="completed", result={"0": 10})).client()
+    answers = await progress_of(client, {"odd": 10, "good": 10}, 5)
+    assert answers["good"] == Finished({"0": 10}, None)
+    assert isinstance(answers["odd"], Unclear)
 
 
 async def test_a_task_that_was_to_be_run_is_not_finished_without_counts() -> None:
@@ -176,6 +210,18 @@ async def test_rows_that_make_no_sense_cost_the_others_nothing() -> None:
     rows = [{"job_name": "a", "status": "pending"}, {"job_name": ["x"]}, {"job_name": "b", "status": 7}, None, 3]
     overview = await overview_of(Service(ok({"tasks": rows})).client())
     assert overview == Overview(frozenset({"a"}), frozenset())
+
+
+async def test_a_task_that_is_listed_twice_is_asked_about() -> None:
+    rows = [{"job_name": "a", "status": status} for status in ("completed", "running")]
+    overview = await overview_of(Service(ok({"tasks": rows})).client())
+    assert overview == Overview(frozenset(), frozenset({"a"}))
+
+
+@pytest.mark.parametrize("answer", [ok({"error": "no"}), httpx.Response(404, json={"detail": "no"})], ids=str)
+async def test_a_list_that_is_refused_ends_no_job(answer: httpx.Response) -> None:
+    with pytest.raises(Transient, match="no"):
+        await TyxonQProvider(Service(answer).client()).listing()
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(500), ok({"tasks": 7}), ok({}), ok({"err": "no"})])

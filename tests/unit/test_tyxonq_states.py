@@ -58,6 +58,7 @@ def test_failure_carries_the_reason_given(state: str) -> None:
         ({"err": "no such task"}, HasFailed("no such task")),
         ({"state": "running", "err": "retrying"}, StillWaiting()),
         ({"state": "completed", "err": ""}, HasCounts()),
+        ({"state": "completed", "err": [[], " "]}, HasCounts()),
         ({"state": "failed", "err": {"code": 3, "lines": ["a", "b"]}}, HasFailed('{"code": 3, "lines": ["a", "b"]}')),
         ({"state": "failed", "err": ["a", {"b": 1}]}, HasFailed('a; {"b": 1}')),
         ({"state": "failed", "err": "two\nlines\x00\x1b[31m"}, HasFailed("two lines [31m")),
@@ -70,7 +71,17 @@ def test_error_beside_a_state(task: dict[str, Any], meaning: State) -> None:
 
 @pytest.mark.parametrize(
     ("microseconds", "seconds"),
-    [(2532053, 2.532053), (0, 0.0), (1.5, 1.5e-6), (None, None), ("1", None), (-1, None), (True, None), (1e999, None)],
+    [
+        (2532053, 2.532053),
+        (0, 0.0),
+        (1.5, 1.5e-6),
+        (None, None),
+        ("1", None),
+        (-1, None),
+        (True, None),
+        (1e999, None),
+        (10**400, None),
+    ],
 )
 def test_execution_time_is_told_in_microseconds(microseconds: object, seconds: float | None) -> None:
     assert execution_seconds(TaskDetail.model_validate({"runDur": microseconds})) == seconds

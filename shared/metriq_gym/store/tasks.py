@@ -14,7 +14,7 @@ from typing import Any
 
 from pymongo import IndexModel, ReturnDocument, UpdateOne
 
-from metriq_gym.errors import LeaseLost, UnreadableDocument
+from metriq_gym.errors import LeaseLost, SubmissionAmbiguous, UnreadableDocument
 from metriq_gym.jobs.documents import CheckedCircuit, DueTask, Lease, ShortCount, Task
 from metriq_gym.jobs.states import OPEN_TASKS, TaskState
 from metriq_gym.store.indexes import ensure
@@ -121,8 +121,12 @@ class Tasks:
         """Write down that the provider has the task, which is due from now on. Said again it changes nothing.
 
         Its sender may say so even after another dispatcher has taken the job up: it is true until the task is
-        submitted anew, which makes its `intended_at` another. Raises `LeaseLost` then.
+        submitted anew, which makes its `intended_at` another. Raises `LeaseLost` then, and `SubmissionAmbiguous` for
+        an id that another task has.
         """
+        taken = {"provider": task.provider, "provider_job_id": provider_job_id, "_id": {"$ne": task.id}}
+        if (other := await self._tasks.find_one(taken, {"_id": 1})) is not None:
+            raise SubmissionAmbiguous(f"the provider calls it {provider_job_id}, as it does task {other['_id']}")
         found = await self._tasks.find_one(
             {"_id": task.id, "state": TaskState.SUBMITTED, "provider_job_id": provider_job_id}
         )

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from metriq_gym.errors import InvalidRequest
 from metriq_gym.providers.provider import Adopted, Ambiguous, LostSubmission, NotAccepted
 from metriq_gym.providers.tyxonq.device_string import DeviceString
-from metriq_gym.providers.tyxonq.errors import TyxonQRefused
+from metriq_gym.providers.tyxonq.errors import NoAnswer, ProtocolError, TyxonQRefused
 from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRow
 from metriq_gym.providers.tyxonq.text import readable
 
@@ -46,7 +46,7 @@ async def find_lost_submission(
 ) -> Adopted | NotAccepted | Ambiguous:
     """Decide as `match_lost_submission`, with the details of the candidates where the list alone leaves it open.
 
-    Raises what `detail` raises, but for a candidate that the service does not know.
+    Raises what `detail` raises, but for a candidate that the service does not know, or tells of what is not understood.
     """
     verdict = match_lost_submission(known_ids, rows, lost=lost, others=others, complete=complete)
     if not isinstance(verdict, Ambiguous) or not verdict.candidates:
@@ -55,8 +55,10 @@ async def find_lost_submission(
     for name in verdict.candidates[:MOST_CANDIDATES]:
         try:
             details[name] = await detail(name)
-        except TyxonQRefused:
-            continue  # then the list is all that is known of it
+        except (TyxonQRefused, ProtocolError) as error:
+            if isinstance(error, NoAnswer):
+                raise
+            # Then the list is all that is known of it.
     verdict = match_lost_submission(known_ids, rows, lost=lost, others=others, complete=complete, details=details)
     if isinstance(verdict, Ambiguous):
         by_name = {row.job_name: row for row in rows}

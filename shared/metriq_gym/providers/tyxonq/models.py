@@ -45,6 +45,8 @@ def _or_none(value: Any, validate: ValidatorFunctionWrapHandler, info: Validatio
 _LENIENT = WrapValidator(_or_none)
 MAX_SHOTS = 1_000_000
 MAX_PRIOR = 10
+MAX_QUBITS = 1_000_000
+"""Up to which a device's number of qubits is believed."""
 
 TaskId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[!-~]+$")]
 """Printable ASCII without spaces."""
@@ -115,7 +117,7 @@ class DeviceRow(_Answer):
     """One device of devices/list."""
 
     id: DeviceId
-    qubits: Annotated[Annotated[int, Field(strict=True, ge=1)] | None, _LENIENT] = None
+    qubits: Annotated[Annotated[int, Field(strict=True, ge=1, le=MAX_QUBITS)] | None, _LENIENT] = None
     state: Annotated[Word | None, _LENIENT] = None
     t1: Annotated[Microseconds | None, _LENIENT] = Field(default=None, alias="T1")
     t2: Annotated[Microseconds | None, _LENIENT] = Field(default=None, alias="T2")
@@ -153,7 +155,7 @@ class TaskDetail(_Answer):
 
     id: TaskId | None = None
     state: Word | None = None
-    device: Word | None = None
+    device: Annotated[Word | None, _LENIENT] = None
     """With the flags it was submitted with."""
     shots: JsonValue = None
     result: JsonValue = None

@@ -40,7 +40,10 @@ there was no time for."""
 
 
 async def overview_of(client: TyxonQClient) -> Overview:
-    """Return what the list tells. A task in a state that is not known is in neither set."""
+    """Return what the list tells. A task in a state that is not known is in neither set.
+
+    One that is listed twice, waiting and ended, is in the latter: its detail tells.
+    """
     waiting, ended = set(), set()
     for row in await client.list_states():
         if name := row.get("job_name"):
@@ -49,7 +52,7 @@ async def overview_of(client: TyxonQClient) -> Overview:
                 waiting.add(name)
             elif state in states.COMPLETED | states.FAILED:
                 ended.add(name)
-    return Overview(frozenset(waiting), frozenset(ended))
+    return Overview(frozenset(waiting - ended), frozenset(ended))
 
 
 async def progress_of(client: TyxonQClient, shots: Mapping[str, int], seconds: float) -> dict[str, Progress]:
@@ -101,6 +104,8 @@ async def _detail(client: TyxonQClient, task_id: str, shots: int, seconds: float
         return _progress(task, shots)
     except ProtocolError as error:
         return Unclear(str(error))
+    except Exception as error:  # one task's answer must not cost the others theirs
+        return Unclear(f"{type(error).__name__}: {error}")
 
 
 def _progress(task: TaskDetail, shots: int) -> Progress:

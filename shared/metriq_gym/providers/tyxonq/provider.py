@@ -30,7 +30,7 @@ from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.compiler import TyxonQCompiler
 from metriq_gym.providers.tyxonq.counts import CountsOrder
 from metriq_gym.providers.tyxonq.device_string import FLAGS, DeviceString
-from metriq_gym.providers.tyxonq.errors import TyxonQRefused
+from metriq_gym.providers.tyxonq.errors import ProtocolError, TyxonQRefused
 from metriq_gym.providers.tyxonq.extras import storable
 from metriq_gym.providers.tyxonq.lost import find_lost_submission, with_tag
 from metriq_gym.providers.tyxonq.models import DeviceRow, TaskList
@@ -135,8 +135,14 @@ class TyxonQProvider:
         return self.client.credential.trouble
 
     async def listing(self) -> TaskListing:
-        """Return the tasks of this token."""
-        return TaskListing(await self.client.list_tasks())
+        """Return the tasks of this token.
+
+        To be refused the list says nothing against any task, so that is not final: raises `ProtocolError`.
+        """
+        try:
+            return TaskListing(await self.client.list_tasks())
+        except TyxonQRefused as error:
+            raise ProtocolError(f"TyxonQ does not list the tasks: {error}") from error
 
     async def match(
         self,

@@ -43,17 +43,18 @@ State = StillWaiting | HasCounts | HasFailed | Unknown
 def state_of(task: TaskDetail | TaskRow) -> State:
     """Return what a task's detail, or its row in a list, says about it.
 
-    An error beside a final state, or in place of any, is a failure; beside another state the state counts.
+    An error beside a final state, or in place of any, is a failure; beside another state the state counts. An error
+    without a word in it is none.
     """
     if isinstance(task, TaskRow):
-        said, error = task.status, (task.model_extra or {}).get("err")
+        said, error = task.status, readable((task.model_extra or {}).get("err"))
     else:
-        said, error = task.state, task.err
+        said, error = task.state, readable(task.err)
     state = (said or "").strip().casefold()
     if state in FAILED:
-        return HasFailed(readable(error) or f"TyxonQ says {state!r} and gives no reason")
+        return HasFailed(error or f"TyxonQ says {state!r} and gives no reason")
     if error and (not state or state in COMPLETED):
-        return HasFailed(readable(error))
+        return HasFailed(error)
     if state in COMPLETED:
         return HasCounts()
     return StillWaiting() if state in WAITING else Unknown(said or "")
@@ -64,4 +65,8 @@ def execution_seconds(task: TaskDetail) -> float | None:
     duration = task.run_dur
     if isinstance(duration, bool) or not isinstance(duration, int | float):
         return None
-    return duration / 1e6 if math.isfinite(duration) and duration >= 0 else None
+    try:
+        seconds = duration / 1e6
+    except OverflowError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -12,7 +12,7 @@ def readable(value: object) -> str:
     if not value:
         return ""
     if isinstance(value, list):
-        text = "; ".join(readable(each) for each in value)
+        text = "; ".join(filter(None, map(readable, value)))
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
