@@ -9,14 +9,14 @@ import shlex
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import urlencode
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, FastAPI, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from markupsafe import Markup
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 from starlette.exceptions import HTTPException
 
 from metriq_gym.benchmarks import names, schema
@@ -27,13 +27,14 @@ from metriq_gym.jobs.rows import number_of, rows
 from metriq_gym.jobs.series import comparable, series_of_each
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.jobs.tables import ENCODERS
-from metriq_gym.messages import JobId, SuiteRequested
+from metriq_gym.messages import CompilationName, JobId, SuiteRequested
 from metriq_gym.operations.resolve import resolve
 from metriq_gym.packing import unpack_counts
 from metriq_gym.settings import PREFIX, Settings
 from metriq_gym.store.catalogue import Filter
 from metriq_gym.suite_parser import load_suite, shipped
 from metriq_gym.terminal.report import number
+from metriq_gym.wording import from_pydantic
 
 from . import figures, formulas
 from .access import COOKIE, SESSION_SECONDS, Role
@@ -58,6 +59,8 @@ OFFERED = 60
 """The newest results of a benchmark among which those are looked for that a job may be compared with."""
 TOLD, DRAWN = 200, 2000
 """Points of a trend that are in its table, and in its plot."""
+COMPILATIONS: tuple[CompilationName, ...] = get_args(CompilationName)
+M = TypeVar("M", bound=BaseModel)
 _STAGES = [JobState.DISPATCHING, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED]
 
 
@@ -294,7 +297,8 @@ async def submit_page(request: Request, at: At, role: Submitter) -> Response:
     query = request.query_params
     if again := query.get("from"):
         job = await at.store.jobs.get(again)
-        return await _form(request, at, role, job.config, f"{job.provider}/{job.target or job.device}")
+        where = f"{job.provider}/{job.target or job.device}"
+        return await _form(request, at, role, job.config, where, form={"compilation": job.compilation})
     name = query.get("benchmark", "WIT")
     return await _form(request, at, role, {"benchmark_name": name}, query.get("at", "local/aer_simulator"))
 
@@ -312,6 +316,7 @@ async def submit(request: Request, at: At, role: Submitter) -> Response:
             device,
             job_id=form.get("job_id") or uuid4().hex,
             remarks=form.get("remarks") or None,
+            compilation=_compilation(form),
         )
     except InvalidRequest as error:
         return await _form(request, at, role, config, form.get("at", ""), error, form)
@@ -325,8 +330,8 @@ async def estimate_part(request: Request, at: At, role: Submitter) -> Response:
     try:
         config = config_of(schema(form.get("benchmark", "")), form)
         provider, device = _split(form)
-        wanted = EstimateWanted(provider=provider, device=device, config=config, predict="predict" in form)
-        answer = await estimated(at, wanted)
+        wanted = {"provider": provider, "device": device, "config": config, "predict": "predict" in form}
+        answer = await estimated(at, _made(EstimateWanted, **wanted, compilation=_compilation(form)))
     except (MetriqGymError, HTTPException) as error:
         problem = describe(error)
         return render(request, "estimate.html", role, status=problem.status, problem=problem)
@@ -355,7 +360,8 @@ async def run_suite(request: Request, at: At, role: Submitter) -> Response:
             raise NotFound(f"no suite is called {name}")
         suite, _ = load_suite(name)
         provider, device = _split(form)
-        wanted = SuiteRequested(
+        wanted = _made(
+            SuiteRequested,
             suite_id=uuid4().hex,
             provider=provider,
             device=device,
@@ -618,10 +624,12 @@ def _timeline(job: Job) -> list[dict[str, Any]]:
 
 def _commands(request: Request, job: Job) -> dict[str, str]:
     device = job.target or job.device
-    text = json.dumps({"provider": job.provider, "device": device, "config": job.config})
+    compiled = {} if job.compilation == "default" else {"compilation": job.compilation}
+    text = json.dumps({"provider": job.provider, "device": device, "config": job.config} | compiled)
+    option = "".join(f" --{name} {value}" for name, value in compiled.items())
     url = f"{request.url.scheme}://{request.headers.get('host', '')}/api/v1/jobs"
     return {
-        "cli": f"mgym job dispatch config.json -p {shlex.quote(job.provider)} -d {shlex.quote(device)}",
+        "cli": f"mgym job dispatch config.json -p {shlex.quote(job.provider)} -d {shlex.quote(device)}{option}",
         "http": f"curl -X POST {url} -H 'Content-Type: application/json' -d {shlex.quote(text)}",
         "amqp": f"rabbitmqadmin publish exchange=metriq.events routing_key=job.requested payload={shlex.quote(text)}",
     }
@@ -630,6 +638,24 @@ def _commands(request: Request, job: Job) -> dict[str, str]:
 async def _fields(request: Request) -> dict[str, str]:
     form = await request.form(max_files=0)
     return {key: str(value) for key, value in form.items() if value}
+
+
+def _compilation(form: Mapping[str, str]) -> CompilationName | None:
+    """Return how the form says that circuits are compiled; None where the dispatcher's setting decides."""
+    if (said := form.get("compilation")) is None:
+        return None
+    known = next((each for each in COMPILATIONS if each == said), None)
+    if known is None:
+        raise InvalidRequest([Problem("$.compilation", f"is none of {', '.join(COMPILATIONS)}")])
+    return known
+
+
+def _made(model: type[M], **fields: Any) -> M:
+    """Return a model of what a form says; raises `InvalidRequest`."""
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        raise InvalidRequest(from_pydantic(error)) from None
 
 
 def _split(form: Mapping[str, str]) -> tuple[str, str]:
@@ -679,6 +705,8 @@ async def _form(
         mistakes=_Nothing(mistakes),
         problem=problem,
         remarks=given.get("remarks", ""),
+        compilations=COMPILATIONS,
+        compilation=given.get("compilation", ""),
         job_id=given.get("job_id", ""),
     )
 

@@ -156,6 +156,32 @@ async def test_a_job_that_runs_again_is_compiled_as_before(
     assert answer.headers["location"] == "/jobs?done=done"
     [again] = asked
     assert (again.provider, again.device, again.compilation) == ("tyxonq", "homebrew_s2", "best")
+    form = (await console.http.get("/submit?from=a")).text
+    assert "<option selected>best</option>" in form
+    filled = {"benchmark": "WIT", "at": "tyxonq/homebrew_s2", "config.num_qubits": "7", "compilation": "best"}
+    assert (await console.http.post("/submit", data=filled)).status_code == 303
+    assert asked[-1].compilation == "best"
+    page = await text_of(console, "/jobs/a")
+    assert "-d homebrew_s2 --compilation best" in page
+    assert page.count('"compilation": "best"') == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        ("/submit", {"at": "local/" + "x" * 400}),
+        ("/submit", {"compilation": "worst"}),
+        ("/submit/estimate", {"at": "local/" + "x" * 400}),
+        ("/submit/estimate", {"compilation": "worst"}),
+        ("/suites", {"suite": "lr_qaoa", "at": "local/" + "x" * 400}),
+    ],
+)
+async def test_what_no_request_can_say_is_wrong_in_a_form(
+    console: ServedConsole, path: str, wrong: dict[str, str]
+) -> None:
+    form = {"benchmark": "WIT", "at": "local/aer_simulator"} | wrong
+    answer = await console.http.post(path, data=form)
+    assert (answer.status_code, "the request is wrong" in answer.text or "error" in answer.text) == (422, True)
 
 
 async def test_a_suites_scores_are_drawn_over_time_a_line_for_each_of_its_benchmarks(console: ServedConsole) -> None:
