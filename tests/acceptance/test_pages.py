@@ -20,8 +20,8 @@ PAGES = sorted(
     for page in ROOT.glob(pattern)
     if page.name != "api_reference.md"  # somebody else's page
 )
-OF_OTHERS = r"METRIQ_(TEST|IMAGE)_\w+"
-"""Variables that the tests and docker-compose.yml read."""
+OF_OTHERS = r"METRIQ_(TEST|IMAGE|TOY)_\w+"
+"""Variables that the tests, docker-compose.yml and the example of a provider read."""
 
 pytestmark = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

@@ -20,7 +20,7 @@ from metriq_gym.settings import LEAST_SETTLE_SECONDS, PREFIX, ProviderSettings, 
 from metriq_gym.wording import from_pydantic, printable, shorten
 
 GROUP = "metriq_gym.providers"
-"""The entry's name is the provider's, its object a `ProviderPlugin`."""
+"""The entry's name is the provider's, its object a `ProviderPlugin`: ``examples/third_party_provider``."""
 OURS = (
     EntryPoint("local", "metriq_gym.providers.aer.plugin:PLUGIN", GROUP),
     EntryPoint("tyxonq", "metriq_gym.providers.tyxonq.plugin:PLUGIN", GROUP),
