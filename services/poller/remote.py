@@ -14,9 +14,10 @@ from zlib import crc32
 
 import structlog
 
-from metriq_gym.errors import LeaseLost, MetriqGymError, UnreadableDocument
+from metriq_gym.errors import LeaseLost, Transient, UnreadableDocument
 from metriq_gym.jobs import Task
 from metriq_gym.jobs.documents import DueTask
+from metriq_gym.providers.plugin import one_line
 from metriq_gym.providers.provider import (
     Compiled,
     Ended,
@@ -146,8 +147,8 @@ class RemoteTasks:
             return
         try:
             ended = await self._survey.take()
-        except MetriqGymError as error:
-            log.warning("no overview of the provider's tasks", provider=name, error=str(error))
+        except Exception as error:  # a fault of that provider stops no other's
+            log.warning("no overview of the provider's tasks", provider=name, error=one_line(error))
             if isinstance(error, TryLater):
                 self._reason = str(error)
                 self._breaker.failed(error.retry_after)
@@ -210,7 +211,12 @@ class RemoteTasks:
     async def _progress(self, asked: dict[str, Task]) -> dict[str, Progress]:
         """Return what the provider says within a third of the lease, and let the breaker know how it went."""
         shots = {name: 0 if task.dry else task.shots for name, task in asked.items()}
-        said = dict(await self._provider.progress(shots, self._lease_seconds / 3))
+        try:
+            said = dict(await self._provider.progress(shots, self._lease_seconds / 3))
+        except Transient:
+            raise
+        except Exception as error:  # a fault of that provider stops no other's
+            said = dict.fromkeys(shots, NotNow(one_line(error)))
         away = [each for each in said.values() if isinstance(each, NotNow)]
         patience = max((each.retry_after for each in away if each.retry_after is not None), default=None)
         if away:

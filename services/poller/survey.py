@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from metriq_gym.errors import MetriqGymError
 from metriq_gym.providers.provider import RemoteProvider
 
 WORTH_FROM = 10
@@ -47,12 +46,12 @@ class Survey:
     async def take(self) -> frozenset[str]:
         """Ask for an overview and return the ids of the tasks that have ended since the last one.
 
-        Raises the provider's `MetriqGymError`; then nothing is known of any task for a while.
+        Raises the provider's error; then nothing is known of any task for a while.
         """
         started = self._now()
         try:
             overview = await self._provider.overview()
-        except MetriqGymError:
+        except Exception:
             self.forget()
             self._serves_until = self._now() + min(self._least * 2**self._failures, self._most)
             self._failures = min(self._failures + 1, 30)

@@ -13,7 +13,7 @@ from typing import Any
 import pymongo
 import pytest
 
-from metriq_gym.errors import MetriqGymError
+from metriq_gym.errors import Permanent
 from metriq_gym.jobs import Task, TaskState
 from metriq_gym.jobs.documents import DueTask
 from metriq_gym.packing import pack_counts, unpack_counts
@@ -53,7 +53,7 @@ class Provider:
 
     says: dict[str, Progress | None] = field(default_factory=dict)
     default: Progress | None = field(default_factory=Waiting)
-    seen: Overview | MetriqGymError = field(default_factory=lambda: Overview(frozenset(), frozenset()))
+    seen: Overview | Exception = field(default_factory=lambda: Overview(frozenset(), frozenset()))
     asked: list[list[str]] = field(default_factory=list)
     overviews: int = 0
     meanwhile: Callable[[], Awaitable[object]] | None = None
@@ -70,7 +70,7 @@ class Provider:
 
     async def overview(self) -> Overview:
         self.overviews += 1
-        if isinstance(self.seen, MetriqGymError):
+        if isinstance(self.seen, Exception):
             raise self.seen
         return self.seen
 
@@ -289,6 +289,26 @@ async def test_not_being_able_to_ask_is_no_answer(bench: Bench) -> None:
     assert (await bench.tasks())[0].unclear == 1
 
 
+@pytest.mark.parametrize("error", [KeyError("state"), Permanent("no such page")])
+async def test_a_fault_in_the_providers_own_code_is_no_answer(bench: Bench, error: Exception) -> None:
+    async def fail() -> None:
+        raise error
+
+    await bench.add(2)
+    poller = bench.poller()
+    bench.provider.meanwhile = fail
+    await poller.poll()
+    assert await bench.states() == [TaskState.SUBMITTED] * 2
+    assert poller.trouble is not None
+    assert str(error) in str(poller.trouble)
+    bench.provider.meanwhile = None
+    bench.provider.default = Finished({"00": 10}, 0.1)
+    bench.clock.seconds += 100
+    await bench.all_due()
+    await poller.poll()
+    assert await bench.states() == [TaskState.COMPLETED] * 2
+
+
 @pytest.mark.parametrize("answer", [NotNow("HTTP 500"), NotNow("429", retry_after=0)])
 async def test_a_task_that_is_not_told_of_is_never_given_up_though_others_are_answered(
     bench: Bench, answer: NotNow
@@ -494,9 +514,14 @@ async def test_few_tasks_are_asked_about_one_by_one(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ProtocolError("an answer of more than 67,108,864 bytes"), RateLimited("429", retry_after=9)]
+    "error",
+    [
+        ProtocolError("an answer of more than 67,108,864 bytes"),
+        RateLimited("429", retry_after=9),
+        KeyError("a fault in the provider's own code"),
+    ],
 )
-async def test_without_an_overview_tasks_are_asked_about_one_by_one(bench: Bench, error: MetriqGymError) -> None:
+async def test_without_an_overview_tasks_are_asked_about_one_by_one(bench: Bench, error: Exception) -> None:
     await bench.add(40)
     bench.provider.seen = error
     poller = bench.poller(first_seconds=30)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.metadata import EntryPoints
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from metriq_gym.providers import Providers, names, plugin
 from metriq_gym.providers.plugin import NotSetUp, installed
 from metriq_gym.settings import Settings
 from metriq_gym.telemetry import logs
+from metriq_gym.testing import ToldProvider, offered
 
 ROOT = Path(__file__).parents[2]
 Install = Callable[..., Path]
@@ -156,6 +158,26 @@ def test_a_provider_that_cannot_be_opened_is_left_out(install: Install, kind: st
         assert [*providers.local()] == ["local"]
         assert providers.remote() == []
     assert [line["reason"] for line in lines] == [str(refused.value)]
+
+
+async def test_a_provider_that_cannot_be_closed_keeps_no_other_open() -> None:
+    closed = []
+
+    class Stuck(ToldProvider):
+        async def aclose(self) -> None:
+            closed.append(self.name)
+            raise OSError("stuck")
+
+    providers = Providers(Settings())
+    with capture_logs() as lines, ExitStack() as stack:
+        for name in ("one", "two"):
+            stack.enter_context(offered(Stuck([], name=name)))
+            providers.get(name)
+        await providers.aclose()
+    assert closed == ["one", "two"]
+    assert [line["reason"] for line in lines] == [
+        f"provider {each!r} cannot be closed: OSError: stuck" for each in closed
+    ]
 
 
 def test_no_package_takes_anothers_name(install: Install) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Self
 
 from metriq_gym.errors import NotFound, Permanent
-from metriq_gym.providers.plugin import NotSetUp, impatient, installed, names, opened
+from metriq_gym.providers.plugin import NotSetUp, impatient, installed, names, one_line, opened
 from metriq_gym.providers.provider import LocalProvider, Provider, RemoteProvider
 from metriq_gym.settings import LEAST_SETTLE_SECONDS, Settings
 from metriq_gym.wording import alternatives
@@ -79,10 +79,13 @@ class Providers:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections of all providers."""
-        for provider in self._made.values():
+        """Close the connections of all providers; one that cannot be closed keeps no other open."""
+        for name, provider in self._made.items():
             if isinstance(provider, RemoteProvider):
-                await provider.aclose()
+                try:
+                    await provider.aclose()
+                except Exception as error:
+                    _left_out(f"provider {name!r} cannot be closed: {one_line(error)}")
 
 
 def _left_out(reason: str) -> None:
