@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, Undefined, select_autoescape
 
 from metriq_gym.errors import NotFound
-from metriq_gym.terminal.report import age, number, score
+from metriq_gym.terminal.report import age, number, score, told_of
 from metriq_gym.wording import duration
 
 from .access import COOKIE, Role
@@ -120,6 +120,7 @@ def _environment() -> Environment:
         "quoted": lambda text: quote(str(text), safe=""),
         "score": score,
         "span": span,
+        "told": told_of,
     }
     made.filters |= filters
     return made

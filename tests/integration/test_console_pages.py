@@ -16,6 +16,7 @@ import pytest
 from metriq_gym import benchmarks
 from metriq_gym.bus.port import QUEUES
 from metriq_gym.jobs import Job, JobState
+from metriq_gym.jobs.documents import CheckedCircuit
 from metriq_gym.messages import JobRequested
 from services.console.figures import over_time, points
 from tests.support.console import ServedConsole, served_console
@@ -244,6 +245,17 @@ async def test_a_task_says_how_long_it_was_queued(console: ServedConsole) -> Non
         }
     )
     assert "theirs 1 8192 47.5 s 2.5 s" in await text_of(console, "/jobs/a")
+
+
+async def test_what_the_provider_says_of_a_dry_run_is_a_table(console: ServedConsole) -> None:
+    said = [
+        CheckedCircuit(run=0, first=0, said={"qubits": 2, "depth": 7, "result": "<b>"}),
+        CheckedCircuit(run=0, first=1, said={"depth": 9, "qubits": "many"}),
+    ]
+    await add(console, ended_job("a", state=JobState.CHECKED, result=None, checked=said))
+    shown = await text_of(console, "/jobs/a")
+    assert "As the provider compiled it circuit qubits depth result 0 2 7 <b> 1 many 9" in shown
+    assert "As the provider compiled it" not in await text_of(console, "/jobs/unknown")
 
 
 async def test_each_benchmarks_formula_is_a_link_away(console: ServedConsole) -> None:

@@ -168,11 +168,16 @@ def show_checked(console: Console, job: Job) -> None:
     """Print what a dry run's provider says of each circuit."""
     if not job.checked:
         return
-    columns = list(dict.fromkeys(name for each in job.checked for name in each.said if name in _TOLD))
+    columns = told_of(job)
     rows: list[list[object]] = [
         [position, *(number(each.said.get(name)) for name in columns)] for position, each in enumerate(job.checked)
     ]
     show_table(console, ("circuit", *columns), rows)
+
+
+def told_of(job: Job) -> list[str]:
+    """Return the names of what a dry run's provider says of its circuits, of those that are shown."""
+    return list(dict.fromkeys(name for each in job.checked for name in each.said if name in _TOLD))
 
 
 def _place(export: Export, elsewhere: bool) -> str:
