@@ -132,7 +132,8 @@ def test_a_plain_installation_is_a_client(plain: Path, tmp_path: Path) -> None:
     [("run wit.example.json", "embedded"), ("devices", "embedded"), ("service run all", "embedded")],
 )
 def test_what_a_plain_installation_lacks_is_one_line(plain: Path, tmp_path: Path, command: str, extra: str) -> None:
-    ended = done(plain / "mgym", *command.split(), METRIQ_DATA_DIR=str(tmp_path), PATH="/nowhere")
+    variables = {"METRIQ_DATA_DIR": str(tmp_path), "METRIQ_TYXONQ_TOKEN": "a-token", "PATH": "/nowhere"}
+    ended = done(plain / "mgym", *command.split(), **variables)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")

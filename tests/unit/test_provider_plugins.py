@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from metriq_gym.cli import app
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.operations import doctor
+from metriq_gym.parts import MissingPart
 from metriq_gym.providers import Providers, names, plugin
 from metriq_gym.providers.plugin import NotSetUp, installed
 from metriq_gym.settings import Settings
@@ -178,6 +179,16 @@ async def test_a_provider_that_cannot_be_closed_keeps_no_other_open() -> None:
     assert [line["reason"] for line in lines] == [
         f"provider {each!r} cannot be closed: OSError: stuck" for each in closed
     ]
+
+
+def test_a_provider_that_lacks_a_part_of_ours_is_told_what_to_install_and_stops_no_other(install: Install) -> None:
+    install(PLAIN + "def opened(_):\n    raise ModuleNotFoundError(name='httpx')\nPLUGIN = ProviderPlugin(opened)")
+    providers = Providers(Settings())
+    with pytest.raises(MissingPart, match=r"pip install 'metriq-gym-services\[embedded\]'"):
+        providers.get("toy")
+    with capture_logs() as lines:
+        assert providers.remote() == []
+    assert ["no module httpx" in line["reason"] for line in lines] == [True]
 
 
 def test_no_package_takes_anothers_name(install: Install) -> None:

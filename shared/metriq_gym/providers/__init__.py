@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.errors import MetriqGymError, NotFound, Permanent
 from metriq_gym.providers.plugin import NotSetUp, impatient, installed, names, one_line, opened
 from metriq_gym.providers.provider import LocalProvider, Provider, RemoteProvider
 from metriq_gym.settings import LEAST_SETTLE_SECONDS, Settings
@@ -64,7 +64,7 @@ class Providers:
                 found[name] = self.get(name)
             except NotSetUp:
                 continue
-            except Permanent as error:
+            except MetriqGymError as error:
                 _left_out(str(error))
         return found
 

@@ -117,8 +117,8 @@ def opened(name: str, plugin: ProviderPlugin, settings: Settings) -> Provider:
     except ValidationError as error:
         raise Permanent(f"provider {name!r} is not set as it must be: {_mistakes(plugin, error)}") from None
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and explained(error) is not None:
-            raise  # it is told what to install
+        if isinstance(error, ModuleNotFoundError) and (lacking := explained(error)) is not None:
+            raise lacking from None
         raise Permanent(f"provider {name!r} cannot be opened: {one_line(error)}") from error
     return provider
 
