@@ -413,6 +413,7 @@ async def test_counts_of_fewer_shots_than_asked_for_are_noted(pair: Pair, sandbo
     sandbox.set(shots_left_out=3)
     await pair.request("j", CONFIG | {"max_circuits": 2})
     job = await pair.until("j", completed)
+    assert accepted(sandbox) == {"j:0": 1, "j:1": 1}
     assert [(each.shots, each.counted) for each in job.short_counts] == [(50, 47), (50, 47)]
     assert job.warnings[-1] == {
         "path": "$.config.shots",

@@ -34,7 +34,7 @@ from tests.support.system import System, system
 DEVICE = "homebrew_s2?o=3"
 TWIN = "tyxonq:homebrew_s2"
 BENCHMARKS: dict[str, tuple[dict[str, Any], str]] = {
-    "wit": ({"benchmark_name": "WIT", "num_qubits": 7, "shots": 8000}, "expectation_value"),
+    "wit": ({"benchmark_name": "WIT", "num_qubits": 7, "shots": 8192}, "expectation_value"),  # of metriq_score_1_0
     "bernstein-vazirani": (
         {"benchmark_name": "Bernstein-Vazirani", "min_qubits": 4, "max_qubits": 4, "max_circuits": 8, "shots": 2000},
         "accuracy_score",
@@ -69,7 +69,8 @@ BENCHMARKS: dict[str, tuple[dict[str, Any], str]] = {
         read_configuration("eplg.example.json") | {"lengths": [2, 4, 8], "num_qubits_in_chain": 4, "shots": 500},
         "chain_eplgs",
     ),
-    "bseq": ({"benchmark_name": "BSEQ", "shots": 300}, "score"),
+    # Of the 13 colours that join every pair, two: each is four circuits on all of the qubits.
+    "bseq": ({"benchmark_name": "BSEQ", "shots": 300, "max_colors": 2}, "score"),
     "clops": ({"benchmark_name": "CLOPS", "num_qubits": 3, "num_layers": 4, "num_circuits": 5, "shots": 100}, ""),
 }
 """All thirteen, small: configuration, and the metric that the noise tells in, but for CLOPS, which is a speed."""
