@@ -82,7 +82,7 @@ class Dispatcher(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._providers = Providers(context.settings)
-        self._providers.require_patience()
+        self._providers.check_settings()
         self._providers.tell_broken()
         self._plans: dict[str, SuitePlan] = {}
         seconds = self.settings.reconcile_seconds

@@ -61,6 +61,7 @@ class Poller(Service):
         """Decode the counts of remote providers in `decoding`, by default a worker process for that alone."""
         super().__init__(context)
         self._providers = Providers(context.settings)
+        self._providers.check_settings()
         self._providers.tell_broken()
         self._local = self._providers.local()
         self._running: set[asyncio.Task[None]] = set()

@@ -116,8 +116,9 @@ async def test_an_installed_provider_is_there_with_its_settings(
     assert [each.num_qubits for each in await Providers(Settings()).get("toy").devices()] == [3]
     assert [each.num_qubits for each in await Providers(Settings(toy_qubits=4)).get("toy").devices()] == [4]
     monkeypatch.setenv("METRIQ_TOY_QUBITS", "none")
-    with pytest.raises(Permanent, match="'toy' is not set as it must be: METRIQ_TOY_QUBITS: Input should be"):
-        Providers(Settings()).get("toy")
+    for refuse in (lambda: Providers(Settings()).get("toy"), lambda: Providers(Settings()).check_settings()):
+        with pytest.raises(Permanent, match="'toy' is not set as it must be: METRIQ_TOY_QUBITS: Input should be"):
+            refuse()
 
 
 def test_no_log_shows_a_plug_ins_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -73,10 +73,10 @@ def test_lost_submissions_are_waited_for_long_enough_but_for_a_sandbox_on_this_m
     if url is not None:
         monkeypatch.setenv("METRIQ_TYXONQ_BASE_URL", url)
     if accepted:
-        Providers(Settings()).require_patience()
+        Providers(Settings()).check_settings()
     else:
         with pytest.raises(Permanent, match="METRIQ_SETTLE_SECONDS must be at least 60 for the provider 'tyxonq'"):
-            Providers(Settings()).require_patience()
+            Providers(Settings()).check_settings()
 
 
 def test_a_list_is_words_between_commas_or_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Self
 
 from metriq_gym.errors import MetriqGymError, NotFound, Permanent
-from metriq_gym.providers.plugin import NotSetUp, impatient, installed, names, one_line, opened
+from metriq_gym.providers.plugin import NotSetUp, installed, mistake, names, one_line, opened
 from metriq_gym.providers.provider import LocalProvider, Provider, RemoteProvider
-from metriq_gym.settings import LEAST_SETTLE_SECONDS, Settings
+from metriq_gym.settings import Settings
 from metriq_gym.wording import alternatives
 
 __all__ = ["NotSetUp", "Providers", "installed", "names"]
@@ -34,14 +34,11 @@ class Providers:
             raise Permanent(there.broken[name])
         raise NotFound(f"unknown provider {name!r}{alternatives(name, there.plugins, 'mgym devices')}")
 
-    def require_patience(self) -> None:
-        """Raise `Permanent` where what is submitted could be paid for twice, as the settings are."""
+    def check_settings(self) -> None:
+        """Raise `Permanent` where the settings of a provider must keep a service from starting."""
         for name, plugin in installed().plugins.items():
-            if impatient(plugin, self._settings):
-                raise Permanent(
-                    f"METRIQ_SETTLE_SECONDS must be at least {LEAST_SETTLE_SECONDS:g} for the provider {name!r}: "
-                    "what the provider's list does not show yet would be submitted, and paid for, again"
-                )
+            if (wrong := mistake(name, plugin, self._settings)) is not None:
+                raise Permanent(wrong)
 
     def tell_broken(self) -> None:
         """Log a line for each plug-in that cannot be loaded."""

@@ -123,15 +123,25 @@ def opened(name: str, plugin: ProviderPlugin, settings: Settings) -> Provider:
     return provider
 
 
-def impatient(plugin: ProviderPlugin, settings: Settings) -> bool:
-    """Whether a submission that the provider has, and does not list yet, could be sent to it again."""
-    if plugin.is_local or plugin.settings is None or settings.settle_seconds >= LEAST_SETTLE_SECONDS:
-        return False
+def mistake(name: str, plugin: ProviderPlugin, settings: Settings) -> str | None:
+    """Return what in a provider's settings, if anything, must keep a service from starting.
+
+    That is a value of no use, since jobs that are with the provider would end for it, and too little patience for one
+    that is paid.
+    """
+    if plugin.settings is None:
+        return None
     try:
         declared = settings.of(plugin.settings)
-    except ValidationError:
-        return False  # it cannot be opened
-    return declared.missing is None and not declared.is_practice
+    except ValidationError as error:
+        return f"provider {name!r} is not set as it must be: {_mistakes(plugin, error)}"
+    is_paid = not plugin.is_local and declared.missing is None and not declared.is_practice
+    if is_paid and settings.settle_seconds < LEAST_SETTLE_SECONDS:
+        return (
+            f"METRIQ_SETTLE_SECONDS must be at least {LEAST_SETTLE_SECONDS:g} for the provider {name!r}: "
+            "what the provider's list does not show yet would be submitted, and paid for, again"
+        )
+    return None
 
 
 def one_line(error: BaseException) -> str:
