@@ -14,14 +14,17 @@ from metriq_gym.jobs.documents import DrawnCircuit, EstimateAnswer
 from metriq_gym.jobs.estimate import estimate
 from metriq_gym.jobs.plan import build, make_plan
 from metriq_gym.jobs.scoring import Share, score
-from metriq_gym.messages import Compilation, EstimateRequested
+from metriq_gym.messages import Compilation, EstimateRequested, ScheduleRequested
 from metriq_gym.packing import pack_counts, unpack_circuits
 from metriq_gym.providers import Providers, installed
 from metriq_gym.providers.provider import Compiler, Device, LocalProvider, Provider
 from metriq_gym.schema_validator import seed_of, validate
 from metriq_gym.service.pool import Pool, WorkerDied
 from metriq_gym.store import Store
+from metriq_gym.suite_parser import parse_suite, select
 from metriq_gym.wording import from_pydantic
+
+from .scheduler import Cost, asks
 
 log = structlog.get_logger()
 
@@ -70,6 +73,20 @@ class Estimator:
             drawn = await self._drawn(request, config, device, provider)
             answer = answer.model_copy(update={"circuits": drawn})
         return answer.model_copy(update=await self._prediction(request, config)) if request.predict else answer
+
+    async def cost(self, asked: ScheduleRequested) -> Cost:
+        """Return what a tick of a schedule asks of its device; raises `InvalidRequest`, or what building raises."""
+        configs = [asked.config or {}]
+        if asked.suite is not None:
+            suite, _ = parse_suite(asked.suite, "$.suite")
+            configs = [each.config for each in select(suite, asked.components, asked.all)]
+        _, device = await self._find(asked.provider, asked.device)
+        shots = circuits = 0
+        for each in configs:
+            config, _ = validate(each, "$.config")
+            cost = await self._pool.run_within(SECONDS, asks, config, device)
+            shots, circuits = shots + cost.shots, circuits + cost.circuits
+        return Cost(shots, circuits)
 
     def _level(self, request: EstimateRequested) -> Compilation:
         return request.compilation or self._compilation

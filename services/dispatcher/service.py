@@ -1,8 +1,8 @@
 """The dispatcher's handler.
 
-Consumes ``job.requested``, ``job.cancel_requested`` and ``suite.requested``; accepts or rejects a request, builds and
-compiles the circuits, stores them as tasks and hands these to the provider; publishes ``job.dispatched``,
-``job.failed``, ``job.cancelled``, and a suite's ``job.requested``.
+Consumes ``job.requested``, ``job.cancel_requested``, ``suite.requested`` and what is asked about schedules; accepts or
+rejects a request, builds and compiles the circuits, stores them as tasks and hands these to the provider; publishes
+``job.dispatched``, ``job.failed``, ``job.cancelled``, and the ``job.requested`` of suites and schedules.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from metriq_gym.messages import (
     JobCancelRequested,
     JobRequested,
     JobResumeRequested,
+    ScheduleChangeRequested,
+    ScheduleRequested,
     SuiteRequested,
 )
 from metriq_gym.providers import Providers, installed
@@ -56,6 +58,8 @@ from .handover import HandOver
 from .reconciler import Reconciler
 from .register import Register
 from .request import Checked, asked_for, check
+from .scheduler import SECONDS as SCHEDULE_SECONDS
+from .scheduler import Scheduler, read_schedule
 from .standing import Standing
 from .submission import Submitter
 from .suites import fan_out
@@ -104,17 +108,21 @@ class Dispatcher(Service):
             deadline_seconds=self.settings.job_deadline_seconds,
         )
         self._reconciling = Loop("reconciler", self.reconciler, seconds)
+        self.scheduler = Scheduler(self.store, self.bus, self._estimator.cost)
+        self._scheduling = Loop("scheduler", self.scheduler, SCHEDULE_SECONDS)
 
     async def start(self) -> None:
-        """Begin to consume, and to look after jobs that stand still."""
+        """Begin to consume, to look after jobs that stand still, and to request what schedules say."""
         await super().start()
         self._reconciling.start()
+        self._scheduling.start()
 
     async def stop(self) -> None:
         """Drain."""
         try:
             async with asyncio.TaskGroup() as stopping:
                 stopping.create_task(self._stop_reconciling())
+                stopping.create_task(self._scheduling.stop())
                 stopping.create_task(super().stop())
         finally:
             await self._providers.aclose()
@@ -125,7 +133,7 @@ class Dispatcher(Service):
 
     def loops(self) -> Sequence[Loop]:
         """Return what runs beside the handler."""
-        return (self._reconciling,)
+        return (self._reconciling, self._scheduling)
 
     def notes(self) -> dict[str, Check]:
         """Return whether each remote provider that was asked accepts its credential."""
@@ -173,6 +181,11 @@ class Dispatcher(Service):
                 await self._fan_out(read_request(delivery))
             case EstimateRequested.routing_key:
                 await self._estimator.answer(delivery)
+            case ScheduleRequested.routing_key:
+                await self._keep_schedule(read_request(delivery))
+            case ScheduleChangeRequested.routing_key:
+                await self.scheduler.change(delivery)
+                self._scheduling.wake()
             case _:
                 if (job := await self._dispatch(read_request(delivery))) is not None:
                     await self._announce(job)
@@ -210,6 +223,17 @@ class Dispatcher(Service):
         # What was accepted first counts, whatever this message says.
         plan = await self.store.suites.keep(suite_id, requests, self.settings.job_deadline_seconds)
         await asyncio.gather(*map(self.bus.publish, plan.requests))
+
+    async def _keep_schedule(self, request: Request) -> None:
+        """Store a schedule; what is wrong with its request shows as a rejected job, as with any other."""
+        try:
+            asked = read_schedule(request, self.settings.max_message_bytes)
+            await self._find_device(asked.provider, asked.device)
+            await self.scheduler.keep(request, asked)
+        except InvalidRequest as error:
+            await self._announce(await self._reject(request, error))
+        else:
+            self._scheduling.wake()
 
     async def _dispatch(self, request: Request) -> Job | None:
         job_id = request.job_id

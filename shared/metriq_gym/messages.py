@@ -20,6 +20,9 @@ SuiteId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 """Any text of one line: without control characters, at most 200 characters."""
 
+ScheduleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$")]
+"""Letters, digits and ``._-``, at most 50 characters, so that a tag can carry it."""
+
 
 def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -29,7 +32,7 @@ CompilationName = Literal["default", "0", "1", "2", "3", "best"]
 Compilation = Annotated[CompilationName, BeforeValidator(_as_text)]
 """How circuits are compiled for a device: as the dataset's tool does (``default``), at one of Qiskit's optimisation
 levels, or as well as several attempts at the highest can (``best``). A level may be given as a number."""
-_NAMES = ("job_id", "suite_id", "estimate_id")
+_NAMES = ("job_id", "suite_id", "estimate_id", "request_id")
 
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f,]+$")]
@@ -192,6 +195,53 @@ class EstimateRequested(Message):
     )
 
 
+DailyBound = Annotated[int, Field(ge=1, le=2**53)]
+"""How much a schedule may spend in a day."""
+
+
+class ScheduleRequested(_Request):
+    """Run a benchmark or a suite again and again. Published by anyone, kept by the dispatcher.
+
+    A request that cannot be accepted shows as a rejected job under the request's id.
+    """
+
+    routing_key = "schedule.requested"
+
+    request_id: JobId | None = Field(
+        default=None, description="Names the request; the same rules as for a job's id. A tick has an id of its own."
+    )
+    name: ScheduleName = Field(description="Names the schedule.")
+    replace: bool = Field(default=False, description="Also where there is another schedule of that name.")
+    cron: str = Field(max_length=200, description="When: minute, hour, day of month, month, day of week.")
+    timezone: str = Field(default="UTC", max_length=100, description="Where the clock hangs, e.g. Europe/Berlin.")
+    missed: Literal["once", "skip"] = Field(
+        default="once", description="Whether ticks that came while no dispatcher ran are run once, or not."
+    )
+    overlap: Literal["skip", "run"] = Field(
+        default="skip", description="What becomes of a tick that comes while the job before still runs."
+    )
+    daily_shots: DailyBound | None = Field(default=None, description="A tick that would exceed it in a day is held.")
+    daily_circuits: DailyBound | None = Field(default=None, description="A tick that would exceed it in a day is held.")
+    tags: list[Tag] = Field(default=[], max_length=19, description="As a job's; one more names the schedule.")
+    config: dict[str, Any] | None = Field(default=None, description="The benchmark's configuration, or")
+    suite: dict[str, Any] | None = Field(default=None, description="the suite's document.")
+    components: list[Name] = Field(default=[], max_length=200, description="Run only these components of the suite.")
+    all: bool = Field(default=False, description="Confirms a full dispatch of a suite that warns about it.")
+
+
+ScheduleAction = Literal["pause", "resume", "run", "delete"]
+
+
+class ScheduleChangeRequested(Message):
+    """Please pause, resume, run once or delete a schedule. Published by anyone, handled by the dispatcher."""
+
+    routing_key = "schedule.change_requested"
+
+    request_id: JobId = Field(description="Names the request, so that one that comes again changes nothing.")
+    name: ScheduleName = Field(description="Names the schedule.")
+    action: ScheduleAction = Field(description="What to do.")
+
+
 MESSAGES: tuple[type[Message], ...] = (
     JobRequested,
     JobDispatched,
@@ -205,4 +255,6 @@ MESSAGES: tuple[type[Message], ...] = (
     JobResumeRequested,
     SuiteRequested,
     EstimateRequested,
+    ScheduleRequested,
+    ScheduleChangeRequested,
 )

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from metriq_gym import texts
 from metriq_gym.bus.port import Delivery
 from metriq_gym.errors import InvalidRequest, Unreadable
-from metriq_gym.messages import AboutJob, JobId, JobRequested, SuiteId, SuiteRequested
+from metriq_gym.messages import AboutJob, JobId, JobRequested, ScheduleRequested, SuiteId, SuiteRequested
 from metriq_gym.wording import from_pydantic
 
 MAX_READ = 2**24
@@ -82,7 +82,8 @@ def read_request(delivery: Delivery) -> Request:
     if delivery.routing_key == SuiteRequested.routing_key:
         suite_id = _stated(stated, "suite_id", _suite_id) or _derived(delivery, _suite_id)
         return Request(delivery, body, problem, suite_id, suite_id)
-    job_id = _stated(stated, "job_id", _job_id) or _derived(delivery, _job_id)
+    named = "request_id" if delivery.routing_key == ScheduleRequested.routing_key else "job_id"
+    job_id = _stated(stated, named, _job_id) or _derived(delivery, _job_id)
     return Request(delivery, body, problem, job_id, _stated(stated, "suite_id", _job_id))
 
 

@@ -33,7 +33,15 @@ class Queue:
 
 DISPATCHER = Queue(
     "metriq.dispatcher",
-    ("job.requested", "job.cancel_requested", "job.resume_requested", "suite.requested", "estimate.requested"),
+    (
+        "job.requested",
+        "job.cancel_requested",
+        "job.resume_requested",
+        "suite.requested",
+        "estimate.requested",
+        "schedule.requested",
+        "schedule.change_requested",
+    ),
 )
 POLLER = Queue("metriq.poller", ("job.dispatched",))
 SCORER = Queue("metriq.scorer", ("job.completed",))

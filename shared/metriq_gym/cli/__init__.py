@@ -73,6 +73,23 @@ COMMANDS: dict[str, Any] = {
             },
         ),
     ),
+    "schedule": group(
+        "schedule",
+        "Run benchmarks again and again.",
+        commands(
+            "metriq_gym.cli",
+            {
+                "add": ("schedule:add", "Run a benchmark or a suite whenever its time comes."),
+                "list": ("schedule:list_", "List schedules."),
+                "show": ("schedule:show", "Print a schedule and what became of its last ticks."),
+                "next": ("schedule:next_", "Print when a schedule runs next."),
+                "pause": ("schedule:pause", "Let a schedule rest."),
+                "resume": ("schedule:resume", "Let a schedule that rests go on."),
+                "run": ("schedule:run", "Run a schedule's benchmark or suite now."),
+                "delete": ("schedule:delete", "Delete a schedule, and none of its jobs."),
+            },
+        ),
+    ),
     "plot": group(
         "plot",
         "Draw jobs, suites and metrics over time.",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,6 +36,7 @@ from metriq_gym.errors import (
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import is_settled
 from metriq_gym.jobs.lifecycle import advice
+from metriq_gym.jobs.schedules import Schedule, same
 from metriq_gym.jobs.suite_progress import SuiteProgress, summarise
 from metriq_gym.messages import (
     Compilation,
@@ -43,6 +44,9 @@ from metriq_gym.messages import (
     JobRequested,
     JobResumeRequested,
     Message,
+    ScheduleAction,
+    ScheduleChangeRequested,
+    ScheduleRequested,
     SuiteRequested,
 )
 from metriq_gym.parts import MissingPart, parts
@@ -63,6 +67,9 @@ M = TypeVar("M", bound=Message)
 
 CONNECT_SECONDS = 20.0
 """How long servers may take to answer before they are said to be away."""
+ANSWER_SECONDS = 60.0
+"""How long a dispatcher may take to answer what is asked about a schedule."""
+LOOK_SECONDS = 0.1
 PUBLISH_SECONDS = 60.0
 """For how long a request whose confirmation did not come is published again; it has one id, so it runs once."""
 
@@ -165,6 +172,44 @@ class Client:
     async def cancel(self, job_id: str) -> None:
         """Ask for a job to be cancelled."""
         await self._publish(JobCancelRequested(job_id=job_id))
+
+    async def add_schedule(self, name: str, **asked: Any) -> Schedule:
+        """Ask for a schedule, by the fields of its message, and return it once it is kept.
+
+        Raises `InvalidRequest` with everything that is wrong with it.
+        """
+        request = _checked(ScheduleRequested, request_id=uuid4().hex, name=name, **asked)
+        await self._publish(request)
+        async for found in self._looks_at_schedule(name):
+            if found is not None and (request.request_id in found.changes or same(found.asked, request)):
+                return found
+            with suppress(NotFound):
+                refused = failure_of(await self.store.jobs.get(str(request.request_id)))
+                if refused is not None:
+                    raise refused
+        raise AssertionError("unreachable")
+
+    async def change_schedule(self, name: str, action: ScheduleAction) -> Schedule | None:
+        """Pause, resume, run or delete a schedule; return it once that is done, None when it is deleted."""
+        if await self.store.schedules.get(name) is None:
+            raise NotFound(f"there is no schedule {name!r}")
+        request = _checked(ScheduleChangeRequested, request_id=uuid4().hex, name=name, action=action)
+        await self._publish(request)
+        async for found in self._looks_at_schedule(name):
+            if found is None:
+                if action != "delete":
+                    raise NotFound(f"schedule {name!r} was deleted meanwhile")
+                return None
+            if request.request_id in found.changes:
+                return found
+        raise AssertionError("unreachable")
+
+    async def _looks_at_schedule(self, name: str) -> AsyncIterator[Schedule | None]:
+        """Yield a schedule again and again; raises `Transient` where no dispatcher answers."""
+        for _ in range(int(ANSWER_SECONDS / LOOK_SECONDS)):
+            yield await self.store.schedules.get(name)
+            await asyncio.sleep(LOOK_SECONDS)
+        raise Transient(f"no dispatcher has answered in {ANSWER_SECONDS:g} s; the request waits for one")
 
     async def progress(self, job_id: str, until: Callable[[Job], bool] | None = None) -> AsyncIterator[Progress]:
         """Yield how far a job is, each time that has changed, once it exists and until it is as wanted.

@@ -19,6 +19,7 @@ from metriq_gym.store.mongo import connect, translated
 from metriq_gym.store.parked import Parked
 from metriq_gym.store.records import Records
 from metriq_gym.store.rotating import RotatingClient
+from metriq_gym.store.schedules import Schedules
 from metriq_gym.store.suites import Suites
 from metriq_gym.store.tasks import Tasks
 from metriq_gym.store.troubles import Troubles
@@ -47,6 +48,7 @@ class Store:
         self.catalogue = Catalogue(self._database.jobs, self._database.tasks)
         self.changes = Changes(self._database, self.jobs, self.tasks)
         self.suites = Suites(self._database.suites)
+        self.schedules = Schedules(self._database.schedules)
         self.parked = Parked(self._database.parked)
         self.leases = Leases(self._database.leases)
         self.devices = Devices(self._database.devices, self._database.calibrations)
@@ -66,6 +68,7 @@ class Store:
         await self.jobs.create_indexes()
         await self.tasks.create_indexes()
         await self.suites.create_indexes()
+        await self.schedules.create_indexes()
         await self.devices.create_indexes()
         await self.estimates.create_indexes()
 

@@ -37,7 +37,7 @@ class Documents:
 
     def __init__(self, name: str, database: MemoryDatabase) -> None:
         self.name = name
-        self._database = database
+        self.database = database
         self._stored: dict[Any, bytes] = {}
 
     def all(self) -> Iterable[Document]:
@@ -66,6 +66,8 @@ class Documents:
         now = _now()
         if isinstance(wanted := query.get("_id"), str):
             found = [bson.decode(self._stored[wanted], _OPTIONS)] if wanted in self._stored else []
+        elif isinstance(wanted, Mapping) and isinstance(ids := wanted.get("$in"), list):
+            found = [bson.decode(each, _OPTIONS) for key, each in self._stored.items() if key in ids]
         else:
             found = list(self.all())
         return [each for each in found if matches(query, each, now)]
@@ -102,7 +104,7 @@ class Documents:
 
     def aggregate(self, stages: Sequence[Mapping[str, Any]]) -> list[Document]:
         """Return what a pipeline makes of the documents."""
-        return aggregated(self.all(), stages, _now(), lambda name: self._database.documents(name).all())
+        return aggregated(self.all(), stages, _now(), lambda name: self.database.documents(name).all())
 
     def _put(self, document: Document, before: Document | None, operation: str = "update") -> Document:
         stored = bson.encode(document, codec_options=_OPTIONS)
@@ -123,7 +125,7 @@ class Documents:
 
     def _tell(self, operation: str, key: Any, **more: Any) -> None:
         event = {"operationType": operation, "ns": {"coll": self.name}, "documentKey": {"_id": key}, **more}
-        self._database.tell(event)
+        self.database.tell(event)
 
     def current(self, key: Any) -> Document | None:
         """Return a document by its id."""
@@ -172,6 +174,7 @@ class MemoryCollection:
     def __init__(self, documents: Documents) -> None:
         self.documents = documents
         self.name = documents.name
+        self.database = documents.database
 
     async def create_indexes(self, _: object, **__: object) -> None:
         """Nothing is looked for by an index."""
@@ -279,7 +282,8 @@ class _Stream:
 class MemoryDatabase:
     """Collections by name, and streams of what changes in them."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: MemoryClient) -> None:
+        self.client = client
         self._documents: dict[str, Documents] = {}
         self.streams: list[_Stream] = []
 
@@ -303,14 +307,14 @@ class MemoryDatabase:
 
 class _Admin:
     async def command(self, name: str, **_: object) -> Document:
-        return {"ok": 1.0, "command": name}
+        return {"ok": 1.0, "command": name, "localTime": _now()}
 
 
 class MemoryClient:
     """What `Store` takes for a client."""
 
     def __init__(self) -> None:
-        self._databases: defaultdict[str, MemoryDatabase] = defaultdict(MemoryDatabase)
+        self._databases: defaultdict[str, MemoryDatabase] = defaultdict(lambda: MemoryDatabase(self))
         self.admin = _Admin()
 
     def __getitem__(self, name: str) -> MemoryDatabase:

@@ -32,6 +32,8 @@ from metriq_gym.messages import (
     JobResumeRequested,
     JobScored,
     Message,
+    ScheduleChangeRequested,
+    ScheduleRequested,
     SuiteRequested,
 )
 
@@ -110,13 +112,14 @@ SERVICES = (
     _service(
         DISPATCHER,
         "takes requests, submits circuits, and publishes again what a job that stands still needs",
-        [JobRequested, JobDispatched, JobCompleted, JobChecked, JobScored, JobFailed, JobCancelled],
+        [JobRequested, SuiteRequested, JobDispatched, JobCompleted, JobChecked, JobScored, JobFailed, JobCancelled],
         {
             "jobs": (*FIND, "insert", "update", "createIndex"),
             "tasks": (*FIND, "insert", "update", "remove", "createIndex"),
             "listings": (*FIND, "insert", "update", "remove"),
             "deleted": (*FIND, "createIndex"),
             "suites": (*FIND, "insert", "update", "remove", "createIndex"),
+            "schedules": (*FIND, "insert", "update", "remove", "createIndex"),
             "leases": (*FIND, "insert", "update"),
             "devices": (*FIND, "insert", "update"),
             "calibrations": (*FIND, "insert", "update", "createIndex"),
@@ -173,6 +176,8 @@ CONSOLE = Rights(
                     JobResumeRequested,
                     SuiteRequested,
                     EstimateRequested,
+                    ScheduleRequested,
+                    ScheduleChangeRequested,
                 )
             ]
         ),
@@ -205,6 +210,8 @@ PUBLISHER = Rights(
                     JobResumeRequested,
                     SuiteRequested,
                     EstimateRequested,
+                    ScheduleRequested,
+                    ScheduleChangeRequested,
                 )
             ]
         ),
