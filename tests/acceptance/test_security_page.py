@@ -24,7 +24,7 @@ def test_every_user_has_a_row() -> None:
 @pytest.mark.parametrize("rights", SERVICES, ids=lambda rights: rights.user)
 def test_a_row_names_what_a_service_publishes_and_writes(rights: Rights) -> None:
     (row,) = re.findall(rf"^\| {rights.user} \|(.*)\|(.*)\|(.*)\|$", PAGE, re.MULTILINE)
-    published = {f"job.{name.rpartition('.')[2]}" for name in re.findall(r"`([\w.]+)`", row[0])}
+    published = {f"job{name}" if name.startswith(".") else name for name in re.findall(r"`([\w.]+)`", row[0])}
     (events,) = [each.write for each in rights.topics if each.exchange == EVENTS]
     assert published == {message.routing_key for message in MESSAGES if re.fullmatch(events, message.routing_key)}
     written = {name for name, actions in rights.collections.items() if {"insert", "update", "remove"} & set(actions)}

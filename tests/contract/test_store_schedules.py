@@ -51,7 +51,7 @@ async def test_due_are_those_with_something_to_do_now(store: Store) -> None:
     now: datetime = await store.catalogue.now()
     hour = timedelta(hours=1)
     waiting = Tick(at=now - hour, id="j")
-    for name, fields in {
+    cases: dict[str, dict[str, Any]] = {
         "due": {},
         "later": {"next_at": now + hour},
         "never": {"next_at": None},
@@ -59,7 +59,8 @@ async def test_due_are_those_with_something_to_do_now(store: Store) -> None:
         "paused with a tick": {"paused": True, "open": [waiting]},
         "asked for": {"paused": True, "open": [waiting.model_copy(update={"manual": True})]},
         "put off": {"next_at": now + hour, "open": [waiting.model_copy(update={"again_at": now + hour})]},
-    }.items():
+    }
+    for name, fields in cases.items():
         await store.schedules.add((await schedule(store, **fields)).with_(name=name))
     assert sorted(await names(store)) == ["asked for", "due"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,8 @@ NEW_YEAR: dict[str, Any] = {"provider": "local", "device": "aer_simulator", "cro
 
 
 @pytest.fixture
-async def system() -> AsyncIterator[MemorySystem]:
-    async with memory_system() as system:
+async def system(tmp_path: Path) -> AsyncIterator[MemorySystem]:
+    async with memory_system(tmp_path) as system:
         yield system
 
 
