@@ -52,7 +52,8 @@ PASSWORDS = {rights.user: secrets.token_urlsafe(16) for rights in ALL}
 KEYS = {message.routing_key for message in MESSAGES}
 MAY_PUBLISH = {
     "dispatcher": KEYS
-    - {"job.exported", "job.cancel_requested", "job.resume_requested", "suite.requested", "estimate.requested"},
+    - {"job.exported", "job.cancel_requested", "job.resume_requested", "estimate.requested"}
+    - {"schedule.requested", "schedule.change_requested"},
     "console": KEYS - {"job.exported", "job.checked"},
     "poller": {"job.dispatched", "job.completed", "job.checked", "job.failed"},
     "scorer": {"job.scored", "job.failed"},
@@ -63,6 +64,8 @@ MAY_PUBLISH = {
         "job.resume_requested",
         "suite.requested",
         "estimate.requested",
+        "schedule.requested",
+        "schedule.change_requested",
     },
     "operator": KEYS,
     "monitor": set[str](),
@@ -73,6 +76,7 @@ COLLECTIONS = (
     "listings",
     "deleted",
     "suites",
+    "schedules",
     "leases",
     "devices",
     "calibrations",
@@ -84,7 +88,7 @@ MAY_WRITE = {
     | {("tasks", "insert"), ("tasks", "update"), ("tasks", "remove"), ("listings", "remove")}
     | {("suites", "insert"), ("suites", "update"), ("suites", "remove"), ("leases", "insert"), ("leases", "update")}
     | {(name, act) for name in ("devices", "calibrations", "estimates") for act in ("insert", "update")}
-    | {("parked", "insert"), ("parked", "update"), ("parked", "remove")},
+    | {(name, act) for name in ("parked", "schedules") for act in ("insert", "update", "remove")},
     "console": {("jobs", "update"), ("jobs", "remove"), ("tasks", "update"), ("tasks", "remove")}
     | {("listings", "remove"), ("deleted", "insert"), ("deleted", "update")},
     "poller": {("jobs", "update"), ("tasks", "update")}
