@@ -19,6 +19,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """The longest first where one begins with another."""
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]')
 
 
@@ -56,6 +57,11 @@ def decode(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def is_utf8(content: bytes) -> bool:
+    """Whether bytes are taken for UTF-8, with a mark or without."""
+    return _encoding(content).startswith("utf-8")
+
+
 def _encoding(content: bytes) -> str:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
@@ -80,6 +86,8 @@ def loads(text: str) -> Any:
         found = json.loads(text, object_pairs_hook=pairs.object, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise NotText(f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except _NoConstant as error:
+        raise NotText(f"is not JSON: {error}{_place_of_constant(text)}") from None
     except (ValueError, RecursionError) as error:
         raise NotText(f"is not JSON: {error}") from None
     if pairs.repeated:
@@ -133,4 +141,13 @@ def _line(text: str, position: int) -> int:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise _NoConstant(f"{name} is no JSON number")
+
+
+class _NoConstant(ValueError):
+    """Python's reader knows the constant, and JSON does not."""
+
+
+def _place_of_constant(text: str) -> str:
+    position = next(found.start() for found in _CONSTANT.finditer(text) if found[1])
+    return f" (line {_line(text, position)}, column {position - text.rfind(chr(10), 0, position)})"

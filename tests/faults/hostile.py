@@ -179,8 +179,23 @@ FIELDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
             {**SUITE, "benchmarks": nested(70)},
         ),
     },
+    "schedule.requested": {
+        "name": (None, "", "../..", "a/b", "\x1b[2J", "x" * 201, 7),
+        "cron": (None, "", "* * *", "61 * * * *", "0 3 * * *; rm", "* " * 100, "\x00", 7),
+        "timezone": ("Mars/Phobos", "../../etc/passwd", "/etc/localtime", "", 7),
+        "missed": ("twice", 1),
+        "daily_shots": (-1, 2**70, 1.5, "many"),
+        "config": (None, [], {"benchmark_name": "WITT"}),
+    },
 }
 """Routing key → field → values that it cannot have, each in an otherwise good request; but None is like leaving out."""
+
+_WHERE: Mapping[str, Any] = {"provider": "local", "device": "aer_simulator"}
+GOOD_BY_KEY: Mapping[str, Mapping[str, Any]] = {
+    "job.requested": GOOD,
+    "suite.requested": {**_WHERE, "suite": SUITE},
+    "schedule.requested": {**_WHERE, "name": "nightly", "cron": "0 3 * * *", "config": TRIVIAL},
+}
 
 _SHOTS: tuple[Any, ...] = ("10", [10], {}, None, True, *NUMBERS[:7], *NUMBERS[-5:], *NO_NUMBERS)
 CONFIGURATIONS: tuple[Mapping[str, Any], ...] = (
@@ -292,7 +307,7 @@ NOT_ABOUT_A_JOB: Mapping[str, bytes] = {
 NEXT_VERSION = b'{"job_id": "nobody-knows-it", "schema_version": 2}'
 """Fails each time it is tried: nobody here can tell what it means."""
 
-REQUESTS = ("job.requested", "suite.requested")
+REQUESTS = ("job.requested", "suite.requested", "schedule.requested")
 ABOUT_JOBS = tuple(key for queue in QUEUES for key in queue.routing_keys if key not in REQUESTS)
 
 
@@ -313,7 +328,7 @@ def corpus() -> Iterator[Hostile]:
         for name, body in NO_REQUESTS.items():
             yield Hostile(name, key, body, "rejected")
     for key, fields in FIELDS.items():
-        good = GOOD if key == "job.requested" else {"provider": "local", "device": "aer_simulator", "suite": SUITE}
+        good = GOOD_BY_KEY[key]
         for name, values in fields.items():
             # How large its suite is said to be counts for nothing: that is in the suite's own plan.
             becomes: Literal["rejected", "exported"] = "exported" if name == "suite_size" else "rejected"
@@ -338,10 +353,9 @@ def corpus() -> Iterator[Hostile]:
         yield Hostile(f"{key}: next version", key, NEXT_VERSION, "dead")
         if key != "job.cancel_requested":  # which waits for its job to come
             about = {"job_id": "nobody-knows-it", "outcome": "error", "reason": "\x1b[2J"}
-            # An estimate is about no job, so what names only one is no request for it.
-            yield Hostile(
-                f"{key}: unknown job", key, _json(about), "dead" if key == "estimate.requested" else "nothing"
-            )
+            # An estimate and a schedule's change are about no job, so what names only one is no request for them.
+            is_request = key in ("estimate.requested", "schedule.change_requested")
+            yield Hostile(f"{key}: unknown job", key, _json(about), "dead" if is_request else "nothing")
 
 
 def _json(value: Any) -> bytes:

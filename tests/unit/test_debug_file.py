@@ -31,9 +31,10 @@ MIRROR: dict[str, Any] = {
 }
 
 
-def test_a_file_of_metriq_gyms_own_tool_is_scored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_of_metriq_gyms_own_tool_is_scored(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "debug.json"
-    path.write_text(json.dumps(KERNEL), encoding="utf-8")
+    path.write_text(json.dumps(KERNEL), encoding=encoding)
     result = replay_from_debug_file(path)
 
     assert isinstance(result, QMLKernelResult)

@@ -133,6 +133,14 @@ def test_jobs_in_a_file_are_there_for_the_next_manager(file: Path) -> None:
     assert [each.id for each in JobManager(file).get_jobs()] == ["two"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_of_another_encoding_keeps_its_jobs_when_one_is_added(file: Path, encoding: str) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(job().serialize() + "\n", encoding=encoding)
+    JobManager(jobs_file=file).add_job(job(id="two"))
+    assert [each.id for each in JobManager(jobs_file=file).jobs] == ["one", "two"]
+
+
 def test_a_job_of_the_same_id_is_in_the_file_once(file: Path) -> None:
     manager = JobManager(jobs_file=file)
     manager.add_job(job())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
 
-from metriq_gym.benchmarks.openqasm import MAX_OPERATIONS, MAX_STATEMENTS, read_circuit
+from metriq_gym.benchmarks.openqasm import MAX_OPERATIONS, MAX_STATEMENTS, read_circuit, read_measured_circuit
 from metriq_gym.errors import Unsupported
 
 HEADER = 'OPENQASM 3.0; include "stdgates.inc"; '
@@ -91,6 +91,19 @@ def test_physical_qubits_can_be_named() -> None:
 def test_anything_else_is_refused_and_not_computed(source: str, reason: str) -> None:
     with pytest.raises(Unsupported, match=reason):
         read_circuit(source, max_qubits=10)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ('OPENQASM 3.0;\ninclude "qelib1.inc";\nqreg q[1]; h q[0];', r"qelib1.inc.*\(line 2\).*version 2.0's"),
+        ('include "qelib1.inc";\nqreg q[1]; h q[0];', r"read as version 3 .*let it begin with OPENQASM 2.0;"),
+        ("OPENQASM 2.0;\nqubit[2] q;\nbit[2] c;\nc = measure q;", r"read as version 2.0 and has 'qubit' \(line 2\)"),
+    ],
+)
+def test_a_program_of_the_other_version_than_it_begins_with_is_told_so(source: str, reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        read_measured_circuit(source, 5)
 
 
 def test_gates_within_gates_are_counted_before_they_are_written_out() -> None:

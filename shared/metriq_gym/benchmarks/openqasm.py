@@ -26,6 +26,8 @@ MAX_DIGITS = 10
 MAX_BITS = 1000
 """Classical bits that a circuit may have."""
 _VERSION_2 = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*OPENQASM\s+(?P<version>2(?:\.\d+)?)\s*;", re.DOTALL)
+_OF_3 = re.compile(r'(?:^|;)\s*(?P<what>(?:qubit|bit)\b|include\s+"stdgates\.inc")', re.MULTILINE)
+_OF_2 = re.compile(r'(?:^|;)\s*(?P<what>include\s+"qelib1\.inc")', re.MULTILINE)
 _CREG = re.compile(r"(?:^|;)\s*creg\b", re.MULTILINE)
 _TARGET = re.compile(r"->\s*([a-z]\w*)\s*\[\s*(\d{1,4})\s*\]")
 
@@ -46,6 +48,7 @@ def read_circuit(source: str, max_qubits: int) -> QuantumCircuit:
             f"the circuit is an OpenQASM {older['version']} program (line {line}), and OpenQASM 3 is wanted; "
             "qiskit.qasm2.load and qiskit.qasm3.dump convert it"
         )
+    _check_version(source, is_2=False)
     program = _parsed(source)
     program.statements = _without_measurements(program.statements)
     _Inspection(max_qubits).program(program)
@@ -62,6 +65,7 @@ def read_measured_circuit(source: str, max_qubits: int) -> QuantumCircuit:
     """
     source = _plain(source)
     is_2 = _VERSION_2.match(source) is not None
+    _check_version(source, is_2=is_2)
     if is_2:
         source = _with_registers(source)
     program = _parsed(source)
@@ -74,6 +78,18 @@ def read_measured_circuit(source: str, max_qubits: int) -> QuantumCircuit:
     in_a_row = QuantumCircuit(circuit.num_qubits, circuit.num_clbits)
     in_a_row.compose(circuit, range(circuit.num_qubits), range(circuit.num_clbits), inplace=True)
     return _finite(in_a_row)
+
+
+def _check_version(source: str, *, is_2: bool) -> None:
+    """Raise `Unsupported` for a program that has what only the other version has."""
+    found = (_OF_3 if is_2 else _OF_2).search(source)
+    if found is not None:
+        line = source.count("\n", 0, found.start("what")) + 1
+        own, other = ("2.0", "3.0") if is_2 else ("3", "2.0")
+        raise Unsupported(
+            f"the OpenQASM program is read as version {own} and has {found['what']!r} (line {line}), "
+            f"which is version {other}'s: let it begin with OPENQASM {other};"
+        )
 
 
 def _with_registers(source: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from metriq_gym import texts
 from metriq_gym.errors import NotFound
 
 _log = logging.getLogger(__name__)
@@ -40,9 +41,12 @@ class JobsFile(Generic[JobT]):
     def __init__(self, path: Path, read: Callable[[str], JobT]) -> None:
         self._path = path
         self._lines: list[JobT | str] = []
+        self._is_utf8 = True
         if not path.exists():
             return
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        content = path.read_bytes()
+        self._is_utf8 = texts.is_utf8(content)
+        for number, line in enumerate(texts.decode(content).splitlines(), start=1):
             if line.strip():
                 self._lines.append(self._read(read, line, number))
         if not self.jobs:
@@ -65,6 +69,9 @@ class JobsFile(Generic[JobT]):
         if any(each.id == job.id for each in self.jobs):
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._is_utf8:  # one file cannot be of two encodings
+            self._write([*self._lines, job])
+            return
         with self._path.open("a", encoding="utf-8") as file:
             file.write(job.serialize() + "\n")
         self._lines.append(job)
@@ -105,3 +112,4 @@ class JobsFile(Generic[JobT]):
                 os.unlink(file.name)
                 raise
         self._lines = lines
+        self._is_utf8 = True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from metriq_gym import texts
 from metriq_gym.benchmarks.benchmark import BenchmarkResult
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.jobs.replay import replay_result
@@ -25,10 +25,9 @@ def replay_from_debug_file(debug_file: str | Path) -> BenchmarkResult:
     Permanent
         When counts are missing.
     """
-    text = Path(debug_file).read_text(encoding="utf-8")
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InvalidRequest([Problem("$", f"is not JSON: {error}")]) from None
+        document = texts.loads(texts.read(debug_file))
+    except texts.NotText as error:
+        raise InvalidRequest([Problem("$", str(error))]) from None
     with parts():
         return replay_result(document)
