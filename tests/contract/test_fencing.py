@@ -99,6 +99,8 @@ OTHERS = {
     *("clocks.put_off_deadlines", "clocks.bring_back"),
     # What an attempt at a message has come to, counted whoever made it; the job stays where it is.
     *("troubles.failed_attempt", "troubles.give_up"),
+    # Any dispatcher's: each change of a schedule is guarded by the revision that it was made from (decision 26).
+    *("schedules.add", "schedules.write", "schedules.delete"),
     # An operator's and a client's, guarded by the state that they find.
     *("jobs.unhold", "troubles.forgive", "tasks.send_again", "records.add", "records.replace", "records.delete"),
 }

@@ -50,9 +50,9 @@ def test_both_versions_are_read_with_their_measurements(source: str) -> None:
     [
         ("", "cannot be parsed"),
         ("OPENQASM 2.0; qreg q[1]; creg c[1];", "measures nothing"),
-        (BELL.replace("qelib1.inc", "/etc/passwd"), "stdgates.inc.* is version 3.0's"),
-        (BELL.replace("qelib1.inc", "stdgates.inc"), "stdgates.inc.* is version 3.0's"),
-        (BELL_3.replace("stdgates.inc", "../secret.inc"), "stdgates.inc.* is version 3.0's"),
+        (BELL.replace("qelib1.inc", "/etc/passwd"), "Include"),
+        (BELL.replace("qelib1.inc", "stdgates.inc"), "stdgates.inc.*is version 3.0's"),
+        (BELL_3.replace("stdgates.inc", "../secret.inc"), "Include"),
         (BELL.replace("q[2]", "q[3]"), "3 qubits and the device 2"),
         (BELL.replace("c[2]", f"c[{MAX_BITS + 1}]"), "classical bits"),
         (BELL.replace("h q[0];", "if (c == 1) h q[0];"), "BranchingStatement"),

@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "Busy": FailureClass.TRANSIENT,
     "InvalidParameters": FailureClass.PERMANENT,
     "NoAnswer": FailureClass.TRANSIENT,
+    "NotSetUp": FailureClass.PERMANENT,
     "NotRead": FailureClass.PERMANENT,
     "ProtocolError": FailureClass.TRANSIENT,
     "RateLimited": FailureClass.TRANSIENT,
