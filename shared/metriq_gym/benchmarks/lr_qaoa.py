@@ -209,7 +209,12 @@ def native_edges(device: BenchmarkDevice, num_qubits: int) -> list[Edge]:
         return [(0, node) for node in range(1, num_qubits)]
     if num_qubits == device.num_qubits:
         pairs = ((min(pair), max(pair)) for pair in device.connectivity.edge_list())
-        return list(dict.fromkeys(pair for pair in pairs if pair[0] != pair[1]))
+        edges = list(dict.fromkeys(pair for pair in pairs if pair[0] != pair[1]))
+        if not edges:
+            raise Unsupported(
+                f"device {device.id!r} connects none of its qubits, so its native layout poses no problem"
+            )
+        return edges
     return connected_subgraph(device, num_qubits)[1]
 
 
