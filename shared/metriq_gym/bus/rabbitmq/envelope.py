@@ -100,10 +100,10 @@ def read_letter(message: AbstractIncomingMessage) -> DeadLetter:
     delivery = read(message)
     about = _table(headers.get(DEAD))
     death = _death(headers) if not about else {}
-    queue = about.get("queue", death.get("queue"))
+    queue = _string(about.get("queue", death.get("queue")))
     reason = _string(about.get("reason")) or _said_of(death)
     return DeadLetter(
-        queue=queue if queue in {each.name for each in QUEUES} else "",
+        queue=queue if queue is not None and queue in {each.name for each in QUEUES} else "",
         routing_key=_string(about.get("routing_key")) or delivery.routing_key,
         body=message.body,
         message_id=_string(about.get("message_id")) or delivery.message_id,
