@@ -11,6 +11,7 @@ from typing import Any
 from metriq_gym.jobs import Task, TaskState
 from metriq_gym.jobs.documents import DueTask
 from metriq_gym.providers.provider import Finished, Overview, Progress, Waiting
+from metriq_gym.store.mongo import EPOCH
 from services.poller.remote import RemoteTasks
 
 LEASE_SECONDS = 30.0
@@ -83,7 +84,7 @@ class Tasks:
         while self._due and self._due[0][0] <= self._world.seconds and len(found) < limit:
             _, name = heapq.heappop(self._due)
             if name in self._tasks:
-                found[name] = DueTask(name, name, self._polls[name])
+                found[name] = DueTask(name, name, self._polls[name], EPOCH)
         return list(found.values())
 
     async def claim_of(self, provider: str, due: Sequence[DueTask], *, limit: int, **more: Any) -> list[Task]:

@@ -335,4 +335,4 @@ class DueTask(NamedTuple):
     id: str
     provider_job_id: str | None
     polls: int
-    next_poll_at: datetime | None = None
+    next_poll_at: datetime

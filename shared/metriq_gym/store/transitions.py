@@ -12,9 +12,9 @@ from metriq_gym.wording import shorten
 
 
 def entry(state: JobState | Literal["$state"], service: str, cause: str, by: str | None = None) -> Stage:
-    """Return a line of the history, for an update pipeline; ``lease`` names the write, as a lease does its holder."""
+    """Return a line of the history, for an update pipeline; `by` is what the move that writes it is known by."""
     line: Stage = {"state": state, "at": "$$NOW", "service": service, "cause": {"$literal": shorten(cause, 1000)}}
-    return line if by is None else {**line, "lease": by}
+    return line if by is None else {**line, "move": by}
 
 
 def moving(target: JobState, service: str, cause: str = "", by: str | None = None) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def new_move() -> str:
 def has_moved(document: Mapping[str, Any], by: str) -> bool:
     """Whether a job's document has made the move that is known `by` this, whatever has become of it since."""
     history = document.get("history")
-    return isinstance(history, list) and any(isinstance(line, dict) and line.get("lease") == by for line in history)
+    return isinstance(history, list) and any(isinstance(line, dict) and line.get("move") == by for line in history)
 
 
 def noted(state: JobState | Literal["$state"], service: str, cause: str, by: str | None = None) -> Stage:
