@@ -16,7 +16,7 @@ from metriq_gym.store import Store
 from .access import Access
 from .events import Hub
 from .letters import Letters
-from .together import Together
+from .sharing import SharedWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Desk:
     access: Access
     hub: Hub
     letters: Letters
-    overview: Together[dict[str, Any]]
+    overview: SharedWork[dict[str, Any]]
 
 
 def desk(request: HTTPConnection) -> Desk:

@@ -25,7 +25,7 @@ from .events import Hub
 from .letters import letters_of
 from .overview import overview
 from .server import served
-from .together import Together
+from .sharing import SharedWork
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ class Console(Service):
             access=self.access,
             hub=self.hub,
             letters=letters_of(self.settings, self.bus, self.store),
-            overview=Together(partial(overview, self.store, self.bus, self.settings)),
+            overview=SharedWork(partial(overview, self.store, self.bus, self.settings)),
         )
         app = create_app(desk)
         await asyncio.to_thread(rendering.warm)

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Together(Generic[T]):
+class SharedWork(Generic[T]):
     """Does the same for many. What is given was begun after it was asked for, so that it is never older than that."""
 
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.console.together import Together
+from services.console.sharing import SharedWork
 
 
 class Work:
@@ -25,16 +25,16 @@ class Work:
         return number
 
 
-async def asked(together: Together[int], times: int) -> list[asyncio.Task[int]]:
+async def asked(shared: SharedWork[int], times: int) -> list[asyncio.Task[int]]:
     """Ask so many times at once."""
-    tasks = [asyncio.create_task(together.get()) for _ in range(times)]
+    tasks = [asyncio.create_task(shared.get()) for _ in range(times)]
     await asyncio.sleep(0)  # each has asked
     return tasks
 
 
 async def test_those_who_ask_at_once_share_what_is_done() -> None:
     work = Work()
-    tasks = await asked(Together(work), 3)
+    tasks = await asked(SharedWork(work), 3)
     await work.began.acquire()
     work.may_end.release()
     assert await asyncio.gather(*tasks) == [1, 1, 1]
@@ -42,10 +42,10 @@ async def test_those_who_ask_at_once_share_what_is_done() -> None:
 
 async def test_those_who_ask_while_it_is_done_share_what_is_begun_after_that() -> None:
     work = Work()
-    together = Together(work)
-    first = await asked(together, 1)
+    shared = SharedWork(work)
+    first = await asked(shared, 1)
     await work.began.acquire()
-    later = await asked(together, 3)
+    later = await asked(shared, 3)
     work.may_end.release()
     await work.began.acquire()
     work.may_end.release()
@@ -54,7 +54,7 @@ async def test_those_who_ask_while_it_is_done_share_what_is_begun_after_that() -
 
 async def test_one_who_goes_does_not_take_it_from_the_others() -> None:
     work = Work()
-    going, staying = await asked(Together(work), 2)
+    going, staying = await asked(SharedWork(work), 2)
     await work.began.acquire()
     going.cancel()
     work.may_end.release()
@@ -68,7 +68,7 @@ async def test_an_error_is_of_those_who_asked_alone() -> None:
         if (answer := next(answers)) is not None:
             raise answer
 
-    together = Together(work)
+    shared = SharedWork(work)
     with pytest.raises(ValueError, match="no"):
-        await together.get()
-    await together.get()
+        await shared.get()
+    await shared.get()
