@@ -83,6 +83,10 @@ Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="TAG", help="A word to find it by; can be given again.", show_default=False),
 ]
+Components = Annotated[
+    list[str] | None, typer.Option("--component", "-c", help="Only this part of the suite; can be given again.")
+]
+Everything = Annotated[bool, typer.Option("--all", help="Yes, all of a suite that warns of it.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for it, or only look.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Taken for scripts of metriq-gym; no result is cached here.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

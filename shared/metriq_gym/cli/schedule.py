@@ -11,7 +11,20 @@ from zoneinfo import ZoneInfo
 import typer
 
 from metriq_gym.cli import opening, options
-from metriq_gym.cli.options import AsJson, Compilation, Device, Force, Group, Prior, Provider, Remarks, Tags, Yes
+from metriq_gym.cli.options import (
+    AsJson,
+    Compilation,
+    Components,
+    Device,
+    Everything,
+    Force,
+    Group,
+    Prior,
+    Provider,
+    Remarks,
+    Tags,
+    Yes,
+)
 from metriq_gym.cli.output import confirm, console, emit, say
 from metriq_gym.client.client import embedded
 from metriq_gym.client.configurations import read_configuration
@@ -58,10 +71,8 @@ def add(
     circuits: Annotated[
         int | None, typer.Option("--daily-circuits", metavar="N", help="At most so many a day.", show_default=False)
     ] = None,
-    component: Annotated[
-        list[str] | None, typer.Option("--component", "-c", help="Only this part of the suite; can be given again.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Yes, all of a suite that warns of it.")] = False,
+    component: Components = None,
+    everything: Everything = False,
     replace: Annotated[bool, typer.Option("--replace", help="Change the schedule of that name.")] = False,
     prior: Prior = None,
     remarks: Remarks = None,

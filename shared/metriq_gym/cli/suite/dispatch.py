@@ -9,7 +9,19 @@ from uuid import uuid4
 import typer
 
 from metriq_gym.cli import opening, options
-from metriq_gym.cli.options import AsJson, Compilation, Device, Force, Group, Prior, Provider, Remarks, Tags
+from metriq_gym.cli.options import (
+    AsJson,
+    Compilation,
+    Components,
+    Device,
+    Everything,
+    Force,
+    Group,
+    Prior,
+    Provider,
+    Remarks,
+    Tags,
+)
 from metriq_gym.cli.output import emit, say
 from metriq_gym.client.client import embedded, failure_of
 from metriq_gym.settings import Settings
@@ -21,10 +33,8 @@ def dispatch(
     suite: Annotated[str, typer.Argument(metavar="SUITE_CONFIG", help="A suite's file, or the name of a shipped one.")],
     provider: Provider = options.DEFAULT_PROVIDER,
     device: Device = options.DEFAULT_DEVICE,
-    component: Annotated[
-        list[str] | None, typer.Option("--component", "-c", help="Only this part; can be given again.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Yes, all of a suite that warns of it.")] = False,
+    component: Components = None,
+    everything: Everything = False,
     suite_id: Annotated[str | None, typer.Option("--id", help="Name the suite's run.")] = None,
     prior: Prior = None,
     remarks: Remarks = None,
