@@ -192,6 +192,13 @@ def test_the_native_layout_is_the_devices_graph_or_a_connected_part_of_it(num_qu
         assert len(data.native_edges) == graph.num_edges()
 
 
+def test_the_native_layout_of_a_device_that_connects_nothing_is_refused() -> None:
+    apart = rx.PyGraph()
+    apart.add_nodes_from(range(4))
+    with pytest.raises(Unsupported, match="connects none of its qubits"):
+        qaoa(graph_type="NL", num_qubits=4).dispatch_handler(RecordingDevice(4, apart))
+
+
 def test_weights_come_from_the_five_of_the_paper_and_from_the_seed() -> None:
     weights = qaoa(num_qubits=200).problem(NOTHING).weights
     assert set(weights) == {0.1, 0.2, 0.3, 0.5, 1.0}

@@ -121,6 +121,15 @@ async def test_an_installed_provider_is_there_with_its_settings(
             refuse()
 
 
+def test_a_secret_whose_file_is_not_there_keeps_a_service_from_starting(
+    install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(TOY)
+    monkeypatch.setenv("METRIQ_TOY_API_KEY_FILE", str(tmp_path / "absent"))
+    with pytest.raises(Permanent, match=r"'toy': cannot use .*absent: No such file or directory"):
+        Providers(Settings()).check_settings()
+
+
 def test_no_log_shows_a_plug_ins_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("key-of-toy\n")
     monkeypatch.setenv("METRIQ_TOY_API_KEY_FILE", str(tmp_path / "key"))

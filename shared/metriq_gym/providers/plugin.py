@@ -135,6 +135,8 @@ def mistake(name: str, plugin: ProviderPlugin, settings: Settings) -> str | None
         declared = settings.of(plugin.settings)
     except ValidationError as error:
         return f"provider {name!r} is not set as it must be: {_mistakes(plugin, error)}"
+    except OSError as error:
+        return f"provider {name!r}: cannot use {error.filename}: {error.strerror}"
     is_paid = not plugin.is_local and declared.missing is None and not declared.is_practice
     if is_paid and settings.settle_seconds < LEAST_SETTLE_SECONDS:
         return (
