@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.examples import installed_into
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "third_party_benchmark"
 
@@ -62,13 +64,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example's package in it, built and installed by pip, with no index to ask."""
-    folder = tmp_path_factory.mktemp("third_party")
-    source = shutil.copytree(EXAMPLE, folder / "source")
-    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet"]
-    command = [sys.executable, "-m", "pip", "install", *flags, "--target", str(folder / "installed"), str(source)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    return folder / "installed"
+    return installed_into(tmp_path_factory.mktemp("third_party"), EXAMPLE)
 
 
 def python(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
