@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.servers.rabbitmq import Broker
 
+DISK_BYTES = 2_000_000_000
+"""What a run keeps on the disk at a time: servers' data, and two virtual environments."""
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 LONGEST_FIRST = ("faults", "integration", "acceptance", "contract", "unit")
 """Folders in the order in which workers take them, so that no worker is left with a long test when the rest is done."""
@@ -95,8 +98,10 @@ def logging_as_delivered() -> None:
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of all workers of this run."""
+    """A folder of all workers of this run, on a disk with room: servers on a full one wait, and so would each test."""
     own = tmp_path_factory.getbasetemp()
+    if (free := shutil.disk_usage(own).free) < DISK_BYTES:
+        pytest.fail(f"tests with servers need {DISK_BYTES / 1e9:.0f} GB at {own}, where {free / 1e9:.1f} GB are free")
     return own.parent if IN_WORKER else own
 
 

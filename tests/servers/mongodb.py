@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 
 import pymongo
 
-from metriq_gym.store.private_mongod import MongodUnavailable, find_binary, make_primary, server_command
+from metriq_gym.store.private_mongod import SMALL, MongodUnavailable, find_binary, make_primary, server_command
 from tests.servers.discovery import docker_answers, free_port
 from tests.servers.guard import Guarded
 from tests.servers.sharing import LOCK, Addresses, shared
@@ -99,7 +99,7 @@ class Member:
         command = [
             *(str(find_binary()), "--dbpath", str(self._folder / "db"), "--bind_ip", "127.0.0.1"),
             *("--port", str(self._port), "--nounixsocket", "--logpath", str(self._folder / "log"), "--logappend"),
-            *("--quiet", "--replSet", "rs0", "--wiredTigerCacheSizeGB", "0.25"),
+            *("--quiet", "--replSet", "rs0", *SMALL),
         ]
         self._process = Guarded(self._folder / LOCK, command)
 
@@ -164,7 +164,7 @@ class LockedMongod:
         command = [str(find_binary()), "--dbpath", str(folder / "db"), "--bind_ip", "127.0.0.1"]
         command += ["--port", str(self.port)]
         command += ["--nounixsocket", "--logpath", str(folder / "mongod.log"), "--replSet", "rs0", "--quiet"]
-        command += ["--wiredTigerCacheSizeGB", "0.25", "--keyFile", str(key), *options]
+        command += [*SMALL, "--keyFile", str(key), *options]
         (folder / "db").mkdir()
         self._process = Guarded(folder / LOCK, command)
 

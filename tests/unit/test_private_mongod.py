@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+import pymongo
 import pytest
 
 from metriq_gym.store.mongod_supervisor import LONGEST_SECONDS, await_end, stays
@@ -47,6 +48,18 @@ async def test_a_server_stays_when_its_last_user_asks_for_that_until_it_is_stopp
         assert (tmp_path / "db" / "mongod.lock").read_text().strip() == supervised, "the same process"
     assert await asyncio.to_thread(stop_idle, tmp_path)
     assert not await asyncio.to_thread(stop_idle, tmp_path), "none runs"
+
+
+async def test_a_new_server_takes_little_of_the_disk_and_the_largest_documents(tmp_path: Path) -> None:
+    async with private_mongod(tmp_path) as url:
+        assert _allocated(tmp_path) < 100_000_000
+        with pymongo.MongoClient[dict[str, object]](url, w="majority", journal=True) as client:
+            client.store.documents.insert_one({"first": "small"})  # the very first write may not be a large one
+            client.store.documents.insert_one({"bytes": os.urandom(16 * 1024 * 1024 - 1024)})
+
+
+def _allocated(folder: Path) -> int:
+    return sum(file.stat().st_blocks * 512 for file in folder.rglob("*"))
 
 
 @pytest.mark.parametrize(

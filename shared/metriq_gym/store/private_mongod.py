@@ -31,6 +31,14 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from metriq_gym.errors import MetriqGymError
 
+SMALL = (
+    *("--wiredTigerCacheSizeGB", "0.25"),
+    *("--wiredTigerEngineConfigString", "log=(file_max=64MB,prealloc=false)"),
+)
+"""Options of a server for one user: 65 MB on an empty disk in place of 300, since journal files are made as needed.
+
+A journal file must hold the largest write, which is a document of 16 MB and its copy in the oplog.
+"""
 _USERS = "users.lock"
 _START_SECONDS = 60
 _STOP_SECONDS = 15
@@ -158,7 +166,7 @@ def server_command(folder: Path, path: Path) -> list[str]:
     return [
         *(str(find_binary()), "--dbpath", str(folder / "db"), "--bind_ip", str(path)),
         *("--unixSocketPrefix", str(path.parent), "--logpath", str(folder / "mongod.log"), "--logappend"),
-        *("--quiet", "--replSet", "rs0", "--wiredTigerCacheSizeGB", "0.25"),
+        *("--quiet", "--replSet", "rs0", *SMALL),
     ]
 
 
