@@ -147,6 +147,9 @@ def test_a_device_that_has_drifted_is_told_with_the_evidence(
     shown = mgym_here(environment, "trend", "drifter").stdout
     assert "step since 2026-02-01" in shown
     assert "calibration, tyxonq/drifter  T1_us" in shown
+    drawn = mgym_here(environment, "trend", "drifter", "--plot", str(tmp_path / "all.svg"))
+    assert drawn.returncode == 0, drawn.stderr
+    assert "T1_us" in (tmp_path / "all.svg").read_text()
     assert "told from 31 values on" in mgym_here(environment, "trend", "homebrew_s2", "score").stdout
     nothing = mgym_here(environment, "trend", "drifter", "none such")
     assert (nothing.returncode, nothing.stdout) == (3, "")

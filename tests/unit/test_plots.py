@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from metriq_gym.benchmarks.wit import IDEAL, wit_circuit
 from metriq_gym.constants import JobType
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.jobs import Job, Task, TaskState
+from metriq_gym.jobs.documents import CalibrationPoint
 from metriq_gym.jobs.scoring import Share, regroup, score
+from metriq_gym.jobs.trends import calibrated, histories
 from metriq_gym.packing import pack_counts
 from metriq_gym.schema_validator import validate
 from metriq_gym.terminal import plots
@@ -298,6 +301,28 @@ def test_only_the_comparable_is_joined_over_time() -> None:
 
 def labels(figure: Any) -> list[list[str]]:
     return [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
+
+
+def test_a_trend_is_drawn_with_its_shift_and_with_calibrated_numbers_beside_it() -> None:
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    nights = [
+        ended_job(
+            f"n{night}",
+            dispatch_time=begin + timedelta(days=night),
+            result={"score": {"value": 0.9 + 0.002 * (night % 3) - (0.2 if night > 30 else 0), "uncertainty": 0.001}},
+        )
+        for night in range(34)
+    ]
+    kept = [CalibrationPoint(at=begin, metadata={"t1_us": 50.0})]
+    figure = plots.of_trends([*histories(nights, "score"), *calibrated("tyxonq", "homebrew_s2", kept)])
+    assert [(axes.get_title("left"), axes.get_ylabel()) for axes in figure.axes] == [
+        ("WIT", "score"),
+        ("calibration", "t1_us"),
+    ]
+    scores, calibration = figure.axes
+    (shift,) = [line for line in scores.lines if line.get_linestyle() == "--"]
+    assert list(shift.get_xdata()) == [begin + timedelta(days=31)] * 2
+    assert not [line for line in calibration.lines if line.get_linestyle() == "--"]
 
 
 def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from metriq_gym.cli.lazy import load
 from metriq_gym.cli.output import say
 from metriq_gym.jobs import Job
+from metriq_gym.jobs.trends import History
 from metriq_gym.store import Store
 
 _PLOTS = "metriq_gym.terminal.plots"
@@ -27,6 +28,11 @@ def draw_suite(jobs: Sequence[Job], path: Path) -> None:
 def draw_over_time(jobs: Sequence[Job], metric: str, path: Path) -> None:
     """Draw one metric of many jobs over time."""
     _write(load(f"{_PLOTS}:over_time")(jobs, metric), path)
+
+
+def draw_trends(histories: Sequence[History], path: Path) -> None:
+    """Draw metrics over time, and where they have drifted."""
+    _write(load(f"{_PLOTS}:of_trends")(histories), path)
 
 
 def _write(figure: Any, path: Path) -> None:

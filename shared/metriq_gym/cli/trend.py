@@ -9,7 +9,7 @@ import typer
 from metriq_gym.cli import filters, opening
 from metriq_gym.cli.options import AsJson, Plot
 from metriq_gym.cli.output import console, emit
-from metriq_gym.cli.pictures import draw_over_time
+from metriq_gym.cli.pictures import draw_trends
 from metriq_gym.errors import NotFound
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.drift import BASELINE, Trend
@@ -48,7 +48,9 @@ def trend(
     if not found:
         raise NotFound(f"no result of {device}" + (f" has a metric {metric!r}" if metric else ""))
     if plot is not None:
-        draw_over_time(jobs, metric or "score", plot)
+        # Without a metric, what sums up each benchmark, and all that the provider says.
+        drawn = [each for each in found if metric or each.metric == "score" or not each.series.benchmark]
+        draw_trends(drawn or found, plot)
     if json:
         emit([_told(each) for each in found])
     else:

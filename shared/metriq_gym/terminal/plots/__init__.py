@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from metriq_gym.constants import JobType
 from metriq_gym.jobs import Job, Task
-from metriq_gym.terminal.plots.comparing import of_suite, over_time
+from metriq_gym.terminal.plots.comparing import of_suite, of_trends, over_time
 from metriq_gym.terminal.plots.counts import counts
 from metriq_gym.terminal.plots.drawing import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["counts", "of_job", "of_suite", "over_time", "save"]
+__all__ = ["counts", "of_job", "of_suite", "of_trends", "over_time", "save"]
 
 _PICTURES = {
     JobType.BERNSTEIN_VAZIRANI: "circuits:algorithms",

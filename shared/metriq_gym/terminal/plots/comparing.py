@@ -12,7 +12,8 @@ from metriq_gym.benchmarks.benchmark import BenchmarkScore
 from metriq_gym.errors import Permanent
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.series import Series, labels, series_of
-from metriq_gym.terminal.plots.drawing import BLUE, GREY, metric_of, tidy
+from metriq_gym.jobs.trends import CALIBRATION, History
+from metriq_gym.terminal.plots.drawing import BLACK, BLUE, GREY, legend, metric_of, tidy
 
 
 def of_suite(jobs: Sequence[Job]) -> Figure:
@@ -65,12 +66,51 @@ def over_time(jobs: Sequence[Job], name: str) -> Figure:
             )
         axes.set_title(benchmark, loc="left")
         axes.set_ylabel(name)
-        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-        dates = ConciseDateFormatter(axes.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_formatter(dates)
-        tidy(axes)
+        legend(axes)
+        _dated(axes)
     axes.set_xlabel("time (UTC)")
     return figure
+
+
+def of_trends(histories: Sequence[History]) -> Figure:
+    """Return a panel for each metric of a benchmark and for each calibrated number; a dashed line marks a shift."""
+    panels: dict[tuple[str, str], list[History]] = {}
+    for each in histories:
+        panels.setdefault((each.series.benchmark or CALIBRATION, each.metric), []).append(each)
+    figure = Figure(figsize=(8, 1.2 + 2.2 * len(panels)), layout="constrained")
+    rows = figure.subplots(len(panels), sharex=True, squeeze=False)
+    for (axes,), ((title, metric), lines) in zip(rows, sorted(panels.items()), strict=True):
+        for number, history in enumerate(lines):
+            colour = f"C{number % 10}"
+            errors = [point.uncertainty or 0.0 for point in history.points]
+            axes.errorbar(
+                [point.at for point in history.points],
+                [point.value for point in history.points],
+                errors if any(errors) else None,
+                fmt="o-",
+                color=colour,
+                markersize=4,
+                capsize=3,
+                label=history.label.removeprefix(f"{title}, "),
+            )
+            if history.trend is not None:
+                axes.axhline(history.trend.centre, color=colour, linewidth=0.8, alpha=0.5)
+                if (drift := history.trend.drift) is not None:
+                    mark = BLACK if len(lines) == 1 else colour
+                    label = f"{drift.found}, {drift.deviation:+.1f} σ"
+                    axes.axvline(drift.since, color=mark, linestyle="--", linewidth=1.2, label=label)
+        axes.set_title(title, loc="left")
+        axes.set_ylabel(metric)
+        legend(axes)
+        _dated(axes)
+    axes.set_xlabel("time (UTC)")
+    return figure
+
+
+def _dated(axes: Any) -> None:
+    dates = ConciseDateFormatter(axes.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(dates)
+    tidy(axes)
 
 
 def _short(job: Job) -> str:
