@@ -321,7 +321,8 @@ def test_a_trend_is_drawn_with_its_shift_and_with_calibrated_numbers_beside_it()
     ]
     scores, calibration = figure.axes
     (shift,) = [line for line in scores.lines if line.get_linestyle() == "--"]
-    assert list(shift.get_xdata()) == [begin + timedelta(days=31)] * 2
+    drawn: Any = shift.get_xdata()
+    assert list(drawn) == [begin + timedelta(days=31)] * 2
     assert not [line for line in calibration.lines if line.get_linestyle() == "--"]
 
 
