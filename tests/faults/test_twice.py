@@ -23,6 +23,7 @@ OF_THE_MOMENT = {
     *("created_at", "updated_at", "dispatch_time", "deadline_at", "check_at", "checked_by", "runtime_seconds"),
     *(
         "lease",
+        "move",
         "intended_at",
         "next_poll_at",
         "provider_job_id",
