@@ -37,7 +37,9 @@ def commands(url: str, database: str) -> Iterator[Counter[str]]:
         yield found
         watched.command("profile", 0)
         for call in watched["system.profile"].find({"appName": "metriq-gym", "op": {"$ne": "getmore"}}):
-            found[f"{call['ns'].partition('.')[2]}: {next(iter(call['command']), call['op'])}"] += 1
+            collection = call["ns"].partition(".")[2]
+            if collection != "devices":  # written once a minute for each device, however many jobs it runs
+                found[f"{collection}: {next(iter(call['command']), call['op'])}"] += 1
 
 
 async def test_commands_of_a_job_in_the_embedded_runtime(tmp_path: Path) -> None:
