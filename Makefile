@@ -20,6 +20,9 @@ BENCH := .venv-bench
 REFERENCE := .venv-reference
 LOCKS := deploy/requirements
 SOURCES := services shared tests examples deploy
+# The modules that the site's references render: what their docstrings leave out, `make lint` says.
+RENDERED = $(foreach module,$(shell sed -n 's|^::: metriq_gym\.|shared/metriq_gym.|p' docs/api.md docs/reference.md | tr . /),\
+  $(firstword $(wildcard $(module).py $(module)/__init__.py)))
 IMAGES := dispatcher poller scorer exporter console sandbox
 PROFILES ?=
 WORKERS ?= logical
@@ -119,9 +122,11 @@ test-docker: $(TOOLS)  ## run the tests that need a Docker engine: images and co
 faults: $(TOOLS)  ## the fault suite's long form, about an hour, with its table of results
 	METRIQ_TEST_FAULTS=long METRIQ_TEST_SEED=42 $(BIN)/pytest tests/faults
 
-lint: $(TOOLS)  ## check format, style, types and the walls between packages
+lint: $(TOOLS)  ## check format, style, docstrings, types and the walls between packages
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff check --preview --select D417,DOC102,DOC501 $(RENDERED)
+	$(BIN)/numpydoc lint $(RENDERED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint deploy/docker/Dockerfile

@@ -48,7 +48,13 @@ class FailureClass(StrEnum):
 
 
 class MetriqGymError(Exception):
-    """Something went wrong in metriq-gym."""
+    """Something went wrong in metriq-gym.
+
+    Parameters
+    ----------
+    message
+        What happened; the first line of the class's docstring unless given.
+    """
 
     failure_class: ClassVar[FailureClass] = FailureClass.POISON
 
@@ -68,7 +74,13 @@ class Problem:
 
 
 class InvalidRequest(MetriqGymError, ValueError):
-    """The request cannot be accepted."""
+    """The request cannot be accepted.
+
+    Parameters
+    ----------
+    problems
+        All that is wrong, in the order in which it is told.
+    """
 
     failure_class = FailureClass.PERMANENT
 
@@ -118,7 +130,9 @@ class Transient(MetriqGymError):
 
     Parameters
     ----------
-    retry_after:
+    message
+        What happened.
+    retry_after
         Seconds before the next attempt can succeed, where that is known.
     """
 
@@ -162,7 +176,11 @@ class Refused(Unavailable):
 
     Parameters
     ----------
-    needs:
+    message
+        What happened.
+    retry_after
+        Seconds before the next attempt can succeed, where that is known.
+    needs
         The right that is missing, as the server's name, an action and what it is on; see `operations.access.rights`.
     """
 
@@ -190,5 +208,11 @@ class Unroutable(Unavailable):
 
 
 def classify(error: BaseException) -> FailureClass:
-    """Return an error's class; one that this library does not know is poison."""
+    """Return an error's class; one that this library does not know is poison.
+
+    Parameters
+    ----------
+    error
+        Whatever was raised.
+    """
     return error.failure_class if isinstance(error, MetriqGymError) else FailureClass.POISON

@@ -37,17 +37,17 @@ def frame(
 
     Parameters
     ----------
-    suite:
+    suite
         The id of a run of a suite.
-    benchmark, provider, device:
+    benchmark, provider, device
         Their names, as results have them.
-    tags:
+    tags
         Only jobs that have all of these.
-    since, until:
+    since, until
         From when on, and before when, the jobs were requested; UTC where no zone is given.
-    metric:
+    metric
         Only this one.
-    settings:
+    settings
         Which store; the environment's unless given.
 
     Raises

@@ -35,6 +35,11 @@ _TYPES: Mapping[str, type] = {
 def load_json_file(file_path: str | Path) -> dict[str, Any]:
     """Return the JSON object in a file.
 
+    Parameters
+    ----------
+    file_path
+        Path of a file in UTF-8.
+
     Raises
     ------
     FileNotFoundError
@@ -51,9 +56,9 @@ def load_schema(benchmark_name: str, schema_dir: str | Path = DEFAULT_SCHEMA_DIR
 
     Parameters
     ----------
-    benchmark_name:
+    benchmark_name
         A `JobType`, or the name of a benchmark that is installed.
-    schema_dir:
+    schema_dir
         Folder with schemas to use in place of those that are shipped, each called as in `SCHEMA_MAPPING`.
 
     Raises
@@ -79,8 +84,17 @@ def validate(config: object, path: str = "$") -> tuple[dict[str, Any], list[Prob
     There is a warning too about a value below what the schema calls ``recommendedMinimum``, with its
     ``recommendation``: why so little proves little.
 
-    `path` is the JSON path of the configuration in whatever document holds it. Raises `InvalidRequest`
-    with every error the schema finds, up to a bound.
+    Parameters
+    ----------
+    config
+        The configuration, ``benchmark_name`` among its keys.
+    path
+        JSON path of the configuration in whatever document holds it; problems' paths begin with it.
+
+    Raises
+    ------
+    InvalidRequest
+        With every error that the schema finds, up to a bound.
     """
     if not isinstance(config, Mapping):
         raise InvalidRequest([Problem(path, "must be an object")])
@@ -132,7 +146,13 @@ def _checked(config: Mapping[str, Any], schema: Mapping[str, Any], path: str) ->
 
 
 def seed_of(config: Mapping[str, Any]) -> int | None:
-    """Return the seed of a validated configuration, or None where it has none or the schema knows no such thing."""
+    """Return the seed of a validated configuration, or None where it has none or the schema knows no such thing.
+
+    Parameters
+    ----------
+    config
+        A validated configuration.
+    """
     seed = config.get("seed")
     is_parameter = "seed" in benchmarks.schema(config[NAME_KEY])["properties"]
     return seed if is_parameter and isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 else None
@@ -141,7 +161,21 @@ def seed_of(config: Mapping[str, Any]) -> int | None:
 def load_and_validate(file_path: str | Path, schema_dir: str | Path = DEFAULT_SCHEMA_DIR) -> BaseModel:
     """Read a configuration file and return it as a model; see `validate_and_create_model`.
 
-    Raises what `load_json_file` and `validate_and_create_model` raise.
+    Parameters
+    ----------
+    file_path
+        Path of a configuration.
+    schema_dir
+        As for `load_schema`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file, or `schema_dir` has no schema of the benchmark.
+    NotText
+        When the file is not JSON.
+    InvalidRequest
+        With every error that the schema finds.
     """
     return validate_and_create_model(load_json_file(file_path), schema_dir)
 
@@ -151,9 +185,9 @@ def validate_and_create_model(params: Mapping[str, Any], schema_dir: str | Path 
 
     Parameters
     ----------
-    params:
+    params
         The configuration, ``benchmark_name`` among its keys.
-    schema_dir:
+    schema_dir
         As for `load_schema`.
 
     Returns
@@ -184,6 +218,11 @@ def create_pydantic_model(schema: Mapping[str, Any]) -> type[BaseModel]:
     """Return a model with a field for each property of a JSON Schema.
 
     It knows types, defaults and what is required; the schema itself says more, and `validate` checks it.
+
+    Parameters
+    ----------
+    schema
+        A JSON Schema of an object, with ``properties``.
     """
     required = schema.get("required", ())
     fields: dict[str, Any] = {}
@@ -202,7 +241,13 @@ def invalid_parameters() -> type[InvalidRequest]:
     from jsonschema import ValidationError
 
     class InvalidParameters(InvalidRequest, ValidationError):  # type: ignore[misc]
-        """Parameters that their schema refuses."""
+        """Parameters that their schema refuses.
+
+        Parameters
+        ----------
+        problems
+            All that is wrong.
+        """
 
         def __init__(self, problems: Sequence[Problem]) -> None:
             ValidationError.__init__(self, "; ".join(map(str, problems)))

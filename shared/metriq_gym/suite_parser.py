@@ -72,7 +72,15 @@ class Suite(_Model):
     def select_components(self, requested_components: Sequence[str]) -> list[BenchmarkEntry]:
         """Return the benchmarks of components in the suite's order; unlike `select`, only case may differ.
 
-        Raises `Unselectable` for a component that the suite does not have, or that is asked for more than once.
+        Parameters
+        ----------
+        requested_components
+            Names of components, in any order.
+
+        Raises
+        ------
+        Unselectable
+            For a component that the suite does not have, or that is asked for more than once.
         """
         wanted = [each.casefold() for each in requested_components]
         known = [each.casefold() for each in self.component_names]
@@ -99,7 +107,17 @@ def load_suite(path_or_name: str | Path) -> tuple[Suite, list[Problem]]:
 
     A ``qasm_path`` in it, relative to the file or to the working directory, is replaced by the ``qasm`` it leads to.
 
-    Raises `NoSuite` when there is no such file and no such suite.
+    Parameters
+    ----------
+    path_or_name
+        A path, ``-``, or a shipped suite's name.
+
+    Raises
+    ------
+    NoSuite
+        When there is no such file and no such suite.
+    InvalidRequest
+        When it is not JSON, when a circuit's file is missing, and for what `parse_suite` finds.
     """
     source = _find(path_or_name)
     try:
@@ -113,6 +131,11 @@ def parse_suite_file(path: str | Path) -> Suite:
     """Return a suite from a file, or a shipped one by its name, with its configurations as they stand there.
 
     For scripts written for metriq-gym. `load_suite` also checks every configuration.
+
+    Parameters
+    ----------
+    path
+        A path, ``-``, or a shipped suite's name.
 
     Raises
     ------
@@ -140,8 +163,17 @@ def _find(path_or_name: str | Path) -> Path:
 def parse_suite(document: object, path: str = "$") -> tuple[Suite, list[Problem]]:
     """Return the suite with every configuration complete, and warnings about keys that mean nothing.
 
-    `path` is the JSON path of the suite in whatever document holds it. Raises `InvalidRequest` with everything
-    that is wrong with the suite or with any configuration in it.
+    Parameters
+    ----------
+    document
+        A suite as JSON has it.
+    path
+        JSON path of the suite in whatever document holds it; problems' paths begin with it.
+
+    Raises
+    ------
+    InvalidRequest
+        With everything that is wrong with the suite or with any configuration in it, up to a bound.
     """
     if not isinstance(document, Mapping):
         raise InvalidRequest([Problem(path, "must be an object")])
@@ -181,9 +213,22 @@ def select(
 ) -> list[BenchmarkEntry]:
     """Return the benchmarks of the named components in the suite's order, or all when none is named.
 
-    Case does not matter in a component's name, nor whether words are joined by a space, ``-`` or ``_``. A suite with
-    a `full_suite_warning` is returned as a whole only with `all`. Raises `InvalidRequest`, whose paths are those of a
-    suite request.
+    Case does not matter in a component's name, nor whether words are joined by a space, ``-`` or ``_``. A suite with a
+    `full_suite_warning` is returned as a whole only with `all`.
+
+    Parameters
+    ----------
+    suite
+        A parsed suite.
+    components
+        Names of components, in any order; none stands for all.
+    all
+        Opt in to the whole of a suite that warns of it.
+
+    Raises
+    ------
+    InvalidRequest
+        For an unknown component, and without the opt-in; paths are those of a suite request.
     """
     if not components:
         if suite.full_suite_warning is None or all:
@@ -215,7 +260,13 @@ def _entries(document: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapp
 
 
 def _with_circuits(document: object, folder: Path) -> object:
-    """Return a suite's document with its circuits instead of their paths; raises `InvalidRequest` with all missing."""
+    """Return a suite's document with its circuits instead of their paths.
+
+    Raises
+    ------
+    InvalidRequest
+        With all circuits that are missing.
+    """
     if not isinstance(document, dict):
         return document
     problems = []

@@ -55,14 +55,27 @@ def names() -> list[str]:
 
 
 def load(name: str) -> type[Benchmark[Any, Any]]:
-    """Import the class of the benchmark called `name`, or of a plain circuit; raises `NotFound`."""
+    """Import the class of the benchmark called `name`, or of a plain circuit.
+
+    Parameters
+    ----------
+    name
+        The benchmark's name, as configurations have it.
+
+    Raises
+    ------
+    NotFound
+        For an unknown name.
+    TypeError
+        When an entry point names something else than a benchmark.
+    """
     if name in _LOADABLE:
         module, _, attribute = _LOADABLE[name].partition(":")
         found: type[Benchmark[Any, Any]] = getattr(import_module(f"{__name__}.{module}"), attribute)
     elif name in (installed := _installed()):
         found = installed[name].load()
     else:
-        raise _unknown(name)
+        raise NotFound(_unknown(name))
     if not (isinstance(found, type) and issubclass(found, Benchmark)):
         raise TypeError(f"the entry point of benchmark {name!r} names {found!r}, which is no subclass of Benchmark")
     return found
@@ -70,7 +83,18 @@ def load(name: str) -> type[Benchmark[Any, Any]]:
 
 @cache
 def schema(name: str) -> dict[str, Any]:
-    """JSON Schema (2020-12) of the benchmark's configuration; raises `NotFound` for one that is not there."""
+    """JSON Schema (2020-12) of the benchmark's configuration.
+
+    Parameters
+    ----------
+    name
+        The benchmark's name, as configurations have it.
+
+    Raises
+    ------
+    NotFound
+        For an unknown name, and for a benchmark that is installed without its schema.
+    """
     if name in SCHEMA_MAPPING or name == CIRCUIT:
         file = "circuit.schema.json" if name == CIRCUIT else SCHEMA_MAPPING[JobType(name)]
         resource = files("metriq_gym") / "schemas" / file
@@ -78,13 +102,19 @@ def schema(name: str) -> dict[str, Any]:
     elif name in (installed := _installed()):
         text = _schema_beside(name, installed[name].module)
     else:
-        raise _unknown(name)
+        raise NotFound(_unknown(name))
     found: dict[str, Any] = json.loads(text)
     return found
 
 
 def _schema_beside(name: str, module: str) -> str:
-    """Return the text of the schema beside a module, without importing the module, which may cost seconds."""
+    """Return the text of the schema beside a module, without importing the module, which may cost seconds.
+
+    Raises
+    ------
+    NotFound
+        When there is none.
+    """
     with suppress(ModuleNotFoundError):  # of the module's package
         spec = find_spec(module)
         if spec is not None and spec.origin is not None:
@@ -95,6 +125,6 @@ def _schema_beside(name: str, module: str) -> str:
     raise NotFound(f"benchmark {name!r} is installed without its module {module}")
 
 
-def _unknown(name: str) -> NotFound:
+def _unknown(name: str) -> str:
     known = names()
-    return NotFound(f"unknown benchmark {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    return f"unknown benchmark {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}"

@@ -35,7 +35,15 @@ class BenchmarkDevice(Protocol):
         """Undirected graph of the qubit pairs that share a two-qubit gate; node i is qubit i."""
 
     def run(self, circuits: QuantumCircuit | Sequence[QuantumCircuit], shots: int) -> None:
-        """Ask for `circuits` to be run `shots` times each; each call becomes one `RunResult`, in order."""
+        """Ask for `circuits` to be run `shots` times each; each call becomes one `RunResult`, in order.
+
+        Parameters
+        ----------
+        circuits
+            One circuit, or several, each with measurements.
+        shots
+            How often each circuit is run.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,13 @@ class BenchmarkResult:
         return None
 
     def record(self) -> dict[str, Any]:
-        """Return the exported record's ``results``: every field, and ``score`` if there is one."""
+        """Return the exported record's ``results``: every field, and ``score`` if there is one.
+
+        Raises
+        ------
+        TypeError
+            When the class has fields and is no dataclass.
+        """
         if not is_dataclass(self):
             if not type(self).__annotations__:
                 return {}
@@ -102,9 +116,9 @@ class Benchmark(ABC, Generic[ParamsT, DataT]):
 
     Parameters
     ----------
-    params:
+    params
         The validated configuration as an instance of `params_type`.
-    seed:
+    seed
         Source of all randomness. The configuration's own ``seed`` where it has one, otherwise drawn once at
         dispatch and kept with the job, so that building again gives the same circuits in any process.
     """
@@ -120,7 +134,15 @@ class Benchmark(ABC, Generic[ParamsT, DataT]):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], seed: int = 0) -> Benchmark[ParamsT, DataT]:
-        """Build the benchmark from a validated configuration; keys it does not know are left out."""
+        """Build the benchmark from a validated configuration; keys it does not know are left out.
+
+        Parameters
+        ----------
+        config
+            A validated configuration.
+        seed
+            Source of all randomness, 0 or more.
+        """
         if is_dataclass(cls.params_type):
             names = {field.name for field in fields(cls.params_type)}
             config = {key: config.get(key) for key in names}
@@ -131,16 +153,44 @@ class Benchmark(ABC, Generic[ParamsT, DataT]):
     def dispatch_handler(self, device: BenchmarkDevice) -> DataT:
         """Ask `device` to run this benchmark's circuits and return what scoring will need.
 
-        Raises `Unsupported` when the device cannot run them.
+        Parameters
+        ----------
+        device
+            What the circuits are to run on.
+
+        Raises
+        ------
+        Unsupported
+            When the device cannot run them.
         """
 
     def ideal_counts(self, job_data: DataT, position: int) -> Mapping[str, float] | None:
         """Return what a device without noise measures with circuit `position` of a run: bitstring → probability.
 
         None for a circuit with too many outcomes to list, or whose simulation takes long.
+
+        Parameters
+        ----------
+        job_data
+            What `dispatch_handler` returned.
+        position
+            Of the circuit among all of the job, from 0.
         """
         return None
 
     @abstractmethod
     def poll_handler(self, job_data: DataT, result_data: Sequence[RunResult]) -> BenchmarkResult:
-        """Score the counts: one `RunResult` per `BenchmarkDevice.run` call that `dispatch_handler` made."""
+        """Score the counts: one `RunResult` per `BenchmarkDevice.run` call that `dispatch_handler` made.
+
+        Parameters
+        ----------
+        job_data
+            What `dispatch_handler` returned.
+        result_data
+            In the order of the calls; counts in Qiskit's bit order, times in seconds.
+
+        Raises
+        ------
+        Permanent
+            When the counts cannot be scored, as where the device returned no shots.
+        """

@@ -28,7 +28,11 @@ class BernsteinVazirani(QEDCBenchmark[BernsteinVaziraniParams]):
     """Width n stands for n − 1 data qubits and an ancilla; a secret has n − 1 bits.
 
     Method 1 has that many qubits. Method 2 has two, and measures and resets the first once per bit.
-    Source: arXiv:2110.03137.
+
+    References
+    ----------
+    Lubinski et al., "Application-oriented performance benchmarks for quantum computing",
+    https://arxiv.org/abs/2110.03137
     """
 
     params_type = BernsteinVaziraniParams
@@ -61,7 +65,13 @@ class BernsteinVazirani(QEDCBenchmark[BernsteinVaziraniParams]):
 
 
 def parallel_circuit(secret: str) -> QuantumCircuit:
-    """Method 1: all data qubits at once; the last qubit is the ancilla."""
+    """Method 1: all data qubits at once; the last qubit is the ancilla.
+
+    Parameters
+    ----------
+    secret
+        Bitstring, highest bit first; it takes one qubit more than it has bits.
+    """
     bits = len(secret)
     circuit = QuantumCircuit(bits + 1, bits)
     circuit.x(bits)
@@ -78,7 +88,13 @@ def parallel_circuit(secret: str) -> QuantumCircuit:
 
 
 def sequential_circuit(secret: str) -> QuantumCircuit:
-    """Method 2: one data qubit, used for one bit of the secret after another."""
+    """Method 2: one data qubit, used for one bit of the secret after another.
+
+    Parameters
+    ----------
+    secret
+        Bitstring, highest bit first.
+    """
     circuit = QuantumCircuit(2, len(secret))
     circuit.x(1)
     circuit.h(1)

@@ -66,14 +66,23 @@ class BSEQResult(BenchmarkResult):
 class BSEQ(Benchmark[BSEQParams, BSEQData]):
     """Bell-state effective qubits: the largest part of the device connected by pairs with CHSH value above 2.
 
-    Source of the inequality: Clauser, Horne, Shimony and Holt, Phys. Rev. Lett. 23, 880 (1969).
+    References
+    ----------
+    The inequality: Clauser, Horne, Shimony and Holt, Phys. Rev. Lett. 23, 880 (1969),
+    https://doi.org/10.1103/PhysRevLett.23.880
     """
 
     params_type = BSEQParams
     data_type = BSEQData
 
     def dispatch_handler(self, device: BenchmarkDevice) -> BSEQData:
-        """Run four circuits per colour of the device's connectivity graph, all in one go."""
+        """Run four circuits per colour of the device's connectivity graph, all in one go.
+
+        Raises
+        ------
+        Unsupported
+            When no two qubits of the device are connected, or there are too many operations.
+        """
         graph = device.connectivity
         if not graph.num_edges():
             raise Unsupported(f"device {device.id!r} has no pair of connected qubits, and BSEQ needs one")
@@ -84,7 +93,15 @@ class BSEQ(Benchmark[BSEQParams, BSEQData]):
         return BSEQData(num_qubits=num_qubits, colors=colors)
 
     def chsh(self, job_data: BSEQData, result_data: Sequence[RunResult]) -> dict[Edge, BenchmarkScore]:
-        """Return the CHSH sum of each edge that was measured, with its standard error."""
+        """Return the CHSH sum of each edge that was measured, with its standard error.
+
+        Parameters
+        ----------
+        job_data
+            What `dispatch_handler` returned.
+        result_data
+            The one run: four circuits for each colour.
+        """
         counts = iter(result_data[0].counts)
         found: dict[Edge, BenchmarkScore] = {}
         for edges in job_data.colors:
@@ -116,6 +133,15 @@ def chsh_circuit(num_qubits: int, edges: Sequence[Edge], basis: str) -> QuantumC
     """Entangle and measure all `edges` at once; edge k is read into classical bits 2k and 2k + 1.
 
     `basis` gives one letter for the first qubit of each edge, the rotated one, and one for the second.
+
+    Parameters
+    ----------
+    num_qubits
+        Width of the circuit.
+    edges
+        Pairs of qubits of which no two share a qubit.
+    basis
+        Two letters of X and Z, such as ``"ZX"``.
     """
     circuit = QuantumCircuit(num_qubits, 2 * len(edges))
     for index, edge in enumerate(edges):
@@ -130,12 +156,24 @@ def chsh_circuit(num_qubits: int, edges: Sequence[Edge], basis: str) -> QuantumC
 
 
 def chsh_values(counts: Sequence[Counts]) -> NDArray[np.float64]:
-    """Return the CHSH sum of each edge, shape (edges,), from the counts in the four bases of `SIGNS`."""
+    """Return the CHSH sum of each edge, shape (edges,), from the counts in the four bases of `SIGNS`.
+
+    Parameters
+    ----------
+    counts
+        Four, one for each basis in the order of `SIGNS`; edge k is bits 2k and 2k + 1.
+    """
     return np.array(list(SIGNS.values())) @ np.stack([_correlations(in_basis) for in_basis in counts])
 
 
 def chsh_errors(counts: Sequence[Counts]) -> NDArray[np.float64]:
-    """Return the standard error of each edge's CHSH sum, shape (edges,): √Σ(1 − E²)/shots over the four bases."""
+    """Return the standard error of each edge's CHSH sum, shape (edges,): √Σ(1 − E²)/shots over the four bases.
+
+    Parameters
+    ----------
+    counts
+        As for `chsh_values`.
+    """
     variances = [(1 - _correlations(in_basis) ** 2) / sum(in_basis.values()) for in_basis in counts]
     return np.asarray(np.sqrt(np.sum(variances, axis=0)))
 

@@ -45,12 +45,24 @@ class CircuitResult(BenchmarkResult):
 
 
 class Circuit(Benchmark[CircuitParams, BenchmarkData]):
-    """A circuit in OpenQASM 2 or 3 with measurements, run as it is."""
+    """A circuit in OpenQASM 2 or 3 with measurements, run as it is.
+
+    References
+    ----------
+    OpenQASM: https://openqasm.com
+    """
 
     params_type = CircuitParams
 
     def dispatch_handler(self, device: BenchmarkDevice) -> BenchmarkData:
-        """Run the circuit; raises `Unsupported` for one that cannot be read, is too wide or measures nothing."""
+        """Run the circuit.
+
+        Raises
+        ------
+        Unsupported
+            For a circuit that cannot be read, is too wide or measures nothing, and for an observable of another
+            length than the circuit's classical bits.
+        """
         circuit = read_measured_circuit(self.params.qasm, device.num_qubits)
         for observable in self.params.observables:
             if len(observable) != circuit.num_clbits:
@@ -75,7 +87,15 @@ class Circuit(Benchmark[CircuitParams, BenchmarkData]):
 
 
 def expectation_value(observable: str, counts: Mapping[str, int]) -> BenchmarkScore:
-    """Return ⟨Z…⟩ of the bits that have a Z in `observable`, whose characters stand as those of the bitstrings do."""
+    """Return ⟨Z…⟩ of the bits that have a Z in `observable`, whose characters stand as those of the bitstrings do.
+
+    Parameters
+    ----------
+    observable
+        A letter, Z or I, for each classical bit, the leftmost for the highest bit.
+    counts
+        Bitstring → occurrences.
+    """
     places = [place for place, letter in enumerate(observable) if letter == "Z"]
     even = sum(count for bits, count in counts.items() if sum(bits[place] == "1" for place in places) % 2 == 0)
     if not places:

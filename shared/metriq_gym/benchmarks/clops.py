@@ -66,17 +66,28 @@ class CLOPSResult(BenchmarkResult):
 class CLOPS(Benchmark[CLOPSParams, CLOPSData]):
     """Throughput of circuits that differ in their one-qubit angles only.
 
-    Source: Wack et al., arXiv:2110.14108. The paper times Quantum Volume circuits whose parameters follow from the
-    results before, including their compilation and the data's way; the dataset counts layers of native gates (CLOPS_h
-    of IBM's device benchmarking) and the seconds of the job as the provider reports them: circuits · layers · shots ÷
-    seconds. On a simulator that is the whole run, with what it takes to hand circuits over and to get ready.
+    The paper times Quantum Volume circuits whose parameters follow from the results before, including their compilation
+    and the data's way; the dataset counts layers of native gates (CLOPS_h of IBM's device benchmarking) and the seconds
+    of the job as the provider reports them: circuits · layers · shots ÷ seconds. On a simulator that is the whole run,
+    with what it takes to hand circuits over and to get ready.
+
+    References
+    ----------
+    Wack et al., "Quality, speed, and scale: three key attributes to measure the performance of near-term quantum
+    computers", https://arxiv.org/abs/2110.14108
     """
 
     params_type = CLOPSParams
     data_type = CLOPSData
 
     def dispatch_handler(self, device: BenchmarkDevice) -> CLOPSData:
-        """Run all circuits at once; raises `Unsupported` for modes and sessions that need IBM's sampler."""
+        """Run all circuits at once.
+
+        Raises
+        ------
+        Unsupported
+            For modes and sessions that need IBM's sampler, and when the device cannot run the circuits.
+        """
         params = self.params
         if params.mode != "instantiated":
             raise Unsupported(f"mode {params.mode!r} needs a sampler that binds parameters on the device")
@@ -95,7 +106,13 @@ class CLOPS(Benchmark[CLOPSParams, CLOPSData]):
         return outcome_probabilities(next(islice(self._circuits(job_data.edges), position, None)))
 
     def poll_handler(self, job_data: CLOPSData, result_data: Sequence[RunResult]) -> CLOPSResult:
-        """Divide the layers run by the seconds; raises `Permanent` when the provider reported none."""
+        """Divide the layers run by the seconds.
+
+        Raises
+        ------
+        Permanent
+            When the provider reported no time.
+        """
         seconds = result_data[0].execution_seconds
         if not seconds:
             raise Permanent("the provider reported no execution time, so there is no rate to compute")

@@ -41,7 +41,15 @@ Permutation = NDArray[np.int64]
 def permutation_of(unitary: NDArray[Any]) -> Permutation:
     """Return the signed Pauli P ↦ U·P·U†, shape (8,) or (32,).
 
-    Raises `ValueError` when the unitary is not a Clifford gate.
+    Parameters
+    ----------
+    unitary
+        Matrix of shape (2, 2) or (4, 4), qubit 0 the lowest bit.
+
+    Raises
+    ------
+    ValueError
+        When the unitary is not a Clifford gate.
     """
     size = len(unitary)
     paulis = np.array(_PAULIS)
@@ -69,7 +77,17 @@ class GateSet:
 
     `elements[k]` is element k of `WORDS` as gates of the basis, in the order of application.
 
-    Raises `Unsupported` when the names are not those of suitable gates, or do not suffice.
+    Parameters
+    ----------
+    two_qubit_gate
+        Qiskit's name of a Clifford gate without parameters.
+    one_qubit_gates
+        Qiskit's names of the gates of the basis.
+
+    Raises
+    ------
+    Unsupported
+        When the names are not those of suitable gates, or do not suffice.
     """
 
     def __init__(self, two_qubit_gate: str, one_qubit_gates: Sequence[str]) -> None:
@@ -124,7 +142,13 @@ class GateSet:
         return table
 
     def undo_one(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the elements that undo gates with the given images of X and Z, shape (gates, 2)."""
+        """Return the elements that undo gates with the given images of X and Z, shape (gates, 2).
+
+        Parameters
+        ----------
+        images
+            Signed Paulis as numbers, shape (gates, 2).
+        """
         return np.asarray(self._restoring[images[:, 0], images[:, 1]])
 
     def undo_two(self, images: NDArray[np.int64]) -> list[tuple[list[tuple[int, int]], tuple[int, int]]]:
@@ -132,6 +156,11 @@ class GateSet:
 
         Each answer has layers, with as few two-qubit gates as possible, and the elements on qubits 0 and 1
         that follow them.
+
+        Parameters
+        ----------
+        images
+            Signed Paulis as numbers, shape (gates, 4).
         """
         permutations, words = self._classes
         moved = permutations[:, images]

@@ -77,11 +77,10 @@ class EPLGResult(BenchmarkResult):
 class EPLG(Benchmark[EPLGParams, EPLGData]):
     """Layer fidelity of a random chain.
 
-    Source: McKay et al., arXiv:2311.05933. The chain's edges form two layers of disjoint pairs. Each is
-    benchmarked by itself, all pairs at once: `length` times a random one-qubit Clifford on every qubit and
-    the two-qubit gate on every pair, then what undoes it all. A pair's probability to return to 00 decays as
-    a·αᵐ + b, and its process fidelity is (1 + 15·α)/16; for the qubit at either end of the chain, in the
-    layer that leaves it alone, (1 + 3·α)/4.
+    The chain's edges form two layers of disjoint pairs. Each is benchmarked by itself, all pairs at once: `length`
+    times a random one-qubit Clifford on every qubit and the two-qubit gate on every pair, then what undoes it all. A
+    pair's probability to return to 00 decays as a·αᵐ + b, and its process fidelity is (1 + 15·α)/16; for the qubit at
+    either end of the chain, in the layer that leaves it alone, (1 + 3·α)/4.
 
     The chain is the dataset's for the same seed and connectivity graph wherever its search finds one, see
     `random_path`. The circuits are those of Qiskit Experiments' `LayerFidelity` for the same seed, written in gates of
@@ -90,6 +89,10 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
 
     With `constrain_rb_offset_b`, b lies within 0.05 of 2⁻ⁿ; with only two lengths it is 2⁻ⁿ. Otherwise it is expected
     there, which counts as much as one more length, see `fit_decay`.
+
+    References
+    ----------
+    McKay et al., "Benchmarking quantum processor performance at scale", https://arxiv.org/abs/2311.05933
     """
 
     params_type = EPLGParams
@@ -98,7 +101,11 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
     def dispatch_handler(self, device: BenchmarkDevice) -> EPLGData:
         """Run one batch of circuits per sample: per layer, all lengths.
 
-        Raises `Unsupported` when the device has no such chain, or the gates do not make all Clifford gates.
+        Raises
+        ------
+        Unsupported
+            When the device has no such chain, the gates do not make all Clifford gates, or there are too few
+            lengths.
         """
         params = self.params
         require_qubits(device, params.num_qubits_in_chain)
@@ -131,7 +138,15 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
         )
 
     def by_length(self, job_data: EPLGData, result_data: Sequence[RunResult]) -> dict[int, BenchmarkScore]:
-        """Return the error per layered gate of the best sub-chain of each length."""
+        """Return the error per layered gate of the best sub-chain of each length.
+
+        Parameters
+        ----------
+        job_data
+            What `dispatch_handler` returned.
+        result_data
+            A run for each sample.
+        """
         fidelities = self.process_fidelities(result_data)
         lengths = range(SHORTEST_CHAIN, len(job_data.qubit_chain) + 1, 2)
         return {length: error_per_layered_gate(fidelities, length) for length in lengths}
@@ -140,6 +155,11 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
         """Return the process fidelity of the first qubit, each pair in the order of the chain, and the last.
 
         The last qubit and the first are those of the layer in which they have no partner.
+
+        Parameters
+        ----------
+        result_data
+            A run for each sample, with the circuits of both layers and, in each, of all lengths in ascending order.
         """
         params = self.params
         lengths = np.array(sorted(params.lengths), dtype=np.float64)
@@ -163,7 +183,13 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
 
 
 def is_determined(eplg: BenchmarkScore) -> bool:
-    """Whether a value says more than its uncertainty."""
+    """Whether a value says more than its uncertainty.
+
+    Parameters
+    ----------
+    eplg
+        The error per layered gate, with its uncertainty.
+    """
     return (eplg.uncertainty or 0.0) <= max(MAX_RELATIVE_ERROR * eplg.value, MAX_ERROR)
 
 
@@ -177,9 +203,16 @@ def _survival(counts: Counts) -> NDArray[np.float64]:
 def error_per_layered_gate(fidelities: Sequence[BenchmarkScore], length: int) -> BenchmarkScore:
     """Return 1 − LF^(1/(length − 1)) of the sub-chain of `length` qubits with the highest layer fidelity LF.
 
-    `fidelities` are those of `EPLG.process_fidelities`. LF is the product over the sub-chain's pairs and
-    over its two end qubits, in the layers that leave them alone. In the middle of the chain such a qubit has
-    a partner, and half of the pair's error counts: the root of its process fidelity.
+    LF is the product over the sub-chain's pairs and over its two end qubits, in the layers that leave them alone. In
+    the middle of the chain such a qubit has a partner, and half of the pair's error counts: the root of its process
+    fidelity.
+
+    Parameters
+    ----------
+    fidelities
+        Those of `EPLG.process_fidelities`, one more than the chain has qubits.
+    length
+        Number of qubits of the sub-chain, at least 2.
     """
     values = np.array([fidelity.value for fidelity in fidelities])
     errors = np.array([fidelity.uncertainty for fidelity in fidelities])
@@ -202,6 +235,17 @@ class LayerSequences:
 
     Qubit `chain[i]` is measured into classical bit i. The circuits are as wide as the device, which tells compilers
     that they address its qubits.
+
+    Parameters
+    ----------
+    chain
+        The device's qubits in the order of the chain.
+    num_qubits
+        How many qubits the device has.
+    gates
+        What sequences are made of.
+    rng
+        Source of the random gates.
     """
 
     def __init__(self, chain: Sequence[int], num_qubits: int, gates: GateSet, rng: np.random.Generator) -> None:
@@ -219,7 +263,15 @@ class LayerSequences:
         ]
 
     def draw(self, layer: int, length: int) -> QuantumCircuit:
-        """Return a random sequence on the pairs (layer, layer + 1), (layer + 2, layer + 3), … of the chain."""
+        """Return a random sequence on the pairs (layer, layer + 1), (layer + 2, layer + 3), … of the chain.
+
+        Parameters
+        ----------
+        layer
+            0 or 1: whether pairs begin at the first or the second qubit.
+        length
+            Number of random layers before what undoes them.
+        """
         n = len(self._qubits)
         low = np.arange(layer, n - 1, 2)
         idle = np.setdiff1d(np.arange(n), [low, low + 1])

@@ -26,7 +26,11 @@ class HiddenShift(QEDCBenchmark[HiddenShiftParams]):
     """Width n has n qubits and a shift of n bits; n is even.
 
     The function is f(x) = x₀x₁ ⊕ x₂x₃ ⊕ …, of the Maiorana–McFarland class and its own dual.
-    Source: arXiv:2110.03137; Rötteler, SODA 2010, arXiv:0811.3208.
+
+    References
+    ----------
+    Lubinski et al., https://arxiv.org/abs/2110.03137; Rötteler, "Quantum algorithms for highly non-linear Boolean
+    functions", SODA 2010, https://arxiv.org/abs/0811.3208
     """
 
     params_type = HiddenShiftParams
@@ -51,7 +55,13 @@ class HiddenShift(QEDCBenchmark[HiddenShiftParams]):
 
 
 def hidden_shift_circuit(shift: str) -> QuantumCircuit:
-    """Query f(x ⊕ shift) and then f between layers of Hadamards, and measure."""
+    """Query f(x ⊕ shift) and then f between layers of Hadamards, and measure.
+
+    Parameters
+    ----------
+    shift
+        Bitstring of even length, highest bit first.
+    """
     width = len(shift)
     circuit = QuantumCircuit(width, width)
 

@@ -86,9 +86,8 @@ class LinearRampQAOAResult(BenchmarkResult):
 class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
     """How much better than random guessing a device's QAOA samples are.
 
-    Source: Montañez-Barrera et al., arXiv:2502.06471. One problem is drawn per job; a trial runs the circuit
-    of every depth once. The approximation ratio r is the mean cut ÷ the best cut known, over all shots; the
-    effective one is max(0, (r − r_random)/(1 − r_random)).
+    One problem is drawn per job; a trial runs the circuit of every depth once. The approximation ratio r is the mean
+    cut ÷ the best cut known, over all shots; the effective one is max(0, (r − r_random)/(1 − r_random)).
 
     The weights are those of the dataset for the same seed: successive draws of Python's ``random.choice`` from
     `WEIGHTS` after ``random.seed(seed)``, one for each edge in order. That order is (i, i + 1) on a chain, all i < j by
@@ -96,17 +95,28 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
     native layout of fewer qubits than the device has is a connected part of it, which the dataset does not know.
 
     `confidence_pass` is a one-sided Student test of the hypothesis that the T trials are drawn from the same
-    distribution as the R random ones: with s the standard deviation of the latter,
-    t = (r − r_random)/(s·√(1/T + 1/R)) with R − 1 degrees of freedom; passed when p < 1 − confidence_level.
-    The paper asks for three standard deviations instead. Below `FEW_SHOTS` shots a mean is not normally distributed;
-    then the exact test must be passed too that a guess, of known mean, has so good a ratio, see `tail`.
+    distribution as the R random ones: with s the standard deviation of the latter, t = (r − r_random)/(s·√(1/T + 1/R))
+    with R − 1 degrees of freedom; passed when p < 1 − confidence_level. The paper asks for three standard deviations
+    instead. Below `FEW_SHOTS` shots a mean is not normally distributed; then the exact test must be passed too that a
+    guess, of known mean, has so good a ratio, see `tail`.
+
+    References
+    ----------
+    Montañez-Barrera et al., https://arxiv.org/abs/2502.06471
     """
 
     params_type = LinearRampQAOAParams
     data_type = LinearRampQAOAData
 
     def dispatch_handler(self, device: BenchmarkDevice) -> LinearRampQAOAData:
-        """Run all depths, trial after trial; raises `Unsupported` when the device has too few qubits."""
+        """Run all depths, trial after trial.
+
+        Raises
+        ------
+        Unsupported
+            When the device has too few qubits, when its native layout has no edge, and for more work than is
+            accepted.
+        """
         params = self.params
         require_qubits(device, params.num_qubits)
         n, data = params.num_qubits, LinearRampQAOAData(draw="choice")
@@ -172,7 +182,15 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
         return outcome_probabilities(qaoa_circuit(problem, self.betas(depth), self.gammas(depth), swap_network=False))
 
     def cut_means(self, job_data: LinearRampQAOAData, result_data: Sequence[RunResult]) -> NDArray[np.float64]:
-        """Return the mean cut of each circuit, shape (trials, depths)."""
+        """Return the mean cut of each circuit, shape (trials, depths).
+
+        Parameters
+        ----------
+        job_data
+            What `dispatch_handler` returned.
+        result_data
+            The one run: trial after trial, a circuit for each depth.
+        """
         problem, means = self.problem(job_data), []
         for counts in result_data[0].counts:
             sides, frequencies = bit_table(counts)
@@ -180,7 +198,13 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
         return np.array(means).reshape(self.params.trials, len(self.params.qaoa_layers))
 
     def problem(self, data: LinearRampQAOAData) -> WeightedGraph:
-        """Return the job's Max-Cut problem: its edges, with weights drawn from `WEIGHTS`."""
+        """Return the job's Max-Cut problem: its edges, with weights drawn from `WEIGHTS`.
+
+        Parameters
+        ----------
+        data
+            What `dispatch_handler` returned.
+        """
         n = self.params.num_qubits
         edges = data.native_edges
         if edges is None:
@@ -192,11 +216,23 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
         return WeightedGraph(n, edges, np.array([draw.choice(WEIGHTS) for _ in edges]))
 
     def betas(self, depth: int) -> list[float]:
-        """Mixer angles, falling from delta_beta to delta_beta ÷ depth, radians."""
+        """Mixer angles, falling from delta_beta to delta_beta ÷ depth, radians.
+
+        Parameters
+        ----------
+        depth
+            Number of layers.
+        """
         return [self.params.delta_beta * (depth - layer) / depth for layer in range(depth)]
 
     def gammas(self, depth: int) -> list[float]:
-        """Cost angles, rising from delta_gamma ÷ depth to delta_gamma, radians."""
+        """Cost angles, rising from delta_gamma ÷ depth to delta_gamma, radians.
+
+        Parameters
+        ----------
+        depth
+            Number of layers.
+        """
         return [self.params.delta_gamma * (layer + 1) / depth for layer in range(depth)]
 
     def _rng(self, purpose: Literal["weights", "heuristic", "random guesses"]) -> np.random.Generator:
@@ -204,7 +240,20 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
 
 
 def native_edges(device: BenchmarkDevice, num_qubits: int) -> list[Edge]:
-    """Return the edges of the device's native problem, in the order in which their weights are drawn."""
+    """Return the edges of the device's native problem, in the order in which their weights are drawn.
+
+    Parameters
+    ----------
+    device
+        What the problem is to run on.
+    num_qubits
+        Number of nodes, at most the device's qubits.
+
+    Raises
+    ------
+    Unsupported
+        When the device connects none of its qubits.
+    """
     if device.id == STAR_DEVICE:
         return [(0, node) for node in range(1, num_qubits)]
     if num_qubits == device.num_qubits:
@@ -225,6 +274,17 @@ def qaoa_circuit(
 
     The swap network needs only neighbours on a line. It moves the nodes about, and the measurement undoes
     that: a qubit is measured into the bit of the node it holds at the end.
+
+    Parameters
+    ----------
+    problem
+        Nodes, edges and weights.
+    betas
+        βₖ in radians, one for each layer.
+    gammas
+        γₖ in radians, one for each layer.
+    swap_network
+        Whether all pairs are to meet on a line, for a complete graph only.
     """
     n = problem.num_nodes
     weights = dict(zip(problem.edges, problem.weights.tolist(), strict=True))
@@ -271,7 +331,17 @@ def _all_to_all(device: BenchmarkDevice) -> bool:
 
 
 def p_value_over_random(ratio: float, guesses: NDArray[np.float64], trials: int) -> float:
-    """Probability that `trials` more random guesses have a mean of at least `ratio` (one-sided t test)."""
+    """Probability that `trials` more random guesses have a mean of at least `ratio` (one-sided t test).
+
+    Parameters
+    ----------
+    ratio
+        Mean approximation ratio of the trials.
+    guesses
+        Approximation ratios of random guesses, shape (guesses,).
+    trials
+        How many trials the mean is over.
+    """
     excess = ratio - guesses.mean()
     error = guesses.std(ddof=1) * sqrt(1 / trials + 1 / len(guesses))
     if error == 0:
@@ -293,5 +363,13 @@ def _score_uncertainty(variances: NDArray[np.float64], ratio: float, guesses: ND
 
 
 def effective_ratio(ratio: float, random_ratio: float) -> float:
-    """Rescale an approximation ratio so that random guessing scores 0 and the optimum 1."""
+    """Rescale an approximation ratio so that random guessing scores 0 and the optimum 1.
+
+    Parameters
+    ----------
+    ratio
+        Approximation ratio.
+    random_ratio
+        Approximation ratio of random guessing.
+    """
     return max(0.0, (ratio - random_ratio) / (1 - random_ratio)) if random_ratio < 1 else 0.0

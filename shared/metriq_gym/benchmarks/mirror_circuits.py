@@ -72,17 +72,27 @@ class MirrorCircuitsResult(BenchmarkResult):
 class MirrorCircuits(Benchmark[MirrorCircuitsParams, MirrorCircuitsData]):
     """Randomised mirror circuits on a line of qubits.
 
-    Source: Proctor et al., Nature Physics 18, 75 (2022), arXiv:2008.11294. The paper may draw the Paulis of
-    the second half anew (a quasi-inverse); here, as everywhere in the dataset, the second half is the exact
-    inverse of the first, and only the central Pauli layer decides the expected bitstring. The paper's
-    polarisation also uses outcomes near the expected one; the dataset's is that of the success probability.
+    The paper may draw the Paulis of the second half anew (a quasi-inverse); here, as everywhere in the dataset, the
+    second half is the exact inverse of the first, and only the central Pauli layer decides the expected bitstring. The
+    paper's polarisation also uses outcomes near the expected one; the dataset's is that of the success probability.
+
+    References
+    ----------
+    Proctor et al., "Measuring the capabilities of quantum computers", Nature Physics 18, 75 (2022),
+    https://arxiv.org/abs/2008.11294
     """
 
     params_type = MirrorCircuitsParams
     data_type = MirrorCircuitsData
 
     def dispatch_handler(self, device: BenchmarkDevice) -> MirrorCircuitsData:
-        """Run all circuits; raises `Unsupported` when the device is narrower than they are."""
+        """Run all circuits.
+
+        Raises
+        ------
+        Unsupported
+            When the device is narrower than they are, or has a single qubit.
+        """
         params = self.params
         width = device.num_qubits if params.width is None else params.width
         require_qubits(device, width)
@@ -104,7 +114,15 @@ class MirrorCircuits(Benchmark[MirrorCircuitsParams, MirrorCircuitsData]):
         return {job_data.expected_bitstrings[position]: 1.0}
 
     def polarizations(self, job_data: MirrorCircuitsData, result_data: Sequence[RunResult]) -> list[BenchmarkScore]:
-        """Return the polarisation of each circuit by itself."""
+        """Return the polarisation of each circuit by itself.
+
+        Parameters
+        ----------
+        job_data
+            What `dispatch_handler` returned.
+        result_data
+            The one run, with all circuits.
+        """
         return [
             polarize(binomial(counts.get(expected, 0), sum(counts.values())), len(expected))
             for expected, counts in zip(job_data.expected_bitstrings, result_data[0].counts, strict=True)
@@ -147,6 +165,17 @@ def random_layers(width: int, num_layers: int, probability: float, rng: np.rando
     """Return the first half: a layer of Cliffords alone, then `num_layers` with pairs.
 
     Each edge of a random maximal matching of the line is kept with the given probability.
+
+    Parameters
+    ----------
+    width
+        Number of qubits of the line.
+    num_layers
+        Number of layers with pairs.
+    probability
+        With which an edge is kept, 0 to 1.
+    rng
+        Source of all that is random.
     """
     line = [(qubit, qubit + 1) for qubit in range(width - 1)]
     layers = [Layer(np.zeros(width, dtype=np.int64), (), _random_cliffords(range(width), rng))]
@@ -166,7 +195,17 @@ def _random_cliffords(qubits: Sequence[int], rng: np.random.Generator) -> dict[i
 
 
 def mirror_circuit(layers: Sequence[Layer], central: NDArray[np.int64], gate: str) -> QuantumCircuit:
-    """Return layers, central Paulis, inverse layers and measurement, with barriers that keep them apart."""
+    """Return layers, central Paulis, inverse layers and measurement, with barriers that keep them apart.
+
+    Parameters
+    ----------
+    layers
+        The first half.
+    central
+        Index in `PAULIS` for each qubit, shape (width,).
+    gate
+        ``CZ`` or ``CNOT``.
+    """
     width = len(central)
     circuit = QuantumCircuit(width, width)
     apply_pair = circuit.cz if gate == "CZ" else circuit.cx
@@ -204,6 +243,15 @@ def expected_bitstring(layers: Sequence[Layer], central: NDArray[np.int64], gate
 
     With C the first half and P the central layer, C†PC is again a Pauli operator, and what it does to |0…0⟩
     is to flip the qubits on which it contains X or Y. Signs do not matter, so neither do the layers' Paulis.
+
+    Parameters
+    ----------
+    layers
+        The first half.
+    central
+        Index in `PAULIS` for each qubit, shape (width,).
+    gate
+        ``CZ`` or ``CNOT``.
     """
     x = np.isin(central, (1, 2)).astype(np.uint8)
     z = np.isin(central, (2, 3)).astype(np.uint8)
@@ -223,7 +271,15 @@ def expected_bitstring(layers: Sequence[Layer], central: NDArray[np.int64], gate
 
 
 def polarize(success: BenchmarkScore, width: int) -> BenchmarkScore:
-    """Rescale a success probability so that uniformly random bitstrings of `width` bits score 0."""
+    """Rescale a success probability so that uniformly random bitstrings of `width` bits score 0.
+
+    Parameters
+    ----------
+    success
+        Success probability, 0 to 1, with its uncertainty.
+    width
+        Number of bits.
+    """
     floor = 2.0**-width
     uncertainty = None if success.uncertainty is None else success.uncertainty / (1 - floor)
     return BenchmarkScore(max(0.0, (success.value - floor) / (1 - floor)), uncertainty)

@@ -34,9 +34,12 @@ class PhaseEstimationParams:
 class PhaseEstimation(QEDCBenchmark[PhaseEstimationParams]):
     """Width n has n − 1 counting qubits and one state qubit; a secret s of n − 1 bits is the phase s/2^(n−1).
 
-    An ``init_phase`` is the phase at every width, whether or not the counting qubits can hold it: where they
-    cannot, the ideal outcome is the known distribution around it.
-    Source: arXiv:2110.03137.
+    An ``init_phase`` is the phase at every width, whether or not the counting qubits can hold it: where they cannot,
+    the ideal outcome is the known distribution around it.
+
+    References
+    ----------
+    Lubinski et al., https://arxiv.org/abs/2110.03137
     """
 
     params_type = PhaseEstimationParams
@@ -50,7 +53,13 @@ class PhaseEstimation(QEDCBenchmark[PhaseEstimationParams]):
         return width - 1
 
     def fixed_secret(self, bits: int) -> str | None:
-        """Return the outcome nearest to ``init_phase``."""
+        """Return the outcome nearest to ``init_phase``.
+
+        Raises
+        ------
+        Unsupported
+            When the phase's ideal distribution has too many outcomes at this width.
+        """
         if self._init_phase is None:
             return None
         numerator = self._init_phase * 2**bits
@@ -87,6 +96,15 @@ def phase_estimation_circuit(bits: int, phase: Fraction, measured: bool = False)
     """Estimate `phase`, in turns, with `bits` counting qubits; the last qubit is the state qubit.
 
     With `measured` the inverse Fourier transform is done by measurement and feed-forward.
+
+    Parameters
+    ----------
+    bits
+        Number of counting qubits.
+    phase
+        In turns, 0 to 1.
+    measured
+        Whether the inverse transform is done by measurement.
     """
     counting = range(bits)
     circuit = QuantumCircuit(bits + 1, bits)
@@ -110,7 +128,18 @@ def phase_estimation_circuit(bits: int, phase: Fraction, measured: bool = False)
 def phase_distribution(bits: int, phase: Fraction) -> dict[str, float]:
     """Return what a perfect device measures: with N = 2^bits, p(k) = |Σ_x exp(2πi·x(phase − k/N))|² / N².
 
-    The sum is sin²(πNδ) / sin²(πδ) with δ = phase − k/N (Nielsen and Chuang, equation 5.26).
+    The sum is sin²(πNδ) / sin²(πδ) with δ = phase − k/N .
+
+    Parameters
+    ----------
+    bits
+        Number of counting qubits.
+    phase
+        In turns, 0 to 1.
+
+    References
+    ----------
+    Nielsen and Chuang, "Quantum Computation and Quantum Information", equation 5.26.
     """
     outcomes = 2**bits
     numerator = phase * outcomes

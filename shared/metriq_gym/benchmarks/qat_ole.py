@@ -78,11 +78,16 @@ class QATOLEResult(BenchmarkResult):
 class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
     """Mean over random basis states x of σ(x)·⟨x|U†·Z…Z·U|x⟩, with σ(x) = ⟨x|Z…Z|x⟩ = ±1.
 
-    Source: Quantum Advantage Tracker, observable estimations, operator Loschmidt echo. Over all x the mean is
-    Tr(O·U†·O·U)/2ⁿ for O = Z…Z. Qubits that neither the circuit nor the observable touches stay in |0⟩.
+    Over all x the mean is Tr(O·U†·O·U)/2ⁿ for O = Z…Z. Qubits that neither the circuit nor the observable touches stay
+    in |0⟩.
 
     The uncertainty is the standard error over the states drawn, whose spread contains the shot noise, and no less than
     the shot noise; for a single state it is the shot noise. The reference is the exact value for the same states.
+
+    References
+    ----------
+    Quantum Advantage Tracker, observable estimations, operator Loschmidt echo, https://github.com/quantum-advantage-
+    tracker/quantum-advantage-tracker.github.io
     """
 
     params_type = QATOLEParams
@@ -91,7 +96,10 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
     def dispatch_handler(self, device: BenchmarkDevice) -> QATOLEData:
         """Run one circuit per initial state.
 
-        Raises `Unsupported` when the circuit is not in the configuration, cannot be read, or does not fit.
+        Raises
+        ------
+        Unsupported
+            When the circuit is not in the configuration, cannot be read, or does not fit.
         """
         circuit = self._circuit(device.num_qubits)
         observable = self._observable()
@@ -128,7 +136,15 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
         return outcome_probabilities(complete)
 
     def echoes(self, job_data: QATOLEData, result_data: Sequence[RunResult]) -> NDArray[np.float64]:
-        """Return the signed parity of each initial state, shape (states,)."""
+        """Return the signed parity of each initial state, shape (states,).
+
+        Parameters
+        ----------
+        job_data
+            What `dispatch_handler` returned.
+        result_data
+            The one run: a circuit for each initial state.
+        """
         _, signs = self._states(job_data)
         return np.asarray(signs * np.array([_parity(counts) for counts in result_data[0].counts]))
 
@@ -175,6 +191,15 @@ def random_states(num_states: int, num_qubits: int, seed: int) -> NDArray[np.uin
     """Return random basis states, shape (states, qubits), as the dataset draws them for the same seed.
 
     One draw of Python's ``random.choice`` decides the bit of each active qubit, in ascending order, state by state.
+
+    Parameters
+    ----------
+    num_states
+        How many states.
+    num_qubits
+        How many active qubits.
+    seed
+        Of Python's ``random.Random``.
     """
     draw = Random(seed)  # noqa: S311  (the dataset's own draw)
     bits = [int(draw.choice("01")) for _ in range(num_states * num_qubits)]
@@ -182,7 +207,15 @@ def random_states(num_states: int, num_qubits: int, seed: int) -> NDArray[np.uin
 
 
 def active_qubits(circuit: QuantumCircuit, observable: Sequence[int]) -> list[int]:
-    """Return the qubits that a gate acts on or that are observed, sorted."""
+    """Return the qubits that a gate acts on or that are observed, sorted.
+
+    Parameters
+    ----------
+    circuit
+        Without measurements.
+    observable
+        The qubits that are observed.
+    """
     used = {
         circuit.find_bit(qubit).index
         for instruction in circuit.data
@@ -193,7 +226,15 @@ def active_qubits(circuit: QuantumCircuit, observable: Sequence[int]) -> list[in
 
 
 def fused_gates(circuit: QuantumCircuit, qubits: Sequence[int]) -> list[PlacedGate]:
-    """Return the circuit, which acts on `qubits` alone, as few unitaries on one or two of them, renumbered."""
+    """Return the circuit, which acts on `qubits` alone, as few unitaries on one or two of them, renumbered.
+
+    Parameters
+    ----------
+    circuit
+        Without measurements.
+    qubits
+        All that it acts on; qubit k of them is renumbered k.
+    """
     number = {circuit.qubits[qubit]: index for index, qubit in enumerate(qubits)}
     compact = QuantumCircuit(len(qubits))
     for instruction in circuit.data:

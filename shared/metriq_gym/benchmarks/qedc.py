@@ -78,36 +78,88 @@ class QEDCBenchmark(Benchmark[ParamsT, QEDCData]):
     """An algorithm that finds secrets, at several widths; subclasses say which, and with what circuits.
 
     A secret is a bitstring, highest bit first, so that any length can be stored as it is.
+
+    References
+    ----------
+    Lubinski et al., "Application-oriented performance benchmarks for quantum computing",
+    https://arxiv.org/abs/2110.03137
     """
 
     data_type = QEDCData
 
     @abstractmethod
     def widths(self) -> range:
-        """Return the widths to run; raises `Unsupported` where there are none."""
+        """Return the widths to run.
+
+        Raises
+        ------
+        Unsupported
+            When there are none.
+        """
 
     @abstractmethod
     def circuit(self, secret: str) -> QuantumCircuit:
-        """Return the circuit that finds `secret`."""
+        """Return the circuit that finds `secret`.
+
+        Parameters
+        ----------
+        secret
+            Bitstring, highest bit first.
+        """
 
     @abstractmethod
     def operations(self, width: int) -> int:
-        """Return about how many operations a circuit of this width has."""
+        """Return about how many operations a circuit of this width has.
+
+        Parameters
+        ----------
+        width
+            Number of qubits, as the parameters count them.
+        """
 
     def ideal(self, secret: str) -> Mapping[str, float]:
-        """Return the distribution that a perfect device measures."""
+        """Return the distribution that a perfect device measures.
+
+        Parameters
+        ----------
+        secret
+            Bitstring, highest bit first.
+        """
         return {secret: 1.0}
 
     def num_qubits(self, width: int) -> int:
-        """Return how many qubits circuits of this width have."""
+        """Return how many qubits circuits of this width have.
+
+        Parameters
+        ----------
+        width
+            Number of qubits, as the parameters count them.
+        """
         return width
 
     def secret_bits(self, width: int) -> int:
-        """Return how long the secrets are at this width."""
+        """Return how long the secrets are at this width.
+
+        Parameters
+        ----------
+        width
+            Number of qubits, as the parameters count them.
+        """
         return width
 
     def fixed_secret(self, bits: int) -> str | None:
-        """Return the secret the parameters ask for, if any; raises `Unsupported` if it needs more bits."""
+        """Return the secret the parameters ask for, if any.
+
+        Parameters
+        ----------
+        bits
+            How long secrets are.
+
+        Raises
+        ------
+        Unsupported
+            When it needs more bits.
+        """
         return None
 
     def dispatch_handler(self, device: BenchmarkDevice) -> QEDCData:
@@ -133,7 +185,15 @@ class QEDCBenchmark(Benchmark[ParamsT, QEDCData]):
         return QEDCResult(BenchmarkScore(mean, found.total), found.shots, found.circuits, spread)
 
     def fidelities(self, job_data: QEDCData, result_data: Sequence[RunResult]) -> list[list[float]]:
-        """Return the normalised fidelity of each circuit; one inner list per width."""
+        """Return the normalised fidelity of each circuit; one inner list per width.
+
+        Parameters
+        ----------
+        job_data
+            What `dispatch_handler` returned.
+        result_data
+            The one run: width after width, a circuit for each secret.
+        """
         return [[each.value for each in group] for group in self._scores(job_data, result_data)]
 
     def ideal_counts(self, job_data: QEDCData, position: int) -> Mapping[str, float]:
@@ -155,7 +215,22 @@ class QEDCBenchmark(Benchmark[ParamsT, QEDCData]):
 
 
 def widths_between(minimum: int, maximum: int, step: int) -> range:
-    """Return the widths from `minimum` to `maximum`; raises `Unsupported` when there are none."""
+    """Return the widths from `minimum` to `maximum`.
+
+    Parameters
+    ----------
+    minimum
+        The smallest.
+    maximum
+        The largest there may be.
+    step
+        From one to the next.
+
+    Raises
+    ------
+    Unsupported
+        When there are none.
+    """
     found = range(minimum, maximum + 1, step)
     if not found:
         raise Unsupported(f"there is no width from {minimum} to {maximum} qubits: min_qubits is too large")
@@ -166,6 +241,15 @@ def draw_secrets(bits: int, limit: int, seed: int) -> list[str]:
     """Return all bitstrings of this length, or where they are more than `limit`, that many random ones.
 
     The random ones are distinct and not 0, as in QED-C's own code, and depend on nothing but the arguments.
+
+    Parameters
+    ----------
+    bits
+        How long secrets are.
+    limit
+        How many to return at most.
+    seed
+        Source of the random ones.
     """
     if bits < limit.bit_length() and 2**bits <= limit:
         return [bitstring(value, bits) for value in range(2**bits)]
@@ -179,7 +263,20 @@ def draw_secrets(bits: int, limit: int, seed: int) -> list[str]:
 
 
 def input_secret(value: int | None, bits: int) -> str | None:
-    """Return an ``input_value`` as a bitstring; raises `Unsupported` when it needs more than `bits`."""
+    """Return an ``input_value`` as a bitstring.
+
+    Parameters
+    ----------
+    value
+        The number, or None for no secret.
+    bits
+        How long secrets are.
+
+    Raises
+    ------
+    Unsupported
+        When it needs more than `bits`.
+    """
     if value is None:
         return None
     if value.bit_length() > bits:
@@ -188,20 +285,49 @@ def input_secret(value: int | None, bits: int) -> str | None:
 
 
 def bitstring(value: int, bits: int) -> str:
-    """Return `value` in binary, highest bit first."""
+    """Return `value` in binary, highest bit first.
+
+    Parameters
+    ----------
+    value
+        0 or more.
+    bits
+        How long the bitstring is at least.
+    """
     return format(value, f"0{bits}b")
 
 
 def ones(secret: str) -> list[int]:
-    """Return the positions of the ones, counted from the lowest bit, which is the last character."""
+    """Return the positions of the ones, counted from the lowest bit, which is the last character.
+
+    Parameters
+    ----------
+    secret
+        Bitstring, highest bit first.
+    """
     return [position for position, bit in enumerate(reversed(secret)) if bit == "1"]
 
 
 def normalised_fidelity(counts: Counts, ideal: Mapping[str, float]) -> float:
     """Hellinger fidelity (Σ√(p·q))² of counts and ideal, rescaled so that uniform counts give 0, within [0, 1].
 
-    This is the normalised fidelity of arXiv:2110.03137. For one ideal outcome of frequency p among n bits it is
-    (p − 2⁻ⁿ)/(1 − 2⁻ⁿ). Raises `Permanent` when there are no shots to count.
+    For one ideal outcome of frequency p among n bits it is (p − 2⁻ⁿ)/(1 − 2⁻ⁿ).
+
+    Parameters
+    ----------
+    counts
+        Bitstring → occurrences.
+    ideal
+        Bitstring → probability, without those that never come.
+
+    Raises
+    ------
+    Permanent
+        When there are no shots to count.
+
+    References
+    ----------
+    The normalised fidelity of Lubinski et al., https://arxiv.org/abs/2110.03137
     """
     shots = sum(counts.values())
     if shots < 1:
@@ -218,6 +344,13 @@ def fidelity_score(counts: Counts, ideal: Mapping[str, float]) -> BenchmarkScore
     """Return the `normalised_fidelity` and its uncertainty on account of the shots.
 
     That is exact for a single ideal outcome, and for several the same of the fidelity as a frequency.
+
+    Parameters
+    ----------
+    counts
+        Bitstring → occurrences.
+    ideal
+        Bitstring → probability, without those that never come.
     """
     value = normalised_fidelity(counts, ideal)
     bits, shots = len(next(iter(ideal))), sum(counts.values())
@@ -227,7 +360,13 @@ def fidelity_score(counts: Counts, ideal: Mapping[str, float]) -> BenchmarkScore
 
 
 def pooled(fidelities: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Mean over all circuits and pooled standard deviation over the widths; one inner list per width."""
+    """Mean over all circuits and pooled standard deviation over the widths; one inner list per width.
+
+    Parameters
+    ----------
+    fidelities
+        One inner list for each width.
+    """
     everything = [fidelity for group in fidelities for fidelity in group]
     freedom = len(everything) - len(fidelities)
     scatter = sum((len(group) - 1) * variance(group) for group in fidelities if len(group) > 1)

@@ -47,7 +47,9 @@ class QMLKernelResult(BenchmarkResult):
 class QMLKernel(Benchmark[QMLKernelParams, BenchmarkData]):
     """The kernel |⟨0|U†(x)U(x)|0⟩|² = 1 of a ZZ feature map.
 
-    Source: the feature map is in the flavour of Bowles et al., arXiv:2405.09724.
+    References
+    ----------
+    The feature map is in the flavour of https://arxiv.org/abs/2405.09724
     """
 
     params_type = QMLKernelParams
@@ -71,14 +73,28 @@ class QMLKernel(Benchmark[QMLKernelParams, BenchmarkData]):
 
 
 def data_point(num_qubits: int, seed: int) -> list[float]:
-    """Return x, one angle in [0, 2π) per qubit."""
+    """Return x, one angle in [0, 2π) per qubit.
+
+    Parameters
+    ----------
+    num_qubits
+        How many angles.
+    seed
+        Of NumPy's ``RandomState``.
+    """
     # Of NumPy's generators only this one promises the same numbers in every version to come.
     angles: list[float] = (2 * pi * np.random.RandomState(seed).random_sample(num_qubits)).tolist()
     return angles
 
 
 def kernel_circuit(x: Sequence[float]) -> QuantumCircuit:
-    """Return U(x), a barrier that keeps compilers from cancelling the halves, U†(x), and a measurement."""
+    """Return U(x), a barrier that keeps compilers from cancelling the halves, U†(x), and a measurement.
+
+    Parameters
+    ----------
+    x
+        Angles in radians, one for each qubit.
+    """
     feature_map = zz_feature_map(x)
     circuit = QuantumCircuit(len(x), len(x))
     circuit.compose(feature_map, inplace=True)
@@ -89,7 +105,13 @@ def kernel_circuit(x: Sequence[float]) -> QuantumCircuit:
 
 
 def zz_feature_map(x: Sequence[float]) -> QuantumCircuit:
-    """Return U(x): Hadamards, Rz(x_k) on qubit k, then exp(−iZZ(π−x_k)(π−x_{k+1})/2) on neighbours of a line."""
+    """Return U(x): Hadamards, Rz(x_k) on qubit k, then exp(−iZZ(π−x_k)(π−x_{k+1})/2) on neighbours of a line.
+
+    Parameters
+    ----------
+    x
+        Angles in radians, one for each qubit.
+    """
     circuit = QuantumCircuit(len(x))
     circuit.h(range(len(x)))
     for qubit, angle in enumerate(x):

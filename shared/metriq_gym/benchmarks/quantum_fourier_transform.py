@@ -41,8 +41,12 @@ class QuantumFourierTransformParams:
 class QuantumFourierTransform(QEDCBenchmark[QuantumFourierTransformParams]):
     """Width n has n qubits and a secret s of n bits.
 
-    Method 1 prepares s, transforms it, adds one in phase space, transforms back and expects s + 1 mod 2ⁿ.
-    Method 2 prepares the transform of s directly, transforms back and expects s. Source: arXiv:2110.03137.
+    Method 1 prepares s, transforms it, adds one in phase space, transforms back and expects s + 1 mod 2ⁿ. Method 2
+    prepares the transform of s directly, transforms back and expects s.
+
+    References
+    ----------
+    Lubinski et al., https://arxiv.org/abs/2110.03137
     """
 
     params_type = QuantumFourierTransformParams
@@ -90,6 +94,11 @@ def round_trip(secret: str) -> QuantumCircuit:
     """Method 1 up to the inverse transform: prepare s, transform it, add one.
 
     The addition keeps compilers from cancelling the transform against its inverse.
+
+    Parameters
+    ----------
+    secret
+        s as a bitstring, highest bit first.
     """
     width = len(secret)
     circuit = QuantumCircuit(width)
@@ -104,7 +113,13 @@ def round_trip(secret: str) -> QuantumCircuit:
 
 
 def phase_state(secret: str) -> QuantumCircuit:
-    """Method 2 up to the inverse transform: the transform of s, qubit by qubit and without two-qubit gates."""
+    """Method 2 up to the inverse transform: the transform of s, qubit by qubit and without two-qubit gates.
+
+    Parameters
+    ----------
+    secret
+        s as a bitstring, highest bit first.
+    """
     circuit = QuantumCircuit(len(secret))
     circuit.h(range(len(secret)))
     value = int(secret, 2)

@@ -64,8 +64,7 @@ class QuantumVolumeResult(BenchmarkResult):
 class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
     """Heavy-output generation with square circuits of random SU(4) on random pairs.
 
-    Source: Cross et al., PRA 100, 032328 (2019), arXiv:1811.12926. An output is heavy when its ideal
-    probability exceeds the median of all 2ⁿ.
+    An output is heavy when its ideal probability exceeds the median of all 2ⁿ.
 
     The test is the paper's (Algorithm 1: the mean h over m circuits minus two standard errors, σ = √(h(1 − h)/m),
     exceeds 2/3, which is level 0.977), made exact: p is the probability that a device at the threshold does as well, in
@@ -75,12 +74,23 @@ class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
 
     The uncertainty quoted with `hog_prob` is the standard error estimated from the trials, but no less than that of so
     many shots; it is None for a single trial.
+
+    References
+    ----------
+    Cross et al., "Validating quantum computers using randomized model circuits", Phys. Rev. A 100, 032328 (2019),
+    https://arxiv.org/abs/1811.12926
     """
 
     params_type = QuantumVolumeParams
 
     def dispatch_handler(self, device: BenchmarkDevice) -> BenchmarkData:
-        """Run one circuit per trial; raises `Unsupported` beyond the device's or the scoring's width."""
+        """Run one circuit per trial.
+
+        Raises
+        ------
+        Unsupported
+            When circuits are wider than the device, or too wide or too many to score.
+        """
         params = self.params
         require_qubits(device, params.num_qubits)
         if params.num_qubits > MAX_QUBITS:
@@ -123,7 +133,13 @@ class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
         return {format(outcome, f"0{width}b"): chance for outcome, chance in enumerate(probabilities.tolist())}
 
     def heavy_frequencies(self, result_data: Sequence[RunResult]) -> list[BenchmarkScore]:
-        """Return the heavy-output frequency of each trial."""
+        """Return the heavy-output frequency of each trial.
+
+        Parameters
+        ----------
+        result_data
+            The one run: a circuit for each trial.
+        """
         return [
             binomial(round(score_trial(ideal_probabilities(circuit), counts)[0] * shots), shots)
             for circuit, counts in zip(self._circuits(), result_data[0].counts, strict=True)
@@ -137,7 +153,13 @@ class QuantumVolume(Benchmark[QuantumVolumeParams, BenchmarkData]):
 
 
 def ideal_probabilities(circuit: QuantumCircuit) -> NDArray[np.float64]:
-    """Return the probability of each outcome of a circuit of unitaries, shape (2ⁿ,), qubit 0 the lowest bit."""
+    """Return the probability of each outcome of a circuit of unitaries, shape (2ⁿ,), qubit 0 the lowest bit.
+
+    Parameters
+    ----------
+    circuit
+        Of n qubits, without measurements.
+    """
     index = {qubit: number for number, qubit in enumerate(circuit.qubits)}
     gates = [
         (instruction.operation.to_matrix(), tuple(index[qubit] for qubit in instruction.qubits))
@@ -150,9 +172,26 @@ def ideal_probabilities(circuit: QuantumCircuit) -> NDArray[np.float64]:
 def score_trial(probabilities: NDArray[np.float64], counts: Counts) -> tuple[float, float]:
     """Return one trial's heavy-output frequency and linear cross-entropy fidelity.
 
-    With p(x) the ideal probabilities, N = 2ⁿ and ⟨p⟩ the mean of p over the shots, the fidelity is
-    (⟨p⟩ − 1/N)/(Σp² − 1/N): 1 for samples from p and 0 for uniform ones at every width. It agrees with
-    N⟨p⟩ − 1 (Arute et al., Nature 574, 505) for Porter–Thomas distributed p.
+    With p(x) the ideal probabilities, N = 2ⁿ and ⟨p⟩ the mean of p over the shots, the fidelity is (⟨p⟩ − 1/N)/(Σp² −
+    1/N): 1 for samples from p and 0 for uniform ones at every width. It agrees with N⟨p⟩ − 1 (Arute et al.) for
+    Porter–Thomas distributed p.
+
+    Parameters
+    ----------
+    probabilities
+        Of all outcomes without noise, shape (2ⁿ,), qubit 0 the lowest bit.
+    counts
+        Bitstring → occurrences.
+
+    Raises
+    ------
+    Permanent
+        When there are no shots to count.
+
+    References
+    ----------
+    Arute et al., "Quantum supremacy using a programmable superconducting processor", Nature 574, 505 (2019),
+    https://arxiv.org/abs/1910.11333
     """
     shots = sum(counts.values())
     if shots < 1:
@@ -167,7 +206,15 @@ def score_trial(probabilities: NDArray[np.float64], counts: Counts) -> tuple[flo
 
 
 def mean_with_error(values: Sequence[float], shots: int) -> BenchmarkScore:
-    """Return the mean and its standard error s/√m from the sample's standard deviation s, no less than of the shots."""
+    """Return the mean and its standard error s/√m from the sample's standard deviation s, no less than of the shots.
+
+    Parameters
+    ----------
+    values
+        One for each trial, 0 to 1.
+    shots
+        Of all trials together.
+    """
     mean = float(np.mean(values))
     if len(values) == 1:
         return BenchmarkScore(mean)
@@ -176,5 +223,13 @@ def mean_with_error(values: Sequence[float], shots: int) -> BenchmarkScore:
 
 
 def p_value_above_threshold(heavy: float, trials: int) -> float:
-    """Probability that a device at the threshold does this well at worst: P(Bin(trials, 2/3) ≥ heavy · trials)."""
+    """Probability that a device at the threshold does this well at worst: P(Bin(trials, 2/3) ≥ heavy · trials).
+
+    Parameters
+    ----------
+    heavy
+        Mean heavy-output frequency, 0 to 1.
+    trials
+        How many trials the mean is over.
+    """
     return tail(heavy, trials, THRESHOLD)

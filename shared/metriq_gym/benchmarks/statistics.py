@@ -21,7 +21,24 @@ def binomial(successes: int, shots: int) -> BenchmarkScore:
     """Frequency of success, and half the width of Wilson's interval of one standard deviation.
 
     That is √(p(1−p)/shots) up to terms of order 1/shots, and 1/(2(shots + 1)) where all shots agree, which prove no
-    certainty. Raises `Permanent` when there are no shots to count.
+    certainty.
+
+    Parameters
+    ----------
+    successes
+        How many shots succeeded.
+    shots
+        How many there were.
+
+    Raises
+    ------
+    Permanent
+        When there are no shots to count.
+
+    References
+    ----------
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", J. Am. Stat. Assoc. 22, 209
+    (1927), https://doi.org/10.1080/01621459.1927.10502953
     """
     if shots < 1:
         raise Permanent("the device returned no shots, so there is nothing to score")
@@ -35,6 +52,19 @@ def tail(frequency: float, number: int, probability: float) -> float:
 
     Between whole numbers it is interpolated, as Clopper and Pearson's interval is. A mean of outcomes anywhere between
     0 and 1 is no more likely to be so high than this says, as outcomes 0 and 1 vary the most.
+
+    Parameters
+    ----------
+    frequency
+        Share of trials that succeeded, 0 to 1.
+    number
+        How many trials there were.
+    probability
+        Probability that one trial succeeds, 0 to 1.
+
+    References
+    ----------
+    C. J. Clopper and E. S. Pearson, Biometrika 26, 404 (1934), https://doi.org/10.1093/biomet/26.4.404
     """
     successes = frequency * number
     return float(betainc(successes, number - successes + 1, probability)) if successes > 0 else 1.0
@@ -55,17 +85,17 @@ class Parts:
 def parts(strata: Sequence[Sequence[float]], shot_errors: Sequence[Sequence[float]], drawn: Sequence[bool]) -> Parts:
     """Return the uncertainty of the mean over all values.
 
-    Parameters
-    ----------
-    strata:
-        One value per circuit, in groups of circuits of one kind.
-    shot_errors:
-        The uncertainty of each value on account of its shots.
-    drawn:
-        Whether a group's circuits were drawn at random from more.
-
     The variance between drawn circuits, pooled over their groups, contains that of the shots; it counts Student's
     quantile, so that ± the total covers as often as it says however few circuits there are.
+
+    Parameters
+    ----------
+    strata
+        One value per circuit, in groups of circuits of one kind.
+    shot_errors
+        The uncertainty of each value on account of its shots.
+    drawn
+        Whether a group's circuits were drawn at random from more.
     """
     everything = sum(map(len, strata))
     shots = sqrt(sum(error**2 for group in shot_errors for error in group)) / everything

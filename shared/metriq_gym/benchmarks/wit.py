@@ -54,7 +54,12 @@ class WITResult(BenchmarkResult):
 class WIT(Benchmark[WITParams, BenchmarkData]):
     """Teleportation between two systems coupled by g = π/2.
 
-    Source: Shapoval et al., Quantum 7, 1138 (2023), arXiv:2205.14081, figure 4. Without noise P(1) = 0.9963.
+    Without noise P(1) = 0.9963.
+
+    References
+    ----------
+    Shapoval et al., "Towards quantum gravity in the lab on quantum processors", Quantum 7, 1138 (2023),
+    https://arxiv.org/abs/2205.14081, figure 4.
     """
 
     params_type = WITParams
@@ -76,7 +81,13 @@ class WIT(Benchmark[WITParams, BenchmarkData]):
 
 
 def wit_circuit(num_qubits: int) -> QuantumCircuit:
-    """Return the circuit on 7 qubits, or on 6, where a mid-circuit reset stands in for the message qubit."""
+    """Return the circuit on 7 qubits, or on 6, where a mid-circuit reset stands in for the message qubit.
+
+    Parameters
+    ----------
+    num_qubits
+        6 or 7.
+    """
     circuit = QuantumCircuit(num_qubits, 1)
     for left, right in zip(LEFT, RIGHT, strict=True):
         circuit.h(left)

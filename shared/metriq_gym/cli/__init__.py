@@ -201,7 +201,13 @@ _LIBRARY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return what scripts written for metriq-gym find here, imported when they ask."""
+    """Return what scripts written for metriq-gym find here, imported when they ask.
+
+    Raises
+    ------
+    AttributeError
+        For any other name.
+    """
     if name in _LIBRARY:
         return load(_LIBRARY[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -69,6 +69,7 @@ CONNECT_SECONDS = 20.0
 """How long servers may take to answer before they are said to be away."""
 ANSWER_SECONDS = 60.0
 """How long a dispatcher may take to answer what is asked about a schedule."""
+NO_ANSWER = f"no dispatcher has answered in {ANSWER_SECONDS:g} s; the request waits for one"
 LOOK_SECONDS = 0.1
 PUBLISH_SECONDS = 60.0
 """For how long a request whose confirmation did not come is published again; it has one id, so it runs once."""
@@ -83,7 +84,15 @@ class Progress:
 
 
 class Client:
-    """Publishes with confirmation, and follows by the store's change streams."""
+    """Publishes with confirmation, and follows by the store's change streams.
+
+    Parameters
+    ----------
+    store
+        Where jobs are kept and followed.
+    bus
+        Where requests are published.
+    """
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self.store = store
@@ -106,8 +115,38 @@ class Client:
         """Request a job and return its id once the queue has safely taken the request.
 
         Asking again for the same `job_id` runs nothing twice. What is wrong with the request shows in the job, whose
-        state is `rejected` then; an id or a name that no message can carry, or a deleted job's id, raises
-        `InvalidRequest`.
+        state is `rejected` then.
+
+        Parameters
+        ----------
+        config
+            The benchmark's configuration, ``benchmark_name`` among its keys; its schema says what units its
+            parameters have.
+        provider
+            Name of the provider.
+        device
+            Name of the device, as its provider has it.
+        job_id
+            Id of the job; a new one unless given.
+        prior
+            Priority at the provider, where it knows one.
+        remarks
+            A note for the provider, where it takes one.
+        group
+            Name of a group of tasks at the provider, where it knows groups.
+        force
+            Use a device that is out of use.
+        compilation
+            How circuits are compiled; as the dispatcher is set unless given.
+        tags
+            Words to find the job by; each once.
+
+        Raises
+        ------
+        InvalidRequest
+            For an id or a name that no message can carry, and for a deleted job's id.
+        Transient
+            When the queue does not take the request within a minute.
         """
         if job_id is not None and await self.store.records.is_deleted(job_id):
             raise InvalidRequest([Problem("$.job_id", f"{job_id} is the id of a job that was deleted; choose another")])
@@ -143,7 +182,42 @@ class Client:
         compilation: Compilation | None = None,
         tags: Sequence[str] = (),
     ) -> str:
-        """Request the jobs of a suite's document and return the suite's id once the queue has taken the request."""
+        """Request the jobs of a suite's document and return the suite's id once the queue has taken the request.
+
+        Parameters
+        ----------
+        suite
+            The suite's document.
+        provider
+            Name of the provider.
+        device
+            Name of the device, as its provider has it.
+        components
+            Names of the components to run; none stands for all.
+        all
+            Opt in to the whole of a suite that warns of it.
+        suite_id
+            Id of the suite; a new one unless given.
+        prior
+            Priority at the provider, where it knows one.
+        remarks
+            A note for the provider, where it takes one.
+        group
+            Name of a group of tasks at the provider, where it knows groups.
+        force
+            Use a device that is out of use.
+        compilation
+            How circuits are compiled; as the dispatcher is set unless given.
+        tags
+            Words to find the jobs by; each once.
+
+        Raises
+        ------
+        InvalidRequest
+            For an id or a name that no message can carry, and for the id of a suite of which jobs were deleted.
+        Transient
+            When the queue does not take the request within a minute.
+        """
         if suite_id is not None and await self.store.records.is_deleted_suite(suite_id):
             problem = f"{suite_id} is the id of a suite of which jobs were deleted; choose another"
             raise InvalidRequest([Problem("$.suite_id", problem)])
@@ -166,17 +240,51 @@ class Client:
         return str(request.suite_id)
 
     async def resume(self, job: Job) -> None:
-        """Ask for a job that failed to go on where it stopped: what was accepted is not submitted again."""
+        """Ask for a job that failed to go on where it stopped: what was accepted is not submitted again.
+
+        Parameters
+        ----------
+        job
+            One that has failed, as it was last seen.
+
+        Raises
+        ------
+        Transient
+            When the queue does not take the request within a minute.
+        """
         await self._publish(JobResumeRequested(job_id=job.id, resumed=job.resumed))
 
     async def cancel(self, job_id: str) -> None:
-        """Ask for a job to be cancelled."""
+        """Ask for a job to be cancelled.
+
+        Parameters
+        ----------
+        job_id
+            The whole id.
+
+        Raises
+        ------
+        Transient
+            When the queue does not take the request within a minute.
+        """
         await self._publish(JobCancelRequested(job_id=job_id))
 
     async def add_schedule(self, name: str, **asked: Any) -> Schedule:
         """Ask for a schedule, by the fields of its message, and return it once it is kept.
 
-        Raises `InvalidRequest` with everything that is wrong with it.
+        Parameters
+        ----------
+        name
+            Name of the schedule.
+        **asked
+            Fields of `metriq_gym.messages.ScheduleRequested`.
+
+        Raises
+        ------
+        InvalidRequest
+            With everything that is wrong with it.
+        Transient
+            When no dispatcher answers within a minute; the request waits for one.
         """
         request = _checked(ScheduleRequested, request_id=uuid4().hex, name=name, **asked)
         await self._publish(request)
@@ -187,10 +295,25 @@ class Client:
                 refused = failure_of(await self.store.jobs.get(str(request.request_id)))
                 if refused is not None:
                     raise refused
-        raise AssertionError("unreachable")
+        raise Transient(NO_ANSWER)
 
     async def change_schedule(self, name: str, action: ScheduleAction) -> Schedule | None:
-        """Pause, resume, run or delete a schedule; return it once that is done, None when it is deleted."""
+        """Pause, resume, run or delete a schedule; return it once that is done, None when it is deleted.
+
+        Parameters
+        ----------
+        name
+            Name of the schedule.
+        action
+            What to do with it.
+
+        Raises
+        ------
+        NotFound
+            When there is no such schedule, or it is deleted meanwhile.
+        Transient
+            When no dispatcher answers within a minute; the request waits for one.
+        """
         if await self.store.schedules.get(name) is None:
             raise NotFound(f"there is no schedule {name!r}")
         request = _checked(ScheduleChangeRequested, request_id=uuid4().hex, name=name, action=action)
@@ -202,20 +325,39 @@ class Client:
                 return None
             if request.request_id in found.changes:
                 return found
-        raise AssertionError("unreachable")
+        raise Transient(NO_ANSWER)
 
     async def _looks_at_schedule(self, name: str) -> AsyncIterator[Schedule | None]:
-        """Yield a schedule again and again; raises `Transient` where no dispatcher answers."""
+        """Yield a schedule again and again.
+
+        Raises
+        ------
+        Transient
+            Where no dispatcher answers.
+        """
         for _ in range(int(ANSWER_SECONDS / LOOK_SECONDS)):
             yield await self.store.schedules.get(name)
             await asyncio.sleep(LOOK_SECONDS)
-        raise Transient(f"no dispatcher has answered in {ANSWER_SECONDS:g} s; the request waits for one")
 
     async def progress(self, job_id: str, until: Callable[[Job], bool] | None = None) -> AsyncIterator[Progress]:
         """Yield how far a job is, each time that has changed, once it exists and until it is as wanted.
 
         Unless told else that is when it stays as it is: it has ended, is held for an operator (see `failure_of` and
         `decision_about`), or has a result that waits to be exported with a suite in which another job is held.
+
+        Parameters
+        ----------
+        job_id
+            The whole id.
+        until
+            Whether a job is as wanted.
+
+        Raises
+        ------
+        NotFound
+            When the job is deleted meanwhile.
+        Refused
+            When the store refuses this user.
         """
         reached = until or _may_be_settled
         async for job, done in _reopened(lambda: self.store.changes.job(job_id, until=reached)):
@@ -234,6 +376,16 @@ class Client:
         """Yield how far a suite is and its jobs so far, each time one has changed, until all stay as they are.
 
         That is when they have ended, or wait for an operator to decide about one that is held.
+
+        Parameters
+        ----------
+        suite_id
+            The whole id.
+
+        Raises
+        ------
+        Refused
+            When the store refuses this user.
         """
         async for jobs in _reopened(lambda: self.store.changes.suite(suite_id)):
             progress = summarise(jobs)
@@ -247,11 +399,30 @@ class Client:
             yield job
 
     async def wait(self, job_id: str, until: Callable[[Job], bool] | None = None) -> Job:
-        """Return the job once it is as wanted; see `progress`."""
+        """Return the job once it is as wanted.
+
+        Parameters
+        ----------
+        job_id
+            The whole id.
+        until
+            As for `progress`.
+
+        Raises
+        ------
+        NotFound
+            When the job is deleted meanwhile.
+        """
         return [progress.job async for progress in self.progress(job_id, until)][-1]
 
     async def wait_suite(self, suite_id: str) -> list[Job]:
-        """Return the jobs of a suite once all stay as they are; see `suite_progress`."""
+        """Return the jobs of a suite once all stay as they are; see `suite_progress`.
+
+        Parameters
+        ----------
+        suite_id
+            The whole id.
+        """
         return [jobs async for _, jobs in self.suite_progress(suite_id)][-1]
 
     async def _publish(self, message: Message) -> None:
@@ -266,7 +437,13 @@ class Client:
 
 
 async def _reopened(open_stream: Callable[[], AsyncIterator[T]]) -> AsyncIterator[T]:
-    """Yield from a stream that is opened anew when the store is away for a while."""
+    """Yield from a stream that is opened anew when the store is away for a while.
+
+    Raises
+    ------
+    Refused
+        When the store refuses this user.
+    """
     while True:
         try:
             async for each in open_stream():
@@ -290,7 +467,13 @@ def _checked(kind: type[M], **fields: Any) -> M:
 
 
 def failure_of(job: Job) -> MetriqGymError | None:
-    """Return why a job has no result, as the error that stands for it; None if it has one or has not ended."""
+    """Return why a job has no result, as the error that stands for it; None if it has one or has not ended.
+
+    Parameters
+    ----------
+    job
+        In any state.
+    """
     if job.state is JobState.CANCELLED:
         return Permanent(f"job {job.id} was cancelled")
     if job.failure is None:
@@ -304,26 +487,64 @@ def failure_of(job: Job) -> MetriqGymError | None:
 
 
 def decision_about(job: Job) -> Undecided | None:
-    """Return what has to be decided about a job that is held for an operator; None if it is not."""
+    """Return what has to be decided about a job that is held for an operator; None if it is not.
+
+    Parameters
+    ----------
+    job
+        In any state.
+    """
     if job.held is None:
         return None
     return Undecided(f"job {job.id} is held: {job.held}\n{advice(job)}")
 
 
 def brief(settings: Settings) -> Settings:
-    """Return settings for a process that a person waits for: at its end, work in hand is handed back, not finished."""
+    """Return settings for a process that a person waits for: at its end, work in hand is handed back, not finished.
+
+    Parameters
+    ----------
+    settings
+        Those of the process.
+    """
     return settings.model_copy(update={"grace_seconds": min(settings.grace_seconds, GRACE_SECONDS)})
 
 
 @asynccontextmanager
 async def connect(settings: Settings | None = None) -> AsyncIterator[Client]:
-    """Yield a client of the configured servers, or of an embedded runtime that runs meanwhile."""
+    """Yield a client of the configured servers, or of an embedded runtime that runs meanwhile.
+
+    Parameters
+    ----------
+    settings
+        Where the servers are; from the environment unless given.
+
+    Raises
+    ------
+    Transient
+        When the servers do not answer within 20 s.
+    Refused
+        When a server refuses this user.
+    MissingPart
+        When no server is set and the embedded runtime is not installed.
+    """
     async with open_runtime(settings or Settings()) as runtime:
         yield Client(runtime.store, runtime.bus)
 
 
 def embedded(settings: Settings) -> bool:
-    """Whether no server is configured; raises `MetriqGymError` when one of two is."""
+    """Whether no server is configured.
+
+    Parameters
+    ----------
+    settings
+        Where the servers are.
+
+    Raises
+    ------
+    MetriqGymError
+        When only one of the two servers is configured.
+    """
     if (settings.amqp_url is None) != (settings.mongo_url is None):
         raise MetriqGymError("set both METRIQ_AMQP_URL and METRIQ_MONGO_URL, or neither for the embedded runtime")
     return settings.amqp_url is None
@@ -333,7 +554,19 @@ def embedded(settings: Settings) -> bool:
 async def open_runtime(settings: Settings) -> AsyncIterator[Context]:
     """Open the configured servers' runtime, or the embedded one when no server is configured.
 
-    Raises `Transient` when the servers do not answer.
+    Parameters
+    ----------
+    settings
+        Where the servers are.
+
+    Raises
+    ------
+    Transient
+        When the servers do not answer within 20 s.
+    Refused
+        When a server refuses this user.
+    MissingPart
+        When no server is set and the embedded runtime is not installed.
     """
     try:
         with parts():
@@ -348,7 +581,20 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Context]:
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open the store alone, where nothing is to be run: no queue, no services, no workers."""
+    """Open the store alone, where nothing is to be run: no queue, no services, no workers.
+
+    Parameters
+    ----------
+    settings
+        Where the servers are.
+
+    Raises
+    ------
+    Unavailable
+        When the store does not answer.
+    Refused
+        When it refuses this user.
+    """
     if embedded(settings):
         server = private_mongod(settings.data_dir / "mongod", settings.mongod_stay_seconds or 0)
         async with server as url, Store.at(url, settings.mongo_database) as store:
@@ -360,7 +606,20 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 
 
 async def look_at_broker(url: str) -> BrokerState:
-    """Return how the broker and its queues are; raises `Unavailable` when it does not answer, and `Refused`."""
+    """Return how the broker and its queues are.
+
+    Parameters
+    ----------
+    url
+        Of the broker, with its credentials.
+
+    Raises
+    ------
+    Unavailable
+        When it does not answer.
+    Refused
+        When it refuses this user.
+    """
     # RabbitMQ's client takes a quarter of a second to import, which only who has a broker need wait for.
     from metriq_gym.bus.rabbitmq.inspection import inspect
 
@@ -377,7 +636,13 @@ def _embedded_runtime(settings: Settings) -> AbstractAsyncContextManager[Context
 
 @asynccontextmanager
 async def _servers(settings: Settings) -> AsyncIterator[Context]:
-    """Connect, waiting for the servers as a service does, but not for longer than a person would."""
+    """Connect, waiting for the servers as a service does, but not for longer than a person would.
+
+    Raises
+    ------
+    Transient
+        When the servers do not answer within 20 s.
+    """
     # It brings a web server, which takes a tenth of a second to import and which only-looking commands do not need.
     from metriq_gym.service.service import connected
 

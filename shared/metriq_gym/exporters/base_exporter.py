@@ -15,9 +15,9 @@ class BaseExporter(ABC):
 
     Parameters
     ----------
-    job:
+    job
         A job that has ended.
-    result:
+    result
         Its result; the job's own unless given. A job that failed has none: the record says what happened.
 
     Raises
@@ -36,4 +36,12 @@ class BaseExporter(ABC):
 
     @abstractmethod
     def export(self, *args: Any, **options: Any) -> Any:
-        """Bring the record to where it is to go."""
+        """Bring the record to where it is to go.
+
+        Parameters
+        ----------
+        *args
+            As the subclass has them.
+        **options
+            As the subclass has them.
+        """

@@ -16,11 +16,11 @@ class GitHubPRExporter(BaseExporter):
 
     Parameters
     ----------
-    job:
+    job
         A job that has ended.
-    result:
+    result
         Its result; the job's own unless given. A job that failed has none: the record says what happened.
-    settings:
+    settings
         Token, address of GitHub, and the repositories that are allowed; from the environment unless given.
     """
 
@@ -33,11 +33,11 @@ class GitHubPRExporter(BaseExporter):
 
         Parameters
         ----------
-        repo:
+        repo
             ``owner/name``, one of METRIQ_GITHUB_REPOS.
-        base_branch, directory:
+        base_branch, directory
             Where in the repository the file is to go.
-        dry_run:
+        dry_run
             Send nothing, and return all that would be sent.
 
         Raises
@@ -53,14 +53,38 @@ class GitHubPRExporter(BaseExporter):
 
 
 def check_allowed(wanted: PullRequest, settings: Settings) -> None:
-    """Raise `Permanent` unless the repository is one that the operator has named."""
+    """Refuse a repository that the operator has not named.
+
+    Parameters
+    ----------
+    wanted
+        The pull request.
+    settings
+        With METRIQ_GITHUB_REPOS.
+
+    Raises
+    ------
+    Permanent
+        When its repository is not among them.
+    """
     if wanted.repo.lower() not in {repo.lower() for repo in settings.github_repos}:
         allowed = ", ".join(settings.github_repos) or "none"
         raise Permanent(f"{wanted.repo} is not in METRIQ_GITHUB_REPOS ({allowed}); add it to allow pull requests to it")
 
 
 def connect(settings: Settings) -> GitHub:
-    """Return GitHub as the settings say; raises `Permanent` without a token."""
+    """Return GitHub as the settings say.
+
+    Parameters
+    ----------
+    settings
+        With METRIQ_GITHUB_TOKEN and METRIQ_GITHUB_API_URL.
+
+    Raises
+    ------
+    Permanent
+        Without a token.
+    """
     if settings.github_token is None:
         raise Permanent("there is no token for GitHub; set METRIQ_GITHUB_TOKEN (or METRIQ_GITHUB_TOKEN_FILE)")
     return GitHub(settings.github_token, settings.github_api_url, pause=settings.github_pause_seconds)

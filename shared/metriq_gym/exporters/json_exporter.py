@@ -21,8 +21,18 @@ class JSONExporter(BaseExporter):
     def export(self, output_path: str | os.PathLike[str]) -> Path:
         """Write the record to `output_path`, replacing what is there, and return the path.
 
-        Raises `Permanent` when no file can have that path, and `OutOfReach` for whatever else keeps it from being
-        written: a full disk, a folder that is read-only or not ours, a share that is away.
+        Parameters
+        ----------
+        output_path
+            The file; folders that are missing are made.
+
+        Raises
+        ------
+        Permanent
+            When no file can have that path.
+        OutOfReach
+            For whatever else keeps it from being written: a full disk, a folder that is read-only or not ours, a
+            share that is away.
         """
         path = Path(output_path)
         try:
@@ -38,7 +48,20 @@ JsonExporter = JSONExporter
 
 
 def record_path(root: Path, job_id: str) -> Path:
-    """Return ``<root>/<job id>.json``; raises `Permanent` for an id with which that is not a file of `root`."""
+    """Return ``<root>/<job id>.json``.
+
+    Parameters
+    ----------
+    root
+        Folder of the records.
+    job_id
+        The job's whole id.
+
+    Raises
+    ------
+    Permanent
+        For an id with which that is not a file of `root`.
+    """
     path = root / f"{job_id}.json"
     if path.parent != root or "\0" in job_id:
         raise Permanent(f"the id {job_id!r} is not a file name")

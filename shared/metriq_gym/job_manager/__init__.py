@@ -86,6 +86,11 @@ class MetriqGymJob:
     def deserialize(data: str) -> MetriqGymJob:
         """Return the job that a line of JSON holds; fields of other versions are left out.
 
+        Parameters
+        ----------
+        data
+            One JSON object, as `serialize` and metriq-gym's own tool write it.
+
         Raises
         ------
         json.JSONDecodeError
@@ -124,10 +129,10 @@ class JobManager:
 
     Parameters
     ----------
-    jobs_file:
+    jobs_file
         A file of JSON lines to keep jobs in, as metriq-gym's own tool does: then only the jobs in it are known. What
         is dispatched runs as ever, and is noted in the file.
-    settings:
+    settings
         Where the services are; from the environment unless given.
     """
 
@@ -151,20 +156,43 @@ class JobManager:
         return self._find({}) if self._file is None else self._file.jobs
 
     def get_jobs_by_suite_id(self, suite_id: str) -> list[MetriqGymJob]:
-        """Return the jobs of a suite, the newest last."""
+        """Return the jobs of a suite, the newest last.
+
+        Parameters
+        ----------
+        suite_id
+            The whole id.
+        """
         if self._file is not None:
             return [job for job in self._file.jobs if job.suite_id == suite_id]
         return self._find({"suite_id": suite_id})
 
     def get_latest_job(self) -> MetriqGymJob:
-        """Return the newest job; raises `NotFound` when there is none."""
+        """Return the newest job.
+
+        Raises
+        ------
+        NotFound
+            When there are no jobs yet.
+        """
         found = self._find({}, limit=1) if self._file is None else self._file.jobs
         if not found:
             raise NotFound("there are no jobs yet")
         return found[-1]
 
     def get_job(self, job_id: str) -> MetriqGymJob:
-        """Return one job; raises `NotFound`, which is a `ValueError` too."""
+        """Return one job.
+
+        Parameters
+        ----------
+        job_id
+            The whole id.
+
+        Raises
+        ------
+        NotFound
+            When there is no such job; it is a `ValueError` too.
+        """
         if self._file is not None:
             return self._file.get(job_id)
 
@@ -174,7 +202,13 @@ class JobManager:
         return self.session.on_store(find)
 
     def add_job(self, job: MetriqGymJob) -> str:
-        """Keep a job that no service runs, and return its id; a job of that id stays as it is."""
+        """Keep a job that no service runs, and return its id; a job of that id stays as it is.
+
+        Parameters
+        ----------
+        job
+            One that ran elsewhere; its ``id`` is kept.
+        """
         if self._file is not None:
             self._file.add(job)
         else:
@@ -184,7 +218,17 @@ class JobManager:
     def update_job(self, job: MetriqGymJob) -> None:
         """Keep a changed job in place of the one of its id.
 
-        Raises `NotFound` when there is none, and `IllegalTransition` for a change to a job of the services.
+        Parameters
+        ----------
+        job
+            The changed job; its ``id`` says in place of which.
+
+        Raises
+        ------
+        NotFound
+            When there is no job of that id.
+        IllegalTransition
+            For a change to a job that the services run.
         """
         if self._file is not None:
             self._file.replace(job)
@@ -198,9 +242,21 @@ class JobManager:
         self.session.on_store(update)
 
     def delete_job(self, job_id: str) -> None:
-        """Delete a job that has ended; raises `NotFound`, and `IllegalTransition` when it has not ended.
+        """Delete a job that has ended.
 
         From a file any job is deleted; what runs, goes on.
+
+        Parameters
+        ----------
+        job_id
+            The whole id.
+
+        Raises
+        ------
+        NotFound
+            When there is no such job.
+        IllegalTransition
+            When it has not ended.
         """
         if self._file is not None:
             self._file.delete(job_id)
@@ -217,12 +273,28 @@ class JobManager:
 
 
 async def load(store: Store, job: Job) -> MetriqGymJob:
-    """Return a stored job with what its provider calls its tasks."""
+    """Return a stored job with what its provider calls its tasks.
+
+    Parameters
+    ----------
+    store
+        Where the job's tasks are kept.
+    job
+        As the store has it.
+    """
     return from_document(job, (await store.catalogue.provider_job_ids([job.id])).get(job.id, []))
 
 
 def from_document(job: Job, provider_job_ids: list[str]) -> MetriqGymJob:
-    """Return a stored job as metriq-gym knows it."""
+    """Return a stored job as metriq-gym knows it.
+
+    Parameters
+    ----------
+    job
+        As the store has it.
+    provider_job_ids
+        What its provider calls its tasks, in their order.
+    """
     if job.imported is not None:
         return MetriqGymJob(**json.loads(job.imported))
     platform = {"provider": job.provider, "device": job.device, "device_metadata": job.device_metadata}
@@ -252,7 +324,15 @@ def from_document(job: Job, provider_job_ids: list[str]) -> MetriqGymJob:
 
 
 def to_document(job: MetriqGymJob, cause: str) -> Job:
-    """Return the document of a job that no service ran: with its result, failed, or waiting at its provider."""
+    """Return the document of a job that no service ran: with its result, failed, or waiting at its provider.
+
+    Parameters
+    ----------
+    job
+        One that ran elsewhere.
+    cause
+        Why it is kept, for its history.
+    """
     at = job.dispatch_time
     assert isinstance(at, datetime)  # noqa: S101  (made so when it was built)
     platform = job.platform or {}
@@ -286,7 +366,13 @@ def to_document(job: MetriqGymJob, cause: str) -> Job:
 
 
 def gate_counts(job: MetriqGymJob) -> dict[str, list[int]]:
-    """Return the two-qubit gates of each circuit, which other tools keep with what the benchmark noted for scoring."""
+    """Return the two-qubit gates of each circuit, which other tools keep with what the benchmark noted for scoring.
+
+    Parameters
+    ----------
+    job
+        One of ours, or of another tool.
+    """
     known = {**job.data, **(job.circuit_metadata or {})}
     names = ("input_two_qubit_gate_counts", "transpiled_two_qubit_gate_counts")
     return {name: known[name] for name in names if isinstance(known.get(name), list)}

@@ -29,7 +29,17 @@ OURS = (
 
 
 class NotSetUp(Permanent):
-    """The provider needs a setting that is not there."""
+    """The provider needs a setting that is not there.
+
+    Parameters
+    ----------
+    name
+        Name of the provider.
+    settings
+        What its plug-in declares.
+    variable
+        Name of the environment variable that is missing.
+    """
 
     def __init__(self, name: str, settings: type[ProviderSettings], variable: str) -> None:
         self.variable = variable
@@ -43,21 +53,15 @@ class ProviderPlugin:
 
     The module that has it is imported by every process that asks for a provider, so that it should import little;
     `open` may import all that the provider needs.
-
-    Parameters
-    ----------
-    open:
-        Makes the provider from the settings, of which ``settings.of(YourSettings)`` are its own. It is called once in a
-        process, when the provider is first asked for; it raises `Permanent` where the settings are of no use.
-    settings:
-        What can be set; None where there is nothing.
-    is_local:
-        Whether pollers run its tasks themselves (`LocalProvider`), or ask for results (`RemoteProvider`).
     """
 
     open: Callable[[Settings], Provider]
+    """Makes the provider from the settings, of which ``settings.of(YourSettings)`` are its own. It is called once in a
+    process, when the provider is first asked for; it raises `Permanent` where the settings are of no use."""
     settings: type[ProviderSettings] | None = None
+    """What can be set; None where there is nothing."""
     is_local: bool = False
+    """Whether pollers run its tasks themselves (`LocalProvider`), or ask for results (`RemoteProvider`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,13 @@ class Installed:
     """Why, in one line that names the package, by the provider's name."""
 
     def of_kind(self, *, local: bool) -> dict[str, ProviderPlugin]:
-        """Return those that run here, or those that are asked for results."""
+        """Return those that run here, or those that are asked for results.
+
+        Parameters
+        ----------
+        local
+            Which of the two kinds.
+        """
         return {name: each for name, each in self.plugins.items() if each.is_local is local}
 
 
@@ -80,9 +90,7 @@ def installed() -> Installed:
     found = Installed()
     for entry in sorted(_entries(), key=lambda each: (_package(each) != DISTRIBUTION, each.name)):
         try:
-            plugin = _loaded(entry)
-            if entry.name in found.plugins:
-                raise TypeError("another package has a provider of that name already")
+            plugin = _loaded(entry, found)
         except (Exception, SystemExit) as error:
             described = f"provider {entry.name!r} of the package {_package(entry)} cannot be loaded: {one_line(error)}"
             found.broken.setdefault(entry.name if entry.name not in found.plugins else _package(entry), described)
@@ -102,16 +110,30 @@ def declared() -> list[type[ProviderSettings]]:
 
 
 def opened(name: str, plugin: ProviderPlugin, settings: Settings) -> Provider:
-    """Open a provider; raises `Permanent` with one line that says what is wrong, as `NotSetUp` what is to be set."""
+    """Open a provider.
+
+    Parameters
+    ----------
+    name
+        The provider's name, which is that of its entry point.
+    plugin
+        What the entry point names.
+    settings
+        Those of the process.
+
+    Raises
+    ------
+    NotSetUp
+        When a setting that it needs is missing.
+    Permanent
+        With one line that says what is wrong.
+    MetriqGymError
+        As the plug-in itself raises it.
+    """
     try:
         if plugin.settings is not None and (missing := settings.of(plugin.settings).missing) is not None:
             raise NotSetUp(name, plugin.settings, missing)
-        provider: Provider = plugin.open(settings)
-        kind: Any = LocalProvider if plugin.is_local else RemoteProvider
-        if not _is(provider, kind):
-            raise TypeError(f"{type(provider).__name__} is no {kind.__name__}{_lacks(provider, kind)}")
-        if provider.name != name:
-            raise TypeError(f"it calls itself {provider.name!r}")
+        return _made(name, plugin, settings)
     except MetriqGymError:
         raise
     except ValidationError as error:
@@ -120,7 +142,6 @@ def opened(name: str, plugin: ProviderPlugin, settings: Settings) -> Provider:
         if isinstance(error, ModuleNotFoundError) and (lacking := explained(error)) is not None:
             raise lacking from None
         raise Permanent(f"provider {name!r} cannot be opened: {one_line(error)}") from error
-    return provider
 
 
 def mistake(name: str, plugin: ProviderPlugin, settings: Settings) -> str | None:
@@ -128,6 +149,15 @@ def mistake(name: str, plugin: ProviderPlugin, settings: Settings) -> str | None
 
     That is a value of no use, since jobs that are with the provider would end for it, and too little patience for one
     that is paid.
+
+    Parameters
+    ----------
+    name
+        The provider's name.
+    plugin
+        What its entry point names.
+    settings
+        Those of the process.
     """
     if plugin.settings is None:
         return None
@@ -147,7 +177,13 @@ def mistake(name: str, plugin: ProviderPlugin, settings: Settings) -> str | None
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's class and what it says, on one line that is not too long."""
+    """Return an error's class and what it says, on one line that is not too long.
+
+    Parameters
+    ----------
+    error
+        Whatever was raised.
+    """
     said = printable(" ".join(str(error).split()), kept="")
     return shorten(f"{type(error).__name__}: {said}" if said else type(error).__name__)
 
@@ -162,14 +198,26 @@ def _entries() -> list[EntryPoint]:
     return found if any(_package(each) == DISTRIBUTION for each in found) else [*OURS, *found]
 
 
-def _loaded(entry: EntryPoint) -> ProviderPlugin:
+def _loaded(entry: EntryPoint, others: Installed) -> ProviderPlugin:
     plugin = entry.load()
     if not isinstance(plugin, ProviderPlugin):
         raise TypeError(f"{entry.value} is no ProviderPlugin")
     prefix = f"{PREFIX}{entry.name.upper().replace('-', '_')}_"
     if plugin.settings is not None and plugin.settings.variable("") != prefix:
         raise TypeError(f"its settings must have the prefix {prefix}")
+    if entry.name in others.plugins:
+        raise TypeError("another package has a provider of that name already")
     return plugin
+
+
+def _made(name: str, plugin: ProviderPlugin, settings: Settings) -> Provider:
+    provider: Provider = plugin.open(settings)
+    kind: Any = LocalProvider if plugin.is_local else RemoteProvider
+    if not _is(provider, kind):
+        raise TypeError(f"{type(provider).__name__} is no {kind.__name__}{_lacks(provider, kind)}")
+    if provider.name != name:
+        raise TypeError(f"it calls itself {provider.name!r}")
+    return provider
 
 
 def _is(provider: object, kind: Any) -> bool:

@@ -69,7 +69,21 @@ class Compiler(Protocol):
     ) -> list[QuantumCircuit]:
         """Compile `circuits`, one for one, as `compilation` says; a circuit that is run as it is comes back itself.
 
-        Raises `Unsupported`, naming the operation, the qubit count and the device, when one cannot run there.
+        Parameters
+        ----------
+        device
+            What they are to run on.
+        circuits
+            What a benchmark made, in its order.
+        seed
+            Source of all that is random.
+        compilation
+            One of the choices of a request.
+
+        Raises
+        ------
+        Unsupported
+            When one cannot run there; it names the operation, the qubit count and the device.
         """
 
 
@@ -81,7 +95,15 @@ class BoundedCompiler(Compiler, Protocol):
         """Return one that compiles alike, and leaves the memory out of account."""
 
     def misfit(self, device: Device, compiled: Sequence[QuantumCircuit]) -> str | None:
-        """Return why one of the compiled circuits does not fit; None where all do."""
+        """Return why one of the compiled circuits does not fit; None where all do.
+
+        Parameters
+        ----------
+        device
+            What they are to run on.
+        compiled
+            As the compiler returned them.
+        """
 
 
 class Provider(Protocol):
@@ -103,14 +125,37 @@ class Provider(Protocol):
         """All devices the provider offers."""
 
     async def device(self, device_id: str) -> Device:
-        """Return one device; raises `NotFound` naming the devices there are."""
+        """Return one device.
+
+        Parameters
+        ----------
+        device_id
+            As requests name it, with whatever flags the provider knows.
+
+        Raises
+        ------
+        NotFound
+            When there is no such device; it names those there are.
+        """
 
 
 class Simulation(Protocol):
     """Runs compiled circuits here and now. Picklable; the same arguments always give the same counts."""
 
     def __call__(self, device_id: str, circuits: Sequence[QuantumCircuit], shots: int, seed: int) -> Execution:
-        """Run each circuit `shots` times; counts are in Qiskit's bit order."""
+        """Run each circuit `shots` times; counts are in Qiskit's bit order.
+
+        Parameters
+        ----------
+        device_id
+            As requests name it.
+        circuits
+            As the provider's compiler returned them.
+        shots
+            How often each is run.
+        seed
+            Source of all that is random.
+        """
 
 
 @runtime_checkable
@@ -237,7 +282,13 @@ class CompilingProvider(Protocol):
     """A provider that can be asked to compile circuits without running them."""
 
     def dry_run_on(self, device_id: str) -> str:
-        """Return how to name a device, given as in a request, so that circuits are compiled for it and not run."""
+        """Return how to name a device, given as in a request, so that circuits are compiled for it and not run.
+
+        Parameters
+        ----------
+        device_id
+            As requests name it.
+        """
 
 
 @runtime_checkable
@@ -255,8 +306,17 @@ class RemoteProvider(Provider, Protocol):
     async def submit(self, submission: Submission) -> str:
         """Submit once and return the provider's id.
 
-        Raises `SubmissionAmbiguous` when it may or may not have been accepted; any other `MetriqGymError` means
-        that it was not.
+        Parameters
+        ----------
+        submission
+            One task.
+
+        Raises
+        ------
+        SubmissionAmbiguous
+            When it may or may not have been accepted.
+        MetriqGymError
+            Any other means that it was not accepted.
         """
 
     @property
@@ -264,7 +324,13 @@ class RemoteProvider(Provider, Protocol):
         """Why all work with the credential is parked, if it is; found out by whatever was asked last."""
 
     async def listing(self) -> Listing:
-        """Return what the provider lists now."""
+        """Return what the provider lists now.
+
+        Raises
+        ------
+        MetriqGymError
+            When the provider does not say.
+        """
 
     async def match(
         self,
@@ -275,11 +341,31 @@ class RemoteProvider(Provider, Protocol):
     ) -> Adopted | NotAccepted | Ambiguous:
         """Decide what became of a submission whose answer was lost, as those of `others` may have been.
 
-        Raises a `MetriqGymError` when the provider does not say what is needed for that.
+        Parameters
+        ----------
+        listing
+            What the provider listed after `lost` was given up.
+        known_ids
+            Ids that belong to other submissions of ours.
+        lost
+            The submission in question.
+        others
+            Those whose answers were lost too.
+
+        Raises
+        ------
+        MetriqGymError
+            When the provider does not say what is needed for that.
         """
 
     async def overview(self) -> Overview:
-        """Return what one answer tells of all tasks; raises a `MetriqGymError` when the provider does not say."""
+        """Return what one answer tells of all tasks.
+
+        Raises
+        ------
+        MetriqGymError
+            When the provider does not say.
+        """
 
     async def progress(self, shots: Mapping[str, int], seconds: float) -> Mapping[str, Progress]:
         """Return how each task is doing, given the shots of each by the provider's id, within `seconds`.
@@ -287,6 +373,13 @@ class RemoteProvider(Provider, Protocol):
         A task of 0 shots is one that is only compiled.
 
         What there was no time for, or what a provider in trouble was spared, is missing.
+
+        Parameters
+        ----------
+        shots
+            Shots of each task, by the provider's id.
+        seconds
+            For how long to ask at most.
         """
 
     async def aclose(self) -> None:

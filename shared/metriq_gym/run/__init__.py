@@ -63,12 +63,12 @@ def dispatch_job(config: Any, job_manager: JobManager) -> str:
 
     Parameters
     ----------
-    config:
+    config
         ``config``: path of the configuration, as given or relative to the installed package, or the name of a shipped
         example. ``provider`` and ``device``: where to run it. Optional ``prior``, ``remarks`` and ``group`` for the
         provider, ``tags``, ``compilation`` as a request has it, ``force`` to use a device that is out of use, and
         ``job_id`` to name the job.
-    job_manager:
+    job_manager
         Whose store and runtime to use.
 
     Raises
@@ -112,11 +112,11 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
 
     Parameters
     ----------
-    config:
+    config
         ``job_id``: the job's id, the beginning of it, or ``latest``. Optional ``wait`` (True): if False, print how far
         the job is and return at once. Optional ``json``: a file that the record is written to. A result is what the
         services computed, so there is no cache, and ``no_cache`` changes nothing.
-    job_manager:
+    job_manager
         Whose store and runtime to use.
 
     Raises
@@ -148,7 +148,20 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
 
 
 def view_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
-    """Print a job, and return it; ``config.job_id`` as for `poll_job`."""
+    """Print a job, and return it.
+
+    Parameters
+    ----------
+    config
+        ``job_id`` as for `poll_job`.
+    job_manager
+        Whose store and runtime to use.
+
+    Raises
+    ------
+    NotFound
+        When there is no such job.
+    """
     job, found = look_up(config.job_id, job_manager)
     report.show_job(Console(), job, found.provider_job_ids, elsewhere=not embedded(job_manager.settings))
     return found
@@ -159,13 +172,13 @@ def upload_job(config: Any, job_manager: JobManager) -> str:
 
     Parameters
     ----------
-    config:
+    config
         ``job_id`` as for `poll_job`. Optional ``to``: the target, ``github`` unless given. Optional ``dry_run``: send
         nothing, print the pull request that would be opened, and return its text. Optional ``repo`` (one of
         METRIQ_GITHUB_REPOS), ``base_branch`` and ``upload_dir``: where in GitHub; ``branch_name``, ``pr_title``,
         ``pr_body`` and ``commit_message``: what to call it there. With any of these the pull request is opened by this
         process, which then needs the token, and not by the exporter.
-    job_manager:
+    job_manager
         Whose store and runtime to use. METRIQ_GITHUB_TOKEN and METRIQ_GITHUB_REPOS say how and where.
 
     Raises
@@ -177,9 +190,16 @@ def upload_job(config: Any, job_manager: JobManager) -> str:
 
 
 def delete_job(config: Any, job_manager: JobManager) -> None:
-    """Delete a job that has ended; ``config.job_id`` as for `poll_job`.
+    """Delete a job that has ended.
 
     From a manager's own file any job is deleted; what runs, goes on.
+
+    Parameters
+    ----------
+    config
+        ``job_id`` as for `poll_job`.
+    job_manager
+        Whose store and runtime, or file, to use.
 
     Raises
     ------
@@ -199,9 +219,9 @@ def estimate_job(config: Any, job_manager: JobManager | None = None) -> Estimate
 
     Parameters
     ----------
-    config:
+    config
         ``config``, ``provider``, ``device`` and optional ``compilation`` as for `dispatch_job`.
-    job_manager:
+    job_manager
         Whose settings to use; those of the environment unless given.
 
     Raises
@@ -240,7 +260,18 @@ class SyncProvider:
         return self._ask(lambda provider: provider.devices())
 
     def get_device(self, device_id: str) -> Device:
-        """Return one device; raises `NotFound` naming the devices there are."""
+        """Return one device.
+
+        Parameters
+        ----------
+        device_id
+            As requests name it.
+
+        Raises
+        ------
+        NotFound
+            When there is no such device; it names those there are.
+        """
         return self._ask(lambda provider: provider.device(device_id))
 
     def _ask(self, question: Callable[[Provider], Awaitable[T]]) -> T:
@@ -261,7 +292,22 @@ def get_providers() -> list[str]:
 
 
 def load_provider(name: str, settings: Settings | None = None) -> SyncProvider:
-    """Return a provider; raises `NotFound` naming the providers there are, or `Permanent` when it cannot be used."""
+    """Return a provider.
+
+    Parameters
+    ----------
+    name
+        As requests name it.
+    settings
+        Credentials and addresses; from the environment unless given.
+
+    Raises
+    ------
+    NotFound
+        When there is no such provider; it names those there are.
+    Permanent
+        When it cannot be used, as without credentials; it says what to set.
+    """
     settings = settings or Settings()
     with parts():
         Providers(settings).get(name)
@@ -269,7 +315,22 @@ def load_provider(name: str, settings: Settings | None = None) -> SyncProvider:
 
 
 def setup_device(provider: str | SyncProvider, device: str) -> Device:
-    """Return a provider's device; raises `NotFound` naming the providers, or the devices, there are."""
+    """Return a provider's device.
+
+    Parameters
+    ----------
+    provider
+        A provider's name, or what `load_provider` returned.
+    device
+        As requests name it.
+
+    Raises
+    ------
+    NotFound
+        When there is no such provider or device; it names those there are.
+    Permanent
+        When the provider cannot be used; it says what to set.
+    """
     return (load_provider(provider) if isinstance(provider, str) else provider).get_device(device)
 
 

@@ -14,6 +14,11 @@ from metriq_gym.parts import parts
 def replay_from_debug_file(debug_file: str | Path) -> BenchmarkResult:
     """Return the result that the counts in a file give: ours (`mgym job poll --include-raw`), or metriq-gym's own.
 
+    Parameters
+    ----------
+    debug_file
+        Path of a JSON file with a configuration and its counts.
+
     Raises
     ------
     FileNotFoundError

@@ -31,12 +31,12 @@ def dispatch_suite(config: Any, job_manager: JobManager) -> str:
 
     Parameters
     ----------
-    config:
+    config
         ``suite_config``: path of the suite, or the name of a shipped one. ``provider`` and ``device``: where to run it.
         Optional ``components``: names of those to run, all unless given; ``all_components``: yes, all of a suite that
         warns of that. Optional ``prior``, ``remarks``, ``group``, ``tags``, ``compilation`` and ``force`` as for
         `dispatch_job`, and ``suite_id`` to name the run.
-    job_manager:
+    job_manager
         Whose store and runtime to use.
 
     Raises
@@ -88,11 +88,11 @@ def poll_suite(config: Any, job_manager: JobManager) -> list[MetriqGymJob]:
 
     Parameters
     ----------
-    config:
+    config
         ``suite_id``: the suite's id, the beginning of it, or ``latest``. Optional ``wait`` (True): if False, print how
         far it is and return at once.
         Optional ``json``: a file that the records of the jobs that have one are written to, as a list.
-    job_manager:
+    job_manager
         Whose store and runtime to use.
 
     Raises
@@ -116,7 +116,20 @@ def poll_suite(config: Any, job_manager: JobManager) -> list[MetriqGymJob]:
 
 
 def view_suite(config: Any, job_manager: JobManager) -> list[MetriqGymJob]:
-    """Print the jobs of a suite and their scores, and return them; ``config.suite_id`` as for `poll_suite`."""
+    """Print the jobs of a suite and their scores, and return them.
+
+    Parameters
+    ----------
+    config
+        ``suite_id`` as for `poll_suite`.
+    job_manager
+        Whose store and runtime to use.
+
+    Raises
+    ------
+    NotFound
+        When there is no such suite.
+    """
     known = _jobs(config.suite_id, job_manager)
     _show(known)
     return job_manager.get_jobs_by_suite_id(str(known[0].suite_id))
@@ -129,9 +142,9 @@ def upload_suite(config: Any, job_manager: JobManager) -> dict[str, str]:
 
     Parameters
     ----------
-    config:
+    config
         ``suite_id`` as for `poll_suite`; everything else as for `upload_job`.
-    job_manager:
+    job_manager
         Whose store and runtime to use.
 
     Returns
@@ -152,7 +165,22 @@ def upload_suite(config: Any, job_manager: JobManager) -> dict[str, str]:
 
 
 def plan_suite(config: Any, job_manager: JobManager) -> list[PullRequest]:
-    """Return the pull requests that `upload_suite` would open; nothing is sent."""
+    """Return the pull requests that `upload_suite` would open; nothing is sent.
+
+    Parameters
+    ----------
+    config
+        As for `upload_suite`.
+    job_manager
+        Whose store and runtime to use.
+
+    Raises
+    ------
+    NotFound
+        When there is no such suite.
+    Permanent
+        When there is nothing to upload.
+    """
     jobs = recorded(_jobs(config.suite_id, job_manager), "github")
     return [plan(job.id, config, job_manager) for job in jobs]
 
@@ -160,7 +188,17 @@ def plan_suite(config: Any, job_manager: JobManager) -> list[PullRequest]:
 def recorded(jobs: list[Job], target: str) -> list[Job]:
     """Return the jobs of a suite that are uploaded; where suites go as a whole, any one of them stands for all.
 
-    Raises `Permanent` when there are none.
+    Parameters
+    ----------
+    jobs
+        All jobs of one suite.
+    target
+        Where they go to, such as ``github``.
+
+    Raises
+    ------
+    Permanent
+        When all jobs of the suite were rejected, so that none has a record.
     """
     found = [job for job in jobs if job.state is not JobState.REJECTED]
     if not found:
@@ -169,7 +207,14 @@ def recorded(jobs: list[Job], target: str) -> list[Job]:
 
 
 def delete_suite(config: Any, job_manager: JobManager) -> None:
-    """Delete the jobs of a suite, ``config.suite_id``.
+    """Delete the jobs of a suite.
+
+    Parameters
+    ----------
+    config
+        ``suite_id`` as for `poll_suite`.
+    job_manager
+        Whose store and runtime, or file, to use.
 
     Raises
     ------
@@ -183,7 +228,13 @@ def delete_suite(config: Any, job_manager: JobManager) -> None:
 
 
 def _jobs(suite_id: str, job_manager: JobManager) -> list[Job]:
-    """Return the jobs of a suite as the store has them; those that only a file knows, as the file does."""
+    """Return the jobs of a suite as the store has them; those that only a file knows, as the file does.
+
+    Raises
+    ------
+    NotFound
+        When there is no such suite.
+    """
     if job_manager.jobs_file is None:
 
         async def chosen(store: Store) -> list[Job]:

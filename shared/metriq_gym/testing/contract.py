@@ -81,7 +81,13 @@ class Cloud(Protocol):
         """Return the tag of each submission that was accepted, as often as it was."""
 
     def strike(self, fault: Fault) -> None:
-        """Do that to the calls that follow, until it is healed."""
+        """Do that to the calls that follow, until it is healed.
+
+        Parameters
+        ----------
+        fault
+            How it is to misbehave.
+        """
 
     def heal(self) -> None:
         """Answer as one should again."""
@@ -123,7 +129,13 @@ class ProviderContract:
         self.check(check)
 
     def check(self, checked: Callable[[Any, str], Awaitable[None]]) -> None:
-        """Run a check of a provider and the name of its device."""
+        """Run a check of a provider and the name of its device.
+
+        Parameters
+        ----------
+        checked
+            The check, given a provider and the name of its device.
+        """
         raise NotImplementedError
 
 
@@ -164,31 +176,65 @@ class Caller:
     """Packed circuits, by tag."""
 
     async def submission(self, tag: str, circuits: Sequence[QuantumCircuit] | None = None) -> Submission:
-        """Return what would be sent for circuits, by default one of those whose counts are known."""
+        """Return what would be sent for circuits, by default one of those whose counts are known.
+
+        Parameters
+        ----------
+        tag
+            Stands in no other submission.
+        circuits
+            What to run; for three qubits at most.
+        """
         given = circuits or [known()[0][0]]
         compiled = self.provider.compiler(await self.provider.device(self.device), given, 1)
         self.sources[tag] = pack_circuits(compiled)
         return Submission(self.device, self.provider.encoder(self.sources[tag]), SHOTS, tag)
 
     async def progress(self, task_id: str) -> Progress | None:
-        """Return how a task is doing; None where nothing is said."""
+        """Return how a task is doing; None where nothing is said.
+
+        Parameters
+        ----------
+        task_id
+            The provider's id.
+        """
         return (await self.provider.progress({task_id: SHOTS}, 30.0)).get(task_id)
 
     async def ended(self, task_id: str) -> Progress:
-        """Ask until a task has ended."""
+        """Ask until a task has ended.
+
+        Parameters
+        ----------
+        task_id
+            The provider's id.
+        """
         while isinstance(said := await self.progress(task_id), Waiting) or said is None:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         return said
 
     async def counts(self, task_id: str, tag: str) -> list[dict[str, int]]:
-        """Return a task's counts in Qiskit's order once it has ended."""
+        """Return a task's counts in Qiskit's order once it has ended.
+
+        Parameters
+        ----------
+        task_id
+            The provider's id.
+        tag
+            The tag it was submitted with.
+        """
         said = await self.ended(task_id)
         assert isinstance(said, Finished), said
         decoder = pickle.loads(pickle.dumps(self.provider.decoder))  # noqa: S301
         return unpack_counts(decoder(self.sources[tag], said.counts))
 
     async def lose(self, submission: Submission) -> LostSubmission:
-        """Submit, of which nothing is heard."""
+        """Submit, of which nothing is heard.
+
+        Parameters
+        ----------
+        submission
+            One whose answer the cloud withholds.
+        """
         before = datetime.now(UTC)
         error = await refused(self.provider.submit(submission), MetriqGymError)
         assert isinstance(error, SubmissionAmbiguous), f"it may have been accepted, and {error!r} says that it was not"
@@ -197,7 +243,17 @@ class Caller:
     async def match(
         self, lost: LostSubmission, known_ids: Collection[str], *others: LostSubmission
     ) -> Adopted | NotAccepted | Ambiguous:
-        """Look for a lost submission among what is listed now."""
+        """Look for a lost submission among what is listed now.
+
+        Parameters
+        ----------
+        lost
+            The submission in question.
+        known_ids
+            Ids that belong to other submissions.
+        *others
+            Those whose answers were lost too.
+        """
         return await self.provider.match(await self.provider.listing(), known_ids, lost, others)
 
 
@@ -215,7 +271,13 @@ class RemoteContract(ProviderContract):
         self.run(check)
 
     def run(self, checked: Callable[[Caller, Cloud], Awaitable[None]]) -> None:
-        """Run a check of a provider and the service it talks to."""
+        """Run a check of a provider and the service it talks to.
+
+        Parameters
+        ----------
+        checked
+            The check, given a caller of the provider and the service.
+        """
 
         async def check(cloud: Cloud) -> None:
             async with calling(cloud) as caller:
@@ -421,7 +483,13 @@ class RemoteContract(ProviderContract):
 
 @asynccontextmanager
 async def calling(cloud: Cloud) -> AsyncIterator[Caller]:
-    """Call a service by a new provider, which is closed after."""
+    """Call a service by a new provider, which is closed after.
+
+    Parameters
+    ----------
+    cloud
+        The service.
+    """
     provider = cloud.provider()
     try:
         yield Caller(provider, cloud.device)
@@ -430,13 +498,32 @@ async def calling(cloud: Cloud) -> AsyncIterator[Caller]:
 
 
 async def within(checked: Awaitable[None]) -> None:
-    """Wait for a check, and no longer than `PATIENCE`."""
+    """Wait for a check, and no longer than `PATIENCE`.
+
+    Parameters
+    ----------
+    checked
+        The check under way.
+    """
     async with asyncio.timeout(PATIENCE):
         await checked
 
 
 async def refused(call: Awaitable[object], kind: type[MetriqGymError]) -> MetriqGymError:
-    """Return the error that a call must raise."""
+    """Return the error that a call must raise.
+
+    Parameters
+    ----------
+    call
+        What is under way.
+    kind
+        The class of error that is due.
+
+    Raises
+    ------
+    AssertionError
+        When it returned.
+    """
     try:
         answer = await call
     except kind as error:
@@ -459,5 +546,13 @@ def known() -> list[tuple[QuantumCircuit, str]]:
 
 
 def batches(items: Sequence[tuple[QuantumCircuit, str]], most: int) -> list[Sequence[tuple[QuantumCircuit, str]]]:
-    """Return the items in batches of no more than `most`."""
+    """Return the items in batches of no more than `most`.
+
+    Parameters
+    ----------
+    items
+        Circuits and their outcomes.
+    most
+        Items in a batch at most.
+    """
     return [items[first : first + most] for first in range(0, len(items), most)]

@@ -32,7 +32,15 @@ class RecordingDevice:
         return rx.generators.complete_graph(self.num_qubits) if self.graph is None else self.graph
 
     def run(self, circuits: QuantumCircuit | Sequence[QuantumCircuit], shots: int) -> None:
-        """Remember circuits and shots."""
+        """Remember circuits and shots.
+
+        Parameters
+        ----------
+        circuits
+            One, or several.
+        shots
+            How often each is to be run.
+        """
         self.runs.append(([circuits] if isinstance(circuits, QuantumCircuit) else list(circuits), shots))
 
     @property
@@ -44,6 +52,13 @@ class RecordingDevice:
         """Dispatch `benchmark`, let `runner` produce the counts, and return the result.
 
         What the benchmark keeps for scoring is stored as JSON in between, as it is for a real job.
+
+        Parameters
+        ----------
+        benchmark
+            With its parameters and seed.
+        runner
+            Called once for each `run`.
         """
         self.runs = []
         data = benchmark.dispatch_handler(self)

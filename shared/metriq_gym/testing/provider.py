@@ -102,7 +102,19 @@ class ToldProvider:
     async def match(
         self, listing: Any, known_ids: Collection[str], lost: LostSubmission, others: Sequence[LostSubmission]
     ) -> Adopted | NotAccepted | Ambiguous:
-        """Find a lost submission by its tag, which is never wrong."""
+        """Find a lost submission by its tag, which is never wrong.
+
+        Parameters
+        ----------
+        listing
+            What `listing` returned.
+        known_ids
+            Ids that belong to other submissions.
+        lost
+            The submission in question.
+        others
+            Those whose answers were lost too.
+        """
         found = [task_id for task_id, each in self.submissions.items() if each.tag == lost.submission.tag]
         new = [task_id for task_id in found if task_id in listing.ids and task_id not in known_ids]
         return Adopted(new[-1]) if new else NotAccepted()
@@ -122,7 +134,24 @@ class ToldProvider:
 def unchanged(
     device: Device, circuits: Sequence[QuantumCircuit], seed: int, compilation: Compilation = "default"
 ) -> list[QuantumCircuit]:
-    """Return the circuits themselves; raises `Unsupported` for one that is too wide."""
+    """Return the circuits themselves.
+
+    Parameters
+    ----------
+    device
+        What they are to run on.
+    circuits
+        What a benchmark made.
+    seed
+        Not used.
+    compilation
+        Not used.
+
+    Raises
+    ------
+    Unsupported
+        For a circuit that is wider than the device.
+    """
     for circuit in circuits:
         if circuit.num_qubits > device.num_qubits:
             raise Unsupported(f"{device.id} has {device.num_qubits} qubits, a circuit needs {circuit.num_qubits}")
@@ -130,28 +159,62 @@ def unchanged(
 
 
 def encoded(packed: bytes) -> str:
-    """Write packed circuits as text."""
+    """Write packed circuits as text.
+
+    Parameters
+    ----------
+    packed
+        As `metriq_gym.packing.pack_circuits` returns them.
+    """
     return base64.b64encode(packed).decode()
 
 
 def circuits_of(submission: Submission) -> list[QuantumCircuit]:
-    """Return the circuits that a `ToldProvider` was sent."""
+    """Return the circuits that a `ToldProvider` was sent.
+
+    Parameters
+    ----------
+    submission
+        One that the provider was sent.
+    """
     return unpack_circuits(base64.b64decode(submission.source))
 
 
 def counted(packed: bytes, counts: Mapping[str, int]) -> bytes:
-    """Pack the counts of one circuit."""
+    """Pack the counts of one circuit.
+
+    Parameters
+    ----------
+    packed
+        The packed circuit; not used.
+    counts
+        Bitstring → occurrences, in Qiskit's order.
+    """
     return pack_counts([counts])
 
 
 def always(counts: Mapping[str, int], seconds: float = 0.1) -> Callable[[Submission], Answer]:
-    """Return the `answer` of a provider whose every task has ended with these counts."""
+    """Return the `answer` of a provider whose every task has ended with these counts.
+
+    Parameters
+    ----------
+    counts
+        Bitstring → occurrences, in Qiskit's order.
+    seconds
+        Time on the device for each task.
+    """
     return lambda _: Finished(counts, seconds)
 
 
 @contextmanager
 def offered(provider: ToldProvider) -> Iterator[None]:
-    """Let requests to this process name the provider while inside."""
+    """Let requests to this process name the provider while inside.
+
+    Parameters
+    ----------
+    provider
+        The provider, by its `name`.
+    """
     plugins = installed().plugins
     before = dict(plugins)
     plugins[provider.name] = ProviderPlugin(lambda _: provider)

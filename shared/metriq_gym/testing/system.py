@@ -48,7 +48,19 @@ class MemorySystem:
     store: Store
 
     async def run(self, config: Mapping[str, Any], provider: str, device: str, **request: Any) -> Job:
-        """Request a job and return it once it has ended, or only an operator can move it on."""
+        """Request a job and return it once it has ended, or only an operator can move it on.
+
+        Parameters
+        ----------
+        config
+            The benchmark's configuration, ``benchmark_name`` among its keys.
+        provider
+            Name of the provider.
+        device
+            Name of the device.
+        **request
+            Further fields of `metriq_gym.messages.JobRequested`.
+        """
         job_id = request.pop("job_id", None) or f"test-{secrets.token_hex(6)}"
         await self.bus.publish(
             JobRequested(job_id=job_id, provider=provider, device=device, config=dict(config), **request)
@@ -62,7 +74,17 @@ class MemorySystem:
 async def memory_system(
     folder: Path, provider: ToldProvider | None = None, **settings: Any
 ) -> AsyncIterator[MemorySystem]:
-    """Run the services while inside; records are written below `folder`, and `provider` can be named in requests."""
+    """Run the services while inside; records are written below `folder`, and `provider` can be named in requests.
+
+    Parameters
+    ----------
+    folder
+        Where records are written.
+    provider
+        What requests can name beside the installed providers.
+    **settings
+        Settings that differ from the defaults.
+    """
     quick: dict[str, Any] = {"poll_seconds": 0.01, "poll_max_seconds": 0.05, "export_dir": folder, "data_dir": folder}
     quick["console_port"] = 0  # any that is free: several systems may run at once
     pool = InlinePool()
