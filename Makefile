@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: compare screenshots architecture pages profiles gallery docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
+.PHONY: docstrings compare screenshots architecture pages profiles gallery docs docs-serve help run up down images sbom unit test test-docker faults check lint audit format bench lock clean
 
 # Tests and commands start many processes, each of which would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
@@ -125,11 +125,14 @@ faults: $(TOOLS)  ## the fault suite's long form, about an hour, with its table 
 lint: $(TOOLS)  ## check format, style, docstrings, types and the walls between packages
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/ruff check --preview --select D417,DOC102,DOC501 $(RENDERED)
-	$(BIN)/numpydoc lint $(RENDERED)
+	$(MAKE) --no-print-directory docstrings
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint deploy/docker/Dockerfile
+
+docstrings: $(TOOLS)  ## check that what the site renders leaves out no parameter and no error
+	$(BIN)/ruff check --preview --select D417,DOC102,DOC501 $(RENDERED)
+	$(BIN)/numpydoc lint --config . $(RENDERED)
 
 audit: $(AUDIT)/.ready  ## look for known vulnerabilities in what is locked, where their database can be reached
 	$(AUDIT)/bin/python deploy/audit.py
