@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 import typer.main
+from fastapi import FastAPI
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -23,6 +24,8 @@ from metriq_gym.bus.port import QUEUES
 from metriq_gym.cli import app
 from metriq_gym.cli.lazy import LazyCommand
 from metriq_gym.messages import MESSAGES, Message
+from services.console.api import router
+from services.console.app import API, DESCRIPTION
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
@@ -34,12 +37,17 @@ ELSEWHERE = {
 }
 """Pages that stand outside docs/ → where they are on the site."""
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s#]+)(#[^()\s]*)?\)")
+EVENTS = (
+    "Everything that is published to the exchange `metriq.events`, a routing key each; "
+    "`docs/asyncapi.yaml` is the same for programs."
+)
+HEAD = ["| field | type | required | meaning |", "|---|---|---|---|"]
 _FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that do not stand in docs/."""
-    made: dict[str, Callable[[], str]] = {"commands.md": commands, "messages.md": messages}
+    made: dict[str, Callable[[], str]] = {"commands.md": commands, "http.md": http, "messages.md": messages}
     for source, target in ELSEWHERE.items():
         made[target] = (ROOT / source).read_text  # as it is: its links are mended like those of all pages
     for target, content in made.items():
@@ -69,7 +77,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _is_made(path: str) -> bool:
-    return path in ("docs/commands.md", "docs/messages.md")
+    return path in ("docs/commands.md", "docs/http.md", "docs/messages.md")
 
 
 def commands() -> str:
@@ -102,8 +110,13 @@ def _usage(command: Any, words: list[str]) -> str:
 
 
 def messages() -> str:
-    """Return a page of every message with its fields; docs/asyncapi.yaml is the same for programs."""
-    lines = ["# Messages", "", "Everything that is published to the exchange `metriq.events`, a routing key each.", ""]
+    """Return a page of every message with its fields."""
+    lines = [
+        "# Messages",
+        "",
+        EVENTS,
+        "",
+    ]
     for message in MESSAGES:
         lines += [f"## {message.routing_key}", "", (message.__doc__ or "").strip(), "", *_fields(message)]
         receivers = [queue.name for queue in QUEUES if message.routing_key in queue.routing_keys]
@@ -113,9 +126,58 @@ def messages() -> str:
 
 def _fields(message: type[Message]) -> Iterator[str]:
     schema = message.model_json_schema()
-    yield from ["| field | type | required | meaning |", "|---|---|---|---|"]
+    yield from HEAD
     for name, field in schema["properties"].items():
-        kinds = [each.get("type") or each.get("const") or "object" for each in field.get("anyOf", [field])]
-        meaning = " ".join(field.get("description", "").split()).replace("|", "\\|")
-        required = "yes" if name in schema.get("required", ()) else ""
-        yield f"| `{name}` | {' or '.join(map(str, kinds))} | {required} | {meaning} |"
+        yield _row(name, field, name in schema.get("required", ()))
+
+
+def _row(name: str, field: Mapping[str, Any], required: bool) -> str:
+    kinds = [_kind(each) for each in field.get("anyOf", [field])]
+    meaning = " ".join(field.get("description", "").split()).replace("|", "\\|")
+    return f"| `{name}` | {' or '.join(kinds)} | {'yes' if required else ''} | {meaning} |"
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return f"`{schema['$ref'].rpartition('/')[2]}`"
+    return str(schema.get("type") or schema.get("const") or "object")
+
+
+def http() -> str:
+    """Return a page of every call of the console's HTTP API, from its OpenAPI document."""
+    app = FastAPI()
+    app.include_router(router, prefix=API)
+    document = app.openapi()
+    lines = [
+        "# HTTP API",
+        "",
+        DESCRIPTION,
+        "",
+        "[The console](console.md) serves it; `/api/openapi.json` is the same for programs.",
+        "",
+    ]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            lines += [f"## {method.upper()} {path}", "", operation.get("description", ""), "", *_asked(operation)]
+            ((status, answer),) = [each for each in operation["responses"].items() if each[0].startswith("2")]
+            kinds = [_kind(each.get("schema", {})) for each in answer.get("content", {}).values()]
+            lines += [f"Answers {status}{' with ' + ' or '.join(dict.fromkeys(kinds)) if kinds else ''}.", ""]
+    lines += ["## What is sent and answered", ""]
+    for name, schema in document["components"]["schemas"].items():
+        lines += [f"### {name}", "", schema.get("description", ""), ""]
+        if schema.get("enum"):
+            lines += ["One of " + ", ".join(f"`{each}`" for each in schema["enum"]) + ".", ""]
+        if schema.get("properties"):
+            rows = schema["properties"].items()
+            lines += [*HEAD, *(_row(field, each, field in schema.get("required", ())) for field, each in rows), ""]
+    return "\n".join(lines)
+
+
+def _asked(operation: Mapping[str, Any]) -> Iterator[str]:
+    if given := operation.get("parameters"):
+        yield from HEAD
+        for each in given:
+            yield _row(each["name"], each["schema"] | {"description": each.get("description", "")}, each["required"])
+        yield ""
+    for body in operation.get("requestBody", {}).get("content", {}).values():
+        yield from [f"Takes {_kind(body['schema'])}.", ""]
