@@ -125,6 +125,7 @@ def _tasks(job: Job, plan: Plan, token: int) -> list[Task]:
             shots=task.shots,
             seed=task.seed,
             dry=job.dry,
+            lane=job.lane,
             plan=token,
             traceparent=job.traceparent,
             circuits=task.circuits,

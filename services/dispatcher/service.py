@@ -18,7 +18,7 @@ import structlog
 
 from metriq_gym import __version__
 from metriq_gym.bus.identity import Request, read_about, read_request
-from metriq_gym.bus.port import DISPATCHER, Delivery
+from metriq_gym.bus.port import DISPATCHER, LANES, Delivery
 from metriq_gym.bus.retry import CANCELLATION
 from metriq_gym.errors import (
     IllegalTransition,
@@ -55,6 +55,7 @@ from metriq_gym.wording import shorten
 
 from .estimates import Estimator
 from .handover import HandOver
+from .lanes import Lanes
 from .reconciler import Reconciler
 from .register import Register
 from .request import Checked, asked_for, check
@@ -80,6 +81,7 @@ class Dispatcher(Service):
 
     name = "dispatcher"
     queue = DISPATCHER
+    lanes = LANES
     default_port = 8081
     stage = "dispatch"
 
@@ -88,6 +90,7 @@ class Dispatcher(Service):
         self._providers = Providers(context.settings)
         self._providers.check_settings()
         self._providers.tell_broken()
+        self._lanes = Lanes()
         self._plans: dict[str, SuitePlan] = {}
         seconds = self.settings.reconcile_seconds
         submitter = Submitter(self.store, self.pool, self.settings.settle_seconds)
@@ -187,7 +190,11 @@ class Dispatcher(Service):
                 await self.scheduler.change(delivery)
                 self._scheduling.wake()
             case _:
-                if (job := await self._dispatch(read_request(delivery))) is not None:
+                request = read_request(delivery)
+                # One that comes again has had its turn.
+                if not delivery.lane and delivery.attempt == 1 and (lane := self._lanes.lane(request)) is not None:
+                    await self.bus.set_aside(delivery, lane)
+                elif (job := await self._dispatch(request)) is not None:
                     await self._announce(job)
 
     async def refuse(self, delivery: Delivery, reason: str) -> bool:
@@ -295,7 +302,8 @@ class Dispatcher(Service):
             _usable(device, checked.message.force)
         except InvalidRequest as error:
             return await self._reject(request, error)
-        return await self._hold(request.job_id, _accepted(checked, device, self.settings.compilation), found)
+        lane = request.delivery.lane
+        return await self._hold(request.job_id, _accepted(checked, device, self.settings.compilation, lane), found)
 
     async def _hold(self, job_id: str, accepted: Accepted, found: tuple[Provider, Device] | None = None) -> Job:
         """Take the job's lease, if it can be had, and hand the job over under it."""
@@ -405,7 +413,7 @@ def _usable(device: Device, force: bool) -> None:
         raise InvalidRequest([Problem("$.device", problem)])
 
 
-def _accepted(checked: Checked, device: Device, compilation: Compilation) -> Accepted:
+def _accepted(checked: Checked, device: Device, compilation: Compilation, lane: int) -> Accepted:
     """Return what a job is that has just been accepted."""
     message, config = checked.message, checked.config
     seed = seed_of(config)
@@ -425,6 +433,7 @@ def _accepted(checked: Checked, device: Device, compilation: Compilation) -> Acc
         suite_id=message.suite_id,
         suite_name=message.suite_name,
         suite_size=message.suite_size,
+        lane=lane,
         seed=secrets.randbits(32) if seed is None else seed,
         app_version=__version__,
         traceparent=tracing.current(),

@@ -12,7 +12,7 @@ import aio_pika
 import pymongo
 from bson import Timestamp
 
-from metriq_gym.bus.port import DEAD_LETTERS, QUEUES
+from metriq_gym.bus.port import DEAD_LETTERS, LANES, QUEUES
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.jobs import TERMINAL, Job, JobState, Task
@@ -21,7 +21,7 @@ from tests.sandbox.fixture import SandboxControl
 
 DRAIN_SECONDS = 120
 """How long what is queued may take to be worked off once all jobs have ended."""
-ALL_QUEUES = (*(queue.name for queue in QUEUES), DEAD_LETTERS, *map(retry_exchange, TRANSIENT.pauses))
+ALL_QUEUES = (*(queue.name for queue in (*QUEUES, *LANES)), DEAD_LETTERS, *map(retry_exchange, TRANSIENT.pauses))
 _END = "end_of_scenario"
 
 

@@ -120,6 +120,9 @@ class SurroundedBus:
     async def publish(self, message: Message) -> None:
         await self._around(f"publish {message.routing_key}", partial(self._bus.publish, message))
 
+    async def set_aside(self, delivery: Delivery, lane: Queue) -> None:
+        await self._around("set aside", partial(self._bus.set_aside, delivery, lane))
+
     async def waiting(self) -> Mapping[str, int]:
         return await self._bus.waiting()
 

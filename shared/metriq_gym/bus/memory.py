@@ -11,7 +11,7 @@ from typing import Self
 from metriq_gym.bus.dead_letters import DeadLetter, given_up
 from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
 from metriq_gym.bus.in_hand import InHand
-from metriq_gym.bus.port import DEAD_LETTERS, QUEUES, Delivery, Handler, Queue
+from metriq_gym.bus.port import DEAD_LETTERS, LANES, QUEUES, Delivery, Handler, Queue
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.bus.spans import sending
 from metriq_gym.errors import Unavailable, Unroutable
@@ -32,13 +32,14 @@ class MemoryBus:
     def __init__(
         self,
         *,
-        queues: Sequence[Queue] = QUEUES,
+        queues: Sequence[Queue] = (*QUEUES, *LANES),
         capacity: int = 10_000,
         retry_pauses: Sequence[float] = TRANSIENT.pauses,
         patience: float = 30.0,
     ) -> None:
         """A queue takes `capacity` messages; publishing to a full one waits for at most `patience` seconds."""
         self._bindings = {queue.name: queue.routing_keys for queue in queues}
+        self._homes = {queue.name: queue.home for queue in queues}
         self._queues = {queue.name: _Queue(capacity) for queue in queues}
         self._retry_pauses = tuple(retry_pauses)
         self._patience = patience
@@ -82,12 +83,18 @@ class MemoryBus:
         if message.has_consumer and not bound:
             raise Unroutable(f"No queue is bound to receive {message.routing_key}.")
         for name in bound:
-            queue = self._queues[name]
-            try:
-                await asyncio.wait_for(queue.places.acquire(), self._patience)
-            except TimeoutError as error:
-                raise Unavailable(f"{name} has been full for {self._patience:g} s.") from error
-            self._put(queue, delivery)
+            await self._take(name, delivery)
+
+    async def set_aside(self, delivery: Delivery, lane: Queue) -> None:
+        await self._take(lane.name, delivery)
+
+    async def _take(self, name: str, delivery: Delivery) -> None:
+        queue = self._queues[name]
+        try:
+            await asyncio.wait_for(queue.places.acquire(), self._patience)
+        except TimeoutError as error:
+            raise Unavailable(f"{name} has been full for {self._patience:g} s.") from error
+        self._put(queue, delivery)
 
     async def replay(self, letter: DeadLetter) -> None:
         """Give a dead letter to the service that gave it up once more."""
@@ -103,7 +110,7 @@ class MemoryBus:
         await self._none_pending.wait()
 
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> MemorySubscription:
-        subscription = MemorySubscription(self, queue.name, handler, prefetch)
+        subscription = MemorySubscription(self, queue, handler, prefetch)
         self._subscriptions.append(subscription)
         return subscription
 
@@ -113,7 +120,7 @@ class MemoryBus:
 
     async def consumers(self) -> dict[str, int]:
         taking = Counter(each.queue for each in self._subscriptions if not each.gone)
-        return {name: taking[name] for name in self._queues}
+        return {name: taking[name] for name in self._queues if self._bindings[name]}
 
     def _bound(self, routing_key: str) -> Iterator[str]:
         words = routing_key.split(".")
@@ -133,7 +140,7 @@ class MemoryBus:
             case Again(after, _, seconds):
                 asyncio.get_running_loop().call_later(seconds, self._put, queue, after)
             case Dead(error, at):
-                self.dead_letters.append(given_up(name, delivery, error, at, delivery.routing_key))
+                self.dead_letters.append(given_up(self._homes[name], delivery, error, at, delivery.routing_key))
                 queue.places.release()
             case Done():
                 queue.places.release()
@@ -147,9 +154,10 @@ class MemoryBus:
 class MemorySubscription:
     """A consumer of one queue of a `MemoryBus`."""
 
-    def __init__(self, bus: MemoryBus, name: str, handler: Handler, prefetch: int) -> None:
+    def __init__(self, bus: MemoryBus, queue: Queue, handler: Handler, prefetch: int) -> None:
         self._bus = bus
-        self._name = name
+        self._name = queue.name
+        self._lane = queue.lane
         self._handler = handler
         self._in_hand = InHand()
         self._stopped = False
@@ -194,8 +202,9 @@ class MemorySubscription:
 
     async def _handle(self, delivery: Delivery) -> None:
         outcome = None
+        delivery = replace(delivery, lane=self._lane)
         try:
-            outcome = await handle(self._handler, delivery, self._name, self._bus._retry_pauses)
+            outcome = await handle(self._handler, delivery, self._bus._homes[self._name], self._bus._retry_pauses)
         finally:
             self._bus._settle(self._name, delivery, outcome)
 

@@ -29,6 +29,13 @@ class Queue:
 
     name: str
     routing_keys: tuple[str, ...]
+    lane: int = 0
+    """Which lane of its service it is: 0 for the one that is bound to routing keys."""
+
+    @property
+    def home(self) -> str:
+        """The name of the queue that is bound to its service's routing keys."""
+        return self.name.removesuffix(f".lane-{self.lane}")
 
 
 DISPATCHER = Queue(
@@ -47,6 +54,10 @@ POLLER = Queue("metriq.poller", ("job.dispatched",))
 SCORER = Queue("metriq.scorer", ("job.completed",))
 EXPORTER = Queue("metriq.exporter", ("job.scored", "job.failed", "job.cancelled"))
 QUEUES = (DISPATCHER, POLLER, SCORER, EXPORTER)
+LANES = tuple(Queue(f"{DISPATCHER.name}.lane-{number}", (), number) for number in (1, 2, 3))
+"""Where requests wait of which their publisher has many, the more the later; the dispatcher puts them there."""
+LANE_EXCHANGE = "metriq.lanes"
+"""Reaches a lane by its name, and no other queue."""
 EVENTS = "metriq.events"
 """The exchange that every message is published to."""
 DEAD_LETTERS = "metriq.dead"
@@ -83,6 +94,10 @@ class Delivery:
     wait: float = 0.0
     """Seconds that have to pass before it is handled; the queue sees to that."""
     headers: Mapping[str, Any] = field(default_factory=dict)
+    user_id: str | None = None
+    """The publisher's user, if the message says so: then the broker has made sure of it."""
+    lane: int = 0
+    """Which of its service's lanes it waited in."""
 
 
 Handler = Callable[[Delivery], Awaitable[None]]
@@ -138,6 +153,12 @@ class Bus(Protocol):
 
         Raises `Unroutable` when a message that must have a consumer reached no queue, and `Transient` when
         the confirmation did not come: it may or may not have been taken, so publish again.
+        """
+
+    async def set_aside(self, delivery: Delivery, lane: Queue) -> None:
+        """Put a delivery that is in hand into a lane, and return once the queue has safely taken it.
+
+        Raises what `publish` raises. The delivery is to be settled as handled then; until it is, it is in both places.
         """
 
     async def waiting(self) -> Mapping[str, int]:

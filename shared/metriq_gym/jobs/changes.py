@@ -40,6 +40,7 @@ class Accepted(Change):
     suite_name: str | None = None
     suite_size: int | None = None
     seed: int = 0
+    lane: int = 0
     app_version: str = ""
     traceparent: str | None = None
 

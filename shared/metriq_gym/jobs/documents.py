@@ -132,6 +132,8 @@ class Job(_Document):
     """How many jobs were requested with the suite."""
     suite_closed: bool = False
     """Whether an operator has said that its suite is complete with those of its jobs of which this is said."""
+    lane: int = 0
+    """The lane its request waited in: the higher, the more of its publisher's requests came before it."""
     seed: int = 0
     traceparent: str | None = None
     """Trace context of its dispatch, in which its later stages go on."""
@@ -241,6 +243,8 @@ class Task(_Document):
     seed: int
     dry: bool = False
     """Whether it is only compiled."""
+    lane: int = 0
+    """The job's: of tasks that are due, those of lower lanes are run first, but for some."""
     plan: int = 0
     """Fencing token of the dispatcher that stored it."""
     traceparent: str | None = None
@@ -336,3 +340,4 @@ class DueTask(NamedTuple):
     provider_job_id: str | None
     polls: int
     next_poll_at: datetime
+    lane: int = 0

@@ -31,6 +31,7 @@ from metriq_gym.service.lag import lag_measured
 from metriq_gym.service.lockout import Lockout
 from metriq_gym.service.loop import Loop
 from metriq_gym.service.pool import Pool
+from metriq_gym.service.subscriptions import Subscriptions
 from metriq_gym.service.watchdog import watched
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
@@ -69,6 +70,8 @@ class Service(ABC):
 
     name: ClassVar[str]
     queue: ClassVar[Queue]
+    lanes: ClassVar[Sequence[Queue]] = ()
+    """More queues of the same messages, which are taken from at the same pace."""
     default_port: ClassVar[int]
     stage: ClassVar[Stage | None] = None
     """Where a job fails that fails here; None if it can fail no more."""
@@ -103,7 +106,11 @@ class Service(ABC):
         """Begin to consume."""
         if self.uses_workers:
             self.pool.warm()
-        self._subscription = await self.bus.consume(self.queue, self.attempt, prefetch=self.settings.prefetch)
+        subscriptions: list[Subscription] = []
+        self._subscription = Subscriptions(subscriptions)
+        for queue in (self.queue, *self.lanes):
+            subscription = await self.bus.consume(queue, self.attempt, prefetch=self.settings.prefetch)
+            subscriptions.append(subscription)  # each at once, so that it is stopped if a later one fails
         self.breaker.steer(self._subscription)
 
     async def stop(self) -> None:

@@ -7,6 +7,7 @@ one index serves both the list of due tasks and the expiry of leases; time is al
 from __future__ import annotations
 
 import random
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -26,6 +27,12 @@ from metriq_gym.store.together import Change, Inserter, Together, Updater, Write
 _IDS_AT_ONCE = 10_000
 SPREAD = 4
 """Pollers look at this many times what they want and pick at random, so that they seldom collide."""
+SEEN_SECONDS = 0.2
+"""For so long what was seen to be due serves; a task of a lower lane that has come since is not to wait for longer."""
+OLDEST_EVERY = 4
+"""Every so many looks take those that are due for longest, whatever their lane, so that no lane waits for ever."""
+_LANES = [None, 1, 2, 3]
+"""A task of lane 0 does not say so."""
 
 
 class Tasks:
@@ -39,7 +46,8 @@ class Tasks:
         self._releaser = Updater(collection, "job_id", {"state": TaskState.STORED}, released)
         self._counter = Together(self._states, self._states_all)
         self._of_job = of_each(collection, "job_id")
-        self._seen_due: dict[str, Sequence[DueTask]] = {}
+        self._seen_due: dict[str, tuple[float, Sequence[DueTask]]] = {}
+        self._looks = 0
 
     async def create_indexes(self) -> None:
         """Create the indexes the queries below use, or see that they exist."""
@@ -48,6 +56,10 @@ class Tasks:
             [
                 IndexModel(
                     [("provider", 1), ("next_poll_at", 1)],
+                    partialFilterExpression={"next_poll_at": {"$exists": True}},
+                ),
+                IndexModel(
+                    [("provider", 1), ("lane", 1), ("next_poll_at", 1)],
                     partialFilterExpression={"next_poll_at": {"$exists": True}},
                 ),
                 IndexModel([("job_id", 1), ("state", 1)]),
@@ -191,12 +203,24 @@ class Tasks:
 
     @translated
     async def due(self, provider: str, *, limit: int) -> list[DueTask]:
-        """Return up to `limit` due tasks of `provider`, those that are due for longest."""
-        fields = {"provider_job_id": 1, "polls": 1, "next_poll_at": 1}
-        cursor = self._tasks.find(_due(provider), fields).limit(limit)
+        """Return up to `limit` due tasks of `provider`: of the lowest lanes those that are due for longest.
+
+        Every `OLDEST_EVERY`th time they are those that are due for longest of all.
+        """
+        self._looks += 1
+        query, order = _due(provider), [("next_poll_at", 1)]
+        if self._looks % OLDEST_EVERY:
+            query, order = query | {"lane": {"$in": _LANES}}, [("lane", 1), *order]
+        fields = {"provider_job_id": 1, "polls": 1, "next_poll_at": 1, "lane": 1}
         return [
-            DueTask(found["_id"], found.get("provider_job_id"), found.get("polls", 0), found["next_poll_at"])
-            async for found in cursor
+            DueTask(
+                found["_id"],
+                found.get("provider_job_id"),
+                found.get("polls", 0),
+                found["next_poll_at"],
+                found.get("lane", 0),
+            )
+            async for found in self._tasks.find(query, fields).sort(order).limit(limit)
         ]
 
     @translated
@@ -205,14 +229,20 @@ class Tasks:
 
         Those that were seen to be due and not chosen are tried the next time, before others are looked for.
         """
-        known = self._seen_due.pop(provider, ())
-        due = known if len(known) >= limit else await self.due(provider, limit=SPREAD * limit)
-        chosen = _choose(due, limit)
+        seen_at, known = self._seen_due.pop(provider, (0.0, ()))
+        serves = len(known) >= limit and time.monotonic() < seen_at + SEEN_SECONDS
+        if not serves:
+            seen_at = time.monotonic()
+        due = known if serves else await self.due(provider, limit=SPREAD * limit)
         begun: Stage = {"begun": {"$add": [{"$ifNull": ["$begun", 0]}, 1]}}
-        claimed = await self._claim(provider, chosen, owner, lease_seconds, {"counts": 0}, begun)
-        if len(claimed) == len(chosen):
-            self._seen_due[provider] = [each for each in due if each not in chosen]
-        elif due is known:  # others have been at them
+        claimed: list[Task] = []
+        while due and len(claimed) < limit:
+            chosen = _choose_first(due, limit - len(claimed))
+            claimed += await self._claim(provider, chosen, owner, lease_seconds, {"counts": 0}, begun)
+            due = [each for each in due if each not in chosen]
+        if len(claimed) == limit:
+            self._seen_due[provider] = seen_at, due
+        elif serves:  # others have been at them
             left = limit - len(claimed)
             claimed += await self.claim(provider, owner=owner, limit=left, lease_seconds=lease_seconds)
         return claimed
@@ -484,6 +514,11 @@ def _due(provider: str) -> dict[str, Any]:
 
 def _choose(due: Sequence[DueTask], limit: int) -> Sequence[DueTask]:
     return random.sample(due, min(limit, len(due)))
+
+
+def _choose_first(due: Sequence[DueTask], limit: int) -> Sequence[DueTask]:
+    """Choose at random among those of the lowest lane that is there, and only then among the others."""
+    return sorted(_choose(due, len(due)), key=lambda task: task.lane)[:limit]
 
 
 def _postponed(first_seconds: float, growth: float, max_seconds: float, unclear: int | None) -> Stage:

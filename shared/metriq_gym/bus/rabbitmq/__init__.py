@@ -9,8 +9,8 @@ from typing import Self
 from aio_pika import DeliveryMode
 from aio_pika import Message as AMQPMessage
 
-from metriq_gym.bus.port import EVENTS, QUEUES, Handler, Queue
-from metriq_gym.bus.rabbitmq import decoding
+from metriq_gym.bus.port import EVENTS, LANE_EXCHANGE, LANES, QUEUES, Delivery, Handler, Queue
+from metriq_gym.bus.rabbitmq import decoding, envelope
 from metriq_gym.bus.rabbitmq.connection import ConnectionSettings
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.bus.rabbitmq.subscription import RabbitMQSubscription
@@ -29,7 +29,7 @@ class RabbitMQBus:
         url: str | Callable[[], str],
         *,
         app_id: str,
-        queues: Sequence[Queue] = QUEUES,
+        queues: Sequence[Queue] = (*QUEUES, *LANES),
         retry_pauses: Sequence[float] = TRANSIENT.pauses,
         patience: float = 30.0,
     ) -> None:
@@ -80,6 +80,9 @@ class RabbitMQBus:
             headers={"traceparent": traceparent},
         )
         await self._publisher.publish(EVENTS, message.routing_key, amqp, mandatory=message.has_consumer)
+
+    async def set_aside(self, delivery: Delivery, lane: Queue) -> None:
+        await self._publisher.publish(LANE_EXCHANGE, lane.name, envelope.to_set_aside(delivery, self._app_id))
 
     async def waiting(self) -> dict[str, int]:
         return await self._publisher.waiting()

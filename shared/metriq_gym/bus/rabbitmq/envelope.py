@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.identity import job_of
-from metriq_gym.bus.port import QUEUES, Delivery
+from metriq_gym.bus.port import DISPATCHER, LANES, QUEUES, Delivery
 from metriq_gym.bus.retry import DELIVERY_LIMIT
 
 RETRY = "metriq-retry"
@@ -31,7 +31,7 @@ _LONGEST_KEY = 255
 """Bytes; what AMQP allows."""
 
 
-def read(message: AbstractIncomingMessage) -> Delivery:
+def read(message: AbstractIncomingMessage, lane: int = 0) -> Delivery:
     """Return a message as the delivery that its handler gets."""
     headers: dict[str, Any] = dict(message.headers)
     returned = _count(headers.get("x-delivery-count"))
@@ -53,12 +53,33 @@ def read(message: AbstractIncomingMessage) -> Delivery:
         failing_since=_time(retry.get("failing_since")),
         wait=_count(retry.get("wait_ms")) / 1000,
         headers=headers,
+        user_id=message.user_id,
+        lane=lane,
+    )
+
+
+def to_set_aside(delivery: Delivery, app_id: str) -> Message:
+    """Return the copy of a delivery that waits in a lane; its handler gets it as `delivery`."""
+    return Message(
+        delivery.body,
+        headers=_plain(delivery.headers) | {RETRY: _retry(delivery)},
+        content_type="application/json",
+        correlation_id=delivery.correlation_id,
+        message_id=delivery.message_id,
+        timestamp=datetime.now(UTC),
+        type=fitting(delivery.routing_key),
+        app_id=app_id,
+        delivery_mode=DeliveryMode.PERSISTENT,
     )
 
 
 def to_retry(message: AbstractIncomingMessage, delivery: Delivery) -> Message:
     """Return the copy that waits for the next attempt, which gets it as `delivery`."""
-    retry = {
+    return _copy(message, {RETRY: _retry(delivery)})
+
+
+def _retry(delivery: Delivery) -> dict[str, Any]:
+    return {
         "attempts": delivery.attempt - 1,
         "failures": delivery.failures,
         "postponed": delivery.postponed,
@@ -67,7 +88,6 @@ def to_retry(message: AbstractIncomingMessage, delivery: Delivery) -> Message:
         "routing_key": delivery.routing_key,
         "message_id": delivery.message_id,  # the client library makes one up where there is none
     }
-    return _copy(message, {RETRY: retry})
 
 
 def to_bury(message: AbstractIncomingMessage, letter: DeadLetter) -> Message:
@@ -101,6 +121,8 @@ def read_letter(message: AbstractIncomingMessage) -> DeadLetter:
     about = _table(headers.get(DEAD))
     death = _death(headers) if not about else {}
     queue = _string(about.get("queue", death.get("queue")))
+    if queue in {each.name for each in LANES}:
+        queue = DISPATCHER.name
     reason = _string(about.get("reason")) or _said_of(death)
     return DeadLetter(
         queue=queue if queue is not None and queue in {each.name for each in QUEUES} else "",

@@ -93,7 +93,7 @@ class Publisher:
 
     async def consumers(self) -> dict[str, int]:
         """Return how many consumers each service's queue has; raises `Transient`."""
-        names = [queue.name for queue in self._settings.queues]
+        names = [queue.name for queue in self._settings.queues if queue.routing_keys]
         return {name: queue.consumer_count or 0 for name, queue in (await self._declared(names)).items()}
 
     async def _declared(self, names: Iterable[str]) -> dict[str, Queue.DeclareOk]:

@@ -120,14 +120,14 @@ class RabbitMQSubscription:
         started_at_once = not self._slots.locked()
         async with self._slots:
             try:
-                delivery = envelope.read(message)
+                delivery = envelope.read(message, self._queue.lane)
                 with broker_errors():
                     # Handing back counts as a try, so what is here already is handled even while stopping, if it can
                     # be now.
                     if self._stopping and not started_at_once:
                         await message.reject(requeue=True)
                     else:
-                        outcome = await handle(self._handler, delivery, self._queue.name, self._settings.retry_pauses)
+                        outcome = await handle(self._handler, delivery, self._queue.home, self._settings.retry_pauses)
                         await self._settle(message, delivery, outcome)
             except Exception as error:
                 with harmless():
@@ -165,7 +165,7 @@ class RabbitMQSubscription:
                 copy.expiration = outcome.seconds
                 await self._publisher.publish(topology.retry_exchange(outcome.pause), self._queue.name, copy)
             case Dead(error, at):
-                letter = given_up(self._queue.name, delivery, error, at, message.type)
+                letter = given_up(self._queue.home, delivery, error, at, message.type)
                 with harmless():
                     logger.error("delivery.given_up", delivery=letter.id, job_id=letter.job_id, reason=letter.reason)
                 copy = envelope.to_bury(message, letter)

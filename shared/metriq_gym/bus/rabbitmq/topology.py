@@ -2,6 +2,7 @@
 user may not declare anything sees that it is there.
 
 ``metriq.events`` (topic) → one quorum queue per service → ``metriq.dead`` once a delivery failed too often.
+``metriq.lanes`` (direct) → one more quorum queue for each lane, by its name.
 ``metriq.later.<pause>``: a queue where a message waits until its time is over and it goes back to the queue that
 is its routing key. The exchange before it is a topic exchange, since there a user's routing keys can be restricted: a
 service that may retry reaches no queue but its own. Quorum queues count every return against the delivery limit,
@@ -18,7 +19,7 @@ from typing import Any
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 
-from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, Queue
+from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, LANE_EXCHANGE, Queue
 from metriq_gym.bus.retry import DELIVERY_LIMIT
 
 _QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
@@ -70,6 +71,7 @@ def topology(queues: Sequence[Queue], pauses: Sequence[float]) -> Topology:
         exchanges={
             EVENTS: ExchangeType.TOPIC,
             DEAD_LETTERS: ExchangeType.FANOUT,
+            LANE_EXCHANGE: ExchangeType.DIRECT,
             **dict.fromkeys(retries, ExchangeType.TOPIC),
         },
         queues={
@@ -84,6 +86,7 @@ def topology(queues: Sequence[Queue], pauses: Sequence[float]) -> Topology:
         bindings=[
             Binding(DEAD_LETTERS, DEAD_LETTERS, DEAD_LETTERS),
             *(Binding(EVENTS, queue.name, key) for queue in queues for key in queue.routing_keys),
+            *(Binding(LANE_EXCHANGE, queue.name, queue.name) for queue in queues if queue.lane),
             *(Binding(name, name, "#") for name in retries),
         ],
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from metriq_gym.bus.port import QUEUES
+from metriq_gym.bus.port import LANES, QUEUES
 from metriq_gym.bus.rabbitmq.topology import topology
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.operations.access.mongodb import privileges
@@ -57,7 +57,7 @@ def _resource(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _topology() -> Iterator[dict[str, Any]]:
-    wanted = topology(QUEUES, TRANSIENT.pauses)
+    wanted = topology((*QUEUES, *LANES), TRANSIENT.pauses)
     for name, kind in wanted.exchanges.items():
         yield _resource("Exchange", name, {"name": name, "type": kind.value, "durable": True})
     for name, arguments in wanted.queues.items():

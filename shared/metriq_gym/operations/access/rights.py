@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, EXPORTER, POLLER, SCORER, Queue
+from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, EXPORTER, LANE_EXCHANGE, LANES, POLLER, SCORER, Queue
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.messages import (
@@ -99,11 +99,14 @@ def _service(
     queue: Queue, purpose: str, publishes: Sequence[type[Message]], collections: Mapping[str, Sequence[str]]
 ) -> Rights:
     keys = any_of([message.routing_key for message in publishes])
+    lanes = [lane.name for lane in LANES] if queue == DISPATCHER else []
+    own = any_of([queue.name, *lanes])
+    exchanges = [EVENTS, DEAD_LETTERS, *([LANE_EXCHANGE] if lanes else []), *RETRIES]
     return Rights(
         user=queue.name.removeprefix("metriq."),
         purpose=purpose,
-        permission=Permission(NOTHING, any_of([EVENTS, DEAD_LETTERS, *RETRIES]), any_of([queue.name])),
-        topics=_topics(keys, NOTHING, any_of([queue.name])),
+        permission=Permission(NOTHING, any_of(exchanges), own),
+        topics=_topics(keys, NOTHING, own),
         collections=collections,
     )
 
