@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from metriq_gym.bus.dead_letters import TRACEBACK_BYTES, DeadLetter
 from metriq_gym.bus.memory import MemoryBus
-from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EXPORTER, POLLER, QUEUES, SCORER, Bus, Delivery, Queue
+from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EXPORTER, LANES, POLLER, QUEUES, SCORER, Bus, Delivery, Queue
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import locked_letters
 from metriq_gym.bus.retry import DELIVERY_LIMIT
@@ -622,3 +622,34 @@ async def test_whether_a_queue_has_consumers_is_said(buses: Buses) -> None:
     assert taking == {queue.name: int(queue == EXPORTER) for queue in QUEUES}
     await subscription.stop()
     assert not any((await bus.consumers()).values())
+
+
+async def test_what_is_set_aside_comes_by_its_lane_as_it_was(buses: Buses) -> None:
+    bus = await buses.open()
+    front, behind = Recorder(), Recorder()
+    request = JobRequested(job_id="a", provider="local", device="d", config={}, group="g")
+    await bus.publish(request)
+    await bus.consume(DISPATCHER, front, prefetch=1)
+    [came] = await front.received(1)
+
+    await bus.set_aside(came, LANES[1])
+    await bus.consume(LANES[1], behind, prefetch=1)
+    [again] = await behind.received(1)
+
+    assert (came.lane, again.lane) == (0, 2)
+    for name in ("routing_key", "body", "message_id", "correlation_id", "attempt", "failures", "postponed"):
+        assert getattr(again, name) == getattr(came, name), name
+    assert again.headers["traceparent"] == came.headers["traceparent"]
+
+
+async def test_what_fails_in_a_lane_is_tried_there_again_and_becomes_a_letter_of_its_service(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(0.01,))
+    behind = Recorder(fail)
+    await bus.consume(LANES[0], behind, prefetch=1)
+    await bus.set_aside(Delivery("job.requested", b"{}", message_id="m"), LANES[0])
+
+    async with asyncio.timeout(PATIENCE):
+        [letter] = await buses.dead_letters(bus)
+    assert {each.lane for each in behind.deliveries} == {1}
+    assert len(behind.deliveries) == DELIVERY_LIMIT
+    assert (letter.queue, letter.id, letter.routing_key) == (DISPATCHER.name, "m", "job.requested")

@@ -17,6 +17,7 @@ from metriq_gym.jobs.changes import Accepted, Dispatched, Planned, Rejected
 from metriq_gym.jobs.states import MOVES
 from metriq_gym.packing import pack_counts
 from metriq_gym.store import Store
+from metriq_gym.store.tasks import OLDEST_EVERY, SPREAD
 from tests.support.jobs import to
 
 FIELDS = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_name": "WIT", "shots": 10}}
@@ -228,6 +229,23 @@ class TestTasks:
         assert len(ids) == len(set(ids))
         rest = await claim(store, limit=60)
         assert len(ids) + len(rest) == 60
+
+    async def test_due_tasks_of_lower_lanes_go_first_but_every_so_often_the_oldest(self, store: Store) -> None:
+        await store.tasks.insert([task(n, f"j{n}").model_copy(update={"lane": 3 - n}) for n in range(4)])
+        for n in range(4):  # the highest lane is due for longest
+            await store.tasks.release(f"j{n}")
+            await asyncio.sleep(0.002)
+        looks = [[each.lane for each in await store.tasks.due("local", limit=4)] for _ in range(OLDEST_EVERY)]
+        assert looks == [[0, 1, 2, 3]] * (OLDEST_EVERY - 1) + [[3, 2, 1, 0]]
+
+    async def test_a_task_of_a_lower_lane_is_claimed_before_those_that_came_earlier(self, store: Store) -> None:
+        await store.tasks.insert([task(n).model_copy(update={"lane": 3}) for n in range(20)])
+        await store.tasks.release("j")
+        await store.tasks.insert([task(0, "one")])
+        await store.tasks.release("one")
+        claimed = [(await claim(store, limit=1))[0].job_id for _ in range(21)]
+        assert claimed.index("one") <= SPREAD  # those that were seen at once may go first
+        assert sorted(claimed) == ["j"] * 20 + ["one"]
 
     async def test_of_due_tasks_only_those_are_claimed_that_nobody_else_has(self, store: Store) -> None:
         await released(store, *range(4))

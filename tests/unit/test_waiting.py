@@ -117,7 +117,7 @@ async def test_a_delivery_that_waits_too_long_for_a_worker_is_put_off_uncounted(
         with pytest.raises(Crowded) as raised:
             await attempts._in_time(handle, Delivery("job.requested", b""))
         assert classify(raised.value) is FailureClass.WAITING
-        workers._idle.put_nowait(held)
+        workers._idle.put(held)
 
 
 async def test_what_a_service_takes_follows_what_its_workers_can_take() -> None:

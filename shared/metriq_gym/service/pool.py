@@ -24,6 +24,7 @@ import structlog
 from metriq_gym.errors import MetriqGymError, NoMeans
 from metriq_gym.service import forkserver, waiting
 from metriq_gym.service.forkserver import LENGTH, ORDER, frame, frozen
+from metriq_gym.service.turns import Turns
 
 log = structlog.get_logger()
 P = ParamSpec("P")
@@ -161,13 +162,13 @@ class Pool:
         self._server: _Server = _Server() if beside is None else beside._server
         self._owns_server = beside is None
         self._workers: set[_Worker] = set()
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._idle: Turns[_Worker] = Turns()
         self.wants: str | None = None
         """Why no worker can be started, if that is so."""
 
     async def __aenter__(self) -> Self:
         for _ in range(self.size):
-            self._idle.put_nowait(self._new())
+            self._idle.put(self._new())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -223,7 +224,7 @@ class Pool:
             worker = self._replace(worker)
             raise
         finally:
-            self._idle.put_nowait(worker)
+            self._idle.put(worker)
 
     def _replace(self, worker: _Worker) -> _Worker:
         worker.end()

@@ -32,6 +32,7 @@ from metriq_gym.service.lockout import Lockout
 from metriq_gym.service.loop import Loop
 from metriq_gym.service.pool import Pool
 from metriq_gym.service.subscriptions import Subscriptions
+from metriq_gym.service.turns import LANE
 from metriq_gym.service.watchdog import watched
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
@@ -96,6 +97,7 @@ class Service(ABC):
 
     async def attempt(self, delivery: Delivery) -> None:
         """Handle a delivery, and see to its job where that fails for good."""
+        LANE.set(delivery.lane)  # in the delivery's own task
         await self._attempting(delivery, self.handle)
 
     async def refuse(self, delivery: Delivery, reason: str) -> bool:
