@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from metriq_gym.bus.port import DISPATCHER, EXPORTER, POLLER, SCORER
+from metriq_gym.bus.port import DISPATCHER, EXPORTER, LANES, POLLER, SCORER
 from metriq_gym.providers.tyxonq.plugin import TyxonQSettings
 from metriq_gym.service.service import LAST_SECONDS
 from metriq_gym.settings import PREFIX, Settings
@@ -305,6 +305,8 @@ def test_services_scale_by_the_queues_they_consume(components: dict[str, list[Ma
     }
     assert by_queue == {name: f"metriq.{name}" for name in by_queue}
     assert set(by_queue.values()) == queues - {POLLER.name}
+    lanes = [each["metadata"]["queueName"] for each in scaled["dispatcher"]["spec"]["triggers"][1:]]
+    assert lanes == [lane.name for lane in LANES]
     for name, each in scaled.items():
         assert each["spec"]["scaleTargetRef"]["name"] == name
         assert "replicas" not in of("Deployment", components["keda"])[name]["spec"]

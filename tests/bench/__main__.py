@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import celery_pipeline, cli, examples, pipeline, polling, speed
+from tests.bench import celery_pipeline, cli, examples, fairness, pipeline, polling, speed
 from tests.bench.report import show_machine
 
 PARTS = {
     "pipeline": pipeline.run,
+    "fairness": fairness.run,
     "celery": celery_pipeline.run,
     "examples": examples.run,
     "speed": speed.run,

@@ -113,19 +113,20 @@ async def burst(running: System, seen: Observer, config: dict[str, Any], ids: Se
 async def _one_at_a_time(servers: Servers, folder: Path, jobs: int) -> None:
     async with running_services(servers, folder, pollers=1) as (running, seen, database):
         progress(f"pipeline: {jobs} jobs, one at a time")
-        trips = [await _trip(running, seen, f"trip-{number}") for number in range(jobs)]
+        trips = [await trip(running, seen, f"trip-{number}") for number in range(jobs)]
         progress("pipeline: counting what a job does to the store")
         with operations(servers.mongo_url, database) as done:
             counted = [f"counted-{number}" for number in range(10)]
             for job_id in counted:
-                await _trip(running, seen, job_id)
+                await trip(running, seen, job_id)
     _show_trips(trips)
     _show_operations(done, counted)
 
 
-async def _trip(running: System, seen: Observer, job_id: str) -> Trip:
+async def trip(running: System, seen: Observer, job_id: str, **changes: str) -> Trip:
+    """Publish a trivial job and return how it went once it has ended."""
     at, started = time.time(), time.perf_counter()
-    await running.publish(request(job_id, config=TRIVIAL))
+    await running.publish(request(job_id, config=TRIVIAL, **changes))
     total = await seen.exported(job_id) - started
     job = await running.store.jobs.get(job_id)
     assert job.runtime_seconds is not None

@@ -26,7 +26,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.exceptions import ChannelAccessRefused
 from pymongo.errors import OperationFailure
 
-from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES
+from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, LANE_EXCHANGE, LANES, QUEUES
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import NotRead, locked_letters
 from metriq_gym.bus.rabbitmq.inspection import unbound
@@ -208,16 +208,28 @@ async def test_user_publishes_its_own_routing_keys_and_no_other(servers: Servers
 
 @every_service
 async def test_service_consumes_its_own_queue_and_no_other(servers: Servers, rights: Rights) -> None:
-    names = [*(queue.name for queue in QUEUES), DEAD_LETTERS]
+    names = [*(queue.name for queue in (*QUEUES, *LANES)), DEAD_LETTERS]
     allowed = {name for name in names if not await refused(servers.amqp(rights.user), consuming(name))}
-    assert allowed == {f"metriq.{rights.user}"}
+    assert allowed == {f"metriq.{rights.user}", *_lanes(rights)}
+
+
+@every_service
+async def test_only_the_dispatcher_fills_the_lanes(servers: Servers, rights: Rights) -> None:
+    url = servers.amqp(rights.user)
+    allowed = {lane.name for lane in LANES if not await refused(url, publishing(LANE_EXCHANGE, lane.name))}
+    assert allowed == _lanes(rights)
+
+
+def _lanes(rights: Rights) -> set[str]:
+    return {lane.name for lane in LANES} if rights.user == "dispatcher" else set()
 
 
 @every_service
 async def test_service_can_retry_into_its_own_queue_and_no_other(servers: Servers, rights: Rights) -> None:
     url, own = servers.amqp(rights.user), f"metriq.{rights.user}"
-    allowed = {queue.name for queue in QUEUES if not await refused(url, publishing(retry_exchange(1), queue.name))}
-    assert allowed == {own}
+    names = [queue.name for queue in (*QUEUES, *LANES)]
+    allowed = {name for name in names if not await refused(url, publishing(retry_exchange(1), name))}
+    assert allowed == {own, *_lanes(rights)}
     assert await refused(url, publishing("", own))
 
 

@@ -62,6 +62,12 @@ def test_an_urgent_request_passes_by_others_of_its_own_group(lanes: Lanes, prior
     assert lanes.lane(asked(group="many")) == LANES[-1]
 
 
+def test_an_urgent_request_of_a_group_with_many_passes_by_no_other_group(lanes: Lanes) -> None:
+    found = [lanes.lane(asked(group="many", prior=1)) for _ in range(1000)]
+    assert found[-1] == LANES[-1]
+    assert lanes.lane(asked(group="one", prior=10)) is None
+
+
 @pytest.mark.parametrize("prior", [6, 10])
 def test_a_request_that_can_wait_waits_for_the_usual_ones_of_its_group(lanes: Lanes, prior: int) -> None:
     for _ in range(SIZES[0]):
