@@ -64,9 +64,16 @@ class Message(BaseModel):
 class _Request(Message):
     provider: Name = Field(description="Provider of the device, e.g. local.")
     device: Name = Field(description="Device at that provider, e.g. aer_simulator or homebrew_s2?o=3.")
-    prior: int | None = Field(default=None, ge=1, le=10, description="Priority, 1 first: among the requests of one group, and at the provider.")
+    prior: int | None = Field(
+        default=None,
+        ge=1,
+        le=10,
+        description="Priority, 1 first: among the requests of one group, and at the provider.",
+    )
     remarks: Name | None = Field(default=None, description="A note for the provider's own records.")
-    group: Name | None = Field(default=None, description="Whose it is: groups share the services fairly. Also for the provider's own records.")
+    group: Name | None = Field(
+        default=None, description="Whose it is: groups share the services fairly. Also for the provider's own records."
+    )
     force: bool = Field(default=False, description="Also where the provider says that the device is out of use.")
     compilation: Compilation | None = Field(
         default=None,
