@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -15,7 +14,7 @@ from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.jobs import Job, Task
 from metriq_gym.jobs.documents import DrawnCircuit
-from metriq_gym.messages import EstimateRequested, JobId, JobRequested, Name
+from metriq_gym.messages import EstimateRequested, JobRequested, Name
 from metriq_gym.operations.resolve import Adopt, Decision, Fail, Resubmit, resolve
 from metriq_gym.packing import unpack_counts
 from metriq_gym.schema_validator import validate
@@ -24,7 +23,7 @@ from .access import Operator, Submitter, Viewer
 from .catalogue import answer_of
 from .desk import Desk, desk
 from .live import LastEventId, event_stream
-from .parameters import Cursor, JobPath, Limit, Sort, Which, decode_cursor, encode_cursor
+from .parameters import Cursor, IdempotencyKey, JobPath, Limit, Sort, Which, decode_cursor, encode_cursor, id_of_key
 from .problems import RESPONSES
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=RESPONSES)
@@ -87,14 +86,11 @@ async def request_job(
     response: Response,
     at: At,
     _: Submitter,
-    idempotency_key: Annotated[
-        Annotated[str, StringConstraints(min_length=1, max_length=255)] | None,
-        Header(description="Names the request: sent again, it is the same job."),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobAccepted:
     """Request a job. The same `job_id`, or the same `Idempotency-Key`, again is the same job."""
     warnings = validate(wanted.config, "$.config")[1]
-    job_id = wanted.job_id or _id_of(idempotency_key)
+    job_id = wanted.job_id or id_of_key(idempotency_key)
     given = await at.client.dispatch(
         wanted.config,
         wanted.provider,
@@ -225,7 +221,3 @@ def decision_of(resolution: Resolution) -> Decision:
         case "fail":
             return Fail(resolution.reason)
     raise NotFound(resolution.decision)
-
-
-def _id_of(key: str | None) -> JobId | None:
-    return None if key is None else f"key-{hashlib.sha256(key.encode()).hexdigest()[:40]}"

@@ -27,7 +27,7 @@ from metriq_gym.jobs.rows import number_of, rows
 from metriq_gym.jobs.series import comparable, series_of_each
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.jobs.tables import ENCODERS
-from metriq_gym.messages import CompilationName, JobId, SuiteRequested
+from metriq_gym.messages import CompilationName, JobId, ScheduleAction, ScheduleName, SuiteRequested
 from metriq_gym.operations.resolve import resolve
 from metriq_gym.packing import unpack_counts
 from metriq_gym.settings import PREFIX, Settings
@@ -46,6 +46,7 @@ from .letters import shown
 from .parameters import Cursor, JobPath, Sort, SuitePath, decode_cursor, encode_cursor, filtered
 from .problems import ProblemDocument, describe
 from .rendering import render
+from .schedules import standing
 from .suites import request_suite
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -385,6 +386,30 @@ async def suite_page(request: Request, at: At, role: Viewer, suite_id: SuitePath
 async def suite_part(request: Request, at: At, role: Viewer, suite_id: SuitePath) -> Response:
     """Show the part of a suite's page that changes."""
     return render(request, "suite_live.html", role, suite_id=suite_id, **await _of_suite(at, suite_id))
+
+
+@router.get("/schedules")
+async def schedules_page(request: Request, at: At, role: Viewer) -> Response:
+    """List schedules."""
+    done = {"pause": "Paused.", "resume": "Resumed.", "run": "Asked to run now.", "delete": "Deleted."}
+    note = done.get(request.query_params.get("done", ""))
+    rows = await standing(at)
+    return render(request, "schedules.html", role, schedules=rows, note=note, request_id=uuid4().hex)
+
+
+@router.post("/schedules")
+async def schedule_action(
+    at: At,
+    role: Submitter,
+    name: Annotated[ScheduleName, Form()],
+    act: Annotated[ScheduleAction, Form()],
+    asked: Annotated[JobId, Form()],
+) -> Response:
+    """Pause, resume, run or delete a schedule, once however often the button is pressed."""
+    if act == "delete" and role < Role.OPERATOR:
+        raise HTTPException(403, f"this takes the role operator; yours is {role.word}")
+    await at.client.change_schedule(name, act, asked)
+    return RedirectResponse(f"/schedules?done={act}", 303)
 
 
 @router.get("/devices")

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Header, Path, Query
 from pydantic import StringConstraints
 
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.jobs import Job, JobState
-from metriq_gym.messages import JobId, Name
+from metriq_gym.messages import JobId, Name, ScheduleName
 from metriq_gym.store.catalogue import Filter
 
 JobPath = Annotated[JobId, Path(description="A job's id.")]
 SuitePath = Annotated[JobId, Path(description="A suite's id.")]
+SchedulePath = Annotated[ScheduleName, Path(description="A schedule's name.")]
+IdempotencyKey = Annotated[
+    Annotated[str, StringConstraints(min_length=1, max_length=255)] | None,
+    Header(description="Names the request: sent again, it is the same one."),
+]
 Limit = Annotated[int, Query(ge=1, le=500, description="At most so many.")]
 Sort = Annotated[Literal["newest", "oldest"], Query(description="Which come first.")]
 Cursor = Annotated[
@@ -58,6 +64,11 @@ def filtered(
 
 
 Which = Annotated[Filter, Depends(filtered)]
+
+
+def id_of_key(key: str | None, kind: str = "key") -> JobId | None:
+    """Return the id of the request that an idempotency key names, if there is one."""
+    return None if key is None else f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:40]}"
 
 
 def encode_cursor(job: Job) -> str:

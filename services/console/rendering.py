@@ -29,6 +29,7 @@ NAVIGATION = (
     ("/jobs", "Jobs", Role.VIEWER),
     ("/submit", "Submit", Role.SUBMITTER),
     ("/suites", "Suites", Role.VIEWER),
+    ("/schedules", "Schedules", Role.VIEWER),
     ("/devices", "Devices", Role.VIEWER),
     ("/trends", "Trends", Role.VIEWER),
     ("/dead-letters", "Dead letters", Role.OPERATOR),

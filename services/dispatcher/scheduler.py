@@ -20,10 +20,10 @@ from pydantic import ValidationError
 
 from metriq_gym.bus.identity import Request
 from metriq_gym.bus.port import Bus, Delivery
-from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Problem, Transient, Unreadable
+from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Transient, Unreadable
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.plan import build
-from metriq_gym.jobs.schedules import Schedule, Tick, TickState, same
+from metriq_gym.jobs.schedules import Schedule, Tick, TickState, refused_over, same
 from metriq_gym.jobs.ticks import (
     KEPT_CHANGES,
     MOST_OPEN,
@@ -103,9 +103,8 @@ class Scheduler:
                     return
             elif asked.request_id in there.changes or same(asked, there.asked):
                 return
-            elif not asked.replace:
-                problem = f"there is another schedule {asked.name}; with replace (--replace) it is changed"
-                raise InvalidRequest([Problem("$.name", problem)])
+            elif (refused := refused_over(there, asked)) is not None:
+                raise refused
             elif await self.store.schedules.write(replaced(there, asked, now), now) is not None:
                 return
 

@@ -18,7 +18,19 @@ from tests.support.console import REQUEST, TOKENS, WIT, WITH_TOKENS, ServedConso
 from tests.support.jobs import ended_job, watch
 from tests.support.patience import PATIENCE
 
-PAGES = ("/", "/jobs", "/submit", "/suites", "/devices", "/trends", "/dead-letters", "/settings", "/api/docs")
+PAGES = (
+    "/",
+    "/jobs",
+    "/submit",
+    "/suites",
+    "/schedules",
+    "/devices",
+    "/trends",
+    "/dead-letters",
+    "/settings",
+    "/api/docs",
+)
+NIGHTLY = REQUEST | {"name": "nightly", "cron": "0 0 1 1 *", "timezone": "Europe/Berlin"}
 LINKS = (
     "[...document.querySelectorAll('main a')].map(a => a.getAttribute('href') || a.getAttribute('xlink:href') || '')"
 )
@@ -252,11 +264,36 @@ async def test_what_strangers_write_is_text_everywhere(seen: Seen) -> None:
         await page.close()
 
 
+async def test_a_schedule_is_paused_and_run_at_the_press_of_a_button(guarded: Seen) -> None:
+    async with guarded.console.as_role("submitter") as client:
+        (await client.post("/schedules", json=NIGHTLY)).raise_for_status()
+    visitor = await guarded.visitor("submitter")
+    page = await visitor.page("/")
+    await page.get_by_role("link", name="Schedules").click()
+    row = page.get_by_role("row").filter(has_text="nightly")
+    await expect(row).to_contain_text("none yet")
+    await expect(page.get_by_role("button", name="Delete nightly")).to_have_count(0)
+    await page.get_by_role("button", name="Pause nightly").click()
+    await expect(row).to_contain_text("paused")
+    await page.get_by_role("button", name="Resume nightly").click()
+    await expect(row).to_contain_text("-12-31 23:00:00 UTC")
+    await page.get_by_role("button", name="Run nightly now").click()
+    await expect(page.get_by_role("status").first).to_have_text("Asked to run now.")
+    schedule = await guarded.console.store.schedules.get("nightly")
+    assert schedule is not None
+    (tick,) = (*schedule.open, *schedule.ticks)
+    await exported(guarded.console, tick.id)
+    await page.goto(f"{guarded.console.url}/schedules")
+    await row.get_by_role("link", name="exported").click()
+    await expect(page.get_by_role("heading", name="WIT").first).to_be_visible()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_page_has_a_serious_barrier_at_any_width(seen: Seen, scheme: str) -> None:
     await seen.console.http.post("/jobs", json=REQUEST | {"job_id": "one"})
     await seen.console.http.post("/jobs", json=REQUEST | {"job_id": "two", "device": "nowhere"})
     await exported(seen.console, "one")
+    (await seen.console.http.post("/schedules", json=NIGHTLY)).raise_for_status()
     alike = ended_job("alike", provider="local", device="aer_simulator", config=WIT)
     await seen.console.store.jobs._jobs.insert_one(alike.model_dump(by_alias=True, exclude_defaults=True))
     visitor = await seen.browsers.visitor(seen.console.url, color_scheme=scheme)

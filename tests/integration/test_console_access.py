@@ -22,8 +22,9 @@ from services.console.guard import HEADERS
 from tests.support.console import REQUEST, TOKENS, WITH_TOKENS, ServedConsole, served_console
 from tests.support.patience import PATIENCE
 
-LOOKING = ["/jobs", "/benchmarks", "/devices", "/results", "/status", "/benchmarks/WIT/schema"]
+LOOKING = ["/jobs", "/benchmarks", "/devices", "/schedules", "/results", "/status", "/benchmarks/WIT/schema"]
 ASKING = [("POST", "/jobs"), ("POST", "/suites"), ("POST", "/estimates"), ("POST", "/jobs/x/cancel")]
+ASKING += [("POST", "/schedules"), *(("POST", f"/schedules/x/{act}") for act in ("pause", "resume", "run"))]
 OPERATING = [
     ("POST", "/jobs/x/upload"),
     ("POST", "/jobs/x/resolve"),
@@ -31,6 +32,7 @@ OPERATING = [
     ("GET", "/dead-letters"),
     ("POST", "/dead-letters/x/replay"),
     ("DELETE", "/dead-letters/x"),
+    ("DELETE", "/schedules/x"),
 ]
 
 

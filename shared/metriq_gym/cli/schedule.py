@@ -29,7 +29,7 @@ from metriq_gym.cli.output import confirm, console, emit, say
 from metriq_gym.client.client import embedded
 from metriq_gym.client.configurations import read_configuration
 from metriq_gym.errors import InvalidRequest, NotFound
-from metriq_gym.jobs.schedules import Schedule, Tick
+from metriq_gym.jobs.schedules import Schedule, Tick, newest, shown
 from metriq_gym.jobs.ticks import check, upcoming
 from metriq_gym.messages import ScheduleAction, ScheduleRequested
 from metriq_gym.schema_validator import NAME_KEY
@@ -119,7 +119,7 @@ def add(
 
     schedule = opening.run(request())
     if json:
-        emit(described(schedule))
+        emit(shown(schedule).model_dump(mode="json"))
         return
     coming = ", ".join(_at(schedule, each) for each in _next(schedule, 2, datetime.now(UTC)))
     say(f"{name} runs next: {coming}")
@@ -136,7 +136,7 @@ def list_(json: AsJson = False) -> None:
 
     found = opening.run(look())
     if json:
-        emit([described(each) for each in found])
+        emit([shown(each).model_dump(mode="json") for each in found])
         return
     rows = [
         [
@@ -159,7 +159,7 @@ def show(name: Named, json: AsJson = False) -> None:
     """Print a schedule and what became of its last ticks."""
     schedule = opening.run(_found(name))
     if json:
-        emit(described(schedule))
+        emit(shown(schedule).model_dump(mode="json"))
         return
     asked = schedule.asked
     facts: list[list[object]] = [
@@ -176,7 +176,7 @@ def show(name: Named, json: AsJson = False) -> None:
             used = f", {getattr(spent, unit):,} of them used on {spent.day}" if spent is not None else ""
             facts.append([f"{unit} a day", f"{bound:,}{used}"])
     show_table(console(), ("schedule", schedule.name), facts)
-    if rows := [_row(schedule, each) for each in _newest(schedule)]:
+    if rows := [_row(schedule, each) for each in newest(schedule)]:
         show_table(console(), ("job or suite", "tick", "state", "reason"), rows)
 
 
@@ -217,11 +217,10 @@ def run(name: Named) -> None:
     """
     schedule = opening.run(_changed(name, "run"))
     assert schedule is not None  # noqa: S101  (it is not deleted)
-    ticks = [each for each in (*schedule.ticks, *schedule.open) if each.manual]
-    newest = max(ticks, key=lambda each: each.at)
-    typer.echo(newest.id)
-    if newest.reason:
-        say(f"{newest.state}: {newest.reason}")
+    tick = next(each for each in newest(schedule) if each.manual)
+    typer.echo(tick.id)
+    if tick.reason:
+        say(f"{tick.state}: {tick.reason}")
 
 
 def delete(name: Named, yes: Yes = False) -> None:
@@ -231,17 +230,6 @@ def delete(name: Named, yes: Yes = False) -> None:
         confirm(f"delete schedule {name}?")
     opening.run(_changed(name, "delete"))
     say(f"deleted {name}")
-
-
-def described(schedule: Schedule) -> dict[str, Any]:
-    """Return a schedule as JSON has it."""
-    return {
-        **schedule.asked.model_dump(mode="json", exclude={"schema_version", "request_id", "replace"}),
-        "paused": schedule.paused,
-        "next_at": None if schedule.paused else schedule.model_dump(mode="json")["next_at"],
-        "spent": schedule.spent and schedule.spent.model_dump(mode="json"),
-        "ticks": [each.model_dump(mode="json", exclude={"again_at", "published_at"}) for each in _newest(schedule)],
-    }
 
 
 async def _found(name: str) -> Schedule:
@@ -285,10 +273,6 @@ def _standing(schedule: Schedule) -> str:
 
 def _next(schedule: Schedule, count: int, after: datetime) -> Iterable[datetime]:
     return islice(upcoming(schedule.asked, after), count)
-
-
-def _newest(schedule: Schedule) -> list[Tick]:
-    return sorted((*schedule.open, *schedule.ticks), key=lambda each: each.at, reverse=True)
 
 
 def _row(schedule: Schedule, tick: Tick) -> list[object]:

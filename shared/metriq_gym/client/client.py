@@ -36,11 +36,12 @@ from metriq_gym.errors import (
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import is_settled
 from metriq_gym.jobs.lifecycle import advice
-from metriq_gym.jobs.schedules import Schedule, same
+from metriq_gym.jobs.schedules import Schedule, refused_over, same
 from metriq_gym.jobs.suite_progress import SuiteProgress, summarise
 from metriq_gym.messages import (
     Compilation,
     JobCancelRequested,
+    JobId,
     JobRequested,
     JobResumeRequested,
     Message,
@@ -286,7 +287,10 @@ class Client:
         Transient
             When no dispatcher answers within a minute; the request waits for one.
         """
-        request = _checked(ScheduleRequested, request_id=uuid4().hex, name=name, **asked)
+        asked["request_id"] = asked.get("request_id") or uuid4().hex
+        request = _checked(ScheduleRequested, name=name, **asked)
+        if (wrong := refused_over(await self.store.schedules.get(name), request)) is not None:
+            raise wrong
         await self._publish(request)
         async for found in self._looks_at_schedule(name):
             if found is not None and (request.request_id in found.changes or same(found.asked, request)):
@@ -297,7 +301,9 @@ class Client:
                     raise refused
         raise Transient(NO_ANSWER)
 
-    async def change_schedule(self, name: str, action: ScheduleAction) -> Schedule | None:
+    async def change_schedule(
+        self, name: str, action: ScheduleAction, request_id: JobId | None = None
+    ) -> Schedule | None:
         """Pause, resume, run or delete a schedule; return it once that is done, None when it is deleted.
 
         Parameters
@@ -306,6 +312,8 @@ class Client:
             Name of the schedule.
         action
             What to do with it.
+        request_id
+            Names the request, so that one that comes again changes nothing more.
 
         Raises
         ------
@@ -316,7 +324,7 @@ class Client:
         """
         if await self.store.schedules.get(name) is None:
             raise NotFound(f"there is no schedule {name!r}")
-        request = _checked(ScheduleChangeRequested, request_id=uuid4().hex, name=name, action=action)
+        request = _checked(ScheduleChangeRequested, request_id=request_id or uuid4().hex, name=name, action=action)
         await self._publish(request)
         async for found in self._looks_at_schedule(name):
             if found is None:

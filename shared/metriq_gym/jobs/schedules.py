@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metriq_gym.messages import ScheduleRequested
+from metriq_gym.errors import InvalidRequest, Problem
+from metriq_gym.messages import JobId, ScheduleRequested
 
 
 class TickState(StrEnum):
@@ -98,6 +99,51 @@ class Schedule(_Document):
     def spent_on(self, day: str) -> Spent:
         """Return what was spent on a day; of days before the last one nothing is known, and nothing is asked."""
         return self.spent if self.spent is not None and self.spent.day == day else Spent(day=day)
+
+
+class ShownTick(Tick):
+    """A tick as commands and the API show it."""
+
+    again_at: datetime | None = Field(default=None, exclude=True)
+    published_at: datetime | None = Field(default=None, exclude=True)
+
+
+class ShownSchedule(ScheduleRequested):
+    """A schedule as commands and the API show it: as it was asked for, and how it stands."""
+
+    schema_version: Literal[1] = Field(default=1, exclude=True)
+    request_id: JobId | None = Field(default=None, exclude=True)
+    replace: bool = Field(default=False, exclude=True)
+    paused: bool = Field(description="Whether it rests.")
+    next_at: datetime | None = Field(description="When it runs next; null while it is paused, and when it never does.")
+    spent: Spent | None = Field(description="What the ticks of the last day asked of the device.")
+    ticks: list[ShownTick] = Field(description="What became of the last ticks, the newest first.")
+
+
+def shown(schedule: Schedule) -> ShownSchedule:
+    """Return a schedule as commands and the API show it."""
+    return ShownSchedule.model_validate(
+        {
+            **schedule.asked.model_dump(),
+            "paused": schedule.paused,
+            "next_at": None if schedule.paused else schedule.next_at,
+            "spent": schedule.spent,
+            "ticks": [each.model_dump() for each in newest(schedule)],
+        }
+    )
+
+
+def newest(schedule: Schedule) -> list[Tick]:
+    """Return what is known of a schedule's ticks, the newest first."""
+    return sorted((*schedule.open, *schedule.ticks), key=lambda each: each.at, reverse=True)
+
+
+def refused_over(there: Schedule | None, asked: ScheduleRequested) -> InvalidRequest | None:
+    """Return why a request cannot be accepted beside the schedule of its name that is there, if it cannot."""
+    if there is None or asked.replace or asked.request_id in there.changes or same(asked, there.asked):
+        return None
+    problem = f"there is another schedule {asked.name}; with replace (--replace) it is changed"
+    return InvalidRequest([Problem("$.name", problem)])
 
 
 def same(one: ScheduleRequested, other: ScheduleRequested) -> bool:
