@@ -19,6 +19,7 @@ from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import EXPORTER, Delivery
 from metriq_gym.bus.retry import EXPORT
 from metriq_gym.errors import NotFound, NotYet, OutOfReach, Permanent, Transient
+from metriq_gym.exporters.senders import senders
 from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
 from metriq_gym.jobs import Export, ExportState, Job, JobState
@@ -59,6 +60,9 @@ class Exporter(Service):
         """Begin to consume, unless a target cannot work as it is configured: better to say so than to fail each job."""
         for name in self.settings.export_targets:
             self._open(name)
+        for name in senders(self.settings):
+            self._open(name)
+            self._open(f"{name}:suite")
         await super().start()
 
     async def handle(self, delivery: Delivery) -> None:
@@ -79,8 +83,11 @@ class Exporter(Service):
                 await self._export(other)
 
     def _wanted(self, job: Job) -> tuple[str, ...]:
-        """Return where a job's record goes: one of no benchmark is a file, whatever else is wanted."""
-        return tuple(self.settings.export_targets) if job.in_dataset else (_FILES,)
+        """Return where a job's record goes, and who is told; one of no benchmark is a file, whatever else is wanted."""
+        records = tuple(self.settings.export_targets) if job.in_dataset else (_FILES,)
+        told = senders(self.settings)
+        suites = (f"{name}:suite" for name in told) if is_in_suite(job) and job.in_dataset else ()
+        return (*records, *told, *suites)
 
     async def _export(self, job: Job) -> None:
         alone = [name for name, each in self._opened.items() if not (each.target.whole_suites and is_in_suite(job))]
@@ -120,6 +127,7 @@ class Exporter(Service):
             jobs = await whole_suite(self.store, job)
             if not jobs:
                 return None  # the last of them to end exports them all
+            _after_each_of(jobs, name)
         async with opened.slots:
             wait = 0.0 if begun else await self.store.exports.begin(job.id, name)
             if wait is None:
@@ -210,3 +218,12 @@ class Exporter(Service):
         if name not in self._opened:
             self._opened[name] = _Open(open_target(name, self.settings))
         return self._opened[name]
+
+
+def _after_each_of(jobs: Sequence[Job], name: str) -> None:
+    """Raise `NotYet` while one of a suite's jobs is to be told before the suite itself, as ``webhook:suite`` is."""
+    before, _, _ = name.partition(":")
+    if before != name and any(
+        before in job.exports and job.exports[before].state is ExportState.PENDING for job in jobs
+    ):
+        raise NotYet("the ends of all its jobs are told first", retry_after=EXPORT.pause(5))

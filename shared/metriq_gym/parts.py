@@ -13,6 +13,7 @@ NAMESAKE = "metriq-gym"
 """A distribution with the same package and the same command."""
 EXTRAS = {
     "aiolimiter": "embedded",
+    "apprise": "notify",
     "fastapi": "console",
     "github": "exporter",
     "httpx": "embedded",
@@ -41,6 +42,7 @@ _DOES = {
     "console": "serves the console",
     "embedded": "runs jobs on this machine",
     "exporter": "brings results to GitHub",
+    "notify": "tells people",
     "frames": "makes data frames and Parquet files",
     "otel": "sends traces",
     "plots": "draws",

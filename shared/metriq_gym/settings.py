@@ -166,6 +166,29 @@ class Settings(_FromEnvironment):
         default=1, ge=0, description="Pause between two changes at GitHub, which limits their rate."
     )
 
+    webhook_url: str | None = Field(
+        default=None, description="Where a signed event is posted when a job or a suite has ended. Unset: nowhere."
+    )
+    webhook_secret: Token = Field(default=None, description="Key of the signatures, at least 24 bytes.")
+    webhook_hosts: Words = Field(
+        default=(),
+        description="Hosts that webhooks may go to, between commas: `HOST` or `HOST:PORT`; `http://HOST` without TLS.",
+    )
+    notify_urls: Token = Field(
+        default=None,
+        description="Addresses of Apprise, with blanks between them, where people are told the same; they hold secrets.",
+    )
+    notify_hosts: Words = Field(
+        default=(), description="Hosts that these may name, between commas: mail servers, or services of one's own."
+    )
+    notify_private_networks: Words = Field(
+        default=(),
+        description="Networks that are not public and that notifications may go to all the same, as `10.1.0.0/16`.",
+    )
+    notify_per_minute: float = Field(
+        default=60, gt=0, description="Notifications that an exporter sends per minute to each of both, on average."
+    )
+
     prefetch: int = Field(default=16, ge=1, le=1000, description="Messages a service handles at once.")
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,

@@ -129,6 +129,11 @@ COMMANDS: dict[str, Any] = {
             },
         ),
     ),
+    "notify": group(
+        "notify",
+        "Tell of jobs that have ended.",
+        commands("metriq_gym.cli", {"test": ("notify:test", "Send a notification by each way that is set.")}),
+    ),
     "service": group(
         "service",
         "Run the services.",

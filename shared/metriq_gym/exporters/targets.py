@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import SecretStr
 
 from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.exporters.notices import Notice, job_ended, suite_ended
 from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import make_record
+from metriq_gym.exporters.senders import Sender, open_sender
 from metriq_gym.jobs import Job
 from metriq_gym.settings import Settings
 
@@ -97,14 +100,76 @@ def plan_pull_request(jobs: Sequence[Job], settings: Settings) -> PullRequest:
     )
 
 
-TARGETS: Mapping[str, type[JSONFiles] | type[GitHubPullRequests]] = {"json": JSONFiles, "github": GitHubPullRequests}
+class Notices:
+    """The end of each job, told by `sender`."""
+
+    whole_suites = False
+    dataset = False
+    lasting = True
+
+    def __init__(self, sender: Sender) -> None:
+        self.concurrency = sender.concurrency
+        self._sender = sender
+
+    def export(self, jobs: Sequence[Job]) -> str:
+        """Tell of one job's end, and return the event's id."""
+        (job,) = jobs
+        return self._send(job_ended(job))
+
+    def _send(self, notice: Notice) -> str:
+        self._sender.send(notice)
+        return notice.id
+
+
+class SuiteNotices(Notices):
+    """The end of each suite, told by `sender`."""
+
+    whole_suites = True
+
+    def __init__(self, sender: Sender) -> None:
+        super().__init__(sender)
+        self.concurrency = 1  # of a suite's jobs, the one that comes second finds it told
+
+    def export(self, jobs: Sequence[Job]) -> str:
+        """Tell of a suite's end, and return the event's id."""
+        if not is_in_suite(jobs[0]):
+            raise Permanent(f"job {jobs[0].id} is of no suite whose end can be told")
+        return self._send(suite_ended(jobs))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is known of a target before it is opened."""
+
+    open: Callable[[Settings], Target]
+    whole_suites: bool = False
+    dataset: bool = False
+    lasting: bool = False
+
+
+def _of(kind: type[JSONFiles] | type[GitHubPullRequests]) -> Kind:
+    return Kind(kind, kind.whole_suites, kind.dataset, kind.lasting)
+
+
+def _told_by(name: str, kind: type[Notices]) -> Kind:
+    return Kind(lambda settings: kind(open_sender(name, settings)), kind.whole_suites, kind.dataset, kind.lasting)
+
+
+TARGETS: Mapping[str, Kind] = {
+    "json": _of(JSONFiles),
+    "github": _of(GitHubPullRequests),
+    "notify": _told_by("notify", Notices),
+    "notify:suite": _told_by("notify", SuiteNotices),
+    "webhook": _told_by("webhook", Notices),
+    "webhook:suite": _told_by("webhook", SuiteNotices),
+}
 
 
 def open_target(name: str, settings: Settings) -> Target:
     """Return a target; raises `NotFound` for a name that none has, `Permanent` for settings it cannot work with."""
     if name not in TARGETS:
         raise NotFound(f"records cannot be exported to {name!r}; there are: {', '.join(TARGETS)}")
-    return TARGETS[name](settings)
+    return TARGETS[name].open(settings)
 
 
 def is_in_suite(job: Job) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metriq_gym.constants import CIRCUIT
-from metriq_gym.jobs.states import TERMINAL, ExportState, JobState, Stage, TaskState
+from metriq_gym.jobs.states import NOTICES, TERMINAL, ExportState, JobState, Stage, TaskState
 from metriq_gym.messages import Compilation
 from metriq_gym.wording import shorten
 
@@ -185,9 +185,14 @@ class Job(_Document):
     history: list[Transition] = []
 
     @property
+    def _records(self) -> list[Export]:
+        """The exports of its record; who is told of the job besides does not decide about it."""
+        return [export for name, export in self.exports.items() if name not in NOTICES]
+
+    @property
     def is_exported(self) -> bool:
-        """Whether every target's export has ended, and at least one well: then a scored job is `exported`."""
-        states = {export.state for export in self.exports.values()}
+        """Whether every export of its record has ended, and at least one well: then a scored job is `exported`."""
+        states = {export.state for export in self._records}
         return ExportState.DONE in states and ExportState.PENDING not in states
 
     @property
@@ -198,13 +203,13 @@ class Job(_Document):
     @property
     def is_stuck(self) -> bool:
         """Whether there is a result that could be exported nowhere: it stays `scored` until an export is retried."""
-        states = {export.state for export in self.exports.values()}
+        states = {export.state for export in self._records}
         return self.state is JobState.SCORED and states == {ExportState.FAILED}
 
     @property
     def waits_for_suite(self) -> bool:
         """Whether it has a result, and all that is left to do is to export it with the rest of its suite."""
-        pending = [export for export in self.exports.values() if export.state is ExportState.PENDING]
+        pending = [export for export in self._records if export.state is ExportState.PENDING]
         in_suite = self.suite_id is not None and self.suite_size is not None
         return (
             self.state is JobState.SCORED and in_suite and bool(pending) and not any(each.attempts for each in pending)

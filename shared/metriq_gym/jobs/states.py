@@ -83,3 +83,7 @@ class ExportState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     """Given up; `metriq_gym.exporters.retry` starts over."""
+
+
+NOTICES = ("notify", "notify:suite", "webhook", "webhook:suite")
+"""Targets that are told of a job, but get no record: a job is exported without them."""

@@ -9,7 +9,7 @@ from pymongo import ReturnDocument
 
 from metriq_gym.errors import NotFound
 from metriq_gym.jobs.documents import Export, Job
-from metriq_gym.jobs.states import TERMINAL, ExportState, JobState, sources
+from metriq_gym.jobs.states import NOTICES, TERMINAL, ExportState, JobState, sources
 from metriq_gym.store.mongo import Stage, entries, from_now, translated
 from metriq_gym.store.reading import read
 from metriq_gym.store.together import Change, Writer
@@ -18,11 +18,15 @@ from metriq_gym.store.transitions import moving, resumed_so_often
 _NEW: Stage = {"state": ExportState.PENDING, "attempts": 0, "location": None, "error": None, "at": "$$NOW"}
 
 _STATES: Stage = {"$map": {"input": entries("exports"), "in": "$$this.v.state"}}
+_IS_NOTICE: Stage = {"$in": ["$$this.k", list(NOTICES)]}
+_RECORDS: Stage = {
+    "$map": {"input": entries("exports"), "in": {"$cond": [_IS_NOTICE, "of a notice", "$$this.v.state"]}}
+}
 _IS_EXPORTED: Stage = {
     "$and": [
         {"$in": ["$state", sources(JobState.EXPORTED)]},
-        {"$in": [ExportState.DONE, _STATES]},
-        {"$not": {"$in": [ExportState.PENDING, _STATES]}},
+        {"$in": [ExportState.DONE, _RECORDS]},
+        {"$not": {"$in": [ExportState.PENDING, _RECORDS]}},
     ]
 }
 _MOVE_IF_EXPORTED: Stage = {
@@ -35,9 +39,11 @@ _MOVE_IF_EXPORTED: Stage = {
 }
 """`Job.is_exported`, as the store sees it."""
 _IS_OVER: Stage = {"$in": ["$state", list(TERMINAL)]}
+_DUE: Stage = {"$ifNull": ["$record_due", {"$cond": [_IS_OVER, "$$NOW", "$$REMOVE"]}]}
+"""A job that is exported before all have been told of it is work for the reconciler from then on."""
 _FORGET_IF_RECORDED: Stage = {
     "$set": {
-        "record_due": {"$cond": [{"$in": [ExportState.PENDING, _STATES]}, "$record_due", "$$REMOVE"]},
+        "record_due": {"$cond": [{"$in": [ExportState.PENDING, _STATES]}, _DUE, "$$REMOVE"]},
         "held": {"$cond": [_IS_OVER, "$$REMOVE", "$held"]},
         "given_up": {"$cond": [_IS_OVER, "$$REMOVE", "$given_up"]},
     }
