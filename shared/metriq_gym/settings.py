@@ -176,7 +176,7 @@ class Settings(_FromEnvironment):
     )
     notify_urls: Token = Field(
         default=None,
-        description="Addresses of Apprise, with blanks between them, where people are told the same; they hold secrets.",
+        description="Addresses of Apprise, blanks between them, where people are told the same; they hold secrets.",
     )
     notify_hosts: Words = Field(
         default=(), description="Hosts that these may name, between commas: mail servers, or services of one's own."

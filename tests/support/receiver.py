@@ -39,7 +39,7 @@ class Receiver:
     def settings(self, **changes: Any) -> Settings:
         """Settings of an exporter that posts here."""
         address = f"http://127.0.0.1:{self.port}"
-        usual = {
+        usual: dict[str, Any] = {
             "webhook_url": f"{address}/hook?of=metriq",
             "webhook_hosts": address,
             "webhook_secret": SECRET,
@@ -66,7 +66,7 @@ def receiving() -> Iterator[Receiver]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

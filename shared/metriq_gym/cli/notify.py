@@ -16,9 +16,9 @@ from metriq_gym.settings import Settings
 
 
 def test() -> None:
-    """Send a notification by each way that is set, as the exporter would.
+    """Send a notification by each way that is set.
 
-    With this process's settings and its network; each exits well where the receiver has accepted it.
+    As the exporter would, with this process's settings and its network.
     """
     settings = Settings()
     names = senders(settings)

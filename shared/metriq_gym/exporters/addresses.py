@@ -78,7 +78,7 @@ def resolve(host: str, port: int) -> list[str]:
 def reachable(host: str, port: int, private: Sequence[Network], look_up: Resolve = resolve) -> list[str]:
     """Return the addresses of a host, if it has none that is private, unless that is in a network of `private`.
 
-    Raises `Transient` when the name cannot be resolved now, and `OutOfReach` for a host with an address that is refused.
+    Raises `Transient` when the name cannot be resolved now, and `OutOfReach` when one of its addresses is refused.
     """
     try:
         found = list(dict.fromkeys(look_up(host, port)))
