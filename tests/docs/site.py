@@ -140,6 +140,8 @@ def _row(name: str, field: Mapping[str, Any], required: bool) -> str:
 def _kind(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return f"`{schema['$ref'].rpartition('/')[2]}`"
+    if "$ref" in schema.get("items", {}):
+        return f"array of {_kind(schema['items'])}"
     return str(schema.get("type") or schema.get("const") or "object")
 
 
@@ -170,7 +172,12 @@ def http() -> str:
         if schema.get("properties"):
             rows = schema["properties"].items()
             lines += [*HEAD, *(_row(field, each, field in schema.get("required", ())) for field, each in rows), ""]
-    return "\n".join(lines)
+    known = document["components"]["schemas"]
+    return re.sub(r"`(\w+)`", lambda name: _linked(name[1]) if name[1] in known else name[0], "\n".join(lines))
+
+
+def _linked(name: str) -> str:
+    return f"[`{name}`](#{name.lower()})"
 
 
 def _asked(operation: Mapping[str, Any]) -> Iterator[str]:
