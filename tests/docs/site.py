@@ -72,8 +72,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f"`{path}`" if text.strip("`") in path else f"{text} (`{path}`)"
         return f"{image}[{text}]({os.path.relpath(there, os.path.dirname(target) or '.')}{anchor})"
 
+    if target == "decisions/README.md":
+        markdown = f"{markdown}\n{decisions(files)}\n"
     parts = _FENCE.split(markdown)
     return "".join(part if part.startswith("```") else _LINK.sub(mended, part) for part in parts)
+
+
+def decisions(files: Files) -> str:
+    """Return links to all records of decisions, by their titles."""
+    records = sorted(file.src_uri for file in files if file.src_uri.startswith("decisions/0"))
+    titles = {each: (ROOT / "docs" / each).read_text(encoding="utf-8").splitlines()[0][2:] for each in records}
+    return "\n".join(f"- [{title}]({record.partition('/')[2]})" for record, title in titles.items())
 
 
 def _is_made(path: str) -> bool:
