@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "architecture.svg"
 SERVICES = ("dispatcher", "poller", "scorer", "exporter", "console")
 
-WIDTH, ROW, HEIGHT, LETTER, GAP = 1000, 76, 34, 8.2, 46
+WIDTH, ROW, HEIGHT, LETTER, GAP = 1140, 76, 34, 8.2, 46
 ASIDE = (230, -60, 130, -250)
 """By how much single rooms are moved, in turn."""
 

@@ -100,3 +100,9 @@ def test_a_room_says_what_is_in_it_and_what_may_not_be(package: str) -> None:
 
 def test_the_picture_of_the_architecture_is_drawn_from_the_imports() -> None:
     assert architecture.PICTURE.read_text(encoding="utf-8") == architecture.draw(), "make architecture"
+
+
+def test_the_picture_shows_all_of_every_room() -> None:
+    boxes = re.findall(r'<rect x="(-?\d+)" y="\d+" width="(\d+)"', architecture.PICTURE.read_text(encoding="utf-8"))
+    assert boxes
+    assert all(0 <= int(x) and int(x) + int(width) <= architecture.WIDTH for x, width in boxes)
