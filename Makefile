@@ -144,7 +144,7 @@ format: $(TOOLS)  ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix $(SOURCES)
 
 docs: $(TOOLS)  ## build the documentation site into build/site; a broken reference fails
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 docs-serve: $(TOOLS)  ## show the documentation site while it is written
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve

@@ -97,7 +97,7 @@ def _cell(lines: Sequence[Line]) -> str:
         return "not run"
     if lines[0].refused is None:
         return "no score"
-    reason = " ".join(lines[0].refused.split()).replace("|", "/")
+    reason = " ".join(lines[0].refused.split()).replace("|", "/").replace("[", "\\[")  # which is no link
     return f"refused: {reason if len(reason) < 120 else reason[:119] + '…'}"
 
 

@@ -1,4 +1,4 @@
-"""What the site's references render leaves out no parameter and no error: `make lint` says so of these."""
+"""What the site's references render leaves out no parameter and no error, and leads nowhere that is not there."""
 
 from __future__ import annotations
 
@@ -73,3 +73,16 @@ def test_every_name_that_the_pages_import_is_rendered() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     imported = set(re.findall(r"^(?:>>> )?from (metriq_gym\.[\w.]+) import", text, re.MULTILINE))
     assert imported - RENDERED - {"metriq_gym.constants", "metriq_gym.settings"} == set()
+
+
+@pytest.mark.parametrize(("link", "passes"), [("[x][pathlib.Path]", False), ("[x](missing.md)", False), ("x", True)])
+def test_a_broken_reference_fails_as_the_site_is_built(tmp_path: Path, link: str, passes: bool) -> None:
+    (recipe,) = re.findall(
+        r"^docs:.*\n\t\S+ \$\(BIN\)/python -m (mkdocs .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    assert re.search(r"^strict: true$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# A page\n\n{link}\n")
+    (tmp_path / "mkdocs.yml").write_text("site_name: A site\nstrict: true\nplugins: [autorefs]\n")
+    built = subprocess.run([sys.executable, "-m", *recipe.split()], cwd=tmp_path, capture_output=True, check=False)
+    assert (built.returncode == 0) is passes, built.stderr.decode()

@@ -105,4 +105,4 @@ def test_the_picture_of_the_architecture_is_drawn_from_the_imports() -> None:
 def test_the_picture_shows_all_of_every_room() -> None:
     boxes = re.findall(r'<rect x="(-?\d+)" y="\d+" width="(\d+)"', architecture.PICTURE.read_text(encoding="utf-8"))
     assert boxes
-    assert all(0 <= int(x) and int(x) + int(width) <= architecture.WIDTH for x, width in boxes)
+    assert all(int(x) >= 0 and int(x) + int(width) <= architecture.WIDTH for x, width in boxes)
