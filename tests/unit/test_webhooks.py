@@ -18,6 +18,7 @@ from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import Delivery
 from metriq_gym.cli import notify
 from metriq_gym.cli.errors import Usage
+from metriq_gym.cli.exports import tell_of_location
 from metriq_gym.errors import MetriqGymError, OutOfReach, Permanent, Transient
 from metriq_gym.exporters.notices import Notice, job_ended
 from metriq_gym.exporters.people import People
@@ -114,6 +115,21 @@ async def test_a_receiver_that_fails_for_an_hour_gets_each_event_once_and_in_ord
         assert await handled_in_time(again, jobs, clock, until=4 * 3600) == []
         assert len(receiver.ids) == 4
         assert {each.state for each in (await store.jobs.get("night.3")).exports.values()} == {ExportState.DONE}
+
+
+async def test_an_event_does_not_pass_for_a_file(
+    receiver: Receiver, clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with memory_store() as store:
+        await store.records.add(ended_job())
+        exporter = exporter_of(receiver.settings(), store, tmp_path)
+        assert await handled_in_time(exporter, [ended_job()], clock, until=0) == []
+        exports = (await store.jobs.get("wit-1")).exports
+    for each in exports.values():
+        tell_of_location("wit-1", str(each.location))
+    said = "".join(capsys.readouterr())
+    assert str(tmp_path) in said.replace("\n", "")
+    assert "job.ended" not in said
 
 
 async def test_the_reconciler_finds_a_job_that_is_exported_but_not_told(

@@ -8,6 +8,7 @@ from metriq_gym.cli.errors import FAILED
 from metriq_gym.cli.output import say
 from metriq_gym.client.client import embedded
 from metriq_gym.jobs import Job
+from metriq_gym.jobs.documents import EVENT, is_file
 from metriq_gym.settings import Settings
 
 
@@ -17,8 +18,10 @@ def elsewhere() -> bool:
 
 
 def tell_of_location(job_id: str, location: str) -> None:
-    """Say where a record is; of a file elsewhere also who wrote it, and how to have it here."""
-    if "://" in location or not elsewhere():
+    """Say where a record is, and nothing of an event; of a file elsewhere who wrote it, and how to have it here."""
+    if location.startswith(EVENT):
+        return
+    if not is_file(location) or not elsewhere():
         say(f"saved to {location}")
         return
     say(f"the exporter service saved it to {location}, where it runs\nto have it here: mgym job poll {job_id} -o FILE")

@@ -9,6 +9,7 @@ import typer
 from metriq_gym.cli import output
 from metriq_gym.cli.exports import elsewhere, tell_of_location
 from metriq_gym.exporters.pull_request import PullRequest
+from metriq_gym.jobs.documents import is_file
 
 
 def _text(flag: str, purpose: str, variable: str | None = None) -> typer.models.OptionInfo:
@@ -45,5 +46,5 @@ def tell(locations: dict[str, str], as_json: bool) -> None:
         return
     for job_id, location in locations.items():
         output.tell(f"{job_id}: {location}")
-        if "://" not in location and elsewhere():
+        if is_file(location) and elsewhere():
             tell_of_location(job_id, location)

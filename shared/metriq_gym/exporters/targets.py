@@ -14,6 +14,7 @@ from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.senders import Sender, open_sender
 from metriq_gym.jobs import Job
+from metriq_gym.jobs.documents import EVENT
 from metriq_gym.settings import Settings
 
 
@@ -112,13 +113,13 @@ class Notices:
         self._sender = sender
 
     def export(self, jobs: Sequence[Job]) -> str:
-        """Tell of one job's end, and return the event's id."""
+        """Tell of one job's end, and return the event."""
         (job,) = jobs
         return self._send(job_ended(job))
 
     def _send(self, notice: Notice) -> str:
         self._sender.send(notice)
-        return notice.id
+        return f"{EVENT}{notice.id}"
 
 
 class SuiteNotices(Notices):
@@ -131,7 +132,7 @@ class SuiteNotices(Notices):
         self.concurrency = 1  # of a suite's jobs, the one that comes second finds it told
 
     def export(self, jobs: Sequence[Job]) -> str:
-        """Tell of a suite's end, and return the event's id."""
+        """Tell of a suite's end, and return the event."""
         if not is_in_suite(jobs[0]):
             raise Permanent(f"job {jobs[0].id} is of no suite whose end can be told")
         return self._send(suite_ended(jobs))

@@ -61,13 +61,22 @@ class Attempts(_Document):
     progress: int
 
 
+EVENT = "event "
+"""What the location of a notification begins with; its event's id follows."""
+
+
+def is_file(location: str) -> bool:
+    """Whether an export's location is a file, which is where the exporter runs, and neither an address nor an event."""
+    return "://" not in location and not location.startswith(EVENT)
+
+
 class Export(_Document):
     """The export of a job's record to one target."""
 
     state: ExportState
     attempts: int = 0
     location: str | None = None
-    """Where the record is: a path, or a pull request's address."""
+    """Where the record is: a path, or a pull request's address; of a notification, its event."""
     error: str | None = None
     """Why the last attempt did not succeed."""
     at: datetime

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from metriq_gym.constants import CIRCUIT
 from metriq_gym.jobs import Export, Job, JobState
+from metriq_gym.jobs.documents import is_file
 from metriq_gym.jobs.rows import Row
 from metriq_gym.terminal.lines import tell, wrapped
 from metriq_gym.terminal.tables import as_text, table
@@ -182,7 +183,7 @@ def told_of(job: Job) -> list[str]:
 
 def _place(export: Export, elsewhere: bool) -> str:
     location = export.location or ""
-    return f"{location} (where the exporter runs)" if location and elsewhere and "://" not in location else location
+    return f"{location} (where the exporter runs)" if location and elsewhere and is_file(location) else location
 
 
 def show_facts(console: Console, facts: Mapping[str, object]) -> None:
