@@ -17,6 +17,7 @@ EXTRAS = {
     "fastapi": "console",
     "github": "exporter",
     "httpx": "embedded",
+    "ibm_cloud_sdk_core": "ibm",
     "jinja2": "console",
     "latex2mathml": "console",
     "markdown_it": "console",
@@ -29,6 +30,7 @@ EXTRAS = {
     "pyarrow": "frames",
     "qiskit": "embedded",
     "qiskit_aer": "embedded",
+    "qiskit_ibm_runtime": "ibm",
     "qiskit_qasm3_import": "embedded",
     "requests": "exporter",
     "rustworkx": "embedded",
@@ -44,6 +46,7 @@ _DOES = {
     "exporter": "brings results to GitHub",
     "notify": "tells people",
     "frames": "makes data frames and Parquet files",
+    "ibm": "runs jobs on IBM's devices",
     "otel": "sends traces",
     "plots": "draws",
 }

@@ -22,6 +22,7 @@ from metriq_gym.run import dispatch_job, load_provider, poll_job, setup_device
 from metriq_gym.settings import Settings
 from tests.fake_github.server import MAINTAINER, FakeGitHub
 from tests.fake_github.server import serving as serving_github
+from tests.ibm import server as ibm
 from tests.sandbox.fixture import SandboxControl
 from tests.support.patience import PATIENCE
 from tests.support.readme import ROOT, blocks
@@ -212,9 +213,28 @@ def test_a_process_that_only_dispatches_leaves_the_job_to_the_next(
 
 
 def test_a_provider_that_does_not_exist_names_those_that_do(environment: dict[str, str], tmp_path: Path) -> None:
-    done = run(printed("Custom Provider Setup"), environment, tmp_path)
+    done = run(printed("Custom Provider Setup").replace('"ibm"', '"another"'), environment, tmp_path)
     assert done.returncode == 1
-    assert "unknown provider 'ibm'; there are: local, tyxonq" in done.stderr.splitlines()[-1]
+    assert "unknown provider 'another'; there are: ibm, local, tyxonq" in done.stderr.splitlines()[-1]
+
+
+def test_what_ibm_needs_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    code, hidden = printed("Custom Provider Setup"), "import sys; sys.modules['qiskit_ibm_runtime'] = None\n"
+    unset = run(code, environment, tmp_path)
+    assert unset.stderr.splitlines()[-1].endswith(
+        "provider 'ibm' needs a token: set METRIQ_IBM_TOKEN, or METRIQ_IBM_TOKEN_FILE"
+    )
+    set_up = environment | {"METRIQ_IBM_TOKEN": "any", "METRIQ_IBM_INSTANCE": "crn:any"}
+    without = run(hidden + code, set_up, tmp_path)
+    assert without.stderr.splitlines()[-1].endswith("pip install 'metriq-gym-services[ibm]'")
+
+
+def test_ibm_is_set_up_as_printed(environment: dict[str, str], tmp_path: Path) -> None:
+    with ibm.serving() as cloud:
+        variables = {"METRIQ_IBM_TOKEN": ibm.KEY, "METRIQ_IBM_INSTANCE": ibm.CRN, "METRIQ_IBM_URL": cloud.url}
+        done = run(printed("Custom Provider Setup"), environment | variables, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ibm_sherbrooke: online" in done.stdout.splitlines()
 
 
 def test_provider_setup_runs_with_the_providers_there_are(
@@ -229,8 +249,8 @@ def test_provider_setup_runs_with_the_providers_there_are(
 
 
 def test_devices_and_providers_that_do_not_exist_are_named_with_those_that_do(settings: Settings) -> None:
-    with pytest.raises(NotFound, match="local, tyxonq"):
-        setup_device("ibm", "ibm_sherbrooke")
+    with pytest.raises(NotFound, match="ibm, local, tyxonq"):
+        setup_device("another", "ibm_sherbrooke")
     with pytest.raises(NotFound, match="fake_sherbrooke"):
         load_provider("local", settings).get_device("ibm_sherbrooke")
 

@@ -85,16 +85,17 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def test_ours_come_in_by_the_same_door() -> None:
-    assert names() == ["local", "tyxonq"]
-    assert {name: each.is_local for name, each in installed().plugins.items()} == {"local": True, "tyxonq": False}
+    assert names() == ["ibm", "local", "tyxonq"]
+    kinds = {name: each.is_local for name, each in installed().plugins.items()}
+    assert kinds == {"ibm": False, "local": True, "tyxonq": False}
     assert installed().broken == {}
 
 
 def test_images_and_older_checkouts_have_ours_without_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "entry_points", lambda **_: EntryPoints())
     installed.cache_clear()
-    assert names() == ["local", "tyxonq"]
-    assert [*installed().plugins] == ["local", "tyxonq"]
+    assert names() == ["ibm", "local", "tyxonq"]
+    assert [*installed().plugins] == ["ibm", "local", "tyxonq"]
     installed.cache_clear()
 
 
@@ -212,7 +213,7 @@ def test_no_package_takes_anothers_name(install: Install) -> None:
 def test_an_unknown_provider_is_told_what_there_is(install: Install) -> None:
     install(TOY)
     with pytest.raises(
-        NotFound, match=r"unknown provider 'toi' \(did you mean 'toy'\?\); there are: local, tyxonq, toy"
+        NotFound, match=r"unknown provider 'toi' \(did you mean 'toy'\?\); there are: ibm, local, tyxonq, toy"
     ):
         Providers(Settings()).get("toi")
 

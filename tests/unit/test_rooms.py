@@ -39,7 +39,8 @@ LOADS = {
     "telemetry": LOGS | {"opentelemetry", "prometheus_client"},
     "bus": LOGS | {"aio_pika", "prometheus_client"},
     "benchmarks": {"openqasm3", "qiskit", "scipy"},
-    "providers": LOGS | {"aiolimiter", "httpx", "prometheus_client", "qiskit", "qiskit_aer", "scipy"},
+    "providers": LOGS
+    | {"aiolimiter", "httpx", "prometheus_client", "qiskit", "qiskit_aer", "qiskit_ibm_runtime", "scipy"},
     "schema_validator": set[str](),
     "suite_parser": set[str](),
     "jobs": set[str](),

@@ -22,6 +22,7 @@ from metriq_gym.wording import from_pydantic, printable, shorten
 GROUP = "metriq_gym.providers"
 """The entry's name is the provider's, its object a `ProviderPlugin`: ``examples/third_party_provider``."""
 OURS = (
+    EntryPoint("ibm", "metriq_gym.providers.ibm.plugin:PLUGIN", GROUP),
     EntryPoint("local", "metriq_gym.providers.aer.plugin:PLUGIN", GROUP),
     EntryPoint("tyxonq", "metriq_gym.providers.tyxonq.plugin:PLUGIN", GROUP),
 )
@@ -195,7 +196,8 @@ def _mistakes(plugin: ProviderPlugin, error: ValidationError) -> str:
 
 def _entries() -> list[EntryPoint]:
     found = list(entry_points(group=GROUP))
-    return found if any(_package(each) == DISTRIBUTION for each in found) else [*OURS, *found]
+    ours = {each.name for each in found if _package(each) == DISTRIBUTION}
+    return [*(each for each in OURS if each.name not in ours), *found]
 
 
 def _loaded(entry: EntryPoint, others: Installed) -> ProviderPlugin:

@@ -218,6 +218,11 @@ class Ambiguous:
 class Waiting:
     """A task is not finished."""
 
+    position: int | None = None
+    """How many are before it in the device's queue, if the provider says."""
+    starts_at: datetime | None = None
+    """When the provider expects it to start, if it says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:

@@ -1,0 +1,1 @@
+"""IBM Quantum, by `qiskit-ibm-runtime`; the extra ``ibm`` brings it."""

@@ -1,0 +1,108 @@
+"""Jobs on IBM's devices through all services: run once, found again, and said what they cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from metriq_gym.errors import SubmissionAmbiguous
+from metriq_gym.packing import pack_circuits
+from metriq_gym.providers.ibm.plugin import IBMSettings
+from metriq_gym.providers.ibm.provider import IBMProvider
+from metriq_gym.providers.provider import CredentialTrouble, Submission, Waiting
+from metriq_gym.testing import memory_system
+from metriq_gym.testing.contract import known
+from tests.ibm.server import CRN, KEY, USAGE_SECONDS, IBMCloud, serving
+
+WIT = {"benchmark_name": "WIT", "shots": 200}
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[IBMCloud]:
+    with serving() as served:
+        monkeypatch.setenv("METRIQ_IBM_TOKEN", KEY)
+        monkeypatch.setenv("METRIQ_IBM_INSTANCE", CRN)
+        monkeypatch.setenv("METRIQ_IBM_URL", served.url)
+        yield served
+
+
+async def submission(provider: IBMProvider, tag: str = "tag") -> Submission:
+    device = await provider.device("ibm_lagos")
+    compiled = provider.compiler(device, [circuit for circuit, _ in known()], 1)
+    return Submission("ibm_lagos", provider.encoder(pack_circuits(compiled)), 10, tag)
+
+
+async def test_a_benchmark_runs_through_all_services(cloud: IBMCloud, tmp_path: Path) -> None:
+    async with memory_system(tmp_path) as system:
+        job = await system.run(WIT, "ibm", "ibm_sherbrooke")
+    assert job.result is not None, job.failure
+    assert job.runtime_seconds == USAGE_SECONDS
+    (sent,) = cloud.jobs.values()
+    assert sent["program"] == {"id": "sampler"}
+    platform = json.loads((tmp_path / f"{job.id}.json").read_text())["platform"]
+    assert (platform["provider"], platform["device"]) == ("ibm", "ibm_sherbrooke")
+    assert platform["device_metadata"]["num_qubits"] == 127
+    assert platform["device_metadata"]["median_two_qubit_error"] == pytest.approx(0.0075, abs=1e-4)
+
+
+async def test_a_submission_whose_answer_is_lost_is_adopted_by_its_tag(cloud: IBMCloud, tmp_path: Path) -> None:
+    cloud.fault = "lost_once"
+    async with memory_system(tmp_path, settle_seconds=0.05) as system:
+        job = await system.run(WIT, "ibm", "ibm_sherbrooke")
+    assert job.result is not None, job.failure
+    assert len(cloud.jobs) == 1
+    assert cloud.calls["POST /jobs"] == 1
+
+
+async def test_an_error_of_the_server_after_a_submission_is_in_doubt_and_sent_once(cloud: IBMCloud) -> None:
+    provider = IBMProvider.from_settings(IBMSettings())
+    sent = await submission(provider)
+    cloud.fault = "error_after"
+    with pytest.raises(SubmissionAmbiguous, match="HTTP 502"):
+        await provider.submit(sent)
+    assert cloud.calls["POST /jobs"] == 1
+    await provider.aclose()
+
+
+async def test_tasks_of_a_device_share_a_batch_which_is_closed(cloud: IBMCloud) -> None:
+    provider = IBMProvider.from_settings(IBMSettings(mode="batch"))
+    for tag in ("first", "second"):
+        await provider.submit(await submission(provider, tag))
+    (batch,) = cloud.sessions.values()
+    assert (batch["mode"], batch["backend"], batch["instance"]) == ("batch", "ibm_lagos", CRN)
+    assert [job["session_id"] for job in cloud.jobs.values()] == [batch["id"]] * 2
+    await provider.aclose()
+    assert not batch["open"]
+
+
+async def test_a_task_that_waits_has_its_place_and_time(cloud: IBMCloud) -> None:
+    cloud.held = True
+    provider = IBMProvider.from_settings(IBMSettings())
+    task_id = await provider.submit(await submission(provider))
+    said = (await provider.progress({task_id: 10}, 30.0))[task_id]
+    assert isinstance(said, Waiting)
+    assert said.position == 4
+    assert said.starts_at is not None
+    await provider.aclose()
+
+
+async def test_a_key_in_a_file_is_read_again(cloud: IBMCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("old-key\n")
+    monkeypatch.delenv("METRIQ_IBM_TOKEN")
+    monkeypatch.setenv("METRIQ_IBM_TOKEN_FILE", str(tmp_path / "key"))
+    provider = IBMProvider.from_settings(IBMSettings())
+    with pytest.raises(CredentialTrouble, match="METRIQ_IBM_TOKEN"):
+        await provider.devices()
+    assert provider.trouble is not None
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    assert {device.id for device in await provider.devices()} == {"ibm_lagos", "ibm_sherbrooke"}
+    assert provider.trouble is None
+    await provider.aclose()
+
+
+def test_an_instance_by_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="CRN"):
+        IBMSettings(instance="my-instance")
