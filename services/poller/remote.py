@@ -175,11 +175,14 @@ class RemoteTasks:
         asked = {_name(task): task for task in tasks}
         said = await self._progress(asked)
         answered = any(not isinstance(each, NotNow) for each in said.values())
+        placed: list[tuple[Task, Waiting]] = []
         waiting, postponed, put_off, finished, compiled, doubted, ended = [], [], [], [], [], [], []
         for name, task in asked.items():
             match said.get(name):
-                case Waiting():
+                case Waiting() as place:
                     waiting.append(task)
+                    if place != Waiting():
+                        placed.append((task, place))
                 case Finished() as result:
                     finished.append((task, result))
                 case Compiled(about):
@@ -193,6 +196,7 @@ class RemoteTasks:
                     put_off.append(task)
                 case NotNow() | None:
                     postponed.append(task)
+        await self._store.tasks.note_places({task.id: (each.position, each.starts_at) for task, each in placed})
         await self._later(waiting)
         await self._later(put_off, unclear=None)
         await self._store.tasks.hand_back_all(postponed, self._breaker.seconds_left)

@@ -141,6 +141,14 @@ class TestCatalogue:
         assert [(each.id, each.circuits) for each in outline] == [("j:0", b""), ("j:1", b"")]
         assert await store.catalogue.provider_job_ids(["j", "k"]) == {"j": ["p0", "p1"]}
 
+    async def test_the_foremost_place_of_a_jobs_tasks_in_the_queue_is_told_while_they_wait(self, store: Store) -> None:
+        soon = datetime(2026, 1, 1, tzinfo=UTC)
+        waits = [task(n, state=TaskState.SUBMITTED, provider_job_id=f"p{n}") for n in range(3)]
+        await store.tasks.insert([*waits, task(3, state=TaskState.COMPLETED)])
+        assert await store.catalogue.next_start("j") is None
+        await store.tasks.note_places({"j:0": (9, None), "j:1": (4, soon), "j:2": (None, None), "j:3": (1, soon)})
+        assert await store.catalogue.next_start("j") == (4, soon)
+
 
 class TestRecords:
     async def test_a_record_is_added_once_and_stays(self, store: Store) -> None:

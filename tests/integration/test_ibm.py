@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from metriq_gym.providers.provider import CredentialTrouble, Submission, Waiting
 from metriq_gym.testing import memory_system
 from metriq_gym.testing.contract import known
 from tests.ibm.server import CRN, KEY, USAGE_SECONDS, IBMCloud, serving
+from tests.support.patience import PATIENCE
 
 WIT = {"benchmark_name": "WIT", "shots": 200}
 
@@ -87,6 +89,19 @@ async def test_a_task_that_waits_has_its_place_and_time(cloud: IBMCloud) -> None
     assert said.position == 4
     assert said.starts_at is not None
     await provider.aclose()
+
+
+async def test_a_job_in_the_queue_has_its_place_in_the_store(cloud: IBMCloud, tmp_path: Path) -> None:
+    cloud.held = True
+    async with memory_system(tmp_path) as system:
+        running = asyncio.create_task(system.run(WIT, "ibm", "ibm_sherbrooke", job_id="held"))
+        async with asyncio.timeout(PATIENCE):
+            while (found := await system.store.catalogue.next_start("held")) is None:
+                await asyncio.sleep(0.01)
+        cloud.held = False
+        assert (await running).result is not None
+    assert found[0] == 4
+    assert found[1] is not None
 
 
 async def test_a_key_in_a_file_is_read_again(cloud: IBMCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,12 @@ def test_an_id_in_a_list_is_in_one_piece_and_as_short_as_tells_it_apart() -> Non
     text = text_of(console)
     assert {"c784aded95c7", "c784aded95c7.002-kernel", chosen} <= set(text.split())
     assert made_up not in text
+
+
+def test_a_job_that_waits_at_the_provider_says_its_place_and_when_it_is_expected_to_start() -> None:
+    console = printed(200)
+    report.show_job(console, ended_job(), place=(4, datetime(2026, 1, 1, tzinfo=UTC)))
+    assert "position 4, expected to start at 2026-01-01 00:00:00 UTC" in text_of(console)
 
 
 def test_a_failed_job_says_why_and_where() -> None:

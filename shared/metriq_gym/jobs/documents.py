@@ -273,6 +273,10 @@ class Task(_Document):
     intended_at: datetime | None = None
     """When its submission was about to be sent."""
     provider_job_id: str | None = None
+    queue_position: int | None = None
+    """How many were before it at the provider when that was last asked, where the provider says."""
+    starts_at: datetime | None = None
+    """When the provider expected it to start."""
     cancelled_from: TaskState | None = None
     """The state in which its job's end found it."""
     candidates: list[dict[str, str]] = []

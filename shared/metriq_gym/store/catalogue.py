@@ -317,6 +317,15 @@ class Catalogue:
         return found
 
     @translated
+    async def next_start(self, job_id: str) -> tuple[int, datetime | None] | None:
+        """Return the foremost place of a job's tasks in their provider's queue, and the start expected for it."""
+        query = {"job_id": job_id, "state": TaskState.SUBMITTED, "queue_position": {"$type": "number"}}
+        fields = {"queue_position": 1, "starts_at": 1}
+        async for task in self._tasks.find(query, fields).sort([("queue_position", 1)]).limit(1):
+            return task["queue_position"], task.get("starts_at")
+        return None
+
+    @translated
     async def outline(self, job_id: str) -> list[Task]:
         """Return a job's tasks without circuits and counts, in the order of their circuits."""
         found = self._tasks.find({"job_id": job_id}, {"circuits": 0, "counts": 0}).sort([("run", 1), ("first", 1)])

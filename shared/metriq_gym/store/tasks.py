@@ -333,6 +333,13 @@ class Tasks:
         jitter = {"$add": [1, {"$multiply": [0.25, {"$rand": {}}]}]}
         await self._give_up(tasks, {"next_poll_at": _later({"$multiply": [seconds, jitter]})})
 
+    @translated
+    async def note_places(self, places: Mapping[str, tuple[int | None, datetime | None]]) -> None:
+        """Note, by the task's id, the place in the provider's queue and the start expected there."""
+        for task_id, (position, starts_at) in places.items():
+            place = {"queue_position": position, "starts_at": starts_at}
+            await self._tasks.update_one({"_id": task_id, "state": TaskState.SUBMITTED}, [{"$set": place}])
+
     async def _give_up(self, tasks: Sequence[Task], changes: Stage) -> None:
         by_owner: defaultdict[str, list[str]] = defaultdict(list)
         for task in tasks:

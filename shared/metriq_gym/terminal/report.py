@@ -134,8 +134,17 @@ def state(job: Job) -> Text:
     return Text("held" if job.held else job.state, style="yellow" if job.held else _STATE_STYLES.get(job.state, ""))
 
 
-def show_job(console: Console, job: Job, provider_job_ids: Sequence[str] = (), *, elsewhere: bool = False) -> None:
+def show_job(
+    console: Console,
+    job: Job,
+    provider_job_ids: Sequence[str] = (),
+    *,
+    place: tuple[int, datetime | None] | None = None,
+    elsewhere: bool = False,
+) -> None:
     """Print all that a person wants to know of a job, its result last.
+
+    `place` is that of its foremost task in the provider's queue, and the start expected for it.
 
     `elsewhere` says that exported files are where the exporter service runs, and not here.
     """
@@ -151,6 +160,7 @@ def show_job(console: Console, job: Job, provider_job_ids: Sequence[str] = (), *
         "ends at the latest": _moment(job.deadline_at) if job.deadline_at else "",
         "tasks": job.task_count or "",
         "at the provider": number(list(provider_job_ids)) if provider_job_ids else "",
+        "in the queue": _queued(place) if place is not None else "",
         "ran for": "" if job.runtime_seconds is None else f"{job.runtime_seconds:.3g} s",
         "parameters": ", ".join(f"{key}={number(value)}" for key, value in job.config.items()),
         "held": job.held or "",
@@ -163,6 +173,12 @@ def show_job(console: Console, job: Job, provider_job_ids: Sequence[str] = (), *
     show_facts(console, facts)
     show_result(console, job)
     show_checked(console, job)
+
+
+def _queued(place: tuple[int, datetime | None]) -> str:
+    position, starts_at = place
+    expected = "" if starts_at is None else f", expected to start at {_moment(starts_at)}"
+    return f"position {position}{expected}"
 
 
 def show_checked(console: Console, job: Job) -> None:

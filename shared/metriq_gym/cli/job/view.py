@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import Usage
 from metriq_gym.cli.exports import elsewhere
@@ -17,15 +19,18 @@ def view(name: JobName = None, json: AsJson = False, plot: Plot = None, circuit:
     if circuit is not None and plot is None:
         raise Usage("--circuit says which circuit --plot draws: give --plot FILE too")
 
-    async def look() -> tuple[Job, list[str]]:
+    async def look() -> tuple[Job, list[str], tuple[int, datetime | None] | None]:
         async with opening.store() as store:
             job = await opening.job_called(store, name)
             if plot is not None:
                 await draw_job(store, job, plot, circuit)
-            return job, (await store.catalogue.provider_job_ids([job.id])).get(job.id, [])
+            ids = (await store.catalogue.provider_job_ids([job.id])).get(job.id, [])
+            return job, ids, await store.catalogue.next_start(job.id)
 
-    job, provider_job_ids = opening.run(look())
+    job, provider_job_ids, place = opening.run(look())
     if json:
-        emit(job.model_dump(mode="json") | {"provider_job_ids": provider_job_ids})
+        position, starts_at = place or (None, None)
+        queue = {"queue_position": position, "starts_at": starts_at and starts_at.isoformat()}
+        emit(job.model_dump(mode="json") | {"provider_job_ids": provider_job_ids} | queue)
     else:
-        report.show_job(console(), job, provider_job_ids, elsewhere=elsewhere())
+        report.show_job(console(), job, provider_job_ids, place=place, elsewhere=elsewhere())
