@@ -96,7 +96,7 @@ async def test_a_job_in_the_queue_has_its_place_in_the_store(cloud: IBMCloud, tm
     async with memory_system(tmp_path) as system:
         running = asyncio.create_task(system.run(WIT, "ibm", "ibm_sherbrooke", job_id="held"))
         async with asyncio.timeout(PATIENCE):
-            while (found := await system.store.catalogue.next_start("held")) is None:
+            while (found := await system.store.catalogue.next_start("held")) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         cloud.held = False
         assert (await running).result is not None
