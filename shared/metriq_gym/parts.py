@@ -36,6 +36,7 @@ EXTRAS = {
     "rustworkx": "embedded",
     "scipy": "embedded",
     "starlette": "console",
+    "urllib3": "ibm",
     "uvicorn": "console",
     "uvloop": "embedded",
 }

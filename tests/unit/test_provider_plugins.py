@@ -108,7 +108,7 @@ async def test_an_installed_provider_is_there_with_its_settings(
     install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install(TOY)
-    assert names() == ["local", "toy", "tyxonq"]
+    assert names() == ["ibm", "local", "toy", "tyxonq"]
     with pytest.raises(NotSetUp, match="'toy' needs a api key: set METRIQ_TOY_API_KEY, or METRIQ_TOY_API_KEY_FILE"):
         Providers(Settings()).get("toy")
     (tmp_path / "key").write_text("key-of-toy\n")
@@ -228,7 +228,7 @@ def test_devices_are_listed_without_those_of_a_provider_that_cannot_be_asked(
     assert listed.exit_code == 0
     assert {each["provider"] for each in json.loads(listed.stdout)} == {"local"}
     said = [line for line in listed.stderr.splitlines() if "left out" in line]
-    assert len(said) == 3, "tyxonq, which has no token, and both of these"
+    assert len(said) == 4, "ibm and tyxonq, which have no token, and both of these"
     assert "toy left out: TypeError: 'NoneType' object is not iterable" in listed.stderr
     assert "rag left out: provider 'rag' of the package metriq-rag cannot be loaded" in listed.stderr
 
