@@ -319,7 +319,7 @@ class Catalogue:
     @translated
     async def next_start(self, job_id: str) -> tuple[int, datetime | None] | None:
         """Return the foremost place of a job's tasks in their provider's queue, and the start expected for it."""
-        query = {"job_id": job_id, "state": TaskState.SUBMITTED, "queue_position": {"$type": "number"}}
+        query = {"job_id": job_id, "state": TaskState.SUBMITTED, "queue_position": {"$gte": 0}}
         fields = {"queue_position": 1, "starts_at": 1}
         async for task in self._tasks.find(query, fields).sort([("queue_position", 1)]).limit(1):
             return task["queue_position"], task.get("starts_at")
