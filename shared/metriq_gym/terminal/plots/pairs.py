@@ -13,7 +13,7 @@ from metriq_gym.benchmarks.benchmark import BenchmarkScore
 from metriq_gym.benchmarks.bseq import BSEQ, CLASSICAL_LIMIT, BSEQData
 from metriq_gym.benchmarks.colouring import Edge
 from metriq_gym.jobs import Job, Task
-from metriq_gym.terminal.plots.drawing import BLUE, GREY, ORANGE, measured, tidy, title_of
+from metriq_gym.terminal.plots.drawing import BLUE, GREY, ORANGE, legend, measured, tidy, title_of
 
 _LABELLED = 40
 """So many pairs have room for their names."""
@@ -81,5 +81,5 @@ def _sums(axes: Any, sums: Mapping[Edge, BenchmarkScore]) -> None:
     else:
         axes.set_xlabel("pairs of qubits, in order")
     axes.set_ylabel("CHSH sum")
-    axes.legend(frameon=False, fontsize=8)
+    legend(axes)
     tidy(axes)
