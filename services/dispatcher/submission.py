@@ -108,6 +108,7 @@ class Submitter:
                 raise Transient(f"task {task.id} was not sent in time")
             assert task.intended_at is not None  # noqa: S101  (by the store, just now)
             self._clock.compare(task.intended_at)
+            sent = self.now()
             try:
                 with tracing.span(f"submit {provider.name}", "client", {"metriq.task.id": task.id}):
                     provider_job_id = await provider.submit(_submission(job, task, source))
@@ -124,8 +125,9 @@ class Submitter:
                     raise
                 log.info("submission refused for now", task=task.id, error=str(error), pause=pause)
             else:
+                answered = self.now()
                 task = await self._write_down(task, provider_job_id)
-                patience.accepted()
+                patience.accepted(answered - sent)
                 return task
 
     async def _look_for(self, job: Job, task: Task, provider: RemoteProvider) -> Task:

@@ -18,6 +18,8 @@ from metriq_gym.packing import unpack_counts
 from metriq_gym.providers.tyxonq import client
 from metriq_gym.service.lifecycle import announce, fail
 from metriq_gym.store import Store
+from services.dispatcher import submission
+from services.dispatcher.patience import Patience
 from services.poller import remote
 from tests.sandbox.fixture import SandboxControl
 from tests.support.inprocess import Pair, dispatcher_and_poller
@@ -121,17 +123,39 @@ async def test_what_passes_costs_time_only(pair: Pair, sandbox: SandboxControl, 
     assert "redirected" not in sandbox.calls()
 
 
+class Stopped:
+    """A clock that stands still until it is told what time it is; `asked` is for how long it was waited."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.asked: asyncio.Queue[float] = asyncio.Queue()
+        self._moved = asyncio.Event()
+
+    def now(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.asked.put_nowait(seconds)
+        await self._moved.wait()
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        self._moved.set()
+
+
 async def test_a_pause_that_the_service_asks_for_is_kept_between_submissions(
-    pair: Pair, sandbox: SandboxControl
+    pair: Pair, sandbox: SandboxControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = Stopped()
+    monkeypatch.setattr(submission, "Patience", lambda *_: Patience(clock.now, clock.sleep))
     sandbox.add_fault("rate_limited", "submit", retry_after="2", times=1)
     await pair.request("j", CONFIG)
     async with asyncio.timeout(PATIENCE):
-        while sandbox.calls().get("submit", 0) == 0:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(1.5)
+        assert await clock.asked.get() == 2.0
     assert sandbox.calls()["submit"] == 1
+    clock.advance(2.0)
     await pair.until("j", completed)
+    assert clock.asked.empty()
     assert accepted(sandbox) == dict.fromkeys(TAGS, 1)
 
 
