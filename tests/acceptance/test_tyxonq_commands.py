@@ -81,7 +81,7 @@ def test_a_task_that_does_not_exist_is_an_error(environment: dict[str, str]) -> 
 def test_devices_are_shown_with_their_calibration_and_marked_when_out_of_use(
     environment: dict[str, str], tyxonq_sandbox: SandboxControl
 ) -> None:
-    tyxonq_sandbox.set(device_state="maintenance", stranger_rows=True)
+    tyxonq_sandbox.set(device_state="maintenance", stranger_devices=True)
     shown = mgym_here(environment, "devices", "-p", "tyxonq")
     assert shown.returncode == 0
     head, *lines = shown.stdout.splitlines()

@@ -292,11 +292,28 @@ async def test_what_the_list_leaves_open_the_details_tell(
     assert {tag: number for tag, number in accepted(sandbox).items() if tag in TAGS} == dict.fromkeys(TAGS, 1)
 
 
-async def test_rows_and_devices_of_a_stranger_do_no_harm(pair: Pair, sandbox: SandboxControl) -> None:
-    sandbox.set(stranger_rows=True, list_times="empty")
+SWITCHES: dict[str, dict[str, Any]] = {
+    "rows of a stranger": {"stranger_rows": True, "list_times": "empty"},
+    "devices of a stranger": {"stranger_devices": True},
+}
+
+
+@pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES)
+async def test_what_a_stranger_leaves_in_the_lists_does_no_harm(
+    pair: Pair, sandbox: SandboxControl, switches: dict[str, Any]
+) -> None:
+    sandbox.set(**switches)
     sandbox.add_fault("lost_response", "submit", after=3, times=1)
-    sandbox.add_fault("reset", "submit", after=6, times=1)
     await run_to_its_counts(pair, sandbox)
+
+
+@pytest.mark.parametrize("kind", ["reset", "lost_response"], ids=["before acceptance", "after acceptance"])
+async def test_a_connection_that_is_aborted_in_the_middle_of_submissions_costs_time_only(
+    pair: Pair, sandbox: SandboxControl, kind: str
+) -> None:
+    sandbox.add_fault(kind, "submit", after=2, every=3, times=2)
+    await run_to_its_counts(pair, sandbox)
+    assert [rule["hits"] for rule in sandbox.faults()] == [2]
 
 
 async def test_a_service_that_answers_few_requests_a_second_costs_time_only(
@@ -341,7 +358,7 @@ async def test_a_credential_that_is_refused_for_a_while_costs_time_only(
     assert await pair.store.parked.all() == []
 
 
-async def test_what_is_parked_is_shown_and_goes_on_with_a_new_token_in_its_file(
+async def test_work_whose_token_expires_is_parked_and_goes_on_with_a_new_token_in_its_file(
     store: Store, sandbox: SandboxControl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "token"

@@ -551,6 +551,29 @@ async def test_tasks_draw_their_own_counts_unless_cached() -> None:
         assert (await cloud.ended(shots=10_000))["result"] == (await cloud.ended(shots=10_000))["result"]
 
 
+async def test_counts_drawn_from_remarks_are_the_same_in_whatever_order_tasks_are_accepted() -> None:
+    async def one_run(order: tuple[str, str]) -> dict[str, dict[str, int]]:
+        async with cloud_with(drawn_from="remarks") as cloud:
+            return {remarks: (await cloud.ended(shots=10_000, remarks=remarks))["result"] for remarks in order}
+
+    first = await one_run(("j:0", "j:1"))
+    assert first == await one_run(("j:1", "j:0"))
+    assert first["j:0"] != first["j:1"]
+
+
+async def test_parts_that_no_gate_joins_are_drawn_as_one_circuit() -> None:
+    """Two pairs apart, one on the outer qubits, and a qubit alone that nothing is read of."""
+    source = (
+        'OPENQASM 2.0; include "qelib1.inc"; qreg q[5]; creg c[4]; h q[0]; cx q[0],q[3]; x q[1]; cx q[1],q[2]; h q[4];'
+        "measure q[3] -> c[0]; measure q[1] -> c[1]; measure q[0] -> c[2]; measure q[2] -> c[3];"
+    )
+    async with cloud_with() as cloud:
+        counts = (await cloud.ended(shots=4000, source=source))["result"]
+    assert sum(counts.values()) == 4000
+    assert counts["0101"] + counts["1111"] > 3200
+    assert min(counts["0101"], counts["1111"]) > 1400
+
+
 async def test_the_same_seed_gives_the_same_ids_and_counts() -> None:
     async def one_run(seed: int) -> tuple[str, dict[str, int]]:
         async with cloud_with(seed=seed) as cloud:

@@ -112,7 +112,7 @@ class Sandbox:
 
     def _list_devices(self) -> dict[str, Any]:
         rows = (device.row(self.switches.device_state) for device in self.devices.values())
-        strange = strangers.DEVICES if self.switches.stranger_rows else ()
+        strange = strangers.DEVICES if self.switches.stranger_devices else ()
         return {"devices": [*strange, *(answers.device_row(row, self.switches) for row in rows)]}
 
     def _submit_task(self, body: Mapping[str, Any], owner: str, faults: Mapping[str, Fault]) -> dict[str, Any]:
@@ -225,7 +225,8 @@ class _Endpoint:
             answer = await self._sandbox.answer(self._endpoint, body, owner, faults)
         except Refused as refused:
             status, answer = refusal(refused, self._endpoint, self._sandbox.switches)
-        body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+        # A stranger's half characters leave as bytes that are no text, and NaN as what is no JSON.
+        body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
         return Response(body, status, media_type="application/json")
 
     def _is_too_fast(self) -> bool:

@@ -61,7 +61,8 @@ class Results:
         cached = switches.results == "cached"
         if cached and key in self._cache:
             return self._cache[key]
-        seed = zlib.crc32(f"{self._seed}:{key if cached else task.id}:{index}".encode())
+        own = task.remarks if switches.drawn_from == "remarks" and task.remarks else task.id
+        seed = zlib.crc32(f"{self._seed}:{key if cached else own}:{index}".encode())
         noisy_device = None if switches.results == "ideal" else device
         counts = shared_simulator().run(program.source, shots, seed, noisy_device)
         if cached:

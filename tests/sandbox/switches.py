@@ -20,6 +20,9 @@ class Switches:
 
     results: Literal["noisy", "cached", "ideal"] = "noisy"
     """Counts drawn with the device's noise for each task; once per distinct circuit and shots; or without noise."""
+    drawn_from: Literal["task", "remarks"] = "task"
+    """Noisy counts follow from the sandbox's seed and the number of the task, or its remarks: in whatever order tasks
+    are accepted, the same remarks then have the same counts."""
     counts_order: Literal["first_left", "first_right"] = "first_left"
     """Where in a key of the counts the first measured qubit stands."""
     result_shape: Literal["flat", "counts", "null"] = "flat"
@@ -59,7 +62,9 @@ class Switches:
     list_times: Literal["iso", "naive", "empty"] = "iso"
     """Times in rows of the list have a zone, have none, or are empty as on the page."""
     stranger_rows: bool = False
-    """Lists hold rows and devices of a stranger on the same token that make no sense."""
+    """The list of tasks holds rows of a stranger on the same token that make no sense."""
+    stranger_devices: bool = False
+    """The list of devices holds some that make no sense."""
     per_second: float | None = None
     """Each endpoint answers so many requests a second; 429 to the others."""
     retry_after: str | None = None

@@ -11,6 +11,8 @@ from pydantic import JsonValue
 
 MAX_EXTRA = 1000
 """Characters of JSON up to which a value is kept as it is; of a longer one the beginning is kept, as text."""
+_LARGEST = 2**63
+"""Of a number, which is then one that every store holds; beyond it, or endless, it is kept as text."""
 MAX_EXTRAS = 50
 """How many of them are kept."""
 
@@ -26,5 +28,5 @@ def _name(text: str) -> str:
 
 def _bounded(value: JsonValue) -> JsonValue:
     text = json.dumps(value, ensure_ascii=False)
-    plain = value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) < 2**63)
+    plain = value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) < _LARGEST)
     return value if plain and len(text) <= MAX_EXTRA else text[:MAX_EXTRA]

@@ -196,7 +196,8 @@ class TyxonQProvider:
         devices there are.
         """
         asked = DeviceString.parse(device_id)
-        rows = {row.id: row for row in await self.client.devices()}
+        # Where two rows name one device, the one that says how many qubits it has is it.
+        rows = {row.id: row for row in sorted(await self.client.devices(), key=lambda row: row.qubits is not None)}
         if asked.id not in rows:
             raise NotFound(
                 f"unknown device {asked.id!r} of provider {PROVIDER!r}; there are: {', '.join(sorted(rows)) or 'none'}"
@@ -214,7 +215,8 @@ def _device(row: DeviceRow, qubits: int, asked: DeviceString, edges: Edges | Non
     metadata: dict[str, Any] = {FLAGS: asked.flags, **row.calibration.metadata()}
     if extra := _extra(row):
         metadata[EXTRA] = extra
-    status = "online" if (row.state or "").casefold() in USABLE else row.state or "unknown"
+    state = (row.state or "").strip()
+    status = "online" if state.casefold() in USABLE else state or "unknown"
     return Device(
         PROVIDER, row.id, qubits, simulator=False, status=status, edges=edges, metadata=metadata, dry=asked.dry
     )

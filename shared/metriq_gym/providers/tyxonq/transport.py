@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from pydantic_core import from_json
+
+from metriq_gym.providers.tyxonq.document import read_document
 
 MAX_BYTES = 64 * 2**20
 """Size up to which an answer is read; a list of 150,000 tasks fits, with their sources one of 20,000."""
@@ -103,7 +104,7 @@ async def _read(response: httpx.Response, secret: SecretStr, max_bytes: int) -> 
         if len(body) > max_bytes:
             return None, f"an answer of more than {max_bytes:,} bytes"
     try:
-        document = from_json(_without(secret, body.decode()), allow_inf_nan=False)
+        document = await read_document(_without(secret, body.decode("utf-8-sig", errors="replace")))
     except ValueError as error:
         return None, f"an answer that is not JSON ({error})"
     return (document, "") if isinstance(document, dict) else (None, "JSON that is not an object")
