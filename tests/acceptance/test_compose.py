@@ -172,7 +172,11 @@ def test_sandbox_shares_neither_data_nor_tokens_with_what_is_real(name: str) -> 
 
 @pytest.mark.parametrize(
     ("secret", "services"),
-    [("METRIQ_TYXONQ_TOKEN", {"dispatcher", "poller"}), ("METRIQ_GITHUB_TOKEN", {"exporter"})],
+    [
+        ("METRIQ_IBM_TOKEN", {"dispatcher", "poller"}),
+        ("METRIQ_TYXONQ_TOKEN", {"dispatcher", "poller"}),
+        ("METRIQ_GITHUB_TOKEN", {"exporter"}),
+    ],
 )
 def test_token_reaches_only_the_services_that_use_it(secret: str, services: set[str]) -> None:
     assert {name for name in DEFAULT if secret in service(name).get("environment", {})} == services

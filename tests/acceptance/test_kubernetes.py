@@ -40,6 +40,7 @@ API_VERSIONS = ("1.30", "1.37")
 SECRET = (
     "amqp_url",
     "mongo_url",
+    "ibm_token",
     "tyxonq_token",
     "github_token",
     "console_viewer_token",
