@@ -255,7 +255,7 @@ async def test_what_concerns_the_credential_parks_all_of_its_work(call: Call, st
 
 
 @pytest.mark.parametrize("body", [{"json": {"detail": "no such device"}}, {"html": "<h1>nginx</h1>"}])
-@pytest.mark.parametrize("status", [404, 425])
+@pytest.mark.parametrize("status", [404, 407, 421, 423, 425])
 async def test_a_submission_that_the_service_is_away_for_was_not_accepted_and_is_sent_later(
     status: int, body: dict[str, Any]
 ) -> None:

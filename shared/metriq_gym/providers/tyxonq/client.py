@@ -52,9 +52,10 @@ TASKS = "api/v1/tasks/api_key/list"
 _OPERATIONS = {DEVICES: "devices", SUBMIT: "submit", DETAIL: "detail", TASKS: "list"}
 _UNAUTHORIZED = frozenset({401, 402, 403})
 """The credential is the matter, or its account: whatever else was asked with it would be answered the same."""
-_AWAY = frozenset({404, 425})
+_AWAY = frozenset({404, 407, 421, 423, 425})
 """Of a submission: the device was there when its job began, so the endpoint or the device is away for the moment (404);
-or the service would not risk to handle it just now (425). Nothing was accepted, and it may be sent again."""
+or it is locked (423), or the service would not risk to handle it just now (425); or what stands in between did not let
+it pass (407, 421). Nothing was accepted, and it may be sent again."""
 _IN_DOUBT = frozenset({408, 409})
 """Of a submission: the service gave up waiting (408), or knows of one like it (409). It may have been accepted."""
 _NAME = "tyxonq"
