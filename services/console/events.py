@@ -7,12 +7,12 @@ has missed: from memory if that goes back far enough, else from the store, which
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import structlog
 from pydantic import BaseModel
@@ -24,6 +24,7 @@ from metriq_gym.store import Store
 from metriq_gym.store.changes import Event
 
 log = structlog.get_logger()
+S = TypeVar("S", JobState, TaskState)
 
 KEPT = 5000
 """Events that are kept for viewers that come back."""
@@ -87,7 +88,7 @@ class Hub:
     def __init__(self, store: Store, retry_seconds: float = 1.0) -> None:
         self._store = store
         self._retry_seconds = retry_seconds
-        self._kept: OrderedDict[str, Frame] = OrderedDict()
+        self._kept: deque[Frame] = deque(maxlen=KEPT)
         self._viewers: set[Viewer] = set()
         self._head: str | None = None
         self._opened = asyncio.Event()
@@ -135,7 +136,9 @@ class Hub:
                     async with asyncio.timeout(PING_SECONDS):
                         current = await viewer.frames.get()
                 except TimeoutError:
-                    yield b": still here\n\n"
+                    if viewer.frames.empty():  # it has all there was: what others were told it need not be told later
+                        last = max(last or "", self._head or "")
+                    yield f"id: {last or ''}\n: still here\n\n".encode()
                     continue
                 if current is None:
                     return
@@ -162,10 +165,9 @@ class Hub:
         """Yield the frames after `last` up to `head`; None when what was missed cannot be had."""
         if last is None or last >= head:
             return
-        if last in self._kept:
-            kept = list(self._kept.values())
-            for frame in kept[[each.token for each in kept].index(last) + 1 :]:
-                if frame.token <= head:
+        if self._kept and last >= self._kept[0].token:  # nothing is missing between those
+            for frame in list(self._kept):
+                if last < frame.token <= head:
                     yield frame
             return
         async with self._catching_up:
@@ -182,12 +184,21 @@ class Hub:
                 await self._follow()
             except Permanent as error:
                 log.warning("events were lost", error=str(error))
-                self._head = None
-                for viewer in list(self._viewers):
-                    self._cut(viewer)
+                self._begin_anew()
             except Transient as error:
                 log.warning("no events for now", error=str(error))
+            except Exception as error:  # a defect: what could not be told is passed over, and everything after it told
+                log.exception("an event could not be told", error=str(error))
+                self._begin_anew()
             await asyncio.sleep(self._retry_seconds)
+
+    def _begin_anew(self) -> None:
+        """Go on from now; whoever comes back waits for that, and is told that something is missing."""
+        self._head = None
+        self._opened.clear()
+        self._kept.clear()
+        for viewer in list(self._viewers):
+            self._cut(viewer)
 
     async def _follow(self) -> None:
         waiting: asyncio.Queue[Event] = asyncio.Queue(10 * _AT_ONCE)
@@ -230,9 +241,7 @@ class Hub:
         return [_frame(event, jobs.get(event.id)) for event in told]
 
     def _tell(self, frame: Frame) -> None:
-        self._kept[frame.token] = frame
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        self._kept.append(frame)
         for viewer in list(self._viewers):
             if viewer.wants(frame):
                 try:
@@ -248,12 +257,13 @@ class Hub:
 
 
 def _frame(event: Event, job: Job | None) -> Frame:
+    entered = _known(JobState, event) if event.kind == "job" else None
     told = JobEvent(
         job_id=event.id,
-        kind="task" if event.kind == "task" else "job" if job is not None else "deleted",
-        state=_state(event, job),
-        moved=event.kind == "job" and event.state is not None,
-        task_state=TaskState(event.state) if event.kind == "task" and event.state else None,
+        kind="task" if event.kind == "task" else "deleted" if event.kind == "deleted" else "job",
+        state=entered or (job.state if job else None),
+        moved=entered is not None,
+        task_state=_known(TaskState, event) if event.kind == "task" else None,
         held=job is not None and job.held is not None,
         benchmark_name=job.benchmark_name if job else "",
         provider=job.provider if job else "",
@@ -266,7 +276,6 @@ def _frame(event: Event, job: Job | None) -> Frame:
     return Frame(event.token, event.id, told.suite_id, data)
 
 
-def _state(event: Event, job: Job | None) -> JobState | None:
-    if event.kind == "job" and event.state is not None:
-        return JobState(event.state)
-    return job.state if job else None
+def _known(states: type[S], event: Event) -> S | None:
+    """Return the state that was entered; None for none, or one of a later version's."""
+    return next((each for each in states if each == event.state), None)
