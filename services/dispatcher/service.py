@@ -29,6 +29,7 @@ from metriq_gym.errors import (
     Permanent,
     Problem,
     Transient,
+    means,
 )
 from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.jobs.changes import Accepted, Cancelled, Rejected
@@ -336,14 +337,15 @@ class Dispatcher(Service):
             raise
 
     async def _find_device(self, provider_name: str, device_id: str) -> tuple[Provider, Device]:
-        try:
-            provider = self._providers.get(provider_name)
-        except (NotFound, Permanent) as error:
-            raise InvalidRequest([Problem("$.provider", str(error))]) from None
-        try:
-            device = await provider.device(device_id)
-        except (NotFound, Permanent) as error:
-            raise InvalidRequest([Problem("$.device", str(error))]) from None
+        with means():
+            try:
+                provider = self._providers.get(provider_name)
+            except (NotFound, Permanent) as error:
+                raise InvalidRequest([Problem("$.provider", str(error))]) from None
+            try:
+                device = await provider.device(device_id)
+            except (NotFound, Permanent) as error:
+                raise InvalidRequest([Problem("$.device", str(error))]) from None
         await self._register.note(device)
         return provider, device
 

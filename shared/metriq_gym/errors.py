@@ -14,7 +14,7 @@ MetriqGymError                  poison
 │   ├── OutOfReach              transient   the place that something goes to cannot be used, for no fault of its own
 │   ├── NotYet                  waiting     another process has it in hand, or it is not due
 │   │   ├── Crowded             waiting     no worker process was free for long enough
-│   │   └── NoMeans             waiting     no worker process can be started
+│   │   └── NoMeans             waiting     descriptors, processes, memory or disk are wanting here
 │   └── Unavailable             waiting     the store or the message queue is away
 │       ├── Refused             waiting     a server refuses this user, or what it asks for
 │       └── Unroutable          waiting     no queue is bound to receive the published message
@@ -27,7 +27,9 @@ A subclass has its parent's class unless it says otherwise; errors of other room
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Literal
@@ -160,7 +162,7 @@ class Crowded(NotYet):
 
 
 class NoMeans(NotYet):
-    """No worker process can be started: descriptors, processes or memory are wanting."""
+    """Descriptors, processes, memory or disk are wanting on this machine, whatever it is asked to do."""
 
 
 class Unavailable(Transient):
@@ -205,6 +207,34 @@ class UnreadableDocument(MetriqGymError):
 
 class Unroutable(Unavailable):
     """No queue is bound to receive the published message."""
+
+
+_WANTING = {
+    *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.ENOLCK),
+}
+
+
+def want_of_means(error: BaseException | None) -> str | None:
+    """Return what the operating system had too little of, in its words, if that is behind an error; else None."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, OSError) and error.errno in _WANTING:
+            return error.strerror or type(error).__name__
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def means() -> Iterator[None]:
+    """While inside, raise `NoMeans` for an error that want of means is behind, whatever it was taken for on its way."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, Transient) or (wanting := want_of_means(error)) is None:
+            raise
+        raise NoMeans(f"means are wanting: {wanting}") from error
 
 
 def classify(error: BaseException) -> FailureClass:

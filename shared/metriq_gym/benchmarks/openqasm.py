@@ -12,7 +12,7 @@ from openqasm3 import ast, parse
 from qiskit import QuantumCircuit, qasm2
 from qiskit_qasm3_import import convert
 
-from metriq_gym.errors import Unsupported
+from metriq_gym.errors import Unsupported, want_of_means
 from metriq_gym.wording import printable
 
 MAX_OPERATIONS = 100_000
@@ -152,6 +152,8 @@ def _reporting(done: str) -> Iterator[None]:
         yield
     # The parser and the converter raise whatever malformed text makes them trip over.
     except Exception as error:
+        if want_of_means(error) is not None:
+            raise  # which is no fault of the text
         reason = printable(str(error)[:200]) or type(error).__name__
         raise Unsupported(f"the OpenQASM program cannot be {done}: {reason}") from error
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from metriq_gym.errors import MetriqGymError, Permanent
+from metriq_gym.errors import MetriqGymError, Permanent, means, want_of_means
 from metriq_gym.parts import DISTRIBUTION, explained
 from metriq_gym.providers.provider import LocalProvider, Provider, RemoteProvider
 from metriq_gym.settings import LEAST_SETTLE_SECONDS, PREFIX, ProviderSettings, Settings
@@ -93,6 +93,8 @@ def installed() -> Installed:
         try:
             plugin = _loaded(entry, found)
         except (Exception, SystemExit) as error:
+            if want_of_means(error) is not None:
+                raise  # asked again, it may be loaded
             described = f"provider {entry.name!r} of the package {_package(entry)} cannot be loaded: {one_line(error)}"
             found.broken.setdefault(entry.name if entry.name not in found.plugins else _package(entry), described)
         else:
@@ -128,9 +130,16 @@ def opened(name: str, plugin: ProviderPlugin, settings: Settings) -> Provider:
         When a setting that it needs is missing.
     Permanent
         With one line that says what is wrong.
+    NoMeans
+        When this machine has too little of something; asked again, it may be opened.
     MetriqGymError
         As the plug-in itself raises it.
     """
+    with means():
+        return _opened(name, plugin, settings)
+
+
+def _opened(name: str, plugin: ProviderPlugin, settings: Settings) -> Provider:
     try:
         if plugin.settings is not None and (missing := settings.of(plugin.settings).missing) is not None:
             raise NotSetUp(name, plugin.settings, missing)

@@ -18,7 +18,18 @@ from metriq_gym.bus.dead_letters import in_a_line
 from metriq_gym.bus.identity import job_of
 from metriq_gym.bus.port import Bus, Delivery
 from metriq_gym.bus.retry import POISON, TRANSIENT
-from metriq_gym.errors import Crowded, FailureClass, Lethal, NotFound, NotYet, Transient, UnreadableDocument, classify
+from metriq_gym.errors import (
+    Crowded,
+    FailureClass,
+    Lethal,
+    NoMeans,
+    NotFound,
+    NotYet,
+    Transient,
+    UnreadableDocument,
+    classify,
+    means,
+)
 from metriq_gym.jobs import Failure, JobState
 from metriq_gym.jobs.states import PLACED_TASKS, Stage
 from metriq_gym.service import waiting
@@ -82,6 +93,9 @@ class Attempt:
                 await _in_time(handle, delivery)
         except Crowded:
             self.breaker.crowded()
+            raise
+        except NoMeans as error:
+            self.breaker.missed(str(error))
             raise
         except Exception as error:
             if not await self._ends(delivery, job_of(delivery), error):
@@ -173,7 +187,7 @@ async def _in_time(handle: Callable[[Delivery], Awaitable[None]], delivery: Deli
     """Handle a delivery, but not for ever: to be cut off is to a handler what a crash is."""
     try:
         async with asyncio.timeout(HANDLING_SECONDS) as limit:
-            with waiting.bounded(limit):
+            with waiting.bounded(limit), means():
                 await handle(delivery)
     except TimeoutError as error:
         if limit.expired():

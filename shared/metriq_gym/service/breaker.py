@@ -64,6 +64,8 @@ class Breaker:
         self._state = _State.CLOSED
         self._subscription: Subscription | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self.wants: str | None = None
+        """What was wanting when a message was handled last, if anything was: an operator is to be told."""
         self._show()
 
     def steer(self, subscription: Subscription) -> None:
@@ -96,6 +98,7 @@ class Breaker:
 
     def handled(self) -> None:
         """Hear that a message was done with as it should be."""
+        self.wants = None
         if self._state is _State.HALF_OPEN:
             self._close()
         if self._state is _State.CLOSED:
@@ -113,6 +116,10 @@ class Breaker:
             self._prefetch = self._crowded
             log.warning("more deliveries than worker processes for them", queue=self._queue, prefetch=self._prefetch)
             self._show()
+
+    def missed(self, wants: str) -> None:
+        """Hear that a message waits for what this machine has too little of."""
+        self.wants = wants
 
     def buried(self) -> None:
         """Hear that a message becomes a dead letter."""

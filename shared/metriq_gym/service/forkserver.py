@@ -21,6 +21,8 @@ import traceback
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from metriq_gym.errors import means
+
 PRELOAD = (
     "qiskit.qpy",
     "qiskit_aer",
@@ -122,7 +124,8 @@ def _outcome(call: bytes) -> bytes:
     """Make a call, and return the pickle of whether it was done, and what it returned or raised."""
     try:
         function, arguments, options = pickle.loads(call)  # noqa: S301  (the parent's own)
-        return frozen((True, function(*arguments, **options)))
+        with means():
+            return frozen((True, function(*arguments, **options)))
     except Exception as error:
         where = InWorker("".join(traceback.format_exception(error)))
         try:

@@ -154,8 +154,8 @@ class Service(ABC):
     async def _consumes(self) -> bool | str:
         if not self.breaker.is_closed:
             return self.breaker.reason
-        if self.uses_workers and self.pool.wants:
-            return self.pool.wants
+        if wants := self.breaker.wants or (self.uses_workers and self.pool.wants):
+            return wants
         return self._subscription is not None and self._subscription.healthy
 
 

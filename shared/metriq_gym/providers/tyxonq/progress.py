@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from pydantic import JsonValue
 
-from metriq_gym.errors import MetriqGymError
+from metriq_gym.errors import MetriqGymError, want_of_means
 from metriq_gym.providers.provider import (
     Compiled,
     Ended,
@@ -98,14 +98,18 @@ async def _detail(client: TyxonQClient, task_id: str, shots: int, seconds: float
     except (AuthenticationFailed, NoAnswer) as error:
         return NotNow(str(error))
     except MetriqGymError as error:
-        return Unclear(str(error))
+        return _doubtful(error, str(error))
     client.pace.answered()
     try:
         return _progress(task, shots)
     except ProtocolError as error:
         return Unclear(str(error))
     except Exception as error:  # one task's answer must not cost the others theirs
-        return Unclear(f"{type(error).__name__}: {error}")
+        return _doubtful(error, f"{type(error).__name__}: {error}")
+
+
+def _doubtful(error: Exception, reason: str) -> NotNow | Unclear:
+    return Unclear(reason) if want_of_means(error) is None else NotNow(reason)
 
 
 def _progress(task: TaskDetail, shots: int) -> Progress:
