@@ -43,6 +43,8 @@ SECRET = (
     "ibm_token",
     "tyxonq_token",
     "github_token",
+    "webhook_secret",
+    "notify_urls",
     "console_viewer_token",
     "console_submitter_token",
     "console_operator_token",
