@@ -228,7 +228,13 @@ def want_of_means(error: BaseException | None) -> str | None:
 
 @contextmanager
 def means() -> Iterator[None]:
-    """While inside, raise `NoMeans` for an error that want of means is behind, whatever it was taken for on its way."""
+    """See while inside through whatever an error was taken for on its way.
+
+    Raises
+    ------
+    NoMeans
+        For an error that want of means is behind, unless it is tried again anyway.
+    """
     try:
         yield
     except Exception as error:

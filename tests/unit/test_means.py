@@ -111,7 +111,7 @@ def test_a_plug_in_that_cannot_be_loaded_for_now_is_not_taken_for_broken(monkeyp
     installed.cache_clear()
     try:
         providers = Providers(Settings())
-        with pytest.raises(OSError, match="open files"):
+        with pytest.raises(NoMeans, match="open files"):
             providers.get("told")
         assert providers.get("told").name == "told"
     finally:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from metriq_gym.errors import MetriqGymError, Permanent, means, want_of_means
+from metriq_gym.errors import MetriqGymError, NoMeans, Permanent, means, want_of_means
 from metriq_gym.parts import DISTRIBUTION, explained
 from metriq_gym.providers.provider import LocalProvider, Provider, RemoteProvider
 from metriq_gym.settings import LEAST_SETTLE_SECONDS, PREFIX, ProviderSettings, Settings
@@ -87,14 +87,20 @@ class Installed:
 
 @cache
 def installed() -> Installed:
-    """Load the plug-ins, once in a process."""
+    """Load the plug-ins, once in a process.
+
+    Raises
+    ------
+    NoMeans
+        When this machine has too little of something; asked again, they may be loaded.
+    """
     found = Installed()
     for entry in sorted(_entries(), key=lambda each: (_package(each) != DISTRIBUTION, each.name)):
         try:
             plugin = _loaded(entry, found)
         except (Exception, SystemExit) as error:
-            if want_of_means(error) is not None:
-                raise  # asked again, it may be loaded
+            if (wanting := want_of_means(error)) is not None:
+                raise NoMeans(f"means are wanting: {wanting}") from error  # asked again, it may be loaded
             described = f"provider {entry.name!r} of the package {_package(entry)} cannot be loaded: {one_line(error)}"
             found.broken.setdefault(entry.name if entry.name not in found.plugins else _package(entry), described)
         else:
