@@ -216,7 +216,13 @@ _WANTING = {
 
 
 def want_of_means(error: BaseException | None) -> str | None:
-    """Return what the operating system had too little of, in its words, if that is behind an error; else None."""
+    """Return what the operating system had too little of, in its words, if that is behind an error; else None.
+
+    Parameters
+    ----------
+    error
+        Any error, with what caused it and what it came up in the handling of.
+    """
     seen = set[int]()
     while error is not None and id(error) not in seen:
         if isinstance(error, OSError) and error.errno in _WANTING:
