@@ -27,6 +27,7 @@ _ELSEWHERE = {
     "NotSetUp": FailureClass.PERMANENT,
     "NotRead": FailureClass.PERMANENT,
     "ProtocolError": FailureClass.TRANSIENT,
+    "IBMRefused": FailureClass.PERMANENT,
     "RateLimited": FailureClass.TRANSIENT,
     "TyxonQRefused": FailureClass.PERMANENT,
     "RequestRefused": FailureClass.PERMANENT,
