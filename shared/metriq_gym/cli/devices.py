@@ -32,6 +32,7 @@ def devices(
 
     Of those providers that the settings allow to be asked.
     """
+    left_out: list[str] = []
 
     async def ask() -> list[Device]:
         found: list[Device] = []
@@ -44,11 +45,15 @@ def devices(
                 except Exception as error:
                     if provider:
                         raise
-                    say(f"{name} left out: {error if isinstance(error, MetriqGymError) else one_line(error)}")
+                    left_out.append(
+                        f"{name} left out: {error if isinstance(error, MetriqGymError) else one_line(error)}"
+                    )
         return found
 
     quiet()
     found = opening.run(ask())
+    for line in left_out:
+        say(line)
     if json:
         emit([asdict(each) for each in found])
         return

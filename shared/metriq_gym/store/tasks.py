@@ -31,8 +31,8 @@ SEEN_SECONDS = 0.2
 """For so long what was seen to be due serves; a task of a lower lane that has come since is not to wait for longer."""
 OLDEST_EVERY = 4
 """Every so many looks take those that are due for longest, whatever their lane, so that no lane waits for ever."""
-_LANES = [None, 1, 2, 3]
-"""A task of lane 0 does not say so."""
+_LANES = [None, 0, 1, 2, 3]
+"""A task of lane 0 need not say so."""
 
 
 class Tasks:
