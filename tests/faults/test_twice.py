@@ -24,6 +24,7 @@ OF_THE_MOMENT = {
     *(
         "lease",
         "move",
+        "lane",
         "intended_at",
         "next_poll_at",
         "provider_job_id",
