@@ -91,6 +91,8 @@ def logging_as_delivered() -> None:
     """Undo what a command under test set up for its own logs, or no later test could capture any."""
     if structlog := sys.modules.get("structlog"):
         structlog.reset_defaults()
+        # Not to what stands for standard output just then: a session that is left open in the background logs, too.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
         # As a traceback is drawn by default, with all variables in colour, one takes up to a second.
         structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
     logging.disable(logging.NOTSET)
