@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -28,7 +29,7 @@ from metriq_gym.providers import Providers, plugin
 from metriq_gym.providers.plugin import ProviderPlugin, installed, opened
 from metriq_gym.providers.provider import Provider
 from metriq_gym.service import pool
-from metriq_gym.service.breaker import Breaker
+from metriq_gym.service.breaker import WANTS_SECONDS, Breaker
 from metriq_gym.service.pool import Pool
 from metriq_gym.settings import Settings
 from metriq_gym.testing import ToldProvider
@@ -153,10 +154,14 @@ def test_a_circuit_is_not_blamed_for_it() -> None:
         raise short_of(errno.ENOENT)
 
 
-def test_a_service_says_so_until_a_message_is_handled() -> None:
+def test_a_service_says_so_until_a_message_is_handled_or_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     breaker = Breaker("queue", 16)
     breaker.missed("means are wanting: Too many open files")
     assert breaker.wants
     assert breaker.is_closed, "no message was at fault"
     breaker.handled()
     assert breaker.wants is None
+    breaker.missed("means are wanting: Too many open files")
+    later = time.monotonic() + WANTS_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert breaker.wants is None, "another process may have handled it"

@@ -7,6 +7,7 @@ there until it is mended. It goes on by itself once it can.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from enum import Enum, auto
 
@@ -23,6 +24,8 @@ LEAST_LETTERS = 5
 """and more than half of them, but at least so many, have to be dead letters."""
 AT_EASE = 20
 """So many messages that are handled one after the other, and none that waits in vain, say that there is room again."""
+WANTS_SECONDS = 120.0
+"""For so long a service says what was wanting, if no message is handled meanwhile."""
 PAUSES = (30.0, 60.0, 120.0, 300.0, 600.0)
 """Seconds until the first, second, … and any further try whether the service can go on."""
 
@@ -64,8 +67,7 @@ class Breaker:
         self._state = _State.CLOSED
         self._subscription: Subscription | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.wants: str | None = None
-        """What was wanting when a message was handled last, if anything was: an operator is to be told."""
+        self._wants: tuple[str, float] | None = None
         self._show()
 
     def steer(self, subscription: Subscription) -> None:
@@ -89,6 +91,13 @@ class Breaker:
         return self._state is not _State.OPEN
 
     @property
+    def wants(self) -> str | None:
+        """What was wanting for the last message, if that was lately: by now another process may have handled it."""
+        if self._wants is None or time.monotonic() - self._wants[1] > WANTS_SECONDS:
+            return None
+        return self._wants[0]
+
+    @property
     def reason(self) -> str:
         """Why the service has stopped, for its operator."""
         return (
@@ -98,7 +107,7 @@ class Breaker:
 
     def handled(self) -> None:
         """Hear that a message was done with as it should be."""
-        self.wants = None
+        self._wants = None
         if self._state is _State.HALF_OPEN:
             self._close()
         if self._state is _State.CLOSED:
@@ -119,7 +128,7 @@ class Breaker:
 
     def missed(self, wants: str) -> None:
         """Hear that a message waits for what this machine has too little of."""
-        self.wants = wants
+        self._wants = wants, time.monotonic()
 
     def buried(self) -> None:
         """Hear that a message becomes a dead letter."""
