@@ -273,7 +273,7 @@ class Dispatcher(Service):
         for name in names:
             plan = await self._plan(name)
             if plan is not None and (planned := plan.request(job_id)) is not None:
-                delivery = replace(request.delivery, body=planned.model_dump_json().encode())
+                delivery = replace(request.delivery, body=planned.encoded())
                 return read_request(delivery), None
             if plan is not None and name == request.suite_id:
                 problem = Problem("$.suite_id", f"{name} was requested without this job; publish suite.requested")

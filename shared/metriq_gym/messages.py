@@ -10,6 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from uuid import uuid4
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticSerializationError
+
+from metriq_gym.errors import InvalidRequest, Problem
+from metriq_gym.wording import printable
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 """Letters, digits and ``._:-``, at most 128 characters, so that an id is safe in a file name or a URL."""
@@ -59,6 +63,19 @@ class Message(BaseModel):
     def message_id(self) -> str:
         """The same for every publication of the same fact, so that observers can tell repetitions."""
         return f"{self.correlation_id}/{self.routing_key}" if self.correlation_id else str(uuid4())
+
+    def encoded(self) -> bytes:
+        """Return the message as it is sent.
+
+        Raises
+        ------
+        InvalidRequest
+            When what a stranger's part of it holds is nothing that JSON can: half a character, for one.
+        """
+        try:
+            return self.model_dump_json().encode()
+        except PydanticSerializationError as error:
+            raise InvalidRequest([Problem("$", f"cannot be sent as JSON: {printable(str(error)[:200])}")]) from None
 
 
 class _Request(Message):

@@ -79,6 +79,25 @@ async def test_what_is_no_request_at_all_names_its_paths(console: ServedConsole)
     assert (await console.http.post("/jobs", content=b"{")).status_code == 422
 
 
+HALF = '{"benchmark_name": "WIT", "x": [{"\\ud800": "\\udfff"}]}'
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/jobs", f'"config": {HALF}'),
+        ("/estimates", f'"config": {HALF}'),
+        ("/suites", f'"suite": {{"name": "s", "benchmarks": [{{"name": "a", "config": {HALF}}}]}}'),
+        ("/schedules", f'"name": "s", "cron": "@daily", "config": {HALF}'),
+    ],
+)
+async def test_half_a_character_is_refused_wherever_it_is(console: ServedConsole, path: str, more: str) -> None:
+    body = f'{{"provider": "local", "device": "aer_simulator", {more}}}'.encode()
+    answer = await console.http.post(path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"]
+
+
 @pytest.mark.parametrize(
     "path", ["/jobs/none", "/jobs/none/record", "/suites/none", "/benchmarks/none/schema", "/none"]
 )

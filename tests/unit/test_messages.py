@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from metriq_gym.bus.port import QUEUES
+from metriq_gym.errors import InvalidRequest
 from metriq_gym.messages import MESSAGES, JobDispatched, JobRequested, Message, SuiteRequested
 
 ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", fullmatch=True)
@@ -137,3 +138,11 @@ def test_suite_request_is_correlated_with_the_suite() -> None:
     request = SuiteRequested(suite_id="s", provider="local", device="aer_simulator", suite={})
 
     assert (request.correlation_id, request.message_id) == ("s", "s/suite.requested")
+
+
+@pytest.mark.parametrize("inside", [{"\ud800": 1}, "\udfff", ["a", "\ud800b"]], ids=["name", "text", "list"])
+def test_what_is_no_json_is_told_as_a_mistake_of_the_request(inside: Any) -> None:
+    message = JobRequested(provider="local", device="d", config={"x": inside})
+    with pytest.raises(InvalidRequest, match="cannot be sent as JSON") as raised:
+        message.encoded()
+    str(raised.value).encode()

@@ -74,7 +74,7 @@ class MemoryBus:
     async def _publish(self, message: Message, traceparent: str) -> None:
         delivery = Delivery(
             routing_key=message.routing_key,
-            body=message.model_dump_json().encode(),
+            body=message.encoded(),
             message_id=message.message_id,
             correlation_id=message.correlation_id,
             headers={"traceparent": traceparent},

@@ -69,7 +69,7 @@ class RabbitMQBus:
 
     async def _publish(self, message: Message, traceparent: str) -> None:
         amqp = AMQPMessage(
-            message.model_dump_json().encode(),
+            message.encoded(),
             content_type="application/json",
             delivery_mode=DeliveryMode.PERSISTENT,
             message_id=message.message_id,
