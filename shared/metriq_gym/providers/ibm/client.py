@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import requests
 from qiskit_ibm_runtime.api.client import RuntimeClient
 from qiskit_ibm_runtime.api.client_parameters import ClientParameters
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, NewConnectionError
+from urllib3.exceptions import MaxRetryError, NewConnectionError, SSLError
 
 from metriq_gym.errors import MetriqGymError, Permanent, Transient
 from metriq_gym.providers.ibm.credential import CHECK, Credential
@@ -140,10 +141,13 @@ def _of_http(error: Any, in_doubt: type[MetriqGymError]) -> MetriqGymError:
 
 
 def _was_not_sent(error: Any) -> bool:
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError):
+    if isinstance(error, requests.exceptions.ConnectTimeout):
         return True
-    reason = error.args[0] if error.args else None
-    return isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError)
+    failed = error.args[0] if error.args else None
+    reason = failed.reason if isinstance(failed, MaxRetryError) else None
+    # TLS may also break after the request has arrived; but the certificate is looked at before anything is sent.
+    is_distrusted = isinstance(reason, SSLError) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
+    return is_distrusted or isinstance(reason, NewConnectionError)
 
 
 def _told(error: Any) -> str:
