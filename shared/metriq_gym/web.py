@@ -1,9 +1,15 @@
-"""One HTTP request to a server that is looked at or prepared. What runs jobs and exports has clients of its own."""
+"""One HTTP request to a server that is looked at or prepared, and what an answer asks for, whoever reads it.
+
+What runs jobs and exports has clients of its own.
+"""
 
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
@@ -13,6 +19,8 @@ from metriq_gym.errors import Permanent, Unavailable
 
 SECONDS = 10.0
 MAX_BYTES = 8 * 2**20
+MAX_RETRY_AFTER = 3600.0
+"""Most seconds of a Retry-After header that are believed."""
 
 
 class RequestRefused(Permanent):
@@ -47,3 +55,26 @@ def request(
     except (OSError, HTTPException, ValueError) as error:
         raise Unavailable(f"{server} does not answer ({type(error).__name__})") from error
     return found
+
+
+def retry_after(asked: str | None, dated: str | None, now: datetime) -> float | None:
+    """Read an answer's Retry-After in seconds, where it is that or an HTTP date; None when it is absent or neither.
+
+    A date is by the clock that the answer's own Date is by, if it has one: `now` may be minutes off.
+    """
+    text = (asked or "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        if (then := _date(text)) is None:
+            return None
+        seconds = (then - (_date(dated or "") or now)).total_seconds()
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -48,6 +48,9 @@ class IBMCloud(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.held = held
         self.fault: str | None = None
+        self.retry_after = str(RETRY_AFTER)
+        self.odd: list[Any] = []
+        """Rows that come before those of the devices and of the jobs."""
         self.healed = threading.Event()
         self.key = KEY
         self.tokens: set[str] = set()
@@ -130,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
             match self.command, parts:
                 case "GET", ["backends"]:
                     rows = [{"name": name, "qubits": n, "status": {"name": "online"}} for name, n in DEVICES.items()]
-                    self._answer(200, {"devices": rows})
+                    self._answer(200, {"devices": [*self.server.odd, *rows]})
                 case "GET", ["backends", device, "status"] if device in DEVICES:
                     self._answer(200, {"state": True, "status": "active", "length_queue": 3, "backend_version": "1"})
                 case "GET", ["backends", device, "configuration"] if device in DEVICES:
@@ -164,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.fault == "credential" or token not in self.server.tokens or self.headers["Service-CRN"] != CRN:
             self._refuse(401, "Unauthorized. Provide valid credentials.", 1212)
         elif self.server.fault == "busy":
-            self._refuse(429, "Too many requests", 1429, {"Retry-After": str(RETRY_AFTER)})
+            self._refuse(429, "Too many requests", 1429, {"Retry-After": self.server.retry_after})
         elif self.server.fault == "down":
             self._refuse(503, "Down for maintenance", 1503)
         else:
@@ -200,6 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             found = [job for job in found if (job["status"] in ("Queued", "Running")) is pending]
         found = [job for job in found if set(query.get("tags", [])) <= set(job["tags"])]
         first, limit = int(query.get("offset", ["0"])[0]), int(query.get("limit", ["200"])[0])
+        found = [*self.server.odd, *found]
         page = found[first : first + limit]
         self._answer(200, {"jobs": page, "count": len(found), "limit": limit, "offset": first})
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from metriq_gym.errors import SubmissionAmbiguous
 from metriq_gym.packing import pack_circuits
 from metriq_gym.providers.ibm.plugin import IBMSettings
 from metriq_gym.providers.ibm.provider import IBMProvider
-from metriq_gym.providers.provider import CredentialTrouble, Submission, Waiting
+from metriq_gym.providers.provider import CredentialTrouble, Submission, TryLater, Waiting
 from metriq_gym.testing import memory_system
 from metriq_gym.testing.contract import known
 from tests.ibm.server import CRN, KEY, USAGE_SECONDS, IBMCloud, serving
@@ -121,3 +122,38 @@ async def test_a_key_in_a_file_is_read_again(cloud: IBMCloud, monkeypatch: pytes
 def test_an_instance_by_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="CRN"):
         IBMSettings(instance="my-instance")
+
+
+ODD: list[Any] = [
+    None,
+    7,
+    "job",
+    [],
+    {},
+    {"id": None, "name": 5},
+    {"id": "x", "tags": 5, "state": {}},
+    {"name": "toy", "qubits": 2},
+]
+
+
+async def test_a_row_that_cannot_be_read_costs_no_other(cloud: IBMCloud) -> None:
+    provider = IBMProvider.from_settings(IBMSettings())
+    cloud.odd = ODD
+    assert {device.id for device in await provider.devices()} == {"toy", "ibm_lagos", "ibm_sherbrooke"}
+    task_id = await provider.submit(await submission(provider))
+    assert (await provider.listing()).ids == {"x", task_id}
+    assert (await provider.overview()).ended == {task_id}
+    await provider.aclose()
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"), [("9" * 400, 3600.0), ("\u00b2", None), ("-5", 0.0), ("soon", None), ("2", 2.0)]
+)
+async def test_a_pause_is_believed_within_bounds(cloud: IBMCloud, asked: str, seconds: float | None) -> None:
+    provider = IBMProvider.from_settings(IBMSettings())
+    await provider.devices()
+    cloud.retry_after, cloud.fault = asked, "busy"
+    with pytest.raises(TryLater) as raised:
+        await provider.devices()
+    assert raised.value.retry_after == seconds
+    await provider.aclose()

@@ -16,12 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
 from metriq_gym import __version__
-from metriq_gym.bus.retry import LONGEST_WAIT
 from metriq_gym.errors import OutOfReach, Permanent, Transient
 from metriq_gym.exporters.addresses import (
     PRIVATE_NETWORKS,
@@ -35,6 +35,7 @@ from metriq_gym.exporters.addresses import (
 )
 from metriq_gym.exporters.notices import Notice
 from metriq_gym.settings import Settings
+from metriq_gym.web import retry_after
 
 SECONDS = 10.0
 """How long a receiver may take to be connected to, and from one byte to the next."""
@@ -87,7 +88,8 @@ class Webhook:
             with closing(connection):
                 connection.request("POST", path, body, headers)
                 answer = connection.getresponse()
-                _check(answer.status, answer.headers.get("Retry-After"))
+                now = datetime.fromtimestamp(self._now(), UTC)
+                _check(answer.status, retry_after(answer.headers["Retry-After"], answer.headers["Date"], now))
         except (OSError, HTTPException) as error:
             raise Transient(f"{self._where} cannot be reached: {error or type(error).__name__}") from error
         finally:
@@ -117,15 +119,14 @@ def signed(event_id: str, seconds: int, body: bytes, key: bytes) -> Mapping[str,
     }
 
 
-def _check(status: int, retry_after: str | None) -> None:
+def _check(status: int, asked: float | None) -> None:
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return
     if status == HTTPStatus.GONE:
         raise Permanent("the receiver wants no more of it (410 Gone)")
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise OutOfReach(f"the receiver redirects ({status}), which is not followed: correct METRIQ_WEBHOOK_URL")
-    asked = float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
-    raise Transient(f"the receiver answers {status}", retry_after=None if asked is None else min(asked, LONGEST_WAIT))
+    raise Transient(f"the receiver answers {status}", retry_after=asked)
 
 
 class _Connection(HTTPConnection):

@@ -21,6 +21,7 @@ from metriq_gym.providers.ibm.credential import CHECK, Credential
 from metriq_gym.providers.ibm.plugin import IBM
 from metriq_gym.providers.plugin import one_line
 from metriq_gym.providers.provider import CredentialTrouble, Trouble, TryLater
+from metriq_gym.web import retry_after
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
@@ -129,14 +130,14 @@ def _of_http(error: Any, in_doubt: type[MetriqGymError]) -> MetriqGymError:
             return Transient(f"IBM cannot be reached: {one_line(error)}")
         return in_doubt(f"IBM gave no answer that can be read: {one_line(error)}")
     status, said = error.response.status_code, f"IBM answered with HTTP {error.response.status_code}: {_told(error)}"
-    asked = error.response.headers.get("Retry-After", "")
-    retry_after = float(asked) if asked.isdigit() else None
+    headers = error.response.headers
+    asked = retry_after(headers.get("Retry-After"), headers.get("Date"), datetime.now(UTC))
     if status in (401, 403):
         return CredentialTrouble(f"{said}; {CHECK}")
     if status == 429:
-        return TryLater(said, retry_after=retry_after)
+        return TryLater(said, retry_after=asked)
     if status == 408 or status >= 500:
-        return TryLater(said, retry_after=retry_after) if in_doubt is Transient else in_doubt(said)
+        return TryLater(said, retry_after=asked) if in_doubt is Transient else in_doubt(said)
     return IBMRefused(said, status)
 
 

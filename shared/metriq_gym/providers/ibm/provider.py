@@ -87,20 +87,22 @@ class IBMProvider:
 
     async def devices(self) -> list[Device]:
         """Return the devices of the instance."""
-        rows = await self.client.ask(lambda runtime: runtime.list_backends())
-        found = []
-        for row in rows:
-            qubits = row.get("qubits")
-            if not isinstance(qubits, int):
-                name = row["name"]
-                said = await self.client.ask(lambda runtime, name=name: runtime.backend_configuration(name))  # type: ignore[misc]
-                qubits = said["n_qubits"]
-            found.append(listed_device(row, qubits))
-        return found
+
+        def listed(runtime: Any) -> list[Device]:
+            found = []
+            for row in _named(runtime.list_backends(), "name"):
+                qubits = row.get("qubits")
+                if not isinstance(qubits, int):
+                    qubits = runtime.backend_configuration(row["name"])["n_qubits"]
+                found.append(listed_device(row, qubits))
+            return found
+
+        return await self.client.ask(listed)
 
     async def device(self, device_id: str) -> Device:
         """Return a device as it is calibrated now; raises `NotFound` naming the devices there are."""
-        there = [row["name"] for row in await self.client.ask(lambda runtime: runtime.list_backends())]
+        rows = await self.client.ask(lambda runtime: _named(runtime.list_backends(), "name"))
+        there = [row["name"] for row in rows]
         if device_id not in there:
             instead = alternatives(device_id, there, f"mgym devices --provider {PROVIDER}")
             raise NotFound(f"unknown device {device_id!r} of provider {PROVIDER!r}{instead}")
@@ -148,7 +150,7 @@ class IBMProvider:
     ) -> Adopted | NotAccepted | Ambiguous:
         """Ask for the jobs that carry the tag, which stands in no other submission."""
         tag = lost.submission.tag
-        rows = [row for row in await self._jobs(job_tags=[tag]) if tag in row.get("tags", [tag])]
+        rows = [row for row in await self._jobs(job_tags=[tag]) if _may_have(row, tag)]
         found = [row["id"] for row in rows if row["id"] not in known_ids]
         if len(found) > 1:
             described = tuple(
@@ -199,14 +201,18 @@ class IBMProvider:
             return Unclear(str(error))
 
     async def _jobs(self, pages: int = MOST_PAGES, **filters: Any) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        for _ in range(pages):
-            skip = len(found)
-            page = await self.client.ask(lambda runtime, skip=skip: runtime.jobs_get(PAGE, skip, **filters))  # type: ignore[misc]
-            found += page["jobs"]
-            if not page["jobs"] or len(found) >= page["count"]:
-                break
-        return found
+        def listed(runtime: Any) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+            seen = 0
+            for _ in range(pages):
+                page = runtime.jobs_get(PAGE, seen, **filters)
+                found += _named(page["jobs"], "id")
+                seen += len(page["jobs"])
+                if not page["jobs"] or seen >= page["count"]:
+                    break
+            return found
+
+        return await self.client.ask(listed)
 
     async def _batch(self, device: str) -> str:
         async with self._opening:
@@ -218,6 +224,11 @@ class IBMProvider:
                 batch = str(opened["id"])
                 self._batches[device] = (batch, time.monotonic() + BATCH_SECONDS)
             return batch
+
+
+def _named(rows: Any, key: str) -> list[dict[str, Any]]:
+    """Return the rows of a list that can be read: one that cannot, which may be a stranger's, costs no other."""
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get(key), str)]
 
 
 def _inputs(submission: Submission) -> dict[str, Any]:
@@ -233,7 +244,13 @@ def _inputs(submission: Submission) -> dict[str, Any]:
 
 def _state(row: Mapping[str, Any]) -> str:
     state = row.get("state")
-    return str(state["status"] if isinstance(state, Mapping) else row.get("status")).casefold()
+    return str(state.get("status") if isinstance(state, Mapping) else row.get("status")).casefold()
+
+
+def _may_have(row: Mapping[str, Any], tag: str) -> bool:
+    """Whether a job that was asked for by a tag has it, as far as its row tells."""
+    tags = row.get("tags")
+    return tag in tags if isinstance(tags, list) else True
 
 
 def _progress(runtime: Any, task_id: str) -> Progress:

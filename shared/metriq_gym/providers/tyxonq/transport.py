@@ -6,22 +6,19 @@ No exception of the HTTP library leaves this module, because their frames and re
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from metriq_gym.providers.tyxonq.document import read_document
+from metriq_gym.web import retry_after
 
 MAX_BYTES = 64 * 2**20
 """Size up to which an answer is read; a list of 150,000 tasks fits, with their sources one of 20,000."""
-MAX_RETRY_AFTER = 3600.0
-"""Most seconds of a Retry-After header that are believed."""
 SHORTEST_SECRET = 8
 """Length from which a token is taken out of answers; a shorter one, as in a test, may be part of any word."""
 _CONNECT_SECONDS = 10.0
@@ -83,7 +80,8 @@ async def post(
         ):
             document, problem = await _read(response, secret, max_bytes)
             problem = _without(secret, problem)
-            return Reply(response.status_code, _retry_after(response.headers, now()), document, problem)
+            asked, dated = response.headers.get("retry-after"), response.headers.get("date")
+            return Reply(response.status_code, retry_after(asked, dated, now()), document, problem)
     except _NOT_SENT as error:
         return NotSent(_without(secret, _describe(error)))
     except TimeoutError:
@@ -116,29 +114,6 @@ def _without(secret: SecretStr, text: str) -> str:
     if len(secret) < SHORTEST_SECRET or secret.get_secret_value() not in plain:
         return text
     return plain.replace(secret.get_secret_value(), "***")
-
-
-def _retry_after(headers: httpx.Headers, now: datetime) -> float | None:
-    """Read Retry-After, which is seconds or an HTTP date; None when it is absent or neither.
-
-    A date is by the clock that the answer's own date is by, if it has one: `now` may be minutes off.
-    """
-    text = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        if (then := _date(text)) is None:
-            return None
-        seconds = (then - (_date(headers.get("date", "")) or now)).total_seconds()
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER)
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _describe(error: Exception) -> str:
