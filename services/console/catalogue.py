@@ -16,7 +16,7 @@ from metriq_gym.client.configurations import examples, read_configuration
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.documents import CalibrationPoint, EstimateAnswer, SeenDevice
-from metriq_gym.messages import Compilation, EstimateRequested, Name
+from metriq_gym.messages import EstimateRequested, EstimateWanted, Name
 from metriq_gym.operations.status import look
 from metriq_gym.schema_validator import validate
 from metriq_gym.store.catalogue import DueTasks, StateCount, WaitingSuite
@@ -38,16 +38,6 @@ class ListedBenchmark(BaseModel):
     benchmark_name: str
     parameters: list[str]
     example: dict[str, Any] | None
-
-
-class EstimateWanted(BaseModel):
-    """What an estimate is wanted of."""
-
-    provider: Name
-    device: Name
-    config: dict[str, Any] = Field(description="The benchmark's configuration, with benchmark_name.")
-    predict: bool = Field(default=False, description="Whether to predict the result by simulating the device's twin.")
-    compilation: Compilation | None = None
 
 
 class HeldJob(BaseModel):

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field, StringConstraints
 
+from metriq_gym.bus.dead_letters import Letter
+
 from .access import Operator
 from .desk import Desk, desk
-from .letters import Letter, shown
 from .problems import RESPONSES
 
 router = APIRouter(prefix="/dead-letters", tags=["operation"], responses=RESPONSES)
@@ -28,7 +29,7 @@ class Settled(BaseModel):
 @router.get("")
 async def list_letters(at: At, _: Operator) -> list[Letter]:
     """List messages that were given up, the oldest first."""
-    return [shown(each) for each in await at.letters.list()]
+    return [each.shown() for each in await at.letters.list()]
 
 
 @router.post("/{letter_id:path}/replay")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
-
-from pydantic import BaseModel, Field
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.memory import MemoryBus
@@ -14,22 +11,6 @@ from metriq_gym.bus.port import Bus
 from metriq_gym.errors import NotFound
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
-
-
-class Letter(BaseModel):
-    """A message that was given up."""
-
-    id: str
-    service: str = Field(description="Whose queue it was in; empty if that is not known.")
-    routing_key: str
-    job_id: str | None
-    message_id: str | None
-    reason: str
-    deliveries: int
-    first: datetime | None = Field(description="When it failed for the first time.")
-    last: datetime | None = Field(description="When it was given up.")
-    traceback: str
-    body: str
 
 
 class Letters(Protocol):
@@ -109,23 +90,6 @@ def letters_of(settings: Settings, bus: Bus, store: Store) -> Letters:
         return OwnLetters(bus, store)
     assert settings.amqp_url is not None  # noqa: S101  (there is no other bus)
     return BrokersLetters(settings.amqp_url.get_secret_value(), store)
-
-
-def shown(letter: DeadLetter) -> Letter:
-    """Return a letter as the page and the API show it."""
-    return Letter(
-        id=letter.id,
-        service=letter.service,
-        routing_key=letter.routing_key,
-        job_id=letter.job_id,
-        message_id=letter.message_id,
-        reason=letter.reason,
-        deliveries=letter.deliveries,
-        first=letter.first,
-        last=letter.last,
-        traceback=letter.traceback,
-        body=letter.body.decode(errors="backslashreplace"),
-    )
 
 
 async def _forgive(store: Store, letters: Sequence[DeadLetter]) -> None:

@@ -27,7 +27,7 @@ from metriq_gym.jobs.rows import number_of, rows
 from metriq_gym.jobs.series import comparable, series_of_each
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.jobs.tables import ENCODERS
-from metriq_gym.messages import CompilationName, JobId, ScheduleAction, ScheduleName, SuiteRequested
+from metriq_gym.messages import CompilationName, EstimateWanted, JobId, ScheduleAction, ScheduleName, SuiteRequested
 from metriq_gym.operations.resolve import resolve
 from metriq_gym.packing import unpack_counts
 from metriq_gym.settings import PREFIX, Settings
@@ -38,11 +38,10 @@ from metriq_gym.wording import from_pydantic
 
 from . import figures, formulas
 from .access import COOKIE, SESSION_SECONDS, Role
-from .catalogue import EstimateWanted, estimated
+from .catalogue import estimated
 from .desk import Desk, desk
 from .forms import config_of, fields_of
 from .jobs import Resolution, circuits_of, decision_of
-from .letters import shown
 from .parameters import Cursor, JobPath, Sort, SuitePath, decode_cursor, encode_cursor, filtered
 from .problems import ProblemDocument, describe
 from .rendering import render
@@ -483,7 +482,7 @@ async def trend_rows(request: Request, at: At, _: Viewer) -> Response:
 @router.get("/dead-letters")
 async def dead_letters_page(request: Request, at: At, role: Operator, job: str = "") -> Response:
     """List messages that were given up."""
-    letters = [shown(each) for each in await at.letters.list()]
+    letters = [each.shown() for each in await at.letters.list()]
     chosen = [each for each in letters if not job or each.job_id == job]
     note = {"replay": "Handed back to its service.", "drop": "Dropped."}.get(request.query_params.get("done", ""))
     return render(request, "dead_letters.html", role, letters=chosen, note=note)

@@ -45,13 +45,6 @@ _STATUS: tuple[tuple[type[MetriqGymError], HTTPStatus], ...] = (
 )
 
 
-class Mistake(BaseModel):
-    """One thing wrong with a request."""
-
-    path: str = Field(description="Where, as a JSON path such as `$.config.shots`.")
-    message: str = Field(description="What.")
-
-
 class ProblemDocument(BaseModel):
     """An error, as RFC 9457 has it."""
 
@@ -59,7 +52,7 @@ class ProblemDocument(BaseModel):
     title: str = Field(description="The status in words.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What was wrong, for a person.")
-    errors: list[Mistake] = Field(default=[], description="Everything that is wrong with the request, if it is that.")
+    errors: list[Problem] = Field(default=[], description="Everything that is wrong with the request, if it is that.")
 
 
 def _whole(model: type[BaseModel]) -> dict[str, Any]:
@@ -100,12 +93,12 @@ def status_of(error: MetriqGymError) -> HTTPStatus:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def mistakes(problems: Iterable[Problem]) -> list[Mistake]:
+def mistakes(problems: Iterable[Problem]) -> list[Problem]:
     """Return what is wrong, each no longer than a person would read."""
-    return [Mistake(path=shorten(each.path), message=shorten(each.message, 500)) for each in problems]
+    return [Problem(path=shorten(each.path), message=shorten(each.message, 500)) for each in problems]
 
 
-def document(status: int, detail: str, errors: Iterable[Mistake] = ()) -> ProblemDocument:
+def document(status: int, detail: str, errors: Iterable[Problem] = ()) -> ProblemDocument:
     """Return a problem document."""
     title = HTTPStatus(status).phrase
     return ProblemDocument(title=title, status=status, detail=shorten(detail, _SAID), errors=list(errors))
@@ -134,13 +127,13 @@ def response(error: Exception) -> Response:
     return JSONResponse(found.model_dump(), found.status, headers, MEDIA_TYPE)
 
 
-def _of_validation(error: RequestValidationError) -> list[Mistake]:
+def _of_validation(error: RequestValidationError) -> list[Problem]:
     found = []
     for each in error.errors():
         where, *steps = each["loc"]
         root = "$" if where == "body" else f"{where}"
         path = root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-        found.append(Mistake(path=shorten(path), message=shorten(str(each["msg"]), 500)))
+        found.append(Problem(path=shorten(path), message=shorten(str(each["msg"]), 500)))
     return found
 
 

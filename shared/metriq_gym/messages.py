@@ -202,12 +202,9 @@ class SuiteRequested(_Request):
     all: bool = Field(default=False, description="Confirms a full dispatch of a suite that warns about it.")
 
 
-class EstimateRequested(Message):
-    """Say what a job would ask of its device, without running it. Answered by a dispatcher, in the store."""
+class EstimateWanted(Message):
+    """What an estimate is wanted of."""
 
-    routing_key = "estimate.requested"
-
-    estimate_id: JobId = Field(description="Names the answer.")
     provider: Name = Field(description="Provider of the device, e.g. local.")
     device: Name = Field(description="Device at that provider.")
     config: dict[str, Any] = Field(description="The benchmark's configuration, with benchmark_name.")
@@ -217,6 +214,14 @@ class EstimateRequested(Message):
     compilation: Compilation | None = Field(
         default=None, description="How circuits are compiled, as in a job's request."
     )
+
+
+class EstimateRequested(EstimateWanted):
+    """Say what a job would ask of its device, without running it. Answered by a dispatcher, in the store."""
+
+    routing_key = "estimate.requested"
+
+    estimate_id: JobId = Field(description="Names the answer.")
 
 
 DailyBound = Annotated[int, Field(ge=1, le=2**53)]

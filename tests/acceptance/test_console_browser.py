@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Dialog, Page, expect
+from playwright.async_api import Dialog, Page, Route, expect
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import SCORER
@@ -131,6 +131,35 @@ async def test_the_list_of_jobs_is_live_and_filtered_by_its_address(seen: Seen) 
     await page.wait_for_url("**state=rejected**")
     await expect(page.get_by_role("link", name="rejected", exact=True)).to_be_visible()
     await expect(page.get_by_role("link", name="appears")).to_have_count(0)
+
+
+async def test_what_happens_while_a_list_is_on_its_way_is_seen_though_nothing_happens_after_it(seen: Seen) -> None:
+    """Also if the request for it fails once. The job changes after the list was read and before the page has it."""
+    jobs = seen.console.store.jobs._jobs
+    visitor = await seen.visitor()
+    visitor.expected = ("503",)
+    page = await visitor.page("/jobs")
+    seen_before = 0
+
+    async def on_its_way(route: Route) -> None:
+        nonlocal seen_before
+        answer = await route.fetch()
+        if "moves" in await answer.text():
+            seen_before += 1
+        if seen_before == 1:
+            await jobs.update_one({"_id": "moves"}, {"$set": {"remarks": "at last"}})
+            await route.fulfill(response=answer)
+        elif seen_before == 2:
+            await route.fulfill(status=503)
+        else:
+            await route.fulfill(response=answer)
+
+    await page.route(lambda url: url.endswith("/jobs"), on_its_way)
+    job = ended_job("moves", state=JobState.EXPORTED, remarks="at first")
+    await jobs.insert_one(job.model_dump(by_alias=True, exclude_defaults=True))
+    await expect(page.get_by_text("at last")).to_be_visible()
+    await expect(page.get_by_text("The connection is lost")).to_be_hidden()
+    assert seen_before > 2
 
 
 async def test_an_operator_gives_a_held_job_up_and_replays_a_dead_letter(guarded: Seen) -> None:

@@ -17,7 +17,7 @@ from metriq_gym.jobs import JobState
 from tests.servers.mongodb import shared_mongodb
 from tests.support.browser import Browsers, browsers
 from tests.support.console import ServedConsole, served_console
-from tests.support.jobs import watch
+from tests.support.jobs import ended_job, watch
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 SHOWN = {"overview", "job", "submit", "devices"}
@@ -27,10 +27,14 @@ REQUESTS = [
     ({"benchmark_name": "WIT", "num_qubits": 7, "shots": 1000}, device)
     for device in ("aer_simulator", "tyxonq:homebrew_s2", "tyxonq:homebrew_s2", "fake_manila", "aer_simulator")
 ] + [(BV, "aer_simulator"), (BV, "tyxonq:homebrew_s2"), ({"benchmark_name": "WIT"}, "nowhere")]
+DOUBT = "the answer to its submission did not come: it may have been accepted"
 PAGES = {
     "overview": "/",
     "jobs": "/jobs",
     "job": "/jobs/run-2",
+    "rejected": "/jobs/run-7",
+    "held": "/jobs/held",
+    "not-there": "/jobs/not%20there",
     "submit": "/submit?benchmark=WIT",
     "compare": "/compare?a=run-1&b=run-0",
     "benchmark": "/benchmarks/Hidden%20Shift",
@@ -65,6 +69,8 @@ async def work(console: ServedConsole) -> None:
     where = {"provider": "local", "device": "tyxonq:homebrew_s2"}
     await console.http.post("/suites", json=where | {"suite_id": "tonight", "suite": suite})
     console.bus.dead_letters.append(given_up())
+    held = ended_job("held", state=JobState.DISPATCHING, result=None, held=DOUBT)
+    await console.store.jobs._jobs.insert_one(held.model_dump(by_alias=True, exclude_defaults=True))
     ids = [*(f"run-{number}" for number in range(len(REQUESTS))), "tonight.001-first", "tonight.002-second"]
     for job_id in ids:
         async for job in watch(console.store, job_id):
@@ -97,7 +103,7 @@ async def _take(running: Browsers, url: str, folder: Path, scheme: str, width: i
             await page.get_by_role("button", name="Estimate").click()
             await page.get_by_text("Predicted by").wait_for()
         await page.wait_for_timeout(1500)
-        await page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=width == min(WIDTHS))
+        await page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
         if name in SHOWN and width == max(WIDTHS) and scheme == "light":
             await page.screenshot(path=IMAGES / f"console-{name}.png")
         await page.close()

@@ -59,16 +59,46 @@
   document.addEventListener("htmx:sseError", () => { lost = true; banner().hidden = false; });
   document.addEventListener("htmx:sseOpen", () => {
     lost = false;
-    banner().hidden = true;
     htmx.trigger(document.body, "refresh");
   });
-  document.addEventListener("htmx:sseMessage", (event) => {
-    if (event.detail.type === "reset") htmx.trigger(document.body, "refresh");
-  });
-  document.addEventListener("htmx:sendError", () => { banner().hidden = false; lost = true; });
   document.addEventListener("htmx:beforeSwap", (event) => {
     // Errors of a form are shown where the form is.
-    if (event.detail.xhr.status === 422 || event.detail.xhr.status === 409 || event.detail.xhr.status === 503) { event.detail.shouldSwap = true; event.detail.isError = false; }
+    if (!isLive(event.detail.elt) && [409, 422, 503].includes(event.detail.xhr.status)) { event.detail.shouldSwap = true; event.detail.isError = false; }
+  });
+
+  // The parts of a page that change: every event asks for them anew, and is answered by a request that begins after it.
+  // What happens while a request is on its way, or within `data-pace` milliseconds of it, is asked for once, after that;
+  // a request that fails is made again. (Of htmx's own means, `throttle` passes over the last event and `hx-sync`'s
+  // `replace` ends no request at all where events come faster than answers.)
+  const AGAIN = 3000;
+  const parts = new WeakMap();
+  const isLive = (element) => Boolean(element?.dataset?.pace);
+  function ask(part) {
+    part.resting = false;
+    if (!part.wanted) return;
+    part.wanted = false;
+    part.asking = true;
+    part.request();
+  }
+  document.addEventListener("htmx:confirm", (event) => {
+    const { elt, issueRequest } = event.detail;
+    if (!isLive(elt)) return;
+    event.preventDefault();
+    const part = parts.get(elt) ?? { request: () => issueRequest(true), wanted: false, asking: false, resting: false };
+    parts.set(elt, part);
+    part.wanted = true;
+    if (!part.asking && !part.resting) ask(part);
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const { elt, successful, xhr } = event.detail;
+    const part = parts.get(elt);
+    if (!part) return;
+    if (xhr.status === 404) return location.reload(); // it is gone, which the whole page says
+    part.asking = false;
+    part.resting = true;
+    part.wanted ||= !successful;
+    banner().hidden = successful && !lost;
+    setTimeout(() => ask(part), successful ? Number(elt.dataset.pace) : AGAIN);
   });
 
   const style = (name) => getComputedStyle(root).getPropertyValue(name).trim();
@@ -91,6 +121,7 @@
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     };
     for (const name of Object.keys({ xaxis: 1, yaxis: 1, ...figure.layout })) if (/^[xy]axis/.test(name)) layout[name] = { ...axis, ...layout[name] };
+    if (layout.xaxis?.type === "date" && element.clientWidth < 500) Object.assign(layout.xaxis, { nticks: 4, tickangle: 0 });
     await Plotly.react(element, figure.data, layout, { displayModeBar: false, responsive: true });
     for (const svg of element.querySelectorAll("svg.main-svg")) svg.setAttribute("aria-hidden", "true");
   }

@@ -7,6 +7,8 @@ import traceback
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import BaseModel, Field
+
 from metriq_gym.bus.identity import job_of
 from metriq_gym.bus.port import Delivery
 from metriq_gym.wording import shorten
@@ -47,6 +49,40 @@ class DeadLetter:
     def service(self) -> str:
         """Whose queue it was in."""
         return self.queue.removeprefix("metriq.")
+
+    def shown(self) -> Letter:
+        """Return it as people and programs are shown it."""
+        return Letter(
+            id=self.id,
+            service=self.service,
+            reason=self.reason,
+            job_id=self.job_id,
+            routing_key=self.routing_key,
+            message_id=self.message_id,
+            type=self.type,
+            deliveries=self.deliveries,
+            first=self.first,
+            last=self.last,
+            traceback=self.traceback,
+            body=self.body.decode(errors="backslashreplace"),
+        )
+
+
+class Letter(BaseModel):
+    """A message that was given up, as the commands and the HTTP API show it."""
+
+    id: str
+    service: str = Field(description="Whose queue it was in; empty if that is not known.")
+    reason: str
+    job_id: str | None
+    routing_key: str
+    message_id: str | None
+    type: str | None = Field(description="What it stated to be.")
+    deliveries: int
+    first: datetime | None = Field(description="When it failed for the first time.")
+    last: datetime | None = Field(description="When it was given up.")
+    traceback: str
+    body: str
 
 
 def given_up(queue: str, delivery: Delivery, error: BaseException, now: datetime, kind: str | None) -> DeadLetter:

@@ -66,12 +66,12 @@ def show(ids: Ids = None, json: AsJson = False) -> None:
 
     letters = opening.run(look())
     if json:
-        emit([_facts(each) | {"traceback": each.traceback, "body": _body(each)} for each in letters])
+        emit([each.shown().model_dump(mode="json") for each in letters])
         return
     for letter in letters:
         facts = [(name, value) for name, value in _facts(letter).items() if value is not None]
         report.show_table(console(), ("letter", letter.id), facts)
-        for text in (letter.traceback, _body(letter)):
+        for text in (letter.traceback, letter.shown().body):
             if text:
                 console().print(f"\n{printable(text)}", markup=False, highlight=False, soft_wrap=True)
 
@@ -206,19 +206,4 @@ def _row(letter: DeadLetter) -> list[object]:
 
 
 def _facts(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "id": letter.id,
-        "service": letter.service,
-        "reason": letter.reason,
-        "job_id": letter.job_id,
-        "routing_key": letter.routing_key,
-        "message_id": letter.message_id,
-        "type": letter.type,
-        "deliveries": letter.deliveries,
-        "first": None if letter.first is None else letter.first.isoformat(),
-        "last": None if letter.last is None else letter.last.isoformat(),
-    }
-
-
-def _body(letter: DeadLetter) -> str:
-    return letter.body.decode(errors="backslashreplace")
+    return letter.shown().model_dump(mode="json", exclude={"traceback", "body"})
