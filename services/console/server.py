@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 
 from metriq_gym.errors import MetriqGymError
 
@@ -57,6 +57,31 @@ async def served(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
         server.should_exit = True
         await serving
         listening.close()
+
+
+async def answered(app: ASGIApp, path: str) -> None:
+    """Have an application answer once, so that the first visitor does not wait for what that begins."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"localhost"), (b"accept", b"text/html"), (b"accept-encoding", b"gzip")],
+        "client": None,
+        "server": ("localhost", 0),
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_: Message) -> None: ...
+
+    await app(scope, receive, send)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -25,10 +25,12 @@ from .desk import Desk
 from .events import Hub
 from .letters import letters_of
 from .overview import overview
-from .server import served
+from .server import answered, served
 from .sharing import SharedWork
 
 log = structlog.get_logger()
+_FIRST = ("/login", "/api/openapi.json")
+"""What is asked for before anybody can: neither asks the store for anything."""
 
 
 class Console(Service):
@@ -76,6 +78,8 @@ class Console(Service):
         )
         app = create_app(desk)
         await asyncio.to_thread(rendering.warm)
+        for path in _FIRST:
+            await answered(app, path)
         self.port = await self._stack.enter_async_context(
             served(app, self.settings.console_host, self.settings.console_port)
         )

@@ -125,3 +125,15 @@ async def test_whatever_a_page_of_the_console_shows_is_found_by_an_index(
     assert plans
     for plan in plans:
         assert "COLLSCAN" not in str(plan)
+
+
+async def test_the_newest_suites_are_found_in_a_step_a_suite_and_without_a_look_at_any_job(
+    filled: Store, mongo_url: str, mongo_database: str
+) -> None:
+    sent = _Sent()
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(mongo_url, event_listeners=[sent]) as client:
+        assert await Store(client, mongo_database).catalogue.suite_ids(limit=2) == ["suite-2", "suite-1"]
+        plan = str(await client[mongo_database].command("explain", sent.queries[0], verbosity="executionStats"))
+    assert "DISTINCT_SCAN" in plan
+    assert "'totalDocsExamined': 0" in plan

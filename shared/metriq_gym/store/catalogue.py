@@ -287,12 +287,15 @@ class Catalogue:
     async def suite_ids(self, prefix: str = "", *, limit: int, filters: Mapping[str, Any] | None = None) -> list[str]:
         """Return the ids of suites that begin with `prefix`, the one with the newest job first.
 
-        With `filters`, only of those with a job whose fields have the given values.
+        With `filters`, only of those with a job whose fields have the given values. Without them an index alone tells,
+        in one step a suite, however many jobs each has.
         """
+        begins = {"$regex": f"^{re.escape(prefix)}"} if prefix else {}
         stages: list[dict[str, Any]] = [
-            {"$match": _begins("suite_id", prefix) | dict(filters or {})},
-            {"$group": {"_id": "$suite_id", "newest": {"$max": {"at": "$created_at", "job": "$_id"}}}},
-            {"$sort": {"newest": -1}},
+            {"$match": {"suite_id": {"$gt": ""} | begins} | dict(filters or {})},
+            {"$sort": {"suite_id": 1, "created_at": -1, "_id": -1}},
+            {"$group": {"_id": "$suite_id", "at": {"$first": "$created_at"}, "job": {"$first": "$_id"}}},
+            {"$sort": {"at": -1, "job": -1}},
             {"$limit": limit},
         ]
         return [found["_id"] async for found in rows(self._jobs, stages)]

@@ -56,6 +56,11 @@ class Jobs:
                 IndexModel([("created_at", -1), ("_id", -1)]),
                 IndexModel([("suite_id", 1), ("state", 1)], partialFilterExpression=in_suite),
                 IndexModel([("suite_name", 1), ("created_at", -1), ("_id", -1)], partialFilterExpression=in_suite),
+                # The newest job of each suite, in a step a suite; and a suite's list.
+                IndexModel(
+                    [("suite_id", 1), ("created_at", -1), ("_id", -1)],
+                    partialFilterExpression={"suite_id": {"$gt": ""}},
+                ),
                 # Lists, the newest first, of those with one state, benchmark or device.
                 IndexModel([("state", 1), ("created_at", -1), ("_id", -1)]),
                 IndexModel([("benchmark_name", 1), ("created_at", -1), ("_id", -1)]),

@@ -134,6 +134,8 @@ def _grouped(documents: Sequence[Document], by: Mapping[str, Any], now: datetime
 def _accumulated(name: str, values: Sequence[Any]) -> Any:
     if name == "$sum":
         return sum(each for each in values if isinstance(each, int | float))
+    if name == "$first":
+        return None if values[0] is MISSING else values[0]
     if name not in {"$min", "$max"}:
         raise NotInMemory(name)
     present = [each for each in values if each is not None and each is not MISSING]
