@@ -154,7 +154,7 @@ async def test_what_happens_while_a_list_is_on_its_way_is_seen_though_nothing_ha
         else:
             await route.fulfill(response=answer)
 
-    await page.route(lambda url: url.endswith("/jobs"), on_its_way)
+    await page.route(lambda url: url.endswith("/jobs?"), on_its_way)
     job = ended_job("moves", state=JobState.EXPORTED, remarks="at first")
     await jobs.insert_one(job.model_dump(by_alias=True, exclude_defaults=True))
     await expect(page.get_by_text("at last")).to_be_visible()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import SCORER
-from metriq_gym.jobs import JobState
+from metriq_gym.jobs import JobState, Task, TaskState
 from tests.servers.mongodb import shared_mongodb
 from tests.support.browser import Browsers, browsers
 from tests.support.console import ServedConsole, served_console
@@ -33,7 +33,7 @@ PAGES = {
     "jobs": "/jobs",
     "job": "/jobs/run-2",
     "rejected": "/jobs/run-7",
-    "held": "/jobs/held",
+    "held": "/jobs/run-8",
     "not-there": "/jobs/not%20there",
     "submit": "/submit?benchmark=WIT",
     "compare": "/compare?a=run-1&b=run-0",
@@ -69,13 +69,25 @@ async def work(console: ServedConsole) -> None:
     where = {"provider": "local", "device": "tyxonq:homebrew_s2"}
     await console.http.post("/suites", json=where | {"suite_id": "tonight", "suite": suite})
     console.bus.dead_letters.append(given_up())
-    held = ended_job("held", state=JobState.DISPATCHING, result=None, held=DOUBT)
-    await console.store.jobs._jobs.insert_one(held.model_dump(by_alias=True, exclude_defaults=True))
+    await in_doubt(console)
     ids = [*(f"run-{number}" for number in range(len(REQUESTS))), "tonight.001-first", "tonight.002-second"]
     for job_id in ids:
         async for job in watch(console.store, job_id):
             if job.state in (JobState.EXPORTED, JobState.REJECTED, JobState.FAILED):
                 break
+
+
+async def in_doubt(console: ServedConsole) -> None:
+    """Have a job that is held since its only submission may have been accepted."""
+    now = datetime.now(UTC)
+    history = [{"state": JobState.DISPATCHING, "at": now, "service": "dispatcher"}]
+    times = {"created_at": now, "updated_at": now, "dispatch_time": None, "history": history}
+    job = ended_job("run-8", state=JobState.DISPATCHING, result=None, held=DOUBT, **times)
+    where = {"provider": "tyxonq", "device": "homebrew_s2", "run": 0, "first": 0, "circuit_count": 1}
+    more = {"state": TaskState.UNKNOWN, "shots": 8192, "seed": 1, "intended_at": now}
+    task = Task.model_validate({"_id": "run-8:0", "job_id": "run-8"} | where | more)
+    await console.store.jobs._jobs.insert_one(job.model_dump(by_alias=True, exclude_defaults=True))
+    await console.store.tasks._tasks.insert_one(task.model_dump(by_alias=True, exclude_defaults=True))
 
 
 def given_up() -> DeadLetter:
