@@ -167,6 +167,14 @@ class TestJobs:
         replayed = mgym_here(environment, "job", "replay", str(raw), "--json")
         assert replayed.returncode == 0, replayed.stderr
         assert json.loads(replayed.stdout) == json.loads(polled.stdout)["results"]
+        again, anew = tmp_path / "again.json", tmp_path / "anew.json"
+        written = mgym_here(environment, "job", "poll", wit, "--json", str(again), "--include-raw", "--no-cache")
+        assert written.returncode == 0, written.stderr
+        assert "WIT" in written.stdout
+        assert json.loads(again.read_text()) == json.loads(record.read_text())
+        told = mgym_here(environment, "job", "replay", str(tmp_path / "again_debug.json"), "--json", str(anew))
+        assert told.returncode == 0, told.stderr
+        assert json.loads(anew.read_text()) == json.loads(replayed.stdout)
         another = mgym_here(environment, "job", "replay", str(record))
         assert (another.returncode, "`mgym job poll --include-raw` writes" in another.stderr) == (2, True)
         changed = json.loads(raw.read_text())

@@ -53,7 +53,7 @@ def test_noiseless_trials_have_the_exact_heavy_output_probability_of_their_circu
     sampling_error = sqrt(sum(h * (1 - h) / 1000 for h in exact)) / 20
     assert abs(result.hog_prob.value - np.mean(exact)) < 3 * sampling_error
     assert result.xeb == pytest.approx(1, abs=0.03)
-    assert result.hog_pass
+    assert result.hog_above_threshold
     assert result.num_qubits == 4
     assert result.trials == 20
 
@@ -71,6 +71,7 @@ def test_deep_circuits_approach_the_heavy_output_probability_of_random_states() 
 def test_an_ideal_device_passes_with_enough_trials_and_a_random_one_does_not() -> None:
     good = IdealDevice(4).score(volume(1, trials=100, shots=200))
     assert good.confidence_pass
+    assert good.hog_pass
     assert good.p_value < 0.01
     bad = RecordingDevice(4).score_uniform(volume(1, trials=100, shots=200))
     assert not bad.confidence_pass

@@ -24,6 +24,8 @@ from metriq_gym.benchmarks.bitstrings import bit_table
 from metriq_gym.benchmarks.colouring import Edge, edge_colouring
 from metriq_gym.benchmarks.limits import require_operations
 from metriq_gym.benchmarks.outcomes import independent
+from metriq_gym.benchmarks.returned import counts_of
+from metriq_gym.benchmarks.statistics import binomial
 from metriq_gym.errors import Unsupported
 
 SIGNS = {"ZZ": 1, "ZX": -1, "XZ": 1, "XX": 1}
@@ -32,6 +34,8 @@ SIGNS = {"ZZ": 1, "ZX": -1, "XZ": 1, "XX": 1}
 Behind Ry(π/4) the Bell pair has ⟨ZZ⟩ = ⟨XX⟩ = ⟨XZ⟩ = 1/√2 = −⟨ZX⟩, so that the sum is 2√2."""
 ALL_PAIRS = ("00", "01", "10", "11")
 CLASSICAL_LIMIT = 2
+UNDECIDED = 2
+"""Standard errors from the limit within which a pair may be on either side of it."""
 OPERATIONS_PER_EDGE = 7
 
 
@@ -53,10 +57,15 @@ class BSEQData(BenchmarkData):
 
 @dataclass(frozen=True, slots=True)
 class BSEQResult(BenchmarkResult):
-    """`largest_connected_size` in qubits, and the same as a fraction of the device's qubits."""
+    """`largest_connected_size` in qubits, and the same as a fraction of the device's qubits.
+
+    `undecided_pairs` are those whose CHSH value is within two standard errors of 2: another run may count them the
+    other way, and then the size may be another.
+    """
 
     largest_connected_size: int
     fraction_connected: float
+    undecided_pairs: int = 0
 
     def compute_score(self) -> BenchmarkScore:
         """Return `largest_connected_size`."""
@@ -101,8 +110,13 @@ class BSEQ(Benchmark[BSEQParams, BSEQData]):
             What `dispatch_handler` returned.
         result_data
             The one run: four circuits for each colour.
+
+        Raises
+        ------
+        Permanent
+            When counts are missing.
         """
-        counts = iter(result_data[0].counts)
+        counts = iter(counts_of(result_data, len(SIGNS) * len(job_data.colors)))
         found: dict[Edge, BenchmarkScore] = {}
         for edges in job_data.colors:
             in_bases = [next(counts) for _ in SIGNS]
@@ -122,11 +136,18 @@ class BSEQ(Benchmark[BSEQParams, BSEQData]):
         """Return the size of the largest component of the graph of good edges."""
         good = rx.PyGraph(multigraph=False)
         good.add_nodes_from(range(job_data.num_qubits))
-        for edge, chsh in self.chsh(job_data, result_data).items():
+        found = self.chsh(job_data, result_data)
+        for edge, chsh in found.items():
             if chsh.value > CLASSICAL_LIMIT:
                 good.add_edge(*edge, None)
         largest = max(len(component) for component in rx.connected_components(good))
-        return BSEQResult(largest_connected_size=largest, fraction_connected=largest / job_data.num_qubits)
+        return BSEQResult(
+            largest_connected_size=largest,
+            fraction_connected=largest / job_data.num_qubits,
+            undecided_pairs=sum(
+                abs(each.value - CLASSICAL_LIMIT) <= UNDECIDED * (each.uncertainty or 0.0) for each in found.values()
+            ),
+        )
 
 
 def chsh_circuit(num_qubits: int, edges: Sequence[Edge], basis: str) -> QuantumCircuit:
@@ -169,13 +190,20 @@ def chsh_values(counts: Sequence[Counts]) -> NDArray[np.float64]:
 def chsh_errors(counts: Sequence[Counts]) -> NDArray[np.float64]:
     """Return the standard error of each edge's CHSH sum, shape (edges,): √Σ(1 − E²)/shots over the four bases.
 
+    As in `binomial`, it is the width of Wilson's interval, which does not vanish where all shots agree.
+
     Parameters
     ----------
     counts
         As for `chsh_values`.
     """
-    variances = [(1 - _correlations(in_basis) ** 2) / sum(in_basis.values()) for in_basis in counts]
-    return np.asarray(np.sqrt(np.sum(variances, axis=0)))
+    widths = [_widths(_correlations(in_basis), sum(in_basis.values())) for in_basis in counts]
+    return np.asarray(np.linalg.norm(widths, axis=0))
+
+
+def _widths(correlations: NDArray[np.float64], shots: int) -> NDArray[np.float64]:
+    even = np.rint((1 + correlations) / 2 * shots).astype(int).tolist()
+    return np.array([2 * (binomial(each, shots).uncertainty or 0.0) for each in even])
 
 
 def _correlations(counts: Counts) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from metriq_gym.benchmarks.benchmark import (
     RunResult,
 )
 from metriq_gym.benchmarks.openqasm import read_measured_circuit
+from metriq_gym.benchmarks.returned import counts_of
 from metriq_gym.benchmarks.statistics import binomial
 from metriq_gym.errors import Unsupported
 
@@ -75,7 +76,7 @@ class Circuit(Benchmark[CircuitParams, BenchmarkData]):
 
     def poll_handler(self, job_data: BenchmarkData, result_data: Sequence[RunResult]) -> CircuitResult:
         """Return the counts and the expectation values."""
-        counts = result_data[0].counts[0]
+        (counts,) = counts_of(result_data, 1)
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         kept = ranked[: MAX_CHARACTERS // max(1, len(ranked[0][0]))]
         return CircuitResult(

@@ -23,6 +23,7 @@ from metriq_gym.benchmarks.colouring import Edge
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.matchings import random_maximal_matching
 from metriq_gym.benchmarks.outcomes import MAX_BITS, outcome_probabilities
+from metriq_gym.benchmarks.returned import counts_of
 from metriq_gym.benchmarks.subgraphs import connected_subgraph
 from metriq_gym.errors import Permanent, Unsupported
 
@@ -111,11 +112,11 @@ class CLOPS(Benchmark[CLOPSParams, CLOPSData]):
         Raises
         ------
         Permanent
-            When the provider reported no time.
+            When the provider reported no time, or counts are missing.
         """
-        seconds = result_data[0].execution_seconds
-        if not seconds:
-            raise Permanent("the provider reported no execution time, so there is no rate to compute")
+        if not (seconds := result_data[0].execution_seconds if result_data else None):
+            raise Permanent("the device returned no execution time, so there is no rate to compute")
+        counts_of(result_data, self.params.num_circuits)
         params = self.params
         layers = params.num_circuits * params.num_layers * params.shots
         sampling = result_data[0].sampling_seconds

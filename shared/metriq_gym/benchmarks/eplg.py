@@ -24,6 +24,7 @@ from metriq_gym.benchmarks.decay import fit_decay
 from metriq_gym.benchmarks.direct_rb import GENERATORS, GateSet
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.random_cliffords import ORDER
+from metriq_gym.benchmarks.returned import counts_of_runs
 from metriq_gym.benchmarks.subgraphs import random_path
 from metriq_gym.errors import Unsupported
 
@@ -164,9 +165,10 @@ class EPLG(Benchmark[EPLGParams, EPLGData]):
         params = self.params
         lengths = np.array(sorted(params.lengths), dtype=np.float64)
         # Axes: sample, layer, length, segment of the chain.
-        survival = np.array([[_survival(counts) for counts in run.counts] for run in result_data])
-        survival = survival.reshape(len(result_data), 2, len(lengths), -1)
-        shots = sum(result_data[0].counts[0].values())
+        samples = counts_of_runs(result_data, params.num_samples, 2 * len(lengths))
+        survival = np.array([[_survival(counts) for counts in sample] for sample in samples])
+        survival = survival.reshape(len(samples), 2, len(lengths), -1)
+        shots = sum(samples[0][0].values())
         margin = OFFSET_MARGIN if params.constrain_rb_offset_b else 1.0
         if len(lengths) == MIN_LENGTHS:
             margin = 0.0

@@ -27,6 +27,7 @@ from metriq_gym.benchmarks.colouring import Edge, edge_colouring
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.maxcut import WeightedGraph
 from metriq_gym.benchmarks.outcomes import MAX_BITS, outcome_probabilities
+from metriq_gym.benchmarks.returned import counts_of
 from metriq_gym.benchmarks.statistics import tail
 from metriq_gym.benchmarks.subgraphs import connected_subgraph, simple_edges
 from metriq_gym.errors import Unsupported
@@ -142,8 +143,9 @@ class LinearRampQAOA(Benchmark[LinearRampQAOAParams, LinearRampQAOAData]):
     def poll_handler(self, job_data: LinearRampQAOAData, result_data: Sequence[RunResult]) -> LinearRampQAOAResult:
         """Compare the cuts that were sampled with the best one and with random ones."""
         params, problem = self.params, self.problem(job_data)
+        returned = counts_of(result_data, params.trials * len(params.qaoa_layers))
         best, means, variances = problem.optimum(self._rng("heuristic")), [], []
-        for counts in result_data[0].counts:
+        for counts in returned:
             sides, frequencies = bit_table(counts)
             cuts = problem.cuts(sides)
             best = max(best, float(cuts.max()))

@@ -16,12 +16,14 @@ from metriq_gym.benchmarks.benchmark import (
     BenchmarkDevice,
     BenchmarkResult,
     BenchmarkScore,
+    Counts,
     RunResult,
 )
 from metriq_gym.benchmarks.colouring import Edge
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
 from metriq_gym.benchmarks.matchings import random_maximal_matching
 from metriq_gym.benchmarks.random_cliffords import INVERSE_PAULI_MAPS, INVERSE_WORDS, ORDER, PAULIS, WORDS
+from metriq_gym.benchmarks.returned import counts_of
 from metriq_gym.benchmarks.statistics import binomial, parts
 from metriq_gym.errors import Unsupported
 
@@ -125,12 +127,12 @@ class MirrorCircuits(Benchmark[MirrorCircuitsParams, MirrorCircuitsData]):
         """
         return [
             polarize(binomial(counts.get(expected, 0), sum(counts.values())), len(expected))
-            for expected, counts in zip(job_data.expected_bitstrings, result_data[0].counts, strict=True)
+            for expected, counts in self._pairs(job_data, result_data)
         ]
 
     def poll_handler(self, job_data: MirrorCircuitsData, result_data: Sequence[RunResult]) -> MirrorCircuitsResult:
         """Pool the shots of all circuits: S = hits ÷ shots, polarisation = max(0, (S − 2⁻ʷ)/(1 − 2⁻ʷ))."""
-        pairs = list(zip(job_data.expected_bitstrings, result_data[0].counts, strict=True))
+        pairs = self._pairs(job_data, result_data)
         each = [binomial(counts.get(expected, 0), sum(counts.values())) for expected, counts in pairs]
         found = parts([[one.value for one in each]], [[one.uncertainty or 0.0 for one in each]], [True])
         hits = sum(counts.get(expected, 0) for expected, counts in pairs)
@@ -147,6 +149,10 @@ class MirrorCircuits(Benchmark[MirrorCircuitsParams, MirrorCircuitsData]):
             shot_uncertainty=shots / scale,
             circuit_uncertainty=None if found.circuits is None else found.circuits / scale,
         )
+
+    def _pairs(self, job_data: MirrorCircuitsData, result_data: Sequence[RunResult]) -> list[tuple[str, Counts]]:
+        expected = job_data.expected_bitstrings
+        return list(zip(expected, counts_of(result_data, len(expected)), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

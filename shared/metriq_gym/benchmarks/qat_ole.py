@@ -27,6 +27,7 @@ from metriq_gym.benchmarks.bitstrings import bit_table
 from metriq_gym.benchmarks.limits import require_operations
 from metriq_gym.benchmarks.openqasm import read_circuit
 from metriq_gym.benchmarks.outcomes import outcome_probabilities
+from metriq_gym.benchmarks.returned import counts_of
 from metriq_gym.benchmarks.state_vectors import PlacedGate, basis_state, evolved
 from metriq_gym.benchmarks.statistics import binomial
 from metriq_gym.errors import Unsupported
@@ -146,7 +147,7 @@ class QATOLE(Benchmark[QATOLEParams, QATOLEData]):
             The one run: a circuit for each initial state.
         """
         _, signs = self._states(job_data)
-        return np.asarray(signs * np.array([_parity(counts) for counts in result_data[0].counts]))
+        return np.asarray(signs * np.array([_parity(counts) for counts in counts_of(result_data, len(signs))]))
 
     def _states(self, job_data: QATOLEData) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the initial states, shape (states, qubits), and the sign of each."""

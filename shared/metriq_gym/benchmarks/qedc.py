@@ -22,6 +22,7 @@ from metriq_gym.benchmarks.benchmark import (
     RunResult,
 )
 from metriq_gym.benchmarks.limits import require_operations, require_qubits
+from metriq_gym.benchmarks.returned import counts_of
 from metriq_gym.benchmarks.statistics import binomial, parts
 from metriq_gym.errors import Permanent, Unsupported
 
@@ -201,7 +202,7 @@ class QEDCBenchmark(Benchmark[ParamsT, QEDCData]):
         return self.ideal([secret for group in job_data.secrets for secret in group][position])
 
     def _scores(self, job_data: QEDCData, result_data: Sequence[RunResult]) -> list[list[BenchmarkScore]]:
-        counts = iter(result_data[0].counts)
+        counts = iter(counts_of(result_data, sum(map(len, job_data.secrets))))
         return [[fidelity_score(next(counts), self.ideal(secret)) for secret in group] for group in job_data.secrets]
 
     def _drawn(self, secrets: Sequence[str]) -> bool:

@@ -18,6 +18,7 @@ from metriq_gym.benchmarks.benchmark import (
     RunResult,
 )
 from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.returned import counts_of
 from metriq_gym.benchmarks.statistics import binomial
 
 DEFAULT_SEED = 0
@@ -67,7 +68,7 @@ class QMLKernel(Benchmark[QMLKernelParams, BenchmarkData]):
 
     def poll_handler(self, job_data: BenchmarkData, result_data: Sequence[RunResult]) -> QMLKernelResult:
         """Return the fraction of all-zeros."""
-        counts = result_data[0].counts[0]
+        (counts,) = counts_of(result_data, 1)
         zeros = counts.get("0" * self.params.num_qubits, 0)
         return QMLKernelResult(accuracy_score=binomial(zeros, sum(counts.values())))
 

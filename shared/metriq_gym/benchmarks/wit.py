@@ -17,6 +17,7 @@ from metriq_gym.benchmarks.benchmark import (
     RunResult,
 )
 from metriq_gym.benchmarks.limits import require_qubits
+from metriq_gym.benchmarks.returned import counts_of
 from metriq_gym.benchmarks.statistics import binomial
 
 LEFT, RIGHT = (0, 1, 2), (5, 4, 3)
@@ -76,7 +77,7 @@ class WIT(Benchmark[WITParams, BenchmarkData]):
 
     def poll_handler(self, job_data: BenchmarkData, result_data: Sequence[RunResult]) -> WITResult:
         """Return the fraction of ones."""
-        counts = result_data[0].counts[0]
+        (counts,) = counts_of(result_data, 1)
         return WITResult(expectation_value=binomial(counts.get("1", 0), sum(counts.values())))
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from metriq_gym.cli.words import split_files
+
 
 class LazyCommand(TyperCommand):
     """A command whose function is imported when the command is called, asked for help, or completed."""
@@ -27,9 +29,10 @@ class LazyCommand(TyperCommand):
         assert isinstance(command, TyperCommand)  # noqa: S101  (there is only this one, and no callback)
         return command
 
-    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *arguments: Any, **extra: Any) -> Any:
         """Return the context of the command itself."""
-        return self.loaded().make_context(*arguments, **extra)
+        command = self.loaded()
+        return command.make_context(info_name, split_files(command, args), *arguments, **extra)
 
 
 def load(target: str) -> Any:

@@ -50,6 +50,8 @@ SuiteName = Annotated[
     typer.Argument(metavar="SUITE_ID", help="The suite's id, the beginning of it, or latest.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJsonOr = Annotated[bool, typer.Option("--json", help="Print JSON. A FILE after it has the record written there.")]
+JsonFile = Annotated[Path | None, typer.Option("--json-file", metavar="FILE", hidden=True)]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Plot = Annotated[
     Path | None,

@@ -11,19 +11,17 @@ from metriq_gym.client.client import Client, failure_of
 from metriq_gym.client.lookup import choose_suite
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.pull_request import PullRequest
-from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.targets import is_in_suite
 from metriq_gym.job_manager import JobManager, MetriqGymJob
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.suite_progress import summarise
-from metriq_gym.run.files import write_text
+from metriq_gym.run.files import write_records
 from metriq_gym.run.keeping import find, note
 from metriq_gym.run.uploads import plan, publish
 from metriq_gym.store import Store
 from metriq_gym.suite_parser import load_suite, select
 from metriq_gym.terminal import report
 from metriq_gym.terminal.follow import ProgressLine, describe, follow_suite
-from metriq_gym.wording import as_json
 
 
 def dispatch_suite(config: Any, job_manager: JobManager) -> str:
@@ -111,7 +109,7 @@ def poll_suite(config: Any, job_manager: JobManager) -> list[MetriqGymJob]:
         known = job_manager.session.on_client(wait)
     _show(known)
     if path := getattr(config, "json", None):
-        write_text(Path(path), as_json([make_record(job) for job in known if job.has_ended]) + "\n")
+        write_records(known, Path(path))
     return [note(job, job_manager) for job in known]
 
 

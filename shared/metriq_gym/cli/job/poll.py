@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from metriq_gym.cli import opening
-from metriq_gym.cli.errors import UNFINISHED
+from metriq_gym.cli.errors import UNFINISHED, Usage
 from metriq_gym.cli.exports import elsewhere, tell_of_exports
-from metriq_gym.cli.options import AsJson, JobName, NoCache, Output, Plot, Wait
+from metriq_gym.cli.options import AsJsonOr, JobName, JsonFile, NoCache, Output, Plot, Wait
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.pictures import draw_job
 from metriq_gym.client.client import decision_about, failure_of
@@ -27,20 +27,32 @@ from metriq_gym.terminal.follow import ProgressLine, follow
 def poll(
     name: JobName = None,
     wait: Wait = True,
-    json: AsJson = False,
+    json: AsJsonOr = False,
     output: Output = None,
     include_raw: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the counts and all that `job replay` needs to this file."),
-    ] = None,
+        bool,
+        typer.Option(
+            "--include-raw",
+            help="Write the counts and all that `job replay` needs to the FILE after it, or beside that of --json.",
+        ),
+    ] = False,
     plot: Plot = None,
     no_cache: NoCache = False,
+    json_file: JsonFile = None,
+    include_raw_file: Annotated[Path | None, typer.Option("--include-raw-file", metavar="FILE", hidden=True)] = None,
 ) -> None:
     """Wait for a job and print its result.
 
     With --no-wait the exit code is 5 until it has ended.
     """
-    opening.run(_poll(name, wait=wait, as_json=json, output=output, raw=include_raw, plot=plot))
+    if output is not None and json_file is not None:
+        raise Usage("--output FILE and --json FILE write the same: give one of them")
+    record = output or json_file
+    if include_raw and include_raw_file is None:
+        if record is None:
+            raise Usage("--include-raw needs the name of a file after it, or --json FILE to write beside")
+        include_raw_file = record.with_name(record.name.removesuffix(".json") + "_debug.json")
+    opening.run(_poll(name, wait=wait, as_json=json, output=record, raw=include_raw_file, plot=plot))
 
 
 async def _poll(

@@ -8,17 +8,20 @@ from typing import Annotated
 import typer
 
 from metriq_gym.cli.errors import FAILED, Usage
-from metriq_gym.cli.options import AsJson
+from metriq_gym.cli.options import AsJsonOr, JsonFile
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.client.configurations import read_configuration
 from metriq_gym.errors import InvalidRequest
 from metriq_gym.jobs.replay import replay as score_again
+from metriq_gym.run.files import write_text
 from metriq_gym.terminal import report
+from metriq_gym.wording import as_json
 
 
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file written by `job poll --include-raw`.")],
-    json: AsJson = False,
+    json: AsJsonOr = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Score a job again from its counts alone.
 
@@ -31,6 +34,8 @@ def replay(
         raise Usage(
             "\n  ".join([f"{file} is not what `mgym job poll --include-raw` writes:", *map(str, error.problems)])
         ) from None
+    if json_file is not None:
+        say(f"wrote {write_text(json_file, as_json(result) + chr(10))}")
     if json:
         emit(result)
     else:

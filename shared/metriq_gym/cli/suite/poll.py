@@ -6,16 +6,22 @@ import typer
 
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import FAILED, HELD, UNFINISHED
-from metriq_gym.cli.options import AsJson, NoCache, Plot, SuiteName, Wait
+from metriq_gym.cli.options import AsJsonOr, JsonFile, NoCache, Plot, SuiteName, Wait
 from metriq_gym.cli.output import say
 from metriq_gym.cli.suite.showing import show
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.suite_progress import summarise
+from metriq_gym.run.files import write_records
 from metriq_gym.terminal.follow import ProgressLine, follow_suite
 
 
 def poll(
-    name: SuiteName = None, wait: Wait = True, json: AsJson = False, plot: Plot = None, no_cache: NoCache = False
+    name: SuiteName = None,
+    wait: Wait = True,
+    json: AsJsonOr = False,
+    plot: Plot = None,
+    no_cache: NoCache = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Wait for a suite and print its scores.
 
@@ -34,6 +40,8 @@ def poll(
 
     jobs = opening.run(watch() if wait else look())
     show(jobs, json, plot)
+    if json_file is not None:
+        say(f"wrote {write_records(jobs, json_file)}")
     summary = summarise(jobs)
     if summary.held and summary.settled:
         say(f"{summary.held} held until an operator decides: mgym status")
