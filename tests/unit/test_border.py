@@ -17,7 +17,7 @@ from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.upload_path import encode, upload_path
 from metriq_gym.job_manager import to_document
 from metriq_gym.jobs import JobState
-from metriq_gym.operations.importing import import_jobs, parse
+from metriq_gym.operations.importing import BadLine, import_jobs, parse
 from metriq_gym.platform import canonical_device_name
 
 LINE: dict[str, Any] = {
@@ -127,7 +127,8 @@ def test_a_chain_of_qubits_reaches_the_record() -> None:
     assert make_record(imported(data={"qubit_chain": [3, 2, 1]}))["circuit_metadata"] == {"qubit_chain": [3, 2, 1]}
 
 
-RESULTS = st.dictionaries(st.text(min_size=1, max_size=8), st.floats(allow_nan=False, allow_infinity=False), min_size=1)
+_names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+RESULTS = st.dictionaries(_names, st.floats(allow_nan=False, allow_infinity=False), min_size=1)
 WORDS = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12)
 
 
@@ -231,3 +232,48 @@ async def test_a_file_of_the_dataset_is_taken_over(tmp_path: Path, indent: int |
     done = await import_jobs(store, path)
     assert [job.state for job in added] == [JobState.EXPORTED, JobState.FAILED]
     assert [(line.unit, line.number, line.reason) for line in done.bad] == [("entry", 3, "is not a JSON object")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": {"transpiled_two_qubit_gate_counts": [None]}}, "transpiled_two_qubit_gate_counts"),
+        ({"params": {"num_qubits": 7, "shots": 10**30}}, "more than 64 bits"),
+        ({"suite_name": "\ud800"}, "half a character"),
+        ({"params": {"num_qubits": {"\0": 1}}}, "NUL"),
+        ({"platform": {"provider": 3, "device": "x"}}, "platform.provider must be text"),
+        ({"platform": "ionq"}, "platform must be an object"),
+        ({"error": "it broke"}, "error must be an object"),
+        ({"runtime_seconds": "1"}, "runtime_seconds must be"),
+        ({"dispatch_time": "yesterday"}, "dispatch_time"),
+        ({"provider_name": None}, "provider_name must be text"),
+        ({"job_type": None}, "lacks job_type"),
+    ],
+)
+async def test_a_line_that_the_store_cannot_hold_is_told_of_and_the_rest_goes_on(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    path, added = tmp_path / "jobs.jsonl", []
+    path.write_text("\n".join(json.dumps(each) for each in (LINE | changes, LINE)))
+
+    async def add(job: Any) -> bool:
+        added.append(job.id)
+        return True
+
+    store: Any = SimpleNamespace(records=SimpleNamespace(add=add))
+    done = await import_jobs(store, path)
+    assert added == ["abc"]
+    (bad,) = done.bad
+    assert (bad.number, words in bad.reason) == (1, True), bad.reason
+
+
+def test_numbers_beyond_what_json_has_are_told_of() -> None:
+    line = json.dumps(LINE)
+    for number, words in (("NaN", "NaN is no JSON number"), ("1e400", "not finite")):
+        with pytest.raises(BadLine, match=words):
+            parse(line.replace('"runtime_seconds": 1.5', f'"runtime_seconds": {number}'))
+
+
+def test_a_failure_of_another_kind_of_source_keeps_it() -> None:
+    line = imported(result_data=None, error={"source": "provider", "message": "calibrating"})
+    assert make_record(to_document(line, "imported"))["outcome_detail"]["source"] == "provider"

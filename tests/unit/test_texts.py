@@ -51,6 +51,14 @@ def test_a_configuration_is_read_however_it_was_saved(tmp_path: Path, content: b
     assert load_json_file(path)["shots"] == 77
 
 
+@pytest.mark.parametrize(("encoding", "newline"), [("utf-8-sig", "\n"), ("utf-16", "\r\n"), ("utf-8", "\r")])
+def test_a_suite_is_read_however_it_was_saved(tmp_path: Path, encoding: str, newline: str) -> None:
+    path = tmp_path / "suite.json"
+    text = json.dumps(suite_of(json.loads(WIT)), indent=1)
+    path.write_bytes(text.replace("\n", newline).encode(encoding))
+    assert load_suite(path)[0].benchmarks[0].config["shots"] == 77
+
+
 @pytest.mark.parametrize("content", AS_SAVED, ids=NAMES)
 def test_a_request_is_read_however_it_was_sent(content: bytes) -> None:
     read = read_request(Delivery("job.requested", content))

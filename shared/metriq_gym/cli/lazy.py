@@ -11,8 +11,6 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from metriq_gym.cli.words import split_files
-
 
 class LazyCommand(TyperCommand):
     """A command whose function is imported when the command is called, asked for help, or completed."""
@@ -32,7 +30,8 @@ class LazyCommand(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], *arguments: Any, **extra: Any) -> Any:
         """Return the context of the command itself."""
         command = self.loaded()
-        return command.make_context(info_name, split_files(command, args), *arguments, **extra)
+        words = load("metriq_gym.cli.words:split_files")(command, args)
+        return command.make_context(info_name, words, *arguments, **extra)
 
 
 def load(target: str) -> Any:

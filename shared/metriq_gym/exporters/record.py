@@ -160,7 +160,8 @@ def _noted(error: Mapping[str, Any] | None) -> Record | None:
     if error is None:
         return None
     outcome = _outcome(failure_noted(error))
-    return outcome | {"outcome_detail": outcome["outcome_detail"] | dict(error.get("outcome_detail") or {})}
+    named = {"source": error["source"]} if isinstance(error.get("source"), str) else {}
+    return outcome | {"outcome_detail": outcome["outcome_detail"] | named | dict(error.get("outcome_detail") or {})}
 
 
 def _outcome(failure: Failure) -> Record:

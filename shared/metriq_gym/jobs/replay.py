@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from metriq_gym import benchmarks
+from metriq_gym.benchmarks.returned import Unmatched
 from metriq_gym.errors import InvalidRequest, MetriqGymError, Permanent, Problem
 from metriq_gym.jobs.debug_file import as_debug_export, is_debug_file
 from metriq_gym.jobs.scoring import Share, result_of
@@ -117,6 +118,8 @@ def replay_result(document: object) -> BenchmarkResult:
     ]
     try:
         return result_of(config, export.seed, export.data, export.runs, shares)
+    except Unmatched as error:
+        raise InvalidRequest([Problem("$.data", str(error))]) from error
     except MetriqGymError:
         raise
     except Exception as error:

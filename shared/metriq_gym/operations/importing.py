@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -21,7 +22,7 @@ from metriq_gym.messages import JobId
 from metriq_gym.operations.foreign_results import with_score
 from metriq_gym.store import Store
 from metriq_gym.texts import NotText
-from metriq_gym.wording import because
+from metriq_gym.wording import because, from_pydantic, shorten
 
 _REQUIRED = ("id", "job_type", "params", "dispatch_time")
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -50,6 +51,7 @@ _OF_RECORDS = (
     *("app_version", "timestamp", "suite_id", "job_type", "results", "runtime_seconds", "suite"),
     *("platform", "circuit_metadata", "params", "outcome", "outcome_detail"),
 )
+_MAX_DEPTH = 50
 _id = TypeAdapter[str](JobId)
 
 
@@ -127,7 +129,35 @@ def job_of(found: Any) -> tuple[MetriqGymJob, list[str]]:
         _id.validate_python(found["id"])
     except ValidationError:
         raise BadLine(f"id {found['id']!r} is none: letters, digits and ._:- are, 128 at most") from None
+    if (reason := _unstorable(found)) is not None:
+        raise BadLine(reason)
     return _job(found), _notes(found)
+
+
+def _unstorable(value: Any, depth: int = 0) -> str | None:
+    """Return why a document of the store cannot hold what JSON can, if it cannot."""
+    if depth > _MAX_DEPTH:
+        return f"is nested deeper than {_MAX_DEPTH} levels"
+    if isinstance(value, str):
+        return None if _is_text(value) else "has half a character in a text"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "has a number that is not finite"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return f"has an integer of more than 64 bits: {shorten(str(value), 40)}"
+    if isinstance(value, dict):
+        if any("\0" in key for key in value):
+            return "has a name with a NUL character"
+        value = [*value.keys(), *value.values()]
+    found = (_unstorable(each, depth + 1) for each in (value if isinstance(value, list) else ()))
+    return next((reason for reason in found if reason is not None), None)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_record(found: Mapping[str, Any]) -> bool:
@@ -177,6 +207,8 @@ def _job(found: dict[str, Any]) -> MetriqGymJob:
     device = found.get("device_name") or platform.get("device")
     if not isinstance(provider, str) or not isinstance(device, str):
         raise BadLine("names no provider and device")
+    if wrong := [name for name in ("provider", "device") if not isinstance(platform.get(name) or "", str)]:
+        raise BadLine(f"platform.{wrong[0]} must be text")
     unknown = _unknown_parameters(found)
     try:
         return MetriqGymJob(
@@ -224,7 +256,11 @@ def _notes(found: dict[str, Any]) -> list[str]:
 
 
 async def _keep(store: Store, job: MetriqGymJob, done: ImportSummary) -> None:
-    if await store.records.add(to_document(job, "imported")):
+    try:
+        document = to_document(job, "imported")
+    except ValidationError as error:
+        raise BadLine("; ".join(f"{each.path[2:]} {each.message}" for each in from_pydantic(error))) from None
+    if await store.records.add(document):
         done.added += 1
         return
     present = await store.jobs.get(job.id)
