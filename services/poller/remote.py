@@ -14,11 +14,12 @@ from zlib import crc32
 
 import structlog
 
-from metriq_gym.errors import LeaseLost, Transient, UnreadableDocument
+from metriq_gym.errors import FailureClass, LeaseLost, Transient, UnreadableDocument, classify
 from metriq_gym.jobs import Task
 from metriq_gym.jobs.documents import DueTask
 from metriq_gym.providers.plugin import one_line
 from metriq_gym.providers.provider import (
+    CancellingProvider,
     Compiled,
     Ended,
     Finished,
@@ -53,6 +54,7 @@ PASSED_OVER = 2000
 """How many due tasks are held against an overview at once."""
 DECODED_AT_ONCE = 100
 ENDED_AT_ONCE = 20
+WITHDRAWN_AT_ONCE = 20
 
 
 class RemoteTasks:
@@ -115,6 +117,7 @@ class RemoteTasks:
         """Ask about some of the tasks that are due; return whether there may be more."""
         if self._breaker.seconds_left:
             return False
+        await self._withdraw()
         await self._look_over()
         if self._breaker.seconds_left:
             return False
@@ -136,6 +139,26 @@ class RemoteTasks:
             else:
                 self._pace.took(len(tasks), self._now() - started)
         return len(due) == look or len(unknown) > len(tasks)
+
+    async def _withdraw(self) -> None:
+        """Have the provider cancel what jobs that were cancelled have there, where it can."""
+        if not isinstance(self._provider, CancellingProvider):
+            return
+        name = self._provider.name
+        claimed = await self._store.tasks.claim_withdrawn(name, limit=WITHDRAWN_AT_ONCE, seconds=self._max_seconds)
+        done = []
+        for task, provider_job_id in claimed.items():
+            try:
+                await self._provider.cancel(provider_job_id)
+            except Exception as error:  # a fault of that provider stops no other's
+                log.warning("task not cancelled at the provider", provider=name, task=task, error=one_line(error))
+                if classify(error) in (FailureClass.TRANSIENT, FailureClass.WAITING):
+                    break  # it comes again, and those after it
+            else:
+                log.info("task cancelled at the provider", provider=name, task=task)
+            done.append(task)
+        if done:
+            await self._store.tasks.withdrawn(done)
 
     async def _look_over(self) -> None:
         """Bring the overview up to date if it is worth it; what has ended is due at once."""

@@ -92,6 +92,8 @@ OTHERS = {
     *("parked.park", "parked.release", "parked.keep_away", "parked.come_back"),
     # When a task is due next: guarded by being due, so not leased.
     *("tasks.make_due", "tasks.pass_over"),
+    # What a provider is to be asked to cancel, of jobs that were cancelled for good; asked twice it does no harm.
+    *("tasks.claim_withdrawn", "tasks.withdrawn"),
     # Where a task waits at its provider: the newest is as good as any, and only people read it.
     "tasks.note_places",
     # Exporters have no lease: each state of an export is guarded by the one before (docs/decisions/0009-exports.md).

@@ -338,6 +338,34 @@ class TestRemoteTasks:
         await store.tasks.make_due("tyxonq", {"id-1"})
         assert await claim(store) == []
 
+    async def test_what_the_provider_has_of_a_cancelled_job_is_withdrawn_by_one_poller_at_a_time(
+        self, store: Store
+    ) -> None:
+        await store.tasks.insert([task(n) for n in range(3)])
+        await store.tasks.submitted(await store.tasks.intend(task(0)), "id-0")
+        sent = await store.tasks.intend(task(1))
+        assert await store.tasks.claim_withdrawn("local", limit=9, seconds=60) == {}
+        await store.tasks.cancel("j")
+        assert await store.tasks.claim_withdrawn("tyxonq", limit=9, seconds=60) == {}
+        assert await store.tasks.claim_withdrawn("local", limit=9, seconds=0) == {"j:0": "id-0"}
+        with pytest.raises(LeaseLost):  # its answer comes after the cancellation
+            await store.tasks.submitted(sent, "id-1")
+        assert len(await store.tasks.claim_withdrawn("local", limit=1, seconds=60)) == 1
+        assert len(await store.tasks.claim_withdrawn("local", limit=9, seconds=60)) == 1
+        await store.tasks.withdrawn({"j:0", "j:1"})
+        assert await store.tasks.claim_withdrawn("local", limit=9, seconds=0) == {}
+
+    async def test_a_job_that_failed_keeps_what_it_has_at_the_provider(self, store: Store) -> None:
+        await store.tasks.insert([task(0), task(1)])
+        await store.tasks.submitted(await store.tasks.intend(task(0)), "id-0")
+        sent = await store.tasks.intend(task(1))
+        await store.tasks.cancel("j", for_good=False)
+        with pytest.raises(LeaseLost):
+            await store.tasks.submitted(sent, "id-1")
+        assert await store.tasks.claim_withdrawn("local", limit=9, seconds=0) == {}
+        await store.tasks.reopen("j", 7)
+        assert {each.provider_job_id for each in await claim(store)} == {"id-0", "id-1"}
+
     async def test_handed_back_tasks_are_due_after_a_while_and_only_by_their_holder(self, store: Store) -> None:
         await released(store, 0, 1)
         held = await claim(store)

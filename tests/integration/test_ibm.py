@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from metriq_gym.errors import SubmissionAmbiguous
+from metriq_gym.jobs import JobState, TaskState
+from metriq_gym.messages import JobCancelRequested
 from metriq_gym.packing import pack_circuits
 from metriq_gym.providers.ibm.plugin import IBMSettings
 from metriq_gym.providers.ibm.provider import IBMProvider
@@ -103,6 +105,25 @@ async def test_a_job_in_the_queue_has_its_place_in_the_store(cloud: IBMCloud, tm
         assert (await running).result is not None
     assert found[0] == 4
     assert found[1] is not None
+
+
+@pytest.mark.parametrize("trouble", [None, "busy", "down"])
+async def test_what_a_cancelled_job_has_in_the_queue_is_cancelled(
+    cloud: IBMCloud, tmp_path: Path, trouble: str | None
+) -> None:
+    cloud.held = True
+    async with memory_system(tmp_path) as system:
+        running = asyncio.create_task(system.run(WIT, "ibm", "ibm_sherbrooke", job_id="held"))
+        async with asyncio.timeout(PATIENCE):
+            while TaskState.SUBMITTED not in await system.store.tasks.states("held"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            cloud.fault, cloud.retry_after = trouble, "0"
+            await system.bus.publish(JobCancelRequested(job_id="held"))
+            assert (await running).state is JobState.CANCELLED
+            cloud.fault = None
+            (sent,) = cloud.jobs.values()
+            while sent["status"] != "Cancelled":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 async def test_a_key_in_a_file_is_read_again(cloud: IBMCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -78,6 +78,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.fault != "lost_answer":
             self._answer(201, {"id": task_id})
 
+    def do_DELETE(self) -> None:
+        if self._fails():
+            return
+        task = self.server.tasks.get(self.path.removeprefix("/tasks/"))
+        if task is None or self.server.shown(task)["state"] != "queued":
+            self._answer(409, "not in the queue")
+        else:
+            task |= {"state": "failed", "error": "cancelled"}
+            self._answer(200, self.server.shown(task))
+
     def _fails(self) -> bool:
         fault = self.server.fault
         if fault == "credential" or self.headers["Authorization"] != f"Bearer {TOKEN}":

@@ -1,4 +1,4 @@
-"""The toy cloud as a remote provider: five calls, each error as the class that says what may be done about it."""
+"""The toy cloud as a remote provider: six calls, each error as the class that says what may be done about it."""
 
 from __future__ import annotations
 
@@ -121,6 +121,9 @@ class ToyProvider:
         except TimeoutError:
             pass
         return found
+
+    async def cancel(self, task_id: str) -> None:
+        await self._ask("DELETE", f"/tasks/{task_id}")
 
     async def aclose(self) -> None:
         await self._http.aclose()

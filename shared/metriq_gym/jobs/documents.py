@@ -279,6 +279,8 @@ class Task(_Document):
     """When the provider expected it to start."""
     cancelled_from: TaskState | None = None
     """The state in which its job's end found it."""
+    withdraw_at: datetime | None = None
+    """From when on the provider is to be asked to cancel it, until that was done: its job was cancelled."""
     candidates: list[dict[str, str]] = []
     """While it is in doubt: what the provider says of those of its tasks that may be this one."""
     polls: int = 0

@@ -297,6 +297,26 @@ class CompilingProvider(Protocol):
 
 
 @runtime_checkable
+class CancellingProvider(Protocol):
+    """A provider that can be asked not to run a task that it has."""
+
+    async def cancel(self, task_id: str) -> None:
+        """Have a task not be run, or not to its end. Said again it does no harm.
+
+        Parameters
+        ----------
+        task_id
+            The provider's id.
+
+        Raises
+        ------
+        MetriqGymError
+            When it could not be said, which is tried again if its class is one of those that are; any other means that
+            there is nothing more to cancel.
+        """
+
+
+@runtime_checkable
 class RemoteProvider(Provider, Protocol):
     """A provider that takes submissions and is asked for results."""
 

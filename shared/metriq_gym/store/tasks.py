@@ -62,6 +62,10 @@ class Tasks:
                     [("provider", 1), ("lane", 1), ("next_poll_at", 1)],
                     partialFilterExpression={"next_poll_at": {"$exists": True}},
                 ),
+                IndexModel(
+                    [("provider", 1), ("withdraw_at", 1)],
+                    partialFilterExpression={"withdraw_at": {"$exists": True}},
+                ),
                 IndexModel([("job_id", 1), ("state", 1)]),
                 IndexModel(
                     [("provider", 1), ("provider_job_id", 1)],
@@ -146,7 +150,14 @@ class Tasks:
             return read(Task, found)
         fields = literal({"provider_job_id": provider_job_id, "error": None})
         due = {"state": TaskState.SUBMITTED, "next_poll_at": "$$NOW"}
-        return await self._step(task, task.state, {"$set": fields | due})
+        try:
+            return await self._step(task, task.state, {"$set": fields | due})
+        except LeaseLost:
+            # Of a job that was cancelled meanwhile: what is paid for is to be found again, or not even run.
+            ended = {"_id": task.id, "state": TaskState.CANCELLED, "intended_at": task.intended_at}
+            for_good = {"$cond": [{"$eq": [{"$type": "$circuits"}, "missing"]}, "$$NOW", "$$REMOVE"]}
+            await self._tasks.update_one(ended, [{"$set": fields | {"withdraw_at": for_good}}])
+            raise
 
     async def _step(self, task: Task, state: TaskState, change: Stage, **more: object) -> Task:
         query = {"_id": task.id, "state": state, "intended_at": task.intended_at, **more}
@@ -410,11 +421,33 @@ class Tasks:
         With `token`, only those that no dispatcher with a higher one has seen to: the job may have been resumed.
         """
         dropped = ["next_poll_at", "circuits"] if for_good else ["next_poll_at"]
+        withdrawn = {"withdraw_at": _NOW_IF_PLACED} if for_good else {}
         fenced = {} if token is None else {"dispatcher": {"$not": {"$gt": token}}}
         await self._tasks.update_many(
             {"job_id": job_id, "state": {"$in": list(OPEN_TASKS)}} | fenced,
-            [{"$set": {"state": TaskState.CANCELLED, "cancelled_from": "$state"}}, {"$unset": dropped}],
+            [{"$set": {"state": TaskState.CANCELLED, "cancelled_from": "$state"} | withdrawn}, {"$unset": dropped}],
         )
+
+    @translated
+    async def claim_withdrawn(self, provider: str, *, limit: int, seconds: float) -> dict[str, str]:
+        """Return the ids of up to `limit` tasks that `provider` is to be asked to cancel, with the provider's own.
+
+        No other poller gets them for `seconds`; after that they are there again, unless they were `withdrawn`.
+        """
+        query = {"provider": provider, "withdraw_at": {"$gt": EPOCH}, "$expr": {"$lte": ["$withdraw_at", "$$NOW"]}}
+        later = [{"$set": {"withdraw_at": from_now(seconds)}}]
+        claimed: dict[str, str] = {}
+        while len(claimed) < limit:
+            found = await self._tasks.find_one_and_update(query, later, projection={"provider_job_id": 1})
+            if found is None or found["_id"] in claimed:
+                break
+            claimed[found["_id"]] = found["provider_job_id"]
+        return claimed
+
+    @translated
+    async def withdrawn(self, task_ids: Collection[str]) -> None:
+        """Write down that the provider was asked to cancel tasks, or has nothing of them to cancel."""
+        await self._tasks.update_many({"_id": {"$in": list(task_ids)}}, [{"$unset": ["withdraw_at"]}])
 
     @translated
     async def newest_token(self, job_id: str) -> int:
@@ -508,6 +541,7 @@ class Tasks:
 
 
 _UNDUE: Stage = {"$unset": ["next_poll_at"]}
+_NOW_IF_PLACED: Stage = {"$cond": [{"$eq": [{"$type": "$provider_job_id"}, "string"]}, "$$NOW", "$$REMOVE"]}
 
 
 def _due(provider: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import asyncio
 import pickle
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum, auto
@@ -20,6 +20,7 @@ from metriq_gym.packing import pack_circuits, unpack_counts
 from metriq_gym.providers.provider import (
     Adopted,
     Ambiguous,
+    CancellingProvider,
     CredentialTrouble,
     Ended,
     Finished,
@@ -347,6 +348,19 @@ class RemoteContract(ProviderContract):
             said = await caller.ended(task_id)
             assert isinstance(said, Ended), said
             assert said.error.strip()
+
+        self.run(check)
+
+    def test_a_task_that_is_cancelled_ends_where_the_provider_offers_that(self) -> None:
+        async def check(caller: Caller, cloud: Cloud) -> None:
+            ids = [await caller.provider.submit(await caller.submission(f"tag:{n}")) for n in range(2)]
+            if isinstance(caller.provider, CancellingProvider):
+                await caller.provider.cancel(ids[0])
+                assert isinstance(said := await caller.ended(ids[0]), Ended), said
+                with suppress(MetriqGymError):  # there is nothing more to cancel
+                    await caller.provider.cancel(ids[0])
+            cloud.finish()
+            assert isinstance(said := await caller.ended(ids[1]), Finished), said
 
         self.run(check)
 

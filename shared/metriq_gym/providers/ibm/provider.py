@@ -185,6 +185,10 @@ class IBMProvider:
                     group.create_task(ask())
         return said
 
+    async def cancel(self, task_id: str) -> None:
+        """Have a job not be run, or not to its end; raises `IBMRefused` for one that has ended."""
+        await self.client.ask(lambda runtime: runtime.job_cancel(task_id))
+
     async def aclose(self) -> None:
         """Close the batches, whose jobs go on, and the connections."""
         for batch, _ in self._batches.values():
