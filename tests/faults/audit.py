@@ -37,6 +37,8 @@ class Evidence:
     """Ids of the jobs for which a provider's list is kept."""
     submissions: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The provider's own account: tag → ids that it gave."""
+    waiting: Collection[str] = ()
+    """The ids of what the provider would still run, and could be asked to cancel."""
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Exported records by job id."""
     queued: Mapping[str, int] = field(default_factory=dict)
@@ -129,6 +131,8 @@ def _tasks(evidence: Evidence, jobs: Mapping[str, Job]) -> Iterator[str]:
             yield f"{task.id}: a task without a job"
         elif job.state in TERMINAL and task.state in OPEN_TASKS:
             yield f"{task.id}: is {task.state} though its job is {job.state}"
+        elif job.state is JobState.CANCELLED and task.provider_job_id in evidence.waiting:
+            yield f"{task.id}: its job is cancelled, and the provider would still run {task.provider_job_id}"
         if task.state is TaskState.COMPLETED:
             completed[task.job_id] += 1
     for job in jobs.values():

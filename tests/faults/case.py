@@ -25,10 +25,10 @@ from services.exporter import Exporter
 from services.poller import Poller
 from services.scorer import Scorer
 from tests.faults.audit import Verdict, judge
+from tests.faults.clouds import Cloud
 from tests.faults.evidence import Witness
 from tests.faults.flows import FLOWS, Flow
 from tests.faults.points import Crashed, Fuse, Point, SurroundedBus, surround_store, surrounded_providers, surrounding
-from tests.sandbox.fixture import SandboxControl
 from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 
@@ -122,21 +122,17 @@ async def run_case(
     mongo_url: str, folder: Path, flow: Flow, victim: str | None = None, point: Point | None = None
 ) -> Outcome:
     """Take a flow to its end, with the victim's first process dying at the point, and hold an audit."""
-    from tests.sandbox.app import TOKEN, Sandbox
-    from tests.sandbox.server import serving
-
     asyncio.get_running_loop().set_exception_handler(_quiet_about_the_dead)
     database = f"test_{secrets.token_hex(6)}"
     records = folder / database
     client = connect(mongo_url)
     with ExitStack() as stack:
         values: dict[str, Any] = {**IMPATIENT, "export_dir": records}
-        sandbox = None
+        cloud = None
         if flow.prepare is not None:
-            sandbox = SandboxControl(stack.enter_context(serving(Sandbox(seed=secrets.randbits(32)))), TOKEN)
-            sandbox.set(pending_seconds=0, running_seconds=0, results="ideal")
-            flow.prepare(sandbox)
-            values |= {"tyxonq_token": TOKEN, "tyxonq_base_url": sandbox.url}
+            cloud = stack.enter_context(flow.cloud())
+            flow.prepare(cloud.control)
+            values |= cloud.settings
         witness = stack.enter_context(Witness(mongo_url, database))
         stack.callback(_drop, mongo_url, database)
         stack.callback(client.close)
@@ -146,8 +142,14 @@ async def run_case(
 
             def audit() -> Verdict:
                 held = [name for name, state in flow.ends.items() if state is JobState.DISPATCHING]
-                queued = {"dead": len(bus.dead_letters)}
-                evidence = witness.evidence(flow.ends, records=records, queued=queued, sandbox=sandbox, in_flight=held)
+                evidence = witness.evidence(
+                    flow.ends,
+                    records=records,
+                    queued={"dead": len(bus.dead_letters)},
+                    submissions=cloud.submissions() if cloud else {},
+                    waiting=cloud.waiting() if cloud else (),
+                    in_flight=held,
+                )
                 verdict = judge(evidence)
                 verdict.wrong += [
                     f"{job.id}: ended {job.state}, not {flow.ends[job.id]}: {job.failure}"
@@ -157,7 +159,7 @@ async def run_case(
                 return verdict
 
             try:
-                outcome = await _run(world, sandbox, audit, victim, point)
+                outcome = await _run(world, cloud, audit, victim, point)
             except TimeoutError:
                 outcome = Outcome(Verdict(), {}, crashed=True)
             outcome.verdict = audit()
@@ -165,10 +167,10 @@ async def run_case(
 
 
 async def _run(
-    world: _World, sandbox: SandboxControl | None, audit: Callable[[], Verdict], victim: str | None, point: Point | None
+    world: _World, cloud: Cloud | None, audit: Callable[[], Verdict], victim: str | None, point: Point | None
 ) -> Outcome:
     fuses = {name: Fuse(point if name == victim else None) for name in KINDS}
-    done = asyncio.create_task(_publish_and_await(world, sandbox, audit))
+    done = asyncio.create_task(_publish_and_await(world, cloud, audit))
     crashed_at = None
     try:
         async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as others:
@@ -208,20 +210,20 @@ def _quiet_about_the_dead(loop: asyncio.AbstractEventLoop, context: dict[str, An
         loop.default_exception_handler(context)
 
 
-async def _publish_and_await(world: _World, sandbox: SandboxControl | None, audit: Callable[[], Verdict]) -> None:
+async def _publish_and_await(world: _World, cloud: Cloud | None, audit: Callable[[], Verdict]) -> None:
     """Publish the flow's request and what follows, and return when every job is where it should end."""
     flow, store = world.flow, world.store()
     await world.bus.publish(flow.request)
     if flow.once_dispatched is not None:
         (job_id,) = flow.ends
         await _reached(store, job_id, lambda job: job.state is not JobState.DISPATCHING)
-        assert sandbox is not None
-        await flow.once_dispatched(sandbox, world.bus)
+        assert cloud is not None
+        await flow.once_dispatched(cloud.control, world.bus)
     if flow.once_failed is not None:
         (job_id,) = flow.ends
         await _reached(store, job_id, lambda job: job.state is JobState.FAILED)
-        assert sandbox is not None
-        await flow.once_failed(sandbox, world.bus)
+        assert cloud is not None
+        await flow.once_failed(cloud.control, world.bus)
     for job_id in flow.ends:
         await _reached(store, job_id, is_settled)
     await world.bus.idle()

@@ -17,7 +17,6 @@ from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.jobs import TERMINAL, Job, JobState, Task
 from tests.faults.audit import Change, Evidence
-from tests.sandbox.fixture import SandboxControl
 
 DRAIN_SECONDS = 120
 """How long what is queued may take to be worked off once all jobs have ended."""
@@ -70,7 +69,8 @@ class Witness:
         *,
         records: Path,
         queued: Mapping[str, int],
-        sandbox: SandboxControl | None = None,
+        submissions: Mapping[str, Collection[str]] | None = None,
+        waiting: Collection[str] = (),
         in_flight: Collection[str] = (),
     ) -> Evidence:
         """Return what there is now."""
@@ -80,7 +80,8 @@ class Witness:
             tasks=[Task.model_validate(each) for each in self._database.tasks.find({}, {"circuits": 0, "counts": 0})],
             changes=self.changes(),
             listings=[each["_id"] for each in self._database.listings.find({}, {"_id": 1})],
-            submissions=sandbox.submissions()["by_remarks"] if sandbox else {},
+            submissions=submissions or {},
+            waiting=waiting,
             records={path.stem: json.loads(path.read_text()) for path in records.glob("*.json")},
             queued=queued,
             in_flight=in_flight,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from metriq_gym.messages import (
     SuiteRequested,
 )
 from metriq_gym.service.pool import WorkerDied
+from tests.faults.clouds import Cloud, ibm, tyxonq
+from tests.ibm.server import IBMCloud
 from tests.sandbox.fixture import SandboxControl
 from tests.support.inprocess import InlinePool
 from tests.support.system import WIT
@@ -37,10 +40,12 @@ class Flow:
     request: Message
     ends: Mapping[str, JobState]
     """Job → the state it ends in; `dispatching` stands for being held for an operator."""
-    prepare: Callable[[SandboxControl], object] | None = None
+    prepare: Callable[[Any], object] | None = None
     """Makes the provider behave as the flow wants; without it no provider is needed."""
-    once_dispatched: Callable[[SandboxControl, MemoryBus], Awaitable[None]] | None = None
-    once_failed: Callable[[SandboxControl, MemoryBus], Awaitable[None]] | None = None
+    once_dispatched: Callable[[Any, MemoryBus], Awaitable[None]] | None = None
+    once_failed: Callable[[Any, MemoryBus], Awaitable[None]] | None = None
+    cloud: Callable[[], AbstractContextManager[Cloud]] = tyxonq
+    """The provider's service."""
     pool: Callable[[], InlinePool] = InlinePool
     bus: type[MemoryBus] = MemoryBus
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -103,7 +108,7 @@ async def _go_on(sandbox: SandboxControl, _: MemoryBus) -> None:
     sandbox.freeze(False)
 
 
-async def _cancel(_: SandboxControl, bus: MemoryBus) -> None:
+async def _cancel(_: object, bus: MemoryBus) -> None:
     await bus.publish(JobCancelRequested(job_id="j"))
 
 
@@ -128,6 +133,25 @@ def _incomplete_list(sandbox: SandboxControl) -> None:
     sandbox.add_tasks(3, device="homebrew_s2", source=elsewhere)
     sandbox.set(list_limit=3, list_paged=True)
     sandbox.add_fault("lost_response", "submit", times=1)
+
+
+def at_ibm() -> JobRequested:
+    return JobRequested(job_id="j", provider="ibm", device="ibm_lagos", config=TRIVIAL)
+
+
+def _trouble_at_ibm(cloud: IBMCloud) -> None:
+    cloud.retry_after = "0"
+    cloud.script = {
+        "POST /jobs": deque(["busy", "lost_answer"]),
+        "GET /jobs": deque(["down", "busy", "odd_state"]),
+        "GET /backends": deque(["down"]),
+    }
+
+
+def _queue_at_ibm(cloud: IBMCloud) -> None:
+    cloud.held = True
+    cloud.script = {"POST /jobs": deque(["", "busy"])}  # the second is the cancellation
+    cloud.retry_after = "0"
 
 
 SUITE = SuiteRequested(
@@ -189,6 +213,20 @@ FLOWS: dict[str, Flow] = {
         lambda sandbox: sandbox.set(running_seconds=600),
         _cancel,
     ),
+    "IBM in trouble": Flow(at_ibm(), {"j": JobState.EXPORTED}, _trouble_at_ibm, cloud=ibm),
+    "IBM, error after it was accepted": Flow(
+        at_ibm(),
+        {"j": JobState.EXPORTED},
+        lambda cloud: cloud.script.update({"POST /jobs": deque(["error_after"])}),
+        cloud=ibm,
+    ),
+    "IBM, task fails": Flow(
+        at_ibm(),
+        {"j": JobState.FAILED},
+        lambda cloud: cloud.script.update({"POST /jobs": deque(["task_fails"])}),
+        cloud=ibm,
+    ),
+    "IBM, cancelled": Flow(at_ibm(), {"j": JobState.CANCELLED}, _queue_at_ibm, _cancel, cloud=ibm),
     "rejected": Flow(local(shots=0), {"j": JobState.REJECTED}),
     "overdue": Flow(
         remote(2),

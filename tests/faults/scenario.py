@@ -8,6 +8,7 @@ import os
 import random
 import secrets
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from tests.faults.doomed import Orders
 from tests.faults.evidence import Witness, drained
 from tests.faults.report import SEED, Report, recoveries
 from tests.faults.silence import all_silent
+from tests.ibm.server import CRN, KEY, IBMCloud
 from tests.sandbox.fixture import SandboxControl
 from tests.support.patience import PATIENCE
 from tests.support.system import SERVICES, ServiceProcess, System, system
@@ -68,6 +70,8 @@ class Scenario:
     """When work stood still while every service said that all is well."""
     reached: set[JobState] = field(default_factory=lambda: {JobState.EXPORTED})
     """The states that jobs may end in."""
+    ibm: IBMCloud | None = None
+    """Runs every other remote job, where there is one."""
 
     def fault(self) -> None:
         """Note that a fault strikes, or ends, now."""
@@ -81,6 +85,8 @@ class Scenario:
             # Its shots tell it from others of which the answer to a submission was lost as well.
             where = {"provider": "tyxonq", "device": "homebrew_s2?o=3"}
             config |= {"min_qubits": 4, "max_qubits": 4, "max_circuits": 2, "shots": 100 + len(self.accepted) % 8000}
+            if self.ibm is not None and zlib.crc32(job_id.encode()) % 2:
+                where = {"provider": "ibm", "device": "ibm_lagos"}
         await self.publish({"job_id": job_id, **where, "config": config, **changes})
         self.accepted.add(job_id)
 
@@ -146,6 +152,11 @@ class Scenario:
         )
         return verdict
 
+    def submissions(self) -> dict[str, list[str]]:
+        """Return what the providers were sent, by their own accounts: tag → ids."""
+        found: dict[str, list[str]] = self.sandbox.submissions()["by_remarks"]
+        return found | (self.ibm.submissions() if self.ibm is not None else {})
+
     async def replay_letters(self) -> None:
         """Give every dead letter to its service once more, as an operator would."""
         urls = {
@@ -192,7 +203,7 @@ class Scenario:
             self.accepted,
             records=self.system.exports,
             queued=queued,
-            sandbox=self.sandbox,
+            submissions=self.submissions(),
             in_flight=held,
         )
         verdict = judge(evidence)
@@ -222,12 +233,13 @@ async def scenario(
     counts: Mapping[str, int] | None = None,
     orders: Orders | None = None,
     provider_ahead: float = 0.0,
+    ibm: IBMCloud | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scenario]:
     """Run services and a sandbox while inside, in a database of their own.
 
     The services reach the broker by the URL `through`, if there is one, and are all under `orders`. The provider's
-    clock is `provider_ahead` seconds ahead.
+    clock is `provider_ahead` seconds ahead. With `ibm` running, it takes every other remote job.
     """
     from tests.sandbox.app import TOKEN, Sandbox
     from tests.sandbox.clock import Clock
@@ -245,11 +257,13 @@ async def scenario(
             "settle_seconds": 10,
             "reconcile_seconds": 3,
         }
+        if ibm is not None:
+            usual |= {"ibm_token": KEY, "ibm_instance": CRN, "ibm_url": ibm.url}
         urls = through or amqp_url, mongo_url
         own = dict.fromkeys(SERVICES, orders.environment()) if orders else None
         module = "tests.faults.doomed" if orders else None
         options = usual | settings
         async with system(*urls, database, folder, counts=counts, own=own, module=module, **options) as started:
-            yield Scenario(name, amqp_url, mongo_url, started, witness, sandbox, report)
+            yield Scenario(name, amqp_url, mongo_url, started, witness, sandbox, report, ibm=ibm)
         with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
             client.drop_database(database)

@@ -95,6 +95,13 @@ SPOILT = [
         jobs=[job(state=JobState.CANCELLED, result=None)],
         tasks=[task(state=TaskState.SUBMITTED)],
     ),
+    tampered(
+        "wrong",
+        "the provider would still run id-0",
+        jobs=[job(state=JobState.CANCELLED, result=None)],
+        tasks=[task(state=TaskState.CANCELLED)],
+        waiting={"id-0"},
+    ),
     tampered("wrong", "result of 0 tasks", tasks=[task(state=TaskState.CANCELLED)]),
     tampered("wrong", "there is no such task", tasks=[task(), task("j:1")], submissions={"j:7": ["id-0"]}),
     tampered("wrong", "the id of another submission", submissions={"j:0": ["id-9"], "j:9": ["id-0"]}),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import deque
 from pathlib import Path
 
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
+from tests.ibm.server import serving
 from tests.support.system import ServiceProcess
 
 JOBS = 2000 if LONG else 60
@@ -23,19 +25,27 @@ PAUSE = 0.0 if LONG else 0.1
 async def test_a_storm_of_kills_loses_and_repeats_nothing(
     amqp_url: str, mongo_url: str, tmp_path: Path, report: Report
 ) -> None:
-    async with scenario(
-        "storm of SIGKILL and SIGTERM", report, amqp_url, mongo_url, tmp_path, counts=COUNTS
-    ) as running:
-        running.sandbox.set(echo_remarks="parameters")
-        enough = asyncio.Event()
-        storm = asyncio.create_task(_strike(running, enough))
-        await running.request_many(JOBS, pause=PAUSE)
-        while running.witness.ended() < 0.9 * JOBS or len(running.faults) < STROKES:
-            assert not storm.done()
-            await asyncio.sleep(1)
-        enough.set()
-        await storm
-        await running.finish()
+    with serving() as ibm:
+        ibm.script = {"POST /jobs": deque(["", "lost_answer", "busy", "error_after"] * 3)}
+        ibm.retry_after = "1"
+        async with scenario(
+            "storm of SIGKILL and SIGTERM", report, amqp_url, mongo_url, tmp_path, counts=COUNTS, ibm=ibm
+        ) as running:
+            await _storm(running)
+        assert ibm.jobs
+
+
+async def _storm(running: Scenario) -> None:
+    running.sandbox.set(echo_remarks="parameters")
+    enough = asyncio.Event()
+    storm = asyncio.create_task(_strike(running, enough))
+    await running.request_many(JOBS, pause=PAUSE)
+    while running.witness.ended() < 0.9 * JOBS or len(running.faults) < STROKES:
+        assert not storm.done()
+        await asyncio.sleep(1)
+    enough.set()
+    await storm
+    await running.finish()
 
 
 async def _strike(running: Scenario, enough: asyncio.Event) -> None:

@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -48,6 +48,8 @@ class IBMCloud(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.held = held
         self.fault: str | None = None
+        self.script: dict[str, deque[str]] = {}
+        """What strikes the coming requests of a kind, as `calls` counts them, one after the other, before `fault`."""
         self.retry_after = str(RETRY_AFTER)
         self.odd: list[Any] = []
         """Rows that come before those of the devices and of the jobs."""
@@ -79,7 +81,7 @@ class IBMCloud(ThreadingHTTPServer):
             "expiration": now + 3600,
         }
 
-    def accept(self, body: bytes) -> dict[str, Any]:
+    def accept(self, body: bytes, *, fails: bool) -> dict[str, Any]:
         """Create a job."""
         asked = json.loads(body)
         with self.lock:
@@ -93,10 +95,22 @@ class IBMCloud(ThreadingHTTPServer):
                 "program": {"id": asked["program_id"]},
                 "tags": asked.get("tags", []),
                 "session_id": asked.get("session_id"),
-                "fails": self.fault == "task_fails",
+                "fails": fails,
                 "params": json.dumps(asked["params"]),
             }
         return {"id": job_id, "backend": asked["backend"]}
+
+    def submissions(self) -> dict[str, list[str]]:
+        """Return the ids of accepted jobs by their tags."""
+        given = defaultdict[str, list[str]](list)
+        for job in list(self.jobs.values()):
+            for tag in job["tags"]:
+                given[tag].append(job["id"])
+        return given
+
+    def waiting(self) -> set[str]:
+        """Return the ids of jobs in the queue."""
+        return {job["id"] for job in list(self.jobs.values()) if job["status"] == "Queued"}
 
     def shown(self, job: dict[str, Any]) -> dict[str, Any]:
         """Return a job as it is now."""
@@ -112,6 +126,7 @@ class IBMCloud(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: IBMCloud
+    fault: str | None
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -126,7 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
         at = urlsplit(self.path)
         query = parse_qs(at.query)
         parts = [part for part in at.path.removeprefix("/api/v1").split("/") if part]
-        self.server.calls[f"{self.command} /{parts[0] if parts else ''}"] += 1
+        kind = f"{self.command} /{parts[0] if parts else ''}"
+        self.server.calls[kind] += 1
+        script = self.server.script.get(kind)
+        self.fault = script.popleft() if script else self.server.fault
         if parts == ["identity", "token"]:
             self._iam(parse_qs(body.decode()))
         elif not self._fails():
@@ -164,29 +182,26 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fails(self) -> bool:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        if self.server.fault == "credential" or token not in self.server.tokens or self.headers["Service-CRN"] != CRN:
+        if self.fault == "credential" or token not in self.server.tokens or self.headers["Service-CRN"] != CRN:
             self._refuse(401, "Unauthorized. Provide valid credentials.", 1212)
-        elif self.server.fault == "busy":
+        elif self.fault == "busy":
             self._refuse(429, "Too many requests", 1429, {"Retry-After": self.server.retry_after})
-        elif self.server.fault == "down":
+        elif self.fault == "down":
             self._refuse(503, "Down for maintenance", 1503)
         else:
             return False
         return True
 
     def _submitted(self, body: bytes) -> None:
-        server = self.server
-        if server.fault == "refused":
+        server, fault = self.server, self.fault
+        if fault == "refused":
             self._refuse(400, "Input is invalid", 1234)
             return
         session_id = json.loads(body).get("session_id")
         if session_id is not None and not server.sessions[session_id]["open"]:
             self._refuse(400, "The session is closed", 1217)
             return
-        fault = server.fault
-        answer = server.accept(body)
-        if fault == "lost_once":
-            server.fault, fault = None, "lost_answer"
+        answer = server.accept(body, fails=fault == "task_fails")
         if fault == "slow_answer":
             server.healed.wait()
         if fault == "error_after":

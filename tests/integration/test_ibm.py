@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ async def test_a_benchmark_runs_through_all_services(cloud: IBMCloud, tmp_path: 
 
 
 async def test_a_submission_whose_answer_is_lost_is_adopted_by_its_tag(cloud: IBMCloud, tmp_path: Path) -> None:
-    cloud.fault = "lost_once"
+    cloud.script = {"POST /jobs": deque(["lost_answer"])}
     async with memory_system(tmp_path, settle_seconds=0.05) as system:
         job = await system.run(WIT, "ibm", "ibm_sherbrooke")
     assert job.result is not None, job.failure
