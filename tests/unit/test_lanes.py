@@ -144,14 +144,21 @@ async def _dispatched(asked_for: Sequence[tuple[str, int | None]]) -> list[Job]:
         return jobs
 
 
-async def test_a_request_that_comes_again_is_not_put_aside() -> None:
+async def test_a_request_whose_dispatcher_ends_after_it_was_put_aside_is_dispatched_once() -> None:
+    dispatched, behind = Recorder(), Recorder()
     async with memory_store() as store, MemoryBus() as bus:
+        await bus.consume(POLLER, dispatched, prefetch=1)
+        await bus.consume(LANES[0], behind, prefetch=1)
         dispatcher = Dispatcher(Context(Settings(), bus, store, InlinePool()))
-        for _ in range(SIZES[0] + 1):
+        for _ in range(SIZES[0]):
             dispatcher._lanes.lane(asked(group="g"))
         body = {"job_id": "j", "provider": "local", "device": "aer_simulator", "config": CONFIG, "group": "g"}
         delivery = Delivery("job.requested", json.dumps(body).encode())
         await dispatcher.handle(delivery)
-        assert (await bus.waiting())[LANES[0].name] == 1
-        await dispatcher.handle(replace(delivery, attempt=2))
-        assert (await store.jobs.get("j")).group == "g"
+        [aside] = await behind.received(1)
+        await dispatcher.handle(replace(delivery, attempt=2, returned=1))  # one that comes again is not put aside
+        before = await store.jobs.get("j"), await store.tasks.of_job("j")
+        await dispatcher.handle(aside)
+        assert (await store.jobs.get("j"), await store.tasks.of_job("j")) == before
+        assert await dispatched.received(2)  # the same wake-up twice
+        assert len(behind.deliveries) == 1
