@@ -140,7 +140,7 @@ async def jobs_page(request: Request, at: At, role: Viewer, sort: Sort = "newest
     )
     place = decode_cursor(after)
     is_part = request.headers.get("x-part") == "table"
-    searching = which.text is not None and not is_part  # the page comes at once: a search looks at every job
+    searching = which.text is not None and not is_part  # the page comes at once: a search takes longer than a list
     jobs = (
         []
         if searching

@@ -11,8 +11,9 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import AsyncMongoClient, monitoring
 
 from metriq_gym.jobs import Job, JobState
-from metriq_gym.store import Store
+from metriq_gym.store import Store, searching
 from metriq_gym.store.catalogue import Catalogue, Filter
+from metriq_gym.testing.memory import MemoryClient
 from tests.support.jobs import AT, ended_job
 
 LIMIT = 5
@@ -20,8 +21,7 @@ JOBS = 120
 """Of three benchmarks, devices and states each; a tenth are in suites, and one is held."""
 
 
-@pytest.fixture
-async def filled(server_store: Store) -> Store:
+async def fill(store: Store) -> Store:
     states = (JobState.EXPORTED, JobState.FAILED, JobState.SCORED)
     jobs = [
         ended_job(
@@ -33,11 +33,18 @@ async def filled(server_store: Store) -> Store:
             held="in doubt" if number == 60 else None,
             suite_id=f"suite-{number // 40}" if number % 10 == 0 else None,
             suite_name="Nightly" if number % 10 == 0 else None,
+            remarks=f"Remark {number} (ünder way)" if number % 4 == 0 else None,
         )
         for number in range(JOBS)
     ]
-    await server_store.jobs._jobs.insert_many([job.model_dump(by_alias=True, exclude_defaults=True) for job in jobs])
-    return server_store
+    documents = [job.model_dump(by_alias=True, exclude_defaults=True) for job in jobs]
+    await store.jobs._jobs.insert_many(documents, ordered=False)
+    return store
+
+
+@pytest.fixture
+async def filled(server_store: Store) -> Store:
+    return await fill(server_store)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +66,76 @@ async def test_a_list_uses_an_index_and_looks_at_what_it_shows(filled: Store, wh
     assert "COLLSCAN" not in str(explained["queryPlanner"]["winningPlan"])
     assert "IXSCAN" in str(explained["queryPlanner"]["winningPlan"])
     assert 0 < explained["executionStats"]["totalDocsExamined"] <= most
+
+
+TEXTS = ("JOB-01", "remark 4", "(ÜNDER", "night", "Benchmark 1", "device 2", "e", "k 1", "nowhere", ".", "suite-1")
+
+
+@pytest.mark.parametrize(
+    ("near", "most"), [(searching.NEAR, 0), (10, searching.MOST), (10, 3)], ids=["near", "rare", "common"]
+)
+@pytest.mark.parametrize("place", ["server", "memory"])
+async def test_a_text_is_found_wherever_it_may_stand_and_in_order(
+    server_store: Store, monkeypatch: pytest.MonkeyPatch, place: str, near: int, most: int
+) -> None:
+    """However many jobs have it: each way to look for it finds the same."""
+    monkeypatch.setattr(searching, "NEAR", near)
+    monkeypatch.setattr(searching, "MOST", most)
+    store = await fill(server_store if place == "server" else Store(MemoryClient(), "metriq"))
+    states = (JobState.FAILED, JobState.SCORED)
+    all_jobs = await store.catalogue.page(Filter(states=states), limit=JOBS)
+    for text in TEXTS:
+        wanted = [job.id for job in all_jobs if text.casefold() in _said(job).casefold()]
+        for ascending in (False, True):
+            found = await _pages(store, Filter(text=text, states=states), ascending)
+            assert found == (wanted[::-1] if ascending else wanted), text
+
+
+async def _pages(store: Store, which: Filter, ascending: bool) -> list[str]:
+    found: list[str] = []
+    after = None
+    while page := await store.catalogue.page(which, after=after, ascending=ascending, limit=20):
+        found += [job.id for job in page]
+        after = (page[-1].created_at, page[-1].id)
+    return found
+
+
+def _said(job: Job) -> str:
+    return "\n".join([job.id, job.benchmark_name, job.device, job.suite_name or "", job.remarks or ""])
+
+
+async def test_to_find_what_is_rare_no_job_is_looked_at_but_those_that_have_it(
+    filled: Store, mongo_url: str, mongo_database: str
+) -> None:
+    sent = _Sent()
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(mongo_url, event_listeners=[sent]) as client:
+        found = await Store(client, mongo_database).catalogue.page(Filter(text="emark 8 "), limit=LIMIT)
+        searches = [each for each in sent.queries if "find" in each]
+        plans = [await client[mongo_database].command("explain", each, verbosity="executionStats") for each in searches]
+    assert [job.id for job in found] == ["job-008"]
+    assert [plan["executionStats"]["totalDocsExamined"] for plan in plans] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(lambda found: found.benchmark_names(), id="benchmarks"),
+        pytest.param(lambda found: found.device_names(), id="devices"),
+        pytest.param(lambda found: found.suite_names(), id="suites"),
+    ],
+)
+async def test_names_are_found_in_a_step_a_name(
+    filled: Store, mongo_url: str, mongo_database: str, query: Callable[[Catalogue], Awaitable[object]]
+) -> None:
+    sent = _Sent()
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(mongo_url, event_listeners=[sent]) as client:
+        assert await query(Store(client, mongo_database).catalogue)
+        for each in sent.queries:
+            plan = await client[mongo_database].command("explain", each, verbosity="queryPlanner")
+            assert "DISTINCT_SCAN" in str(plan)
+            assert "FETCH" not in str(plan)
 
 
 class _Sent(monitoring.CommandListener):
@@ -99,6 +176,8 @@ async def all_of(jobs: AsyncIterator[Job]) -> list[Job]:
         pytest.param(lambda found: found.waiting_suites(60, limit=5), id="overdue suites"),
         pytest.param(lambda found: found.standing_still(60, limit=5), id="standing still"),
         pytest.param(lambda found: found.page(Filter(states=tuple(JobState)[:3]), limit=5), id="running"),
+        pytest.param(lambda found: found.page(Filter(text="nowhere"), limit=5), id="search"),
+        pytest.param(lambda found: found.page(Filter(text="night"), limit=5), id="search by suite"),
         pytest.param(lambda found: found.suite_ids(limit=5), id="suites"),
         pytest.param(lambda found: found.of_suites(["suite-1"]), id="jobs of suites"),
         pytest.param(lambda found: found.benchmark_names(), id="benchmarks"),

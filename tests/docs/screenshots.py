@@ -10,6 +10,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import SCORER
@@ -27,6 +28,10 @@ REQUESTS = [
     ({"benchmark_name": "WIT", "num_qubits": 7, "shots": 1000}, device)
     for device in ("aer_simulator", "tyxonq:homebrew_s2", "tyxonq:homebrew_s2", "fake_manila", "aer_simulator")
 ] + [(BV, "aer_simulator"), (BV, "tyxonq:homebrew_s2"), ({"benchmark_name": "WIT"}, "nowhere")]
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "nightly": {"cron": "0 2 * * *", "timezone": "Europe/Vienna", "config": BV, "daily_shots": 5000},
+    "hourly": {"cron": "0 * * * *", "config": {"benchmark_name": "WIT"}},
+}
 DOUBT = "the answer to its submission did not come: it may have been accepted"
 PAGES = {
     "overview": "/",
@@ -40,6 +45,7 @@ PAGES = {
     "benchmark": "/benchmarks/Hidden%20Shift",
     "suites": "/suites",
     "suite": "/suites/tonight",
+    "schedules": "/schedules",
     "devices": "/devices",
     "trends": "/trends?benchmark=WIT",
     "dead-letters": "/dead-letters",
@@ -68,6 +74,10 @@ async def work(console: ServedConsole) -> None:
     suite = {"name": "Tonight", "benchmarks": [{"name": name, "config": BV} for name in ("first", "second")]}
     where = {"provider": "local", "device": "tyxonq:homebrew_s2"}
     await console.http.post("/suites", json=where | {"suite_id": "tonight", "suite": suite})
+    for name, more in SCHEDULES.items():
+        (await console.http.post("/schedules", json=where | {"name": name} | more)).raise_for_status()
+    for path in ("hourly/pause", "nightly/run"):
+        (await console.http.post(f"/schedules/{path}")).raise_for_status()
     console.bus.dead_letters.append(given_up())
     await in_doubt(console)
     ids = [*(f"run-{number}" for number in range(len(REQUESTS))), "tonight.001-first", "tonight.002-second"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -16,6 +16,7 @@ from metriq_gym.jobs.documents import Job, Task
 from metriq_gym.jobs.states import OPEN_TASKS, TERMINAL, ExportState, JobState, TaskState
 from metriq_gym.store.mongo import EPOCH, entries, from_now, rows, translated
 from metriq_gym.store.reading import Unreadable, collection_of, describe, read_all, read_each, readable
+from metriq_gym.store.searching import near_with_text, places_of_text, with_text, with_values
 from metriq_gym.store.shapes import READABLE_JOB, READABLE_TASK
 
 _BULKY = ("data", "result", "runs")
@@ -37,7 +38,6 @@ AGES = (60, 3600, 86400)
 """Seconds by which the time that jobs have been in a state is told apart."""
 _MOST_MS = 5000
 _HELD = {"held": {"$gt": ""}}  # as a partial index has it
-_IN_SUITE = {"suite_id": {"$type": "string"}}  # the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Filter:
         if self.suite:
             found["suite_id"] = {"$type": "string", "$eq": self.suite}
         if self.suite_name:
-            found = {**_IN_SUITE, **found, "suite_name": self.suite_name}
+            found["suite_name"] = self.suite_name
         if self.held:
             found |= _HELD
         if self.tags:
@@ -99,12 +99,8 @@ class Filter:
         if any(times.values()):
             found["created_at"] = {operator: at for operator, at in times.items() if at is not None}
         if self.text:
-            anywhere = {"$regex": re.escape(self.text), "$options": "i"}
-            found["$or"] = [{field: anywhere} for field in _SEARCHED]
+            found |= with_text(self.text)
         return found
-
-
-_SEARCHED = ("_id", "benchmark_name", "device", "target", "suite_name", "remarks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +148,35 @@ class Catalogue:
 
         `after` is the time of creation and the id of the last job of the page before.
         """
-        query, order = _listed(which or Filter(), after, ascending)
+        which = which or Filter()
+        query, order = _listed(which, after, ascending)
+        if not which.text:
+            return await self._some(query, order, limit)
+        others, _ = _listed(replace(which, text=None), after, ascending)
+        near = await read_each(Job, rows(self._jobs, near_with_text(which.text, others, order, limit, _UNLISTED)))
+        if len(near) == limit:
+            return near
+        places = await self._places(which.text)
+        if places is None:
+            return await self._some(query, order, limit)
+        parts = await asyncio.gather(*(self._some({"$and": [others, each]}, order, limit) for each in places))
+        found = {job.id: job for part in parts for job in part}
+        return sorted(found.values(), key=lambda job: (job.created_at, job.id), reverse=not ascending)[:limit]
+
+    async def _some(self, query: Mapping[str, Any], order: Sequence[tuple[str, int]], limit: int) -> list[Job]:
         cursor = self._jobs.find(query, dict.fromkeys(_UNLISTED, 0)).sort(order).limit(limit)
         return await read_each(Job, cursor)
+
+    async def _places(self, text: str) -> list[dict[str, Any]] | None:
+        benchmarks, devices, suites = await asyncio.gather(
+            self.benchmark_names(), self.device_names(), self.suite_names()
+        )
+        values = [
+            *with_values(text, "benchmark_name", benchmarks),
+            *(each for at, name in devices for each in with_values(text, "device", [name], {"provider": at})),
+            *with_values(text, "suite_name", suites),
+        ]
+        return await places_of_text(self._jobs, text, values)
 
     @translated
     async def explain_page(self, which: Filter | None = None, *, limit: int = 50) -> dict[str, Any]:
@@ -185,8 +207,7 @@ class Catalogue:
     @translated
     async def suite_names(self) -> list[str]:
         """Return the names of suites that there are jobs of; an index alone tells."""
-        names = await self._jobs.distinct("suite_name", _IN_SUITE)
-        return sorted(name for name in names if name)
+        return sorted(await self._jobs.distinct("suite_name", {"suite_name": {"$gt": ""}}))
 
     async def scored(self, which: Filter, *, ascending: bool = True, limit: int = 0) -> AsyncIterator[Job]:
         """Yield the jobs that have a result, the oldest first unless told else; 0 is no limit."""

@@ -55,7 +55,12 @@ class Jobs:
                 IndexModel([("state", 1), ("updated_at", 1)]),
                 IndexModel([("created_at", -1), ("_id", -1)]),
                 IndexModel([("suite_id", 1), ("state", 1)], partialFilterExpression=in_suite),
-                IndexModel([("suite_name", 1), ("created_at", -1), ("_id", -1)], partialFilterExpression=in_suite),
+                # Named, since earlier versions made one of the same keys: by its filter no index alone tells the names.
+                IndexModel(
+                    [("suite_name", 1), ("created_at", -1), ("_id", -1)],
+                    name="by_suite_name",
+                    partialFilterExpression={"suite_name": {"$gt": ""}},
+                ),
                 # The newest job of each suite, in a step a suite; and a suite's list.
                 IndexModel(
                     [("suite_id", 1), ("created_at", -1), ("_id", -1)],
@@ -69,6 +74,8 @@ class Jobs:
                     [("benchmark_name", 1), ("provider", 1), ("device", 1), ("created_at", -1)],
                     partialFilterExpression={"result": {"$exists": True}},
                 ),
+                # Remarks are searched without a look at any job.
+                IndexModel([("remarks", 1), ("_id", 1)], partialFilterExpression={"remarks": {"$gt": ""}}),
                 _where_set("deadline_at"),
                 _where_set("record_due"),
                 _where_set("held"),

@@ -39,6 +39,10 @@ def _fits(value: Any, wanted: Any) -> bool:
     if not (isinstance(wanted, Mapping) and wanted and all(name.startswith("$") for name in wanted)):
         return _is(value, wanted)
     for name, operand in wanted.items():
+        if name == "$options" and operand == "i":
+            continue  # of $regex
+        if name == "$regex" and "$options" in wanted:
+            operand = f"(?i:{operand})"
         if name not in _TESTS:
             raise NotInMemory(name)
         if not _TESTS[name](value, operand):
