@@ -13,10 +13,11 @@ import struct
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from itertools import count
@@ -53,6 +54,8 @@ class IBMCloud(ThreadingHTTPServer):
         self.retry_after = str(RETRY_AFTER)
         self.odd: list[Any] = []
         """Rows that come before those of the devices and of the jobs."""
+        self.spoil: Callable[[list[str], Any], Any] = lambda _, document: document
+        """Makes of a good answer, by the parts of its path, the one that is sent: bytes are sent as they are."""
         self.healed = threading.Event()
         self.key = KEY
         self.tokens: set[str] = set()
@@ -127,6 +130,7 @@ class IBMCloud(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: IBMCloud
     fault: str | None
+    parts: list[str]
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -140,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, body: bytes) -> None:
         at = urlsplit(self.path)
         query = parse_qs(at.query)
-        parts = [part for part in at.path.removeprefix("/api/v1").split("/") if part]
+        parts = self.parts = [part for part in at.path.removeprefix("/api/v1").split("/") if part]
         kind = f"{self.command} /{parts[0] if parts else ''}"
         self.server.calls[kind] += 1
         script = self.server.script.get(kind)
@@ -164,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self._answer(200, session)
                 case "PATCH", ["sessions", session_id] if session_id in self.server.sessions:
                     self.server.sessions[session_id]["open"] = json.loads(body)["accepting_jobs"]
-                    self._answer(204, None)
+                    self._answer(204, b"")
                 case "POST", ["jobs"]:
                     self._submitted(body)
                 case "GET", ["jobs"]:
@@ -232,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, self._metrics(self.server.shown(job)["status"]))
             case "POST", ["cancel"] if self.server.shown(job)["status"] == "Queued":
                 job["status"] = "Cancelled"
-                self._answer(204, None)
+                self._answer(204, b"")
             case "POST", ["cancel"]:
                 self._refuse(409, "Job is in a terminal state", 1211)
             case _:
@@ -248,8 +252,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, {"errors": [{"code": code, "message": message}]}, headers)
 
     def _answer(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
-        text = document if isinstance(document, str) else json.dumps(document)
-        body = b"" if document is None else text.encode()
+        if status == HTTPStatus.OK:
+            document = self.server.spoil(self.parts, document)
+        if isinstance(document, bytes):
+            body = document
+        else:
+            body = (document if isinstance(document, str) else json.dumps(document)).encode()
         try:
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():

@@ -40,6 +40,10 @@ class IBMRefused(Permanent):
         self.status = status
 
 
+class NotUnderstood(Transient):
+    """IBM answered, and what it said is not what its description has."""
+
+
 class IBMClient:
     """Asks one instance of IBM Quantum.
 
@@ -121,7 +125,8 @@ def _described(error: BaseException, in_doubt: type[MetriqGymError]) -> MetriqGy
             return each
         if isinstance(each, requests.RequestException):
             return _of_http(each, in_doubt)
-    return in_doubt(f"IBM's answer is not understood: {one_line(error)}")
+    kind = NotUnderstood if in_doubt is Transient else in_doubt
+    return kind(f"IBM's answer is not understood: {one_line(error)}")
 
 
 def _of_http(error: Any, in_doubt: type[MetriqGymError]) -> MetriqGymError:

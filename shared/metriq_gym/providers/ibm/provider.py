@@ -7,14 +7,14 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from metriq_gym.errors import MetriqGymError, NotFound, SubmissionAmbiguous, Transient
 from metriq_gym.providers.ibm.circuits import REGISTER, compiled, decoded, encoded, joined, read
-from metriq_gym.providers.ibm.client import IBMClient, IBMRefused
+from metriq_gym.providers.ibm.client import IBMClient, IBMRefused, NotUnderstood
 from metriq_gym.providers.ibm.credential import Credential
-from metriq_gym.providers.ibm.devices import PROVIDER, described_device, listed_device
+from metriq_gym.providers.ibm.devices import PROVIDER, described_device, is_count, listed_device, words
 from metriq_gym.providers.ibm.plugin import IBM, IBMSettings
 from metriq_gym.providers.provider import (
     Adopted,
@@ -42,6 +42,10 @@ BATCH_SECONDS = 3600.0
 """How long a batch takes further tasks."""
 STRIKES = 3
 """After so many failures in a row the service is spared further questions."""
+LONGEST_ID = 200
+LONGEST_REASON = 500
+MOST_SECONDS = 1e9
+"""What is charged for at most: more is no time."""
 WAITS = ("queued", "running")
 ENDED = ("completed", "failed", "cancelled")
 
@@ -91,10 +95,8 @@ class IBMProvider:
         def listed(runtime: Any) -> list[Device]:
             found = []
             for row in _named(runtime.list_backends(), "name"):
-                qubits = row.get("qubits")
-                if not isinstance(qubits, int):
-                    qubits = runtime.backend_configuration(row["name"])["n_qubits"]
-                found.append(listed_device(row, qubits))
+                device = listed_device(row, lambda name: runtime.backend_configuration(name))
+                found += [device] if device is not None else []
             return found
 
         return await self.client.ask(listed)
@@ -109,9 +111,8 @@ class IBMProvider:
 
         def described(runtime: Any) -> Device:
             configuration = runtime.backend_configuration(device_id, refresh=True)
-            return described_device(
-                configuration, runtime.backend_properties(device_id), runtime.backend_status(device_id)
-            )
+            properties, status = runtime.backend_properties(device_id), runtime.backend_status(device_id)
+            return described_device(device_id, configuration, properties, status)
 
         return await self.client.ask(described)
 
@@ -133,7 +134,7 @@ class IBMProvider:
                 session_id=batch,
                 job_tags=[submission.tag],
             )
-            return str(answer["id"])
+            return _id(answer["id"])
 
         try:
             return await self.client.ask(submitted, in_doubt=SubmissionAmbiguous)
@@ -199,6 +200,8 @@ class IBMProvider:
     async def _asked(self, task_id: str) -> Progress:
         try:
             return await self.client.ask(lambda runtime: _progress(runtime, task_id))
+        except NotUnderstood as error:
+            return Unclear(str(error))
         except Transient as error:
             return NotNow(str(error), error.retry_after)
         except MetriqGymError as error:
@@ -212,7 +215,7 @@ class IBMProvider:
                 page = runtime.jobs_get(PAGE, seen, **filters)
                 found += _named(page["jobs"], "id")
                 seen += len(page["jobs"])
-                if not page["jobs"] or seen >= page["count"]:
+                if not page["jobs"] or (is_count(page.get("count")) and seen >= page["count"]):
                     break
             return found
 
@@ -257,21 +260,33 @@ def _may_have(row: Mapping[str, Any], tag: str) -> bool:
     return tag in tags if isinstance(tags, list) else True
 
 
+def _id(answered: Any) -> str:
+    """Return the id that a submission was answered with; raises `ValueError` for what cannot be one."""
+    if not isinstance(answered, str) or not answered.isprintable() or not 0 < len(answered.strip()) <= LONGEST_ID:
+        raise ValueError("the job has no id")
+    return answered
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _progress(runtime: Any, task_id: str) -> Progress:
     row = runtime.job_get(task_id)
     match _state(row):
         case "queued" | "running":
-            queue = runtime.job_metadata(task_id)
-            return Waiting(queue.get("position_in_queue"), _time(queue.get("estimated_start_time")))
+            queue = _mapping(runtime.job_metadata(task_id))
+            place = queue.get("position_in_queue")
+            return Waiting(place if is_count(place) else None, _time(queue.get("estimated_start_time")))
         case "completed":
             return Finished(_counts(runtime.job_results(task_id)), _usage(runtime.job_metadata(task_id)))
         case "failed" | "cancelled" as state:
-            said = row.get("state") or {}
+            said = _mapping(row.get("state"))
             reason = said.get("reason") or f"IBM says that the job was {state}"
             code = said.get("reasonCode") or said.get("reason_code")
-            return Ended(f"{reason} (IBM's code {code})" if code else str(reason))
+            return Ended(words(f"{reason} (IBM's code {code})" if code else str(reason), LONGEST_REASON))
         case other:
-            return Unclear(f"IBM says that the job is {other!r}")
+            return Unclear(f"IBM says that the job is {words(other)!r}")
 
 
 def _counts(results: str) -> dict[str, int]:
@@ -280,15 +295,18 @@ def _counts(results: str) -> dict[str, int]:
     return joined([dict(pub.data[REGISTER].get_counts()) for pub in ResultDecoder.decode(results)])
 
 
-def _usage(metrics: Mapping[str, Any]) -> float | None:
+def _usage(metrics: Any) -> float | None:
     """Return the seconds that are charged for, as far as they are known when the counts are."""
-    usage = metrics.get("usage") or {}
+    usage = _mapping(_mapping(metrics).get("usage"))
     seconds = usage.get("qpu_charge_time_seconds", usage.get("quantum_seconds", usage.get("seconds")))
-    return float(seconds) if isinstance(seconds, int | float) else None
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return float(seconds) if known and 0 <= seconds < MOST_SECONDS else None
 
 
 def _time(text: Any) -> datetime | None:
+    """Return a time that can be stored, which is in UTC unless it says otherwise."""
     try:
-        return datetime.fromisoformat(str(text))
-    except ValueError:
+        found = datetime.fromisoformat(str(text))
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
