@@ -220,6 +220,19 @@ FLOWS: dict[str, Flow] = {
         lambda cloud: cloud.script.update({"POST /jobs": deque(["error_after"])}),
         cloud=ibm,
     ),
+    "IBM, credential in trouble": Flow(
+        at_ibm(),
+        {"j": JobState.EXPORTED},
+        lambda cloud: cloud.script.update({"POST /jobs": deque(["credential"]), "GET /jobs": deque(["credential"])}),
+        cloud=ibm,
+    ),
+    "IBM, in a batch": Flow(
+        at_ibm(),
+        {"j": JobState.EXPORTED},
+        lambda cloud: cloud.script.update({"POST /sessions": deque(["down"]), "POST /jobs": deque(["lost_answer"])}),
+        cloud=ibm,
+        settings={"ibm_mode": "batch"},
+    ),
     "IBM, task fails": Flow(
         at_ibm(),
         {"j": JobState.FAILED},
