@@ -459,7 +459,7 @@ async def test_counting_jobs_by_state_reads_an_index_and_no_job(
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_url, event_listeners=[finds]) as client:
         await Store(client, mongo_database).catalogue.state_counts()
-        database = client[mongo_database]
+        database: Any = client[mongo_database]
         plans = [str(await database.command("explain", each, verbosity="executionStats")) for each in finds.sent]
     assert len(plans) == len(JobState)
     assert all("COLLSCAN" not in plan and "'totalDocsExamined': 0" in plan for plan in plans)
