@@ -13,7 +13,7 @@ from metriq_gym.jobs import Failure, Job, Task, TaskState
 from metriq_gym.jobs.changes import Dispatched, Planned
 from metriq_gym.jobs.documents import Lease
 from metriq_gym.jobs.plan import Plan, make_plan
-from metriq_gym.providers.provider import Device, Provider, RemoteProvider
+from metriq_gym.providers.provider import CancellingProvider, Device, Provider, RemoteProvider
 from metriq_gym.service.lease import held
 from metriq_gym.service.lifecycle import fail, move
 from metriq_gym.service.pool import JOB_SECONDS, Pool, WorkerDied
@@ -88,7 +88,7 @@ class HandOver:
             # Building is a pure function: what it raised once it would raise each time.
             log.exception("building failed", job_id=job.id)
             raise Permanent(f"{type(error).__name__}: {error}") from error
-        await self.store.tasks.replace_all(job.id, _tasks(job, plan, lease.token))
+        await self.store.tasks.replace_all(job.id, _tasks(job, provider, plan, lease.token))
         return Planned(
             device_metadata={"num_qubits": device.num_qubits, "simulator": device.simulator, **device.metadata},
             data=plan.data,
@@ -111,7 +111,7 @@ class HandOver:
         return await fail(self.store, job.id, failure, service=SERVICE, token=lease.token)
 
 
-def _tasks(job: Job, plan: Plan, token: int) -> list[Task]:
+def _tasks(job: Job, provider: Provider, plan: Plan, token: int) -> list[Task]:
     return [
         Task(
             id=f"{job.id}:{number}",
@@ -125,6 +125,7 @@ def _tasks(job: Job, plan: Plan, token: int) -> list[Task]:
             shots=task.shots,
             seed=task.seed,
             dry=job.dry,
+            cancellable=isinstance(provider, CancellingProvider),
             lane=job.lane,
             plan=token,
             traceparent=job.traceparent,

@@ -18,7 +18,7 @@ from metriq_gym.jobs.states import MOVES
 from metriq_gym.packing import pack_counts
 from metriq_gym.store import Store
 from metriq_gym.store.tasks import OLDEST_EVERY, SPREAD
-from tests.support.jobs import to
+from tests.support.jobs import failed_job, to
 
 FIELDS = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_name": "WIT", "shots": 10}}
 
@@ -33,7 +33,7 @@ async def moved(store: Store, job_id: str, *states: JobState) -> Job:
     return await store.jobs.get(job_id)
 
 
-def task(n: int, job_id: str = "j", provider: str = "local") -> Task:
+def task(n: int, job_id: str = "j", provider: str = "local", *, cancellable: bool = False) -> Task:
     return Task.model_validate(
         {
             "_id": f"{job_id}:{n}",
@@ -47,6 +47,7 @@ def task(n: int, job_id: str = "j", provider: str = "local") -> Task:
             "shots": 10,
             "seed": n,
             "circuits": b"qpy",
+            "cancellable": cancellable,
         }
     )
 
@@ -341,8 +342,9 @@ class TestRemoteTasks:
     async def test_what_the_provider_has_of_a_cancelled_job_is_withdrawn_by_one_poller_at_a_time(
         self, store: Store
     ) -> None:
-        await store.tasks.insert([task(n) for n in range(3)])
+        await store.tasks.insert([task(0, cancellable=True), task(1, cancellable=True), task(2)])
         await store.tasks.submitted(await store.tasks.intend(task(0)), "id-0")
+        await store.tasks.submitted(await store.tasks.intend(task(2)), "id-2")
         sent = await store.tasks.intend(task(1))
         assert await store.tasks.claim_withdrawn("local", limit=9, seconds=60) == {}
         await store.tasks.cancel("j")
@@ -356,7 +358,7 @@ class TestRemoteTasks:
         assert await store.tasks.claim_withdrawn("local", limit=9, seconds=0) == {}
 
     async def test_a_job_that_failed_keeps_what_it_has_at_the_provider(self, store: Store) -> None:
-        await store.tasks.insert([task(0), task(1)])
+        await store.tasks.insert([task(0, cancellable=True), task(1, cancellable=True)])
         await store.tasks.submitted(await store.tasks.intend(task(0)), "id-0")
         sent = await store.tasks.intend(task(1))
         await store.tasks.cancel("j", for_good=False)
@@ -365,6 +367,16 @@ class TestRemoteTasks:
         assert await store.tasks.claim_withdrawn("local", limit=9, seconds=0) == {}
         await store.tasks.reopen("j", 7)
         assert {each.provider_job_id for each in await claim(store)} == {"id-0", "id-1"}
+
+    async def test_a_job_with_something_to_withdraw_is_not_deleted(self, store: Store) -> None:
+        await store.records.add(failed_job("j"))
+        await store.tasks.insert([task(0, cancellable=True)])
+        await store.tasks.submitted(await store.tasks.intend(task(0)), "id-0")
+        await store.tasks.cancel("j")
+        with pytest.raises(IllegalTransition, match="still to be told"):
+            await store.records.delete("j")
+        await store.tasks.withdrawn(await store.tasks.claim_withdrawn("local", limit=9, seconds=60))
+        await store.records.delete("j")
 
     async def test_handed_back_tasks_are_due_after_a_while_and_only_by_their_holder(self, store: Store) -> None:
         await released(store, 0, 1)

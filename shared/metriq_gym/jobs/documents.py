@@ -279,6 +279,8 @@ class Task(_Document):
     """When the provider expected it to start."""
     cancelled_from: TaskState | None = None
     """The state in which its job's end found it."""
+    cancellable: bool = False
+    """Whether its provider can be asked to cancel it."""
     withdraw_at: datetime | None = None
     """From when on the provider is to be asked to cancel it, until that was done: its job was cancelled."""
     candidates: list[dict[str, str]] = []

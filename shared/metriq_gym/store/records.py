@@ -55,13 +55,19 @@ class Records:
 
     @translated
     async def delete(self, job_id: str) -> None:
-        """Delete a job that has ended, and its tasks; raises `IllegalTransition` when it has not, and `NotFound`."""
+        """Delete a job that has ended, and its tasks.
+
+        Raises `NotFound`, and `IllegalTransition` when it has not ended, or has tasks that are yet to be cancelled at
+        the provider.
+        """
         found = await self._jobs.find_one({"_id": job_id})
         if found is None:
             raise NotFound(f"there is no job {job_id}")
         job = read(Job, found)
         if not job.has_ended:
             raise IllegalTransition(f"job {job_id} is {job.state}; cancel it first (mgym job cancel {job_id})")
+        if await self._tasks.find_one({"job_id": job_id, "withdraw_at": {"$exists": True}}, {"_id": 1}) is not None:
+            raise IllegalTransition(f"job {job_id}: {job.provider} is still to be told that it was cancelled")
         # In this order a crash leaves a job that can be deleted again, and no moment in which a request for it would be
         # taken for a new one.
         if job.imported is None:

@@ -153,10 +153,11 @@ class Tasks:
         try:
             return await self._step(task, task.state, {"$set": fields | due})
         except LeaseLost:
-            # Of a job that was cancelled meanwhile: what is paid for is to be found again, or not even run.
+            # What is paid for is to be found again, or not even run.
             ended = {"_id": task.id, "state": TaskState.CANCELLED, "intended_at": task.intended_at}
-            for_good = {"$cond": [{"$eq": [{"$type": "$circuits"}, "missing"]}, "$$NOW", "$$REMOVE"]}
-            await self._tasks.update_one(ended, [{"$set": fields | {"withdraw_at": for_good}}])
+            for_good = {"$eq": [{"$type": "$circuits"}, "missing"]}
+            withdrawn = {"withdraw_at": {"$cond": [for_good, _NOW_IF_CANCELLABLE, "$$REMOVE"]}}
+            await self._tasks.update_one(ended, [{"$set": fields}, {"$set": withdrawn}])
             raise
 
     async def _step(self, task: Task, state: TaskState, change: Stage, **more: object) -> Task:
@@ -421,7 +422,7 @@ class Tasks:
         With `token`, only those that no dispatcher with a higher one has seen to: the job may have been resumed.
         """
         dropped = ["next_poll_at", "circuits"] if for_good else ["next_poll_at"]
-        withdrawn = {"withdraw_at": _NOW_IF_PLACED} if for_good else {}
+        withdrawn = {"withdraw_at": _NOW_IF_CANCELLABLE} if for_good else {}
         fenced = {} if token is None else {"dispatcher": {"$not": {"$gt": token}}}
         await self._tasks.update_many(
             {"job_id": job_id, "state": {"$in": list(OPEN_TASKS)}} | fenced,
@@ -541,7 +542,8 @@ class Tasks:
 
 
 _UNDUE: Stage = {"$unset": ["next_poll_at"]}
-_NOW_IF_PLACED: Stage = {"$cond": [{"$eq": [{"$type": "$provider_job_id"}, "string"]}, "$$NOW", "$$REMOVE"]}
+_PLACED: Stage = {"$eq": [{"$type": "$provider_job_id"}, "string"]}
+_NOW_IF_CANCELLABLE: Stage = {"$cond": [{"$and": [_PLACED, {"$eq": ["$cancellable", True]}]}, "$$NOW", "$$REMOVE"]}
 
 
 def _due(provider: str) -> dict[str, Any]:
