@@ -14,6 +14,7 @@ from metriq_gym.benchmarks.mirror_circuits import MirrorCircuitsResult
 from metriq_gym.benchmarks.qml_kernel import QMLKernelResult
 from metriq_gym.errors import InvalidRequest, NotFound, Unsupported
 from metriq_gym.job_manager import JobManager, MetriqGymJob
+from metriq_gym.jobs.debug_file import as_debug_export
 from metriq_gym.jobs.replay import replay
 from metriq_gym.run import replay_from_debug_file
 
@@ -77,9 +78,132 @@ def test_what_is_wrong_with_a_file_is_named(changes: dict[str, Any], path: str) 
     assert refused.value.problems[0].path.startswith(path)
 
 
-def test_a_benchmark_whose_circuits_are_the_other_tools_own_is_refused() -> None:
+def debug_file(name: str, params: dict[str, Any], data: dict[str, Any], counts: list[dict[str, int]]) -> dict[str, Any]:
+    raw = [{"measurement_counts": counts}]
+    return {"job_type": name, "params": {"benchmark_name": name} | params, "job_data": data, "raw_results": raw}
+
+
+ONE_WIDTH = {"shots": 10, "max_circuits": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "identifiers", "counts", "fidelities"),
+    [
+        (
+            "Hidden Shift",
+            {"min_qubits": 2, "max_qubits": 4, "skip_qubits": 2},
+            [["2", "1"], ["4", "6"]],
+            [{"0001": 9, "0011": 1}, {"0110": 8, "0100": 2}],
+            [(0.9 - 1 / 4) / (3 / 4), (0.8 - 1 / 16) / (15 / 16)],
+        ),
+        (
+            "Bernstein-Vazirani",
+            {"min_qubits": 3, "max_qubits": 4},
+            [["3", "2"], ["4", "5"]],
+            [{"010": 9, "000": 1}, {"101": 10}],
+            [(0.9 - 1 / 4) / (3 / 4), 1],
+        ),
+        (
+            "Phase Estimation",
+            {"min_qubits": 3, "max_qubits": 4},
+            [["3", "0.25"], ["4", "0.625"]],
+            [{"001": 10}, {"101": 9, "100": 1}],
+            [1, (0.9 - 1 / 8) / (7 / 8)],
+        ),
+        (
+            "Quantum Fourier Transform",
+            {"num_qubits": 3},
+            [["3", "7"], ["3", "1"]],
+            [{"000": 10}, {"010": 9, "001": 1}],
+            [1, (0.9 - 1 / 8) / (7 / 8)],
+        ),
+        (
+            "Quantum Fourier Transform",
+            {"num_qubits": 3, "method": 2},
+            [["3", "7"], ["3", "1"]],
+            [{"111": 10}, {"001": 9, "010": 1}],
+            [1, (0.9 - 1 / 8) / (7 / 8)],
+        ),
+    ],
+    ids=["hidden shift", "bernstein-vazirani", "phase estimation", "fourier", "fourier, method 2"],
+)
+def test_secrets_and_outcomes_that_were_filled_up_with_zeros_are_read(
+    name: str, params: dict[str, Any], identifiers: list[Any], counts: list[Any], fidelities: list[float]
+) -> None:
+    document = debug_file(name, ONE_WIDTH | params, {"circuit_identifiers": identifiers}, counts)
+    assert replay(document)["accuracy_score"]["value"] == pytest.approx(sum(fidelities) / 2)
+
+
+RAMP = {"graph_type": "1D", "num_qubits": 3, "qaoa_layers": [3], "shots": 10, "trials": 1, "num_random_trials": 10}
+CHAIN = {"circuit_encoding": "Direct", "graph_info": [[0, 1, 0.2], [1, 2, 1.0]]}
+
+
+def test_the_leftmost_bit_of_a_cut_is_the_first_node() -> None:
+    document = debug_file("Linear Ramp QAOA", RAMP | {"seed": 1}, CHAIN, [{"001": 10}])
+    assert replay(document)["approx_ratio"] == pytest.approx([1.0 / 1.2])
+
+
+def test_a_native_problem_keeps_the_edges_of_the_file() -> None:
+    star = CHAIN | {"graph_info": [[0, 1, 0.2], [0, 2, 1.0]]}
+    document = debug_file("Linear Ramp QAOA", RAMP | {"seed": 1, "graph_type": "NL"}, star, [{"001": 10}])
+    assert replay(document)["approx_ratio"] == pytest.approx([1.0 / 1.2])
+
+
+def test_a_swap_network_that_lost_track_of_its_nodes_is_refused() -> None:
+    with pytest.raises(Unsupported, match="SWAP network"):
+        replay(debug_file("Linear Ramp QAOA", RAMP, CHAIN | {"circuit_encoding": "SWAP"}, [{"001": 10}]))
+
+
+def test_layers_are_read_in_the_order_of_lengths_and_of_the_chain() -> None:
+    params = {"num_qubits_in_chain": 4, "lengths": [4, 2], "num_samples": 1, "shots": 3}
+    data = {"qubit_chain": [5, 1, 2, 0], "two_disjoint_layers": [[[5, 1], [2, 0]], [[1, 2]]]}
+    # Bits are measured for 5, 1, 2, 0 in the first layer and for 1, 2, 5, 0 in the second; the others are unused.
+    drawn = [{"000001": 3}, {"000010": 3}, {"000001": 3}, {"000100": 2, "110100": 1}]
+    document = debug_file("EPLG", params, data, drawn)
+    assert [task["counts"] for task in as_debug_export(document)["tasks"]] == [
+        [{"0010": 3}],
+        [{"0001": 3}],
+        [{"0001": 3}],
+        [{"0010": 3}],
+    ]
+    assert replay(document)["chain_lengths"] == [4]
+
+
+def test_pairs_are_read_by_colour_with_the_rotated_qubit_first() -> None:
+    coloring = {
+        "num_colors": 2,
+        "num_nodes": 4,
+        "edge_color_map": {"0": 0, "1": 1, "2": 0},
+        "edge_index_map": {"0": [0, 1, {}], "1": [1, 2, {}], "2": [2, 3, {}]},
+    }
+    together, opposite = {"0000": 10}, {"0101": 10}
+    only_the_first = [{"0000": 10}, {"0000": 10}, {"0001": 10}, {"0000": 10}]
+    counts = [together, together, opposite, together, *only_the_first]
+    document = debug_file("BSEQ", {"shots": 10}, {"num_qubits": 4, "coloring": coloring}, counts)
+    assert replay(document)["largest_connected_size"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("Hidden Shift", {}),
+        ("Hidden Shift", {"circuit_identifiers": [["2", "x"]]}),
+        ("Hidden Shift", {"circuit_identifiers": [["2", "1"], ["2", "2"]]}),
+        ("Hidden Shift", {"circuit_identifiers": [["9", "1"]]}),
+        ("EPLG", {"qubit_chain": [0, 1, 2, 3], "two_disjoint_layers": [[[0, 1], [2, 3]]]}),
+        ("BSEQ", {"coloring": None}),
+    ],
+)
+def test_notes_that_do_not_fit_the_counts_are_named(name: str, data: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        replay(debug_file(name, {"shots": 10, "num_qubits_in_chain": 4}, data, [{"01": 10}]))
+    assert [problem.path for problem in refused.value.problems] == ["$.job_data"]
+
+
+@pytest.mark.parametrize("name", ["CLOPS", "QAT OLE"])
+def test_a_benchmark_whose_file_lacks_what_the_score_needs_is_refused(name: str) -> None:
     with pytest.raises(Unsupported, match="only by the tool that wrote it"):
-        replay(KERNEL | {"job_type": "EPLG"})
+        replay(KERNEL | {"job_type": name})
 
 
 def test_a_file_that_cannot_be_read_is_an_error_of_the_standard_library(tmp_path: Path) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from metriq_gym.constants import JobType
 from metriq_gym.errors import InvalidRequest, Problem, Unsupported
 
+Document = Mapping[str, Any]
+Counts = dict[str, int]
+Notes = tuple[dict[str, Any], list[list[Counts]]]
+"""A benchmark's data as it is here, and the counts of each run."""
+
 _FIELDS = {"job_type": str, "params": Mapping, "job_data": Mapping, "raw_results": Sequence}
-SAME_DATA = (JobType.WIT, JobType.QML_KERNEL, JobType.MIRROR_CIRCUITS)
-"""Benchmarks that both tools score from the same notes and counts in the same order."""
 
 
-def is_debug_file(document: Mapping[str, Any]) -> bool:
+def is_debug_file(document: Document) -> bool:
     """Whether a document is one that metriq-gym's own tool wrote, and not `make_debug_export`."""
     return "raw_results" in document and "format" not in document
 
 
-def as_debug_export(document: Mapping[str, Any]) -> dict[str, Any]:
+def as_debug_export(document: Document) -> dict[str, Any]:
     """Return a debug file of metriq-gym's own tool as a debug export, one task for each circuit.
 
     Raises
@@ -26,35 +30,137 @@ def as_debug_export(document: Mapping[str, Any]) -> dict[str, Any]:
     InvalidRequest
         Naming the place, when the document is not what that tool writes.
     Unsupported
-        For a benchmark whose circuits or notes are that tool's own: see `SAME_DATA`.
+        For a benchmark whose score needs what such a file does not hold: see `_KNOWN`.
     """
     kinds = _FIELDS.items()
     if wrong := [name for name, kind in kinds if not isinstance(document.get(name), kind)]:
         raise InvalidRequest([Problem(f"$.{name}", "is missing, or not what a debug file has there") for name in wrong])
     name = document["job_type"]
-    if name not in SAME_DATA:
-        known = ", ".join(SAME_DATA)
+    if name not in _KNOWN:
+        known = ", ".join(_KNOWN)
         raise Unsupported(f"a debug file of {name!r} can be scored only by the tool that wrote it; here: {known}")
     counts = list(_counts(document["raw_results"]))
-    params, data = document["params"], document["job_data"]
+    params = {"benchmark_name": name} | dict(document["params"])
+    try:
+        data, runs = _KNOWN[name](params, document["job_data"], counts)
+    except Unsupported:
+        raise
+    except (LookupError, StopIteration, TypeError, ValueError) as error:
+        reason = f"does not fit $.params or the counts: {type(error).__name__}: {error}"
+        raise InvalidRequest([Problem("$.job_data", reason)]) from error
+    seeds = params.get("seed"), document["job_data"].get("seed")
     return {
         "app_version": str(document.get("app_version") or ""),
         "job_id": str(document.get("job_id") or ""),
         "provider": "",
         "device": "",
-        "config": {"benchmark_name": name} | dict(params),
-        "seed": next((each for each in (params.get("seed"), data.get("seed")) if each is not None), 0),
-        "data": dict(data),
-        "runs": [len(counts)],
+        "config": params,
+        "seed": next((each for each in seeds if each is not None), 0),
+        "data": data,
+        "runs": [len(run) for run in runs],
         "tasks": [
-            {"run": 0, "first": first, "shots": max(1, sum(each.values())), "execution_seconds": None, "counts": [each]}
-            for first, each in enumerate(counts)
+            {"run": number, "first": first, "shots": max(1, sum(each.values())), "execution_seconds": None}
+            | {"counts": [each]}
+            for number, run in enumerate(runs)
+            for first, each in enumerate(run)
         ],
         "result": None,
     }
 
 
-def _counts(results: Sequence[Any]) -> Iterator[dict[str, int]]:
+def _as_it_is(_: Document, data: Document, counts: list[Counts]) -> Notes:
+    return dict(data), [counts]
+
+
+def _secrets(params: Document, data: Document, counts: list[Counts]) -> Notes:
+    """Read QED-C's identifiers, a width and a secret or phase; a width is of counting and of other qubits."""
+    name, identifiers = params["benchmark_name"], data["circuit_identifiers"]
+    others = 1 if name in (JobType.BERNSTEIN_VAZIRANI, JobType.PHASE_ESTIMATION) else 0
+    groups = []
+    for width, group in groupby(identifiers, key=lambda each: int(each[0])):
+        bits = width - others
+        scale = 2**bits if name == JobType.PHASE_ESTIMATION else 1
+        groups.append([format(round(float(secret) * scale) % 2**bits, f"0{bits}b") for _, secret in group])
+    widths = [len(secret) for group in groups for secret in group]
+    return {"secrets": groups}, [[_last_bits(each, bits) for each, bits in zip(counts, widths, strict=True)]]
+
+
+def _cuts(params: Document, data: Document, counts: list[Counts]) -> Notes:
+    """Read a problem's edges, whose weights are drawn alike here; its node 0 is the leftmost bit, and here the last."""
+    if data["circuit_encoding"] != "Direct":
+        raise Unsupported("the SWAP network of the tool that wrote the file does not tell which node a bit is of")
+    edges = [[first, second] for first, second, _ in data["graph_info"]]
+    native = edges if params["graph_type"] == "NL" else None
+    nodes = range(params["num_qubits"])[::-1]
+    return {"draw": "choice", "native_edges": native}, [[_chosen_bits(each, nodes) for each in counts]]
+
+
+def _layers(params: Document, data: Document, counts: list[Counts]) -> Notes:
+    """Read circuits sample by sample, layer by layer, in ascending lengths, and bits in the order of the chain."""
+    chain, lengths = data["qubit_chain"], params["lengths"]
+    ascending = sorted(range(len(lengths)), key=lengths.__getitem__)
+    bits = []
+    for layer in data["two_disjoint_layers"]:
+        measured = [qubit for pair in layer for qubit in pair]
+        measured += [qubit for qubit in chain if qubit not in measured]
+        bits.append([measured.index(qubit) for qubit in chain])
+    circuits = iter(counts)
+    runs = []
+    for _ in range(params["num_samples"]):
+        run = []
+        for places in bits:
+            drawn = [next(circuits) for _ in lengths]
+            run += [_chosen_bits(drawn[position], places) for position in ascending]
+        runs.append(run)
+    return {"qubit_chain": chain}, runs
+
+
+def _pairs(_: Document, data: Document, counts: list[Counts]) -> Notes:
+    """Read the colours of a graph; its bases ZX and XZ have the rotated qubit last, and here first."""
+    coloring = data["coloring"]
+    colors: list[list[list[int]]] = [[] for _ in range(coloring["num_colors"])]
+    for number, color in coloring["edge_color_map"].items():
+        first, second, *_ = coloring["edge_index_map"][number]
+        colors[color].append([first, second])
+    circuits = iter(counts)
+    run = []
+    for color in colors:
+        zz, xz, zx, xx = (_last_bits(next(circuits), 2 * len(color)) for _ in range(4))
+        run += [zz, zx, xz, xx]
+    return {"num_qubits": coloring["num_nodes"], "colors": colors}, [run]
+
+
+_KNOWN: dict[str, Callable[[Document, Document, list[Counts]], Notes]] = {
+    JobType.WIT: _as_it_is,
+    JobType.QML_KERNEL: _as_it_is,
+    JobType.MIRROR_CIRCUITS: _as_it_is,
+    JobType.BERNSTEIN_VAZIRANI: _secrets,
+    JobType.HIDDEN_SHIFT: _secrets,
+    JobType.PHASE_ESTIMATION: _secrets,
+    JobType.QUANTUM_FOURIER_TRANSFORM: _secrets,
+    JobType.LR_QAOA: _cuts,
+    JobType.EPLG: _layers,
+    JobType.BSEQ: _pairs,
+}
+"""Benchmarks whose file holds all that the score needs; CLOPS is a time, and QAT OLE needs its circuit."""
+
+
+def _last_bits(counts: Counts, bits: int) -> Counts:
+    """Return counts without the zeros that fill up the bitstrings of circuits narrower than the widest."""
+    return _chosen_bits(counts, range(bits))
+
+
+def _chosen_bits(counts: Counts, places: Sequence[int]) -> Counts:
+    """Return counts of these classical bits alone, `places[i]` as bit i."""
+    chosen: Counts = {}
+    for outcome, times in counts.items():
+        lowest_first = outcome[::-1]
+        kept = "".join(lowest_first[place] for place in reversed(places))
+        chosen[kept] = chosen.get(kept, 0) + times
+    return chosen
+
+
+def _counts(results: Sequence[Any]) -> Iterator[Counts]:
     """Yield the counts of each circuit; a provider's job has those of one circuit, or a list."""
     for number, each in enumerate(results):
         found = each.get("measurement_counts") if isinstance(each, Mapping) else None
