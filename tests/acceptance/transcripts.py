@@ -85,6 +85,20 @@ TASKS: dict[str, tuple[str, list[str]]] = {
         "`mgym trend` mean is in [trends.md](trends.md).",
         ["mgym results --tag night --metric score", "mgym trend fake_jakarta score"],
     ),
+    "Run it every night": (
+        "The services do, or `mgym service run all` while it runs; [schedules.md](schedules.md) has what becomes of ticks "
+        "that are missed or that a budget holds.",
+        [
+            'mgym schedule add nightly wit.example.json -d fake_jakarta --cron "0 3 * * *" --tz Europe/Berlin',
+            "mgym schedule list",
+            "mgym schedule next nightly -n 2",
+            "mgym schedule pause nightly",
+            "mgym schedule run nightly",
+            "mgym schedule show nightly",
+            "mgym schedule resume nightly",
+            "mgym schedule delete nightly --yes",
+        ],
+    ),
     "Stop what is no longer wanted": (
         "Of a job that runs at a provider the result is not fetched.",
         ["mgym job dispatch deep.json --id deep", "mgym job cancel deep"],
