@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metriq_gym.jobs import TERMINAL, Job, JobState, Task, TaskState
+from metriq_gym.jobs.schedules import Schedule, TickState
 from metriq_gym.jobs.states import MOVES, OPEN_TASKS, RESUMABLE
+from metriq_gym.jobs.ticks import tag as tag_of
 
 FINAL = ("state", "result", "failure", "history")
 """Fields of a job that never change again once its state is terminal; `exports` goes on."""
@@ -33,6 +35,8 @@ class Evidence:
     tasks: Sequence[Task]
     changes: Sequence[Change] = ()
     """Every write to jobs and tasks since before the first request, in order."""
+    schedules: Sequence[Schedule] = ()
+    """Those that there are; the jobs of one that was deleted are asked for by nothing more."""
     listings: Collection[str] = ()
     """Ids of the jobs for which a provider's list is kept."""
     submissions: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -70,6 +74,8 @@ def judge(evidence: Evidence) -> Verdict:
     verdict.wrong += _invented(evidence, jobs)
     verdict.wrong += _results(evidence, jobs)
     verdict.wrong += _tasks(evidence, jobs)
+    for schedule in evidence.schedules:
+        _ticks(schedule, evidence.jobs, verdict)
     verdict.wrong += [f"{name}: {count} messages are left" for name, count in evidence.queued.items() if count]
     return verdict
 
@@ -152,6 +158,24 @@ def _tasks(evidence: Evidence, jobs: Mapping[str, Job]) -> Iterator[str]:
     for job_id in evidence.listings:
         if job_id not in jobs or jobs[job_id].state in TERMINAL:
             yield f"{job_id}: a provider's list is kept for a job that has ended"
+
+
+def _ticks(schedule: Schedule, jobs: Sequence[Job], verdict: Verdict) -> None:
+    """One tick, one job or suite: none without the other, and neither twice."""
+    ticks = [*schedule.open, *schedule.ticks]
+    for what, values in (("id", [each.id for each in ticks]), ("time", [each.at for each in ticks])):
+        for value, count in Counter(values).items():
+            if count > 1:
+                verdict.duplicated.append(f"{schedule.name}: {count} ticks have the {what} {value}")
+    asked = {each.id for each in ticks if each.state is TickState.REQUESTED}
+    ran = {job.suite_id or job.id for job in jobs if tag_of(schedule.name) in job.tags}
+    verdict.lost += [f"{schedule.name}: a tick requested {each}, and there is no such job" for each in asked - ran]
+    verdict.wrong += [f"{schedule.name}: no tick requested {each}" for each in ran - asked]
+    verdict.lost += [
+        f"{schedule.name}: the tick {each.id} is {each.state} and goes nowhere"
+        for each in schedule.open
+        if each.state in (TickState.DUE, TickState.REQUESTED)
+    ]
 
 
 def _replay(changes: Iterable[Change], verdict: Verdict) -> None:

@@ -214,6 +214,10 @@ async def _publish_and_await(world: _World, cloud: Cloud | None, audit: Callable
     """Publish the flow's request and what follows, and return when every job is where it should end."""
     flow, store = world.flow, world.store()
     await world.bus.publish(flow.request)
+    if flow.once_kept is not None:
+        while await store.schedules.get(flow.once_kept.name) is None:  # noqa: ASYNC110  (by the dispatcher)
+            await asyncio.sleep(0.02)
+        await world.bus.publish(flow.once_kept)
     if flow.once_dispatched is not None:
         (job_id,) = flow.ends
         await _reached(store, job_id, lambda job: job.state is not JobState.DISPATCHING)

@@ -16,6 +16,7 @@ from metriq_gym.bus.port import DEAD_LETTERS, LANES, QUEUES
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.jobs import TERMINAL, Job, JobState, Task
+from metriq_gym.jobs.schedules import Schedule
 from tests.faults.audit import Change, Evidence
 
 DRAIN_SECONDS = 120
@@ -79,6 +80,7 @@ class Witness:
             jobs=[Job.model_validate(each) for each in self._database.jobs.find()],
             tasks=[Task.model_validate(each) for each in self._database.tasks.find({}, {"circuits": 0, "counts": 0})],
             changes=self.changes(),
+            schedules=[Schedule.model_validate(each) for each in self._database.schedules.find()],
             listings=[each["_id"] for each in self._database.listings.find({}, {"_id": 1})],
             submissions=submissions or {},
             waiting=waiting,

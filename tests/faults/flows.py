@@ -12,12 +12,15 @@ from typing import Any
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.jobs import JobState
+from metriq_gym.jobs.ticks import id_of
 from metriq_gym.messages import (
     EstimateRequested,
     JobCancelRequested,
     JobRequested,
     JobResumeRequested,
     Message,
+    ScheduleChangeRequested,
+    ScheduleRequested,
     SuiteRequested,
 )
 from metriq_gym.service.pool import WorkerDied
@@ -46,6 +49,8 @@ class Flow:
     once_failed: Callable[[Any, MemoryBus], Awaitable[None]] | None = None
     cloud: Callable[[], AbstractContextManager[Cloud]] = tyxonq
     """The provider's service."""
+    once_kept: ScheduleChangeRequested | None = None
+    """What is asked about the schedule that `request` asks for."""
     pool: Callable[[], InlinePool] = InlinePool
     bus: type[MemoryBus] = MemoryBus
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -165,6 +170,11 @@ SUITE = SuiteRequested(
 )
 SUITES_JOBS = {"s.001-one": JobState.EXPORTED, "s.002-two": JobState.EXPORTED}
 
+NIGHTLY = ScheduleRequested(
+    name="nightly", cron="0 0 1 1 *", provider="local", device="aer_simulator", config=TRIVIAL, daily_circuits=10
+)
+NOW = ScheduleChangeRequested(request_id="now", name="nightly", action="run")
+
 FLOWS: dict[str, Flow] = {
     "local": Flow(local(), {"j": JobState.EXPORTED}),
     "slow": Flow(local(), {"j": JobState.EXPORTED}, pool=SlowPool),
@@ -248,6 +258,7 @@ FLOWS: dict[str, Flow] = {
         settings={"job_deadline_seconds": 5},
     ),
     "estimate": Flow(EstimateRequested(estimate_id="e", provider="local", device="aer_simulator", config=TRIVIAL), {}),
+    "schedule": Flow(NIGHTLY, {id_of("nightly", "now"): JobState.EXPORTED}, once_kept=NOW),
     "suite": Flow(SUITE, SUITES_JOBS),
     "suite, messages lost": Flow(SUITE, SUITES_JOBS, bus=LossyBus),
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
+from metriq_gym.jobs.schedules import Schedule, Tick, TickState
+from metriq_gym.messages import ScheduleRequested
 from tests.faults.audit import Change, Evidence, Verdict, judge
 from tests.faults.silence import alerts
 from tests.support.jobs import SCORE, ended_job
@@ -128,6 +131,36 @@ SPOILT = [
         "wrong", "completed is its end", changes=[*GOOD.changes, Change("tasks", "j:0", {"state": TaskState.CANCELLED})]
     ),
 ]
+
+
+AT = datetime(2026, 11, 21, 3, tzinfo=UTC)
+ASKED = ScheduleRequested(name="nightly", cron="0 3 * * *", provider="local", device="d", config={})
+TICK = Tick(at=AT, id="j", state=TickState.REQUESTED)
+
+
+def scheduled(*ticks: Tick, waiting: Sequence[Tick] = (), tags: Sequence[str] = ("schedule:nightly",)) -> Evidence:
+    schedule = Schedule(name="nightly", asked=ASKED, created_at=AT, next_at=None, ticks=list(ticks), open=list(waiting))
+    return replace(GOOD, schedules=[schedule], jobs=[job(tags=list(tags))])
+
+
+def test_a_tick_has_its_job_and_one_that_was_missed_has_none() -> None:
+    missed = Tick(at=AT - timedelta(days=1), id="before", state=TickState.MISSED)
+    assert judge(scheduled(missed, TICK)) == Verdict()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "evidence"),
+    [
+        ("lost", "a tick requested j", scheduled(TICK, tags=())),
+        ("lost", "is due and goes nowhere", scheduled(waiting=[Tick(at=AT, id="j")], tags=())),
+        ("wrong", "no tick requested j", scheduled()),
+        ("wrong", "no tick requested j", scheduled(TICK.model_copy(update={"state": TickState.SKIPPED}))),
+        ("duplicated", "2 ticks have the id j", scheduled(TICK, TICK.model_copy(update={"at": AT + timedelta(1)}))),
+        ("duplicated", "2 ticks have the time", scheduled(TICK, TICK.model_copy(update={"id": "again"}))),
+    ],
+)
+def test_ticks_and_jobs_are_one_to_one(kind: str, words: str, evidence: Evidence) -> None:
+    assert any(words in each for each in getattr(judge(evidence), kind)), judge(evidence)
 
 
 @pytest.mark.parametrize(("kind", "words", "spoilt"), SPOILT)
