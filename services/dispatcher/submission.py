@@ -168,7 +168,8 @@ class Submitter:
 
     def _lost(self, task: Task, source: str = "") -> LostSubmission:
         assert task.intended_at is not None  # noqa: S101  (it is in doubt)
-        sent_between = (task.intended_at, task.intended_at + timedelta(seconds=self.settle_seconds))
+        soon_after = task.intended_at + timedelta(seconds=self.settle_seconds)
+        sent_between = (task.intended_at, max(soon_after, task.sent_until or soon_after))
         return LostSubmission(Submission(task.device, source, task.shots, task.id), sent_between)
 
     async def _write_down(self, task: Task, provider_job_id: str) -> Task:

@@ -86,8 +86,8 @@ TASKS: dict[str, tuple[str, list[str]]] = {
         ["mgym results --tag night --metric score", "mgym trend fake_jakarta score"],
     ),
     "Run it every night": (
-        "The services do, or `mgym service run all` while it runs; [schedules.md](schedules.md) has what becomes of ticks "
-        "that are missed or that a budget holds.",
+        "The services do, or `mgym service run all` while it runs; [schedules.md](schedules.md) has what becomes of "
+        "ticks that are missed or that a budget holds.",
         [
             'mgym schedule add nightly wit.example.json -d fake_jakarta --cron "0 3 * * *" --tz Europe/Berlin',
             "mgym schedule list",

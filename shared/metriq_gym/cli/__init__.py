@@ -113,6 +113,8 @@ COMMANDS: dict[str, Any] = {
             "status": ("status:status", "Say how the work stands."),
             "doctor": ("doctor:doctor", "Check what the work needs, say what to mend."),
             "stop": ("stop:stop", "Stop the private database that waits for the next command."),
+            "backup": ("backup:backup", "Write the whole store to a file."),
+            "restore": ("backup:restore", "Make a new store from a backup."),
             "import": ("imports:import_", "Take over metriq-gym's jobs, or records of the dataset."),
         },
     ),

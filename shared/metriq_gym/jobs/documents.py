@@ -272,6 +272,8 @@ class Task(_Document):
     """How many times a poller began to run it and was not heard of again, the run in hand included."""
     intended_at: datetime | None = None
     """When its submission was about to be sent."""
+    sent_until: datetime | None = None
+    """Until when it may have been sent, where that is not soon after `intended_at`: it comes from a backup."""
     provider_job_id: str | None = None
     queue_position: int | None = None
     """How many were before it at the provider when that was last asked, where the provider says."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from metriq_gym.errors import Refused, Transient
+from metriq_gym.store.backups import Backups
 from metriq_gym.store.catalogue import Catalogue
 from metriq_gym.store.changes import Changes
 from metriq_gym.store.clocks import Clocks
@@ -55,6 +56,7 @@ class Store:
         self.estimates = Estimates(self._database.estimates)
         self.upkeep = Upkeep(self._database.jobs, self.jobs)
         self.clocks = Clocks(self._database.jobs, self._database.tasks, self._database.suites, self._database.leases)
+        self.backups = Backups(client, self._database)
         self.records = Records(self._database.jobs, self._database.tasks, self._database.deleted)
 
     @classmethod

@@ -110,7 +110,7 @@ class Tasks:
     @translated
     async def intend(self, task: Task) -> Task:
         """Write down that a stored task is about to be submitted; raises `LeaseLost` if it is not `stored` any more."""
-        intended = {"$set": {"state": TaskState.SUBMITTING, "intended_at": "$$NOW"}}
+        intended = {"$set": {"state": TaskState.SUBMITTING, "intended_at": "$$NOW", "sent_until": None}}
         return await self._step(task, TaskState.STORED, intended, dispatcher=task.dispatcher)
 
     @translated
