@@ -171,10 +171,9 @@ def test_layers_are_read_in_the_order_of_lengths_and_of_the_chain() -> None:
 
 def test_pairs_are_read_by_colour_with_the_rotated_qubit_first() -> None:
     coloring = {
-        "num_colors": 2,
         "num_nodes": 4,
         "edge_color_map": {"0": 0, "1": 1, "2": 0},
-        "edge_index_map": {"0": [0, 1, {}], "1": [1, 2, {}], "2": [2, 3, {}]},
+        "edge_index_map": {"0": [0, 1, None], "1": [1, 2, None], "2": [2, 3, None]},
     }
     together, opposite = {"0000": 10}, {"0101": 10}
     only_the_first = [{"0000": 10}, {"0000": 10}, {"0001": 10}, {"0000": 10}]
@@ -192,6 +191,7 @@ def test_pairs_are_read_by_colour_with_the_rotated_qubit_first() -> None:
         ("Hidden Shift", {"circuit_identifiers": [["9", "1"]]}),
         ("EPLG", {"qubit_chain": [0, 1, 2, 3], "two_disjoint_layers": [[[0, 1], [2, 3]]]}),
         ("BSEQ", {"coloring": None}),
+        ("BSEQ", {"coloring": {"edge_color_map": {}, "edge_index_map": {}, "num_nodes": 2}}),
     ],
 )
 def test_notes_that_do_not_fit_the_counts_are_named(name: str, data: dict[str, Any]) -> None:

@@ -118,8 +118,9 @@ def _layers(params: Document, data: Document, counts: list[Counts]) -> Notes:
 def _pairs(_: Document, data: Document, counts: list[Counts]) -> Notes:
     """Read the colours of a graph; its bases ZX and XZ have the rotated qubit last, and here first."""
     coloring = data["coloring"]
-    colors: list[list[list[int]]] = [[] for _ in range(coloring["num_colors"])]
-    for number, color in coloring["edge_color_map"].items():
+    color_of = coloring["edge_color_map"]
+    colors: list[list[list[int]]] = [[] for _ in range(1 + max(color_of.values()))]
+    for number, color in color_of.items():
         first, second, *_ = coloring["edge_index_map"][number]
         colors[color].append([first, second])
     circuits = iter(counts)
