@@ -15,7 +15,9 @@ from pathlib import Path
 import aio_pika
 import pytest
 
-from metriq_gym.bus.port import QUEUES
+from metriq_gym.bus.port import LANES, QUEUES
+from metriq_gym.bus.rabbitmq import topology
+from metriq_gym.bus.retry import TRANSIENT
 from tests.faults.evidence import ALL_QUEUES
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
@@ -61,6 +63,16 @@ async def _delete(target: Target, names: Sequence[str]) -> None:
             await channel.queue_delete(name)
 
 
+async def _replace(target: Target) -> None:
+    """Delete each queue and declare it again at once, of which the broker does not always tell its consumers."""
+    async with target.running.requesting, await aio_pika.connect(target.running.amqp_url) as connection:
+        await target.running.all_taken_up()
+        channel = await connection.channel()
+        for name in ALL_QUEUES:
+            await channel.queue_delete(name)
+            await topology.declare(channel, (*QUEUES, *LANES), TRANSIENT.pauses)
+
+
 async def _cancel_a_consumer(target: Target) -> None:
     await _delete(target, [target.running.random.choice(QUEUES).name])
 
@@ -76,6 +88,7 @@ Stroke = Callable[[Target], Awaitable[None]]
 EACH: dict[str, Stroke] = {
     "broker killed and restarted": _kill,
     "all queues deleted": partial(_delete, names=ALL_QUEUES),
+    "queues replaced": _replace,
     "consumer cancelled by the broker": _cancel_a_consumer,
     "connection to the broker cut for 10 s": partial(_cut, seconds=10),
     "connection to the broker cut for 30 s": partial(_cut, seconds=30),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,8 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from metriq_gym.bus.port import EVENTS, POLLER
-from metriq_gym.bus.rabbitmq import RabbitMQBus, envelope, subscription
+from metriq_gym.bus.port import EVENTS, POLLER, SCORER
+from metriq_gym.bus.rabbitmq import RabbitMQBus, envelope, subscription, topology
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Transient, Unavailable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
@@ -265,6 +266,105 @@ async def test_queue_deleted_again_and_again_while_all_publish_to_it_is_consumed
         enough.set()
 
 
+async def test_consumer_for_which_the_broker_takes_messages_but_delivers_none_is_begun_anew(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consume, recorder, swallowed = aio_pika.Queue.consume, Recorder(), asyncio.Event()
+
+    async def mute_at_first(queue: Any, callback: Any, **options: Any) -> Any:
+        return await consume(queue, callback if swallowed.is_set() else swallow, **options)
+
+    async def swallow(_: object) -> None:
+        swallowed.set()
+
+    monkeypatch.setattr(aio_pika.Queue, "consume", mute_at_first)
+    monkeypatch.setattr(subscription, "IDLE_SECONDS", 0.2)
+    async with RabbitMQBus(amqp_url, app_id="poller") as bus:
+        await bus.publish(JobDispatched(job_id="a"))
+
+        running = await bus.consume(POLLER, recorder, prefetch=10)
+
+        delivery = (await recorder.received(1))[0]
+        assert swallowed.is_set()
+        assert delivery.attempt > 1
+        assert running.healthy
+
+
+async def test_consumer_of_a_queue_declared_anew_as_soon_as_it_was_deleted_gets_what_is_published(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which RabbitMQ (3.10.8) says nothing to it, but counts it as a consumer of the new queue."""
+    monkeypatch.setattr(subscription, "IDLE_SECONDS", 1.0)
+    recorder = Recorder()
+    async with (
+        RabbitMQBus(amqp_url, app_id="poller") as bus,
+        RabbitMQBus(amqp_url, app_id="another") as another,
+        outsider(amqp_url) as channel,
+    ):
+        await bus.consume(POLLER, recorder, prefetch=10)
+
+        await channel.queue_delete(POLLER.name)
+        await topology.declare(channel, [POLLER], [])
+
+        await another.publish(JobDispatched(job_id="a"))
+        await recorder.received(1)
+
+
+async def test_consumer_with_a_delivery_in_hand_is_kept_while_idle_ones_are_begun_anew(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consume, begun, often = aio_pika.Queue.consume, Counter[str](), asyncio.Event()
+
+    async def counted(queue: Any, *args: Any, **options: Any) -> Any:
+        begun[queue.name] += 1
+        if begun[SCORER.name] > 5:
+            often.set()
+        return await consume(queue, *args, **options)
+
+    monkeypatch.setattr(aio_pika.Queue, "consume", counted)
+    monkeypatch.setattr(subscription, "IDLE_SECONDS", 0.05)
+    async with RabbitMQBus(amqp_url, app_id="both") as bus, released() as holder:
+        await bus.publish(JobDispatched(job_id="a"))
+        kept = await bus.consume(POLLER, holder, prefetch=1)
+        await holder.received(1)
+        before = begun[POLLER.name]
+        idle = await bus.consume(SCORER, Recorder(), prefetch=1)
+
+        async with asyncio.timeout(PATIENCE):
+            await often.wait()
+
+        assert begun[POLLER.name] <= before + 1  # it may have been about to be begun anew when the delivery came
+        assert kept.healthy
+        assert idle.healthy
+
+
+async def test_consumer_whose_begin_the_broker_does_not_answer_is_begun_anew(
+    declared_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consume, recorder, asked = aio_pika.Queue.consume, Recorder(), 0
+
+    async def unanswered_once(queue: Any, *args: Any, **options: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            await asyncio.Event().wait()
+        return await consume(queue, *args, **options)
+
+    monkeypatch.setattr(aio_pika.Queue, "consume", unanswered_once)
+    async with (
+        proxied(declared_url) as (proxy, url),
+        RabbitMQBus(url, app_id="poller", patience=IMPATIENT) as bus,
+        RabbitMQBus(declared_url, app_id="another") as another,
+    ):
+        await bus.consume(POLLER, recorder, prefetch=1)
+        proxy.cut()
+        await until_false(lambda: asked < 2)
+
+        await another.publish(JobDispatched(job_id="a"))
+
+        await recorder.received(1)
+
+
 async def test_deleted_queue_without_a_consumer_is_declared_again_by_who_misses_it(amqp_url: str) -> None:
     async with RabbitMQBus(amqp_url, app_id="dispatcher") as bus, outsider(amqp_url) as channel:
         await channel.queue_delete(POLLER.name)
@@ -313,7 +413,7 @@ async def test_delivery_that_cannot_be_settled_for_any_reason_is_given_back(
         recorder = Recorder()
         consumer = await bus.consume(POLLER, recorder, prefetch=1)
         await bus.publish(JobDispatched(job_id="a"))
-        (delivery,) = await recorder.received(1)
+        delivery = (await recorder.received(1))[0]
         assert delivery.attempt == 6
         await consumer.stop()
         assert consumer.unsettled_seconds == 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.exceptions import (
     AuthenticationError,
@@ -90,10 +90,10 @@ def _refusal(error: BaseException) -> Refused | None:
 async def stay_connected(
     settings: ConnectionSettings,
     purpose: str,
-    use: Callable[[AbstractChannel], Awaitable[None]],
+    use: Callable[[AbstractConnection, AbstractChannel], Awaitable[None]],
     refused: Callable[[Refused], None] = lambda _: None,
 ) -> None:
-    """Open a channel and `use` it; when it ends, because the channel is lost or for any other reason, again.
+    """Open a connection with a channel and `use` them; when that ends, as the channel is lost or for any reason, again.
 
     `refused` is told when the broker does not let this user in.
     """
@@ -102,9 +102,9 @@ async def stay_connected(
     while True:
         try:
             with broker_errors():
-                async with _channel(settings, purpose) as channel:
+                async with _channel(settings, purpose) as (connection, channel):
                     pause = first
-                    await use(channel)
+                    await use(connection, channel)
             logger.warning("bus.disconnected", purpose=purpose)
         except Transient as error:
             logger.warning("bus.disconnected", purpose=purpose, reason=str(error))
@@ -118,7 +118,9 @@ async def stay_connected(
 
 
 @asynccontextmanager
-async def _channel(settings: ConnectionSettings, purpose: str) -> AsyncIterator[AbstractChannel]:
+async def _channel(
+    settings: ConnectionSettings, purpose: str
+) -> AsyncIterator[tuple[AbstractConnection, AbstractChannel]]:
     connection = await aio_pika.connect(
         settings.url if isinstance(settings.url, str) else settings.url(),
         timeout=CONNECT_TIMEOUT,
@@ -134,7 +136,7 @@ async def _channel(settings: ConnectionSettings, purpose: str) -> AsyncIterator[
                 # This user may not, so another one has done it; the refusal has closed the channel.
                 channel = await connection.channel(on_return_raises=True)
                 await topology.check(channel, settings.queues, settings.retry_pauses)
-        yield channel
+        yield connection, channel
     finally:
         # Whatever goes wrong here, the connection is gone; above all it must not take the place of a cancellation.
         with suppress(TimeoutError, *CONNECTION_EXCEPTIONS):

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
 from metriq_gym.bus.dead_letters import given_up, in_a_line
 from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
@@ -20,6 +20,11 @@ from metriq_gym.errors import Transient
 from metriq_gym.telemetry.harmless import harmless
 
 logger = structlog.get_logger()
+
+IDLE_SECONDS = 30.0
+"""Once nothing has come for so long, a consumer is begun anew, on another channel. It may be one that gets nothing any
+more without being told so: where a queue was deleted and declared again within milliseconds, RabbitMQ (3.10.8) counts
+the consumers of before as the new queue's, takes messages for delivered to them, and delivers none."""
 
 
 class RabbitMQSubscription:
@@ -36,6 +41,7 @@ class RabbitMQSubscription:
         # The broker keeps to the prefetch; after a lost connection, handlers of before may still be running.
         self._slots = asyncio.Semaphore(prefetch)
         self._in_hand = InHand()
+        self._came = 0
         self._consuming = asyncio.Event()
         self._told = asyncio.Event()
         self._consumer: tuple[AbstractQueue, str] | None = None
@@ -80,39 +86,69 @@ class RabbitMQSubscription:
             with suppress(Transient), broker_errors():
                 await queue.cancel(tag, timeout=self._settings.patience)
 
-    async def _use(self, channel: AbstractChannel) -> None:
+    async def _use(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
+        try:
+            while await self._used_until_idle(channel):
+                async with asyncio.timeout(self._settings.patience):
+                    # The broker has back what it counts as delivered by it, and so has what comes at this very moment.
+                    await channel.close()
+                    channel = await connection.channel(on_return_raises=True)
+        finally:
+            self._consuming.clear()
+
+    async def _used_until_idle(self, channel: AbstractChannel) -> bool:
+        """Consume by a channel; return true once nothing has come for long, and false when it is of no more use."""
         cancelled = asyncio.Event()
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: cancelled.set())
         while not (channel.is_closed or cancelled.is_set()):
             self._told.clear()
             if self._prefetch and not self._stopping:
-                await self._consume(channel, cancelled)
+                if await self._consume(channel, cancelled):
+                    return True
             else:
                 # What is in hand while stopping may have come by a channel that is lost; by this one nothing comes.
+                self._consuming.clear()
                 await _first(channel.closed(), self._told.wait())
         if cancelled.is_set():
             await asyncio.sleep(topology.MOURNING_SECONDS)
+        return False
 
-    async def _consume(self, channel: AbstractChannel, cancelled: asyncio.Event) -> None:
-        """Take deliveries until the channel or the consumer is lost, or until told to take more or fewer at once."""
-        await channel.set_qos(prefetch_count=self._prefetch)  # of consumers that begin after this
+    async def _consume(self, channel: AbstractChannel, cancelled: asyncio.Event) -> bool:
+        """Take deliveries until the channel or the consumer is lost, or until told to take more or fewer at once.
+
+        Return true, with the consumer ended and nothing in hand, once nothing has come for long.
+        """
         queue = await channel.get_queue(self._queue.name, ensure=False)
-        self._consumer = queue, await queue.consume(self._received)
+        async with asyncio.timeout(self._settings.patience):
+            await channel.set_qos(prefetch_count=self._prefetch)  # of consumers that begin after this
+            self._consumer = queue, await queue.consume(self._received)
+        idle = asyncio.create_task(self._idle())
         try:
             if self._stopping:  # since just now, when there was no consumer yet that could have been stopped
                 await self._stop_consuming()
             else:
                 self._consuming.set()
-            await _first(channel.closed(), cancelled.wait(), self._told.wait())
-            if self._told.is_set():
+            await _first(channel.closed(), cancelled.wait(), self._told.wait(), idle)
+            if self._told.is_set() or (idle.done() and not self._stopping):
                 with broker_errors():  # and the channel with it, if it does not work: there must never be two consumers
                     await queue.cancel(self._consumer[1], timeout=self._settings.patience)
+            return idle.done() and not (self._in_hand.tasks or self._stopping or cancelled.is_set())
         finally:
-            self._consuming.clear()
+            if not idle.done():  # else there is another consumer at once, and all is well meanwhile
+                idle.cancel()
+                self._consuming.clear()
             self._consumer = None
 
+    async def _idle(self) -> None:
+        """Return once nothing has come for `IDLE_SECONDS`, and nothing is in hand."""
+        came = -1
+        while self._in_hand.tasks or came != self._came:
+            came = self._came
+            await asyncio.sleep(IDLE_SECONDS)
+
     async def _received(self, message: AbstractIncomingMessage) -> None:
+        self._came += 1
         # This task ends with its channel; what it starts does not, so that no handler is cut off half-way.
         self._in_hand.take(self._handle(message))
 

@@ -37,7 +37,7 @@ _DEAD = {**_QUORUM, "x-delivery-limit": 2**31 - 1}
 
 MOURNING_SECONDS = 1.0
 """How long a queue that was deleted stays away. Of one that is back within milliseconds RabbitMQ (3.10.8) may not tell
-the consumers that they have lost it, and they wait on it in vain ever after."""
+the consumers that they have lost it, and they wait on it in vain until they have been idle for long."""
 
 
 @dataclass(frozen=True, slots=True)
