@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import celery_pipeline, cli, examples, fairness, pipeline, polling, speed
+from tests.bench import celery_pipeline, cli, console, examples, fairness, pipeline, polling, speed
 from tests.bench.report import show_machine
 
 PARTS = {
@@ -15,6 +15,7 @@ PARTS = {
     "speed": speed.run,
     "cli": cli.run,
     "polling": polling.run,
+    "console": console.run,
 }
 
 
