@@ -62,11 +62,13 @@ def test_a_job_is_noted_in_the_file_of_its_script(
     assert [job.id for job in JobManager(file).get_jobs()] == [job_id]
 
     record = tmp_path / "record.json"
-    polled = run.poll_job(SimpleNamespace(job_id="latest", no_cache=True, json=str(record)), manager)
+    polled = run.poll_job(SimpleNamespace(job_id="latest", no_cache=True, json=str(record), include_raw=True), manager)
     assert polled.id == job_id
     assert JobManager(file).get_job(job_id).result_data == polled.result_data
     assert json.loads(record.read_text())["results"] == polled.result_data
     assert "expectation_value" in capsys.readouterr().out
+    scored_again = run.replay_from_debug_file(tmp_path / "record_debug.json")
+    assert scored_again.record() == polled.result_data
 
     assert run.view_job(SimpleNamespace(job_id=job_id[:12]), manager).id == job_id
     config = SimpleNamespace(job_id=job_id, dry_run=True, repo=METRIQ_DATA, base_branch="dev", pr_title="Mine")
@@ -92,10 +94,10 @@ def test_a_suite_is_dispatched_polled_uploaded_and_deleted(
     assert [job.suite_id for job in JobManager(file).get_jobs()] == [suite_id] * 2
 
     records = tmp_path / "records.json"
-    jobs = run.poll_suite(SimpleNamespace(suite_id=suite_id, json=str(records)), manager)
+    jobs = run.poll_suite(SimpleNamespace(suite_id="latest", json=str(records)), manager)
     assert [job.suite_name for job in jobs] == ["night"] * 2
     assert [each["results"] for each in json.loads(records.read_text())] == [job.result_data for job in jobs]
-    assert [job.result_data for job in run.view_suite(SimpleNamespace(suite_id=suite_id), manager)] == [
+    assert [job.result_data for job in run.view_suite(SimpleNamespace(suite_id=suite_id[:8]), manager)] == [
         job.result_data for job in jobs
     ]
     assert "2 of 2 jobs ended" in capsys.readouterr().out
@@ -138,6 +140,23 @@ def test_what_is_not_there_is_named(manager: JobManager) -> None:
     for ask in (run.poll_job, run.view_job, run.delete_job):
         with pytest.raises(NotFound):
             ask(SimpleNamespace(job_id="no such"), manager)
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_job_or_suite_that_is_not_named_is_asked_for_and_none_is_deleted(
+    name: str | None, manager: JobManager, tmp_path: Path
+) -> None:
+    line = {"id": "only", "job_type": "WIT", "params": WIT, "data": {}, "provider_name": "local"}
+    line |= {"device_name": "aer_simulator", "dispatch_time": "2026-08-01T12:30:00"}
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(line) + "\n")
+    one_job = JobManager(tmp_path / "jobs.jsonl", settings=manager.settings)
+    for ask in (run.poll_job, run.view_job, run.upload_job, run.delete_job):
+        with pytest.raises(NotFound, match="which job is meant"):
+            ask(SimpleNamespace(job_id=name), one_job)
+    for ask_suite in (run.poll_suite, run.view_suite, run.upload_suite, run.delete_suite):
+        with pytest.raises(NotFound, match="which suite is meant"):
+            ask_suite(SimpleNamespace(suite_id=name), one_job)
+    assert [job.id for job in one_job.get_jobs()] == ["only"]
 
 
 def test_a_script_asks_for_providers_and_estimates(

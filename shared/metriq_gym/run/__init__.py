@@ -21,7 +21,7 @@ from metriq_gym.job_manager import JobManager, MetriqGymJob
 from metriq_gym.jobs.estimate import Estimate, estimate
 from metriq_gym.parts import parts
 from metriq_gym.providers import Providers, names
-from metriq_gym.run.files import write_record
+from metriq_gym.run.files import beside, write_debug_export, write_record
 from metriq_gym.run.keeping import find, in_file, look_up, note
 from metriq_gym.run.replaying import replay_from_debug_file
 from metriq_gym.run.suites import delete_suite, dispatch_suite, poll_suite, upload_suite, view_suite
@@ -114,8 +114,9 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     ----------
     config
         ``job_id``: the job's id, the beginning of it, or ``latest``. Optional ``wait`` (True): if False, print how far
-        the job is and return at once. Optional ``json``: a file that the record is written to. A result is what the
-        services computed, so there is no cache, and ``no_cache`` changes nothing.
+        the job is and return at once. Optional ``json``: a file that the record is written to; with ``include_raw``
+        what `replay_from_debug_file` reads is also written, to one whose name ends in ``_debug.json``. A result is what
+        the services computed, so there is no cache, and ``no_cache`` changes nothing.
     job_manager
         Whose store and runtime to use.
 
@@ -144,6 +145,9 @@ def poll_job(config: Any, job_manager: JobManager) -> MetriqGymJob:
     report.show_job(Console(), job, elsewhere=not embedded(job_manager.settings))
     if (path := getattr(config, "json", None)) and (job.has_ended or job.waits_for_suite):
         write_record(job, Path(path))
+        if getattr(config, "include_raw", False) and job.imported is None:
+            tasks = job_manager.session.on_store(lambda store: store.tasks.of_job(job.id))
+            write_debug_export(job, tasks, beside(Path(path)))
     return note(job, job_manager)
 
 

@@ -9,11 +9,18 @@ from metriq_gym.jobs import Job
 from metriq_gym.store import Store
 
 
+def require_name(kind: str, name: str | None) -> None:
+    """Raise `NotFound` when it is not said which job or suite is meant: no text is no beginning of an id."""
+    if not name:
+        raise NotFound(f"it is not said which {kind} is meant: give its id, the beginning of it, or latest")
+
+
 def in_file(name: str, job_manager: JobManager) -> MetriqGymJob | None:
     """Return the job of the manager's file that `name` stands for: its id, the only beginning of it, or ``latest``.
 
     None for a manager without a file. Raises `NotFound`.
     """
+    require_name("job", name)
     if job_manager.jobs_file is None:
         return None
     if name == LATEST:

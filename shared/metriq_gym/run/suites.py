@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from metriq_gym.client.client import Client, failure_of
-from metriq_gym.client.lookup import choose_suite
+from metriq_gym.client.lookup import LATEST, choose_suite
 from metriq_gym.errors import NotFound, Permanent
 from metriq_gym.exporters.pull_request import PullRequest
 from metriq_gym.exporters.targets import is_in_suite
@@ -16,7 +16,7 @@ from metriq_gym.job_manager import JobManager, MetriqGymJob
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.run.files import write_records
-from metriq_gym.run.keeping import find, note
+from metriq_gym.run.keeping import find, note, require_name
 from metriq_gym.run.uploads import plan, publish
 from metriq_gym.store import Store
 from metriq_gym.suite_parser import load_suite, select
@@ -233,13 +233,14 @@ def _jobs(suite_id: str, job_manager: JobManager) -> list[Job]:
     NotFound
         When there is no such suite.
     """
+    require_name("suite", suite_id)
     if job_manager.jobs_file is None:
 
         async def chosen(store: Store) -> list[Job]:
             return await store.jobs.suite(await choose_suite(store, suite_id))
 
         return job_manager.session.on_store(chosen)
-    kept = job_manager.get_jobs_by_suite_id(suite_id)
+    kept = job_manager.get_jobs_by_suite_id(_suite_in_file(suite_id, job_manager))
     if not kept:
         raise NotFound(f"there is no suite {suite_id} in {job_manager.jobs_file}")
 
@@ -247,6 +248,13 @@ def _jobs(suite_id: str, job_manager: JobManager) -> list[Job]:
         return [await find(store, job.id, job) for job in kept]
 
     return job_manager.session.on_store(ask)
+
+
+def _suite_in_file(name: str, job_manager: JobManager) -> str:
+    """Return the id of the suite of the manager's file that `name` is the only beginning of, or the newest's."""
+    ids = list(dict.fromkeys(job.suite_id for job in job_manager.get_jobs() if job.suite_id))
+    meant = ids[-1:] if name == LATEST else [each for each in ids if each.startswith(name)]
+    return meant[0] if len(meant) == 1 else name
 
 
 def _show(jobs: list[Job]) -> None:

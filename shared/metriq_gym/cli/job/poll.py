@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +16,7 @@ from metriq_gym.cli.pictures import draw_job
 from metriq_gym.client.client import decision_about, failure_of
 from metriq_gym.exporters.record import what_came_of
 from metriq_gym.jobs import Job
-from metriq_gym.jobs.replay import make_debug_export
-from metriq_gym.run.files import write_record, write_text
+from metriq_gym.run.files import beside, write_debug_export, write_record
 from metriq_gym.store import Store
 from metriq_gym.terminal import report
 from metriq_gym.terminal.follow import ProgressLine, follow
@@ -51,7 +49,7 @@ def poll(
     if include_raw and include_raw_file is None:
         if record is None:
             raise Usage("--include-raw needs the name of a file after it, or --json FILE to write beside")
-        include_raw_file = record.with_name(record.name.removesuffix(".json") + "_debug.json")
+        include_raw_file = beside(record)
     opening.run(_poll(name, wait=wait, as_json=json, output=record, raw=include_raw_file, plot=plot))
 
 
@@ -98,8 +96,6 @@ async def _write(store: Store, job: Job, output: Path | None, raw: Path | None, 
     if output is not None:
         say(f"wrote {write_record(job, output)}")
     if raw is not None and failure_of(job) is None:
-        export = make_debug_export(job, await store.tasks.of_job(job.id))
-        write_text(raw, dumps(export) + "\n")
-        say(f"wrote {raw}")
+        say(f"wrote {write_debug_export(job, await store.tasks.of_job(job.id), raw)}")
     if plot is not None and failure_of(job) is None:
         await draw_job(store, job, plot)
