@@ -24,8 +24,10 @@ _ELSEWHERE = {
     "Busy": FailureClass.TRANSIENT,
     "InvalidParameters": FailureClass.PERMANENT,
     "NoAnswer": FailureClass.TRANSIENT,
+    "NoBackup": FailureClass.PERMANENT,
     "NotSetUp": FailureClass.PERMANENT,
     "NotRead": FailureClass.PERMANENT,
+    "NotUnderstood": FailureClass.TRANSIENT,
     "ProtocolError": FailureClass.TRANSIENT,
     "IBMRefused": FailureClass.PERMANENT,
     "RateLimited": FailureClass.TRANSIENT,
@@ -33,6 +35,7 @@ _ELSEWHERE = {
     "RequestRefused": FailureClass.PERMANENT,
     "ServerError": FailureClass.TRANSIENT,
     "TryLater": FailureClass.TRANSIENT,
+    "Unmatched": FailureClass.PERMANENT,
     "Unreachable": FailureClass.TRANSIENT,
 }
 """Errors of other rooms that a handler may raise, and so decide about a job."""
