@@ -7,6 +7,7 @@ from typing import Any
 import pymongo
 import pytest
 
+from metriq_gym.bus.port import EVENTS, LANE_EXCHANGE
 from metriq_gym.jobs import JobState
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
@@ -56,13 +57,14 @@ async def test_every_message_twice_and_shuffled_changes_no_document(
             scenario("every message twice, shuffled", report, amqp_url, mongo_url, folders[1]) as running,
             shuffled(amqp_url, running.random, LONGEST) as shuffler,
         ):
-            running.quiet, running.uncounted = shuffler.quiet, lambda: shuffler.doubled
+            running.quiet, running.uncounted = shuffler.quiet, shuffler.doubled.total
             await _request(running, running.random.sample(requests, len(requests)))
             await running.finish()
             found = _documents(mongo_url, running.system.database)
     assert found.keys() == quiet.keys()
     assert {name: (quiet[name], document) for name, document in found.items() if document != quiet[name]} == {}
-    assert shuffler.doubled > 3 * len(requests)
+    assert shuffler.doubled[EVENTS] > 3 * len(requests)
+    assert shuffler.doubled[LANE_EXCHANGE] > 0
 
 
 async def _request(running: Scenario, requests: list[dict[str, Any]]) -> None:
