@@ -216,6 +216,8 @@ async def test_failed_task_is_an_answer_even_if_success_is_false() -> None:
         ({"detail": [{"loc": ["shots"], "msg": "too few"}, "and more"]}, "too few.*; and more"),
         ({"err": "no such gate"}, "no such gate"),
         ({"success": False}, "without a reason"),
+        ({"success": False, "message": "no such gate"}, "no such gate"),
+        ({"success": False, "code": 400, "msg": "no such gate"}, "400: no such gate"),
     ],
 )
 @calls
@@ -226,6 +228,41 @@ async def test_refusal_with_status_200_is_an_error_with_its_reason(
     with pytest.raises(TyxonQRefused, match=reason):
         await call(service.client())
     assert len(service.requests) == 1
+
+
+@calls
+@pytest.mark.parametrize(
+    "named",
+    [
+        lambda code: {"success": False, "code": code, "message": "no"},
+        lambda code: {"status": code, "detail": "no"},
+        lambda code: {
+            "error": {"code": code, "message": "no"},
+            "tasks": None,
+            "devices": None,
+            "task": None,
+            "id": None,
+        },
+    ],
+)
+async def test_an_error_within_a_success_is_taken_by_the_status_that_it_names(
+    call: Call, named: Callable[[int], dict[str, Any]]
+) -> None:
+    with pytest.raises(RateLimited):
+        await Service(ok(named(429))).client().submit(BELL)
+    for code, error in ((401, AuthenticationFailed), (503, Unreachable), (429, RateLimited)):
+        expected = SubmissionAmbiguous if call is CALLS["submit"] and code == 503 else error
+        client = Service(ok(named(code))).client()
+        with pytest.raises(expected, match=f"{code}.*no"):
+            await call(client)
+        assert (client.credential.trouble is not None) == (code == 401)
+
+
+async def test_what_was_asked_for_is_no_error_whatever_number_stands_beside_it() -> None:
+    assert (await Service(ok(ACCEPTED | {"code": 429})).client().submit(BELL)).id == "job_1"
+    assert (await Service(ok(DETAIL | {"status": 500})).client().detail("job_1")).state == "completed"
+    assert await Service(ok({"tasks": [], "code": 404})).client().list_states() == ()
+    assert await Service(ok({"devices": [], "code": 404})).client().devices() == ()
 
 
 @calls
@@ -399,6 +436,8 @@ async def test_headers_that_make_no_sense_are_no_answer() -> None:
         ok({"success": True, "job_name": "job_1"}),
         ok({"success": True, "id": "job_1", "error": "but"}),
         ok({"success": False, "id": "job_1"}),
+        ok({"success": False, "id": "job_1", "code": 429}),
+        ok({"success": False, "code": 500, "message": "boom"}),
     ],
     ids=str,
 )
@@ -476,7 +515,7 @@ async def test_pauses_that_the_service_asks_for_are_measured() -> None:
     [
         b"[" * 100_000,
         b'{"devices":' + b"[" * 5000,
-        b'{"tasks": ' + b"9" * 10_000 + b"}",
+        b'{"devices": ' + b"9" * 10_000 + b"}",
         b"\xff\xfe{}",
         b'"text"',
         b"null",

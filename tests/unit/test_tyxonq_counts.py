@@ -100,6 +100,12 @@ def test_counts_are_found_flat_or_nested(result: Any) -> None:
     assert counts_of(task(result), 100) == {"00": 60, "11": 40}
 
 
+def test_a_whole_number_of_outcomes_may_be_written_with_a_point() -> None:
+    counts = counts_of(task({"00": 60.0, "11": 40}), 100)
+    assert counts == {"00": 60, "11": 40}
+    assert {type(each) for each in counts.values()} == {int}
+
+
 def test_fewer_outcomes_than_shots_are_accepted() -> None:
     assert counts_of(task({"1": 99}), 100) == {"1": 99}
 
@@ -115,7 +121,8 @@ def test_fewer_outcomes_than_shots_are_accepted() -> None:
         "00",
         5,
         {"0": -1, "1": 2},
-        {"0": 1.0},
+        {"0": 1.5},
+        {"0": 1e300},
         {"0": math.inf},
         {"0": "1"},
         {"0": True},

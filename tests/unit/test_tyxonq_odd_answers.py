@@ -9,10 +9,19 @@ import bson
 import httpx
 import pytest
 
-from metriq_gym.providers.provider import Finished, LostSubmission, NotAccepted, Submission, Unclear
+from metriq_gym.providers.provider import (
+    Ambiguous,
+    Finished,
+    LostSubmission,
+    NotAccepted,
+    Overview,
+    Submission,
+    Unclear,
+)
 from metriq_gym.providers.tyxonq.document import MAX_DEPTH, read_document
+from metriq_gym.providers.tyxonq.errors import ProtocolError
 from metriq_gym.providers.tyxonq.provider import TyxonQProvider
-from tests.support.tyxonq import HOMEBREW, NOW, Service
+from tests.support.tyxonq import HOMEBREW, NOW, Service, ok
 
 
 def nested(levels: int) -> str:
@@ -108,6 +117,31 @@ async def test_of_two_rows_for_one_device_the_one_that_says_how_many_qubits_it_h
         for rows in ((good, odd), (odd, good)):
             device = await TyxonQProvider(Service(answer("devices", *rows)).client()).device("homebrew_s2")
             assert (device.num_qubits, device.status) == (13, "online")
+
+
+@pytest.mark.parametrize("qubits", [13, 13.0])
+async def test_a_number_of_qubits_may_be_written_with_a_point(qubits: float) -> None:
+    (device,) = await TyxonQProvider(Service(ok({"devices": [HOMEBREW | {"qubits": qubits}]})).client()).devices()
+    assert repr(device.num_qubits) == "13"
+
+
+async def test_null_in_place_of_a_list_of_tasks_is_an_empty_one_and_proves_of_none_that_it_was_not_accepted() -> None:
+    provider = TyxonQProvider(Service(ok({"tasks": None})).client())
+    assert await provider.overview() == Overview(frozenset(), frozenset())
+    listing = await provider.listing()
+    assert listing.ids == frozenset()
+    assert isinstance(await provider.match(listing, [], LOST, []), Ambiguous)
+    empty = await TyxonQProvider(Service(ok({"tasks": []})).client()).listing()
+    assert isinstance(await provider.match(empty, [], LOST, []), NotAccepted)
+
+
+@pytest.mark.parametrize("refusal", [ok({"error": "busy"}), httpx.Response(404, json={"detail": "moved"})])
+async def test_to_be_refused_the_list_of_devices_says_nothing_against_a_device(refusal: httpx.Response) -> None:
+    provider = TyxonQProvider(Service(refusal).client())
+    with pytest.raises(ProtocolError, match=r"busy|moved"):
+        await provider.device("homebrew_s2")
+    with pytest.raises(ProtocolError, match=r"busy|moved"):
+        await provider.devices()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1,", '{"a": tru}', "<html>", '{"a": "b', "NaN,", "\x00"])

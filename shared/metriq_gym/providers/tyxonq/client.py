@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,7 @@ from metriq_gym.providers.tyxonq.models import (
 from metriq_gym.providers.tyxonq.pace import Pace
 from metriq_gym.providers.tyxonq.text import readable
 from metriq_gym.providers.tyxonq.transport import NoReply, NotSent, Reply, post
+from metriq_gym.providers.tyxonq.whole import whole
 from metriq_gym.telemetry import metrics
 
 log = structlog.get_logger()
@@ -58,6 +60,10 @@ or it is locked (423), or the service would not risk to handle it just now (425)
 it pass (407, 421). Nothing was accepted, and it may be sent again."""
 _IN_DOUBT = frozenset({408, 409})
 """Of a submission: the service gave up waiting (408), or knows of one like it (409). It may have been accepted."""
+_SUBSTANCE = ("id", "task", "tasks", "devices")
+"""What answers hold that are no errors."""
+_CODES = ("code", "status", "status_code")
+"""Where an error's body may name the status that it should have had."""
 _NAME = "tyxonq"
 """In metrics."""
 
@@ -241,6 +247,8 @@ class TyxonQClient:
             with metrics.PROVIDER_SECONDS.labels(_NAME, operation).time():
                 token = self.credential.admit()
                 reply = await post(self._http, path, body, seconds=seconds, now=self._now, secret=token)
+        if isinstance(reply, Reply):
+            reply = _as_meant(reply)
         metrics.PROVIDER_CALLS.labels(_NAME, operation, _outcome(reply)).inc()
         if isinstance(reply, Reply) and reply.status in _UNAUTHORIZED:
             self.credential.refused(token, _refusal(reply))
@@ -292,7 +300,24 @@ def _complaint(document: Mapping[str, Any]) -> str:
     for name in ("error", "err", "detail"):
         if text := readable(document.get(name)):
             return text
-    return "an error without a reason" if document.get("success") is False else ""
+    return _words(document) or "an error without a reason" if document.get("success") is False else ""
+
+
+def _words(document: Mapping[str, Any]) -> str:
+    """Return a message that is an error's reason where something else says that there is an error."""
+    return readable(document.get("message")) or readable(document.get("msg"))
+
+
+def _as_meant(reply: Reply) -> Reply:
+    """Give an error that came as a success the status that it names in its body, unless what was asked for is there."""
+    document = reply.document
+    if reply.status >= 300 or not document or any(document.get(name) is not None for name in _SUBSTANCE):
+        return reply
+    named = [
+        place.get(name) for place in (document, document.get("error")) if isinstance(place, dict) for name in _CODES
+    ]
+    codes = [code for code in map(whole, named) if code is not None and 400 <= code < 600]
+    return replace(reply, status=codes[0]) if codes else reply
 
 
 def _complains(document: Mapping[str, Any]) -> bool:
@@ -326,7 +351,7 @@ def _outcome(reply: Reply | NoReply | NotSent) -> str:
 
 
 def _summary(reply: Reply) -> str:
-    text = reply.problem if reply.document is None else _complaint(reply.document)
+    text = reply.problem if reply.document is None else _complaint(reply.document) or _words(reply.document)
     return f"HTTP {reply.status}{f': {text}' if text else ''}"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from metriq_gym.providers.tyxonq.errors import ProtocolError
 from metriq_gym.providers.tyxonq.models import TaskDetail
+from metriq_gym.providers.tyxonq.whole import whole
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -62,9 +63,10 @@ def counts_of(task: TaskDetail, shots: int) -> dict[str, int]:
     for key, value in result.items():
         if not key or not set(key) <= {"0", "1"}:
             raise ProtocolError(f"task {task.id} has counts of {key[:80]!r}, which is no bitstring")
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        times = whole(value)
+        if times is None or times < 0:
             raise ProtocolError(f"task {task.id} counted {key[:80]!r} {str(value)[:80]!r} times")
-        counts[key] = value
+        counts[key] = times
     if len({len(key) for key in counts}) > 1:
         raise ProtocolError(f"task {task.id} has bitstrings of different lengths")
     if not 0 < (total := sum(counts.values())) <= shots:

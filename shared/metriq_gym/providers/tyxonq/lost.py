@@ -21,6 +21,7 @@ from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.errors import NoAnswer, ProtocolError, TyxonQRefused
 from metriq_gym.providers.tyxonq.models import TaskDetail, TaskRow
 from metriq_gym.providers.tyxonq.text import readable
+from metriq_gym.providers.tyxonq.whole import whole
 
 MOST_CANDIDATES = 50
 """Of how many tasks that may be the one the details are asked for."""
@@ -157,7 +158,7 @@ class _Evidence:
         shots = detail.shots if detail.shots is not None else _said(row, "shots")
         return cls(
             _same_device(detail.device or row.device, DeviceString.parse(lost.submission.device)),
-            shots == lost.submission.shots if isinstance(shots, int) else None,
+            None if (listed := whole(shots)) is None else listed == lost.submission.shots,
             _in_time(row, detail, lost.sent_between),
             False if _said(row, "remarks") else None,
             # Of a circuit that was not understood nothing is counted.
@@ -219,13 +220,14 @@ def _same_qubits(said: JsonValue, source: str) -> bool | None:
     device says more.
     """
     declared = re.search(r"^qreg q\[(\d+)\];", source, re.MULTILINE)
-    if declared is None or isinstance(said, bool) or not isinstance(said, int) or said < 1:
+    qubits = whole(said)
+    if declared is None or qubits is None or qubits < 1:
         return None
     body = source[declared.end() :]
     sizes = {int(declared[1]), len(set(re.findall(r"q\[(\d+)\]", body)))}
-    if said in sizes:
+    if qubits in sizes:
         return True
-    return None if said > max(sizes) else False
+    return None if qubits > max(sizes) else False
 
 
 def _described(name: str, row: TaskRow, detail: TaskDetail | None) -> dict[str, str]:

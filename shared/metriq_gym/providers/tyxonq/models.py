@@ -31,6 +31,7 @@ from typing_extensions import TypedDict
 from metriq_gym.providers.tyxonq.calibration import Calibration
 from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.oddities import pass_over
+from metriq_gym.providers.tyxonq.whole import whole
 
 
 def _or_none(value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -40,6 +41,10 @@ def _or_none(value: Any, validate: ValidatorFunctionWrapHandler, info: Validatio
     except ValidationError:
         pass_over(info.field_name or "row", value)
         return None
+
+
+def _whole(value: Any) -> Any:
+    return value if (number := whole(value)) is None else number
 
 
 _LENIENT = WrapValidator(_or_none)
@@ -53,6 +58,7 @@ TaskId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=
 DeviceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 Word = Annotated[str, StringConstraints(max_length=256)]
 Probability = Annotated[float, Field(strict=True, ge=0, le=1)]
+Qubits = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1, le=MAX_QUBITS)]
 Microseconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
 
@@ -117,7 +123,7 @@ class DeviceRow(_Answer):
     """One device of devices/list."""
 
     id: DeviceId
-    qubits: Annotated[Annotated[int, Field(strict=True, ge=1, le=MAX_QUBITS)] | None, _LENIENT] = None
+    qubits: Annotated[Qubits | None, _LENIENT] = None
     state: Annotated[Word | None, _LENIENT] = None
     t1: Annotated[Microseconds | None, _LENIENT] = Field(default=None, alias="T1")
     t2: Annotated[Microseconds | None, _LENIENT] = Field(default=None, alias="T2")
@@ -223,17 +229,27 @@ class TaskList(_Answer):
     """The answer of tasks/api_key/list."""
 
     tasks: tuple[TaskRow, ...]
+    null: bool = Field(default=False, init=False)
+    """Whether there was null in place of rows, as some services write an empty list and others one they do not have."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _note_null(cls, answer: Any) -> Any:
+        if not isinstance(answer, dict):
+            return answer
+        null = "tasks" in answer and answer["tasks"] is None
+        return {**answer, "null": null, **({"tasks": []} if null else {})}
 
     @property
     def says_there_is_more(self) -> bool:
-        """Whether the answer itself shows that rows are missing: a larger total, or a next page.
+        """Whether the answer itself shows that rows may be missing: a larger total, a next page, or no rows but null.
 
         Paging is undocumented; False is no promise that the list is complete.
         """
         extra = self.model_extra or {}
         totals = (extra.get(name) for name in ("total", "total_count", "count"))
         larger = any(isinstance(total, int) and total > len(self.tasks) for total in totals)
-        return larger or any(extra.get(name) for name in ("has_more", "next", "next_page"))
+        return self.null or larger or any(extra.get(name) for name in ("has_more", "next", "next_page"))
 
 
 class StateRow(TypedDict, total=False):
@@ -244,7 +260,8 @@ class StateRow(TypedDict, total=False):
 
 
 def _objects(rows: Any) -> Any:
-    """Leave out the rows that are none; `TaskRow` says which."""
+    """Leave out the rows that are none; `TaskRow` says which. Null shows no task, and says of none that it ended."""
+    rows = [] if rows is None else rows
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else rows
 
 

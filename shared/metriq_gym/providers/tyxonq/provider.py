@@ -184,9 +184,16 @@ class TyxonQProvider:
         """Return a device with the flags it has and ``&dry``; raises `InvalidRequest` for flags there are not."""
         return str(replace(DeviceString.parse(device_id), dry=True))
 
+    async def _rows(self) -> tuple[DeviceRow, ...]:
+        """Return what is listed; to be refused the list says nothing against any device, so that is not final."""
+        try:
+            return await self.client.devices()
+        except TyxonQRefused as error:
+            raise ProtocolError(f"TyxonQ does not list the devices: {error}") from error
+
     async def devices(self) -> list[Device]:
         """Return the devices whose number of qubits is known."""
-        rows = await self.client.devices()
+        rows = await self._rows()
         return [_device(row, row.qubits, DeviceString(row.id), self._coupling_map) for row in rows if row.qubits]
 
     async def device(self, device_id: str) -> Device:
@@ -197,7 +204,7 @@ class TyxonQProvider:
         """
         asked = DeviceString.parse(device_id)
         # Where two rows name one device, the one that says how many qubits it has is it.
-        rows = {row.id: row for row in sorted(await self.client.devices(), key=lambda row: row.qubits is not None)}
+        rows = {row.id: row for row in sorted(await self._rows(), key=lambda row: row.qubits is not None)}
         if asked.id not in rows:
             raise NotFound(
                 f"unknown device {asked.id!r} of provider {PROVIDER!r}; there are: {', '.join(sorted(rows)) or 'none'}"
