@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, StringConstraints
 
-from metriq_gym.errors import NotFound, Permanent
+from metriq_gym.errors import InvalidRequest, NotFound, Permanent, Problem
 from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.jobs import Job, Task
@@ -29,6 +29,7 @@ from .problems import RESPONSES
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=RESPONSES)
 At = Annotated[Desk, Depends(desk)]
 MOST_CIRCUITS = 200
+_OF_SUITE = ("suite_id", "suite_name", "suite_size")
 
 
 class JobAccepted(BaseModel):
@@ -91,16 +92,12 @@ async def request_job(
     """Request a job. The same `job_id`, or the same `Idempotency-Key`, again is the same job."""
     warnings = validate(wanted.config, "$.config")[1]
     job_id = wanted.job_id or id_of_key(idempotency_key)
-    given = await at.client.dispatch(
-        wanted.config,
-        wanted.provider,
-        wanted.device,
-        job_id=job_id,
-        prior=wanted.prior,
-        remarks=wanted.remarks,
-        group=wanted.group,
-        compilation=wanted.compilation,
-    )
+    if of_suite := [name for name in _OF_SUITE if getattr(wanted, name) is not None]:
+        raise InvalidRequest(
+            [Problem(f"$.{name}", "a job of a suite is requested with its suite") for name in of_suite]
+        )
+    asked = wanted.model_dump(exclude={"schema_version", "job_id", *_OF_SUITE})
+    given = await at.client.dispatch(**asked, job_id=job_id)
     response.headers["Location"] = f"/api/v1/jobs/{given}"
     return JobAccepted(job_id=given, warnings=[str(each) for each in warnings])
 

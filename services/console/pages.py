@@ -557,9 +557,8 @@ async def _act(at: Desk, act: str, job_id: str) -> None:
             await at.client.cancel(job_id)
         case "again":
             job = await at.store.jobs.get(job_id)
-            await at.client.dispatch(
-                job.config, job.provider, job.target or job.device, remarks=job.remarks, compilation=job.compilation
-            )
+            asked = {"compilation": job.compilation} | _said(job)
+            await at.client.dispatch(job.config, job.provider, job.target or job.device, **asked)
         case "upload":
             await retry_export(at.store, at.bus, job_id, "github")
         case "delete":
@@ -646,11 +645,18 @@ def _timeline(job: Job) -> list[dict[str, Any]]:
     return found
 
 
+def _said(job: Job) -> dict[str, Any]:
+    """Return what a job's request said of it, beside what is run where and how it is compiled."""
+    said = {"prior": job.prior, "remarks": job.remarks, "group": job.group, "tags": job.tags}
+    return {name: value for name, value in said.items() if value}
+
+
 def _commands(request: Request, job: Job) -> dict[str, str]:
     device = job.target or job.device
-    compiled = {} if job.compilation == "default" else {"compilation": job.compilation}
-    text = json.dumps({"provider": job.provider, "device": device, "config": job.config} | compiled)
-    option = "".join(f" --{name} {value}" for name, value in compiled.items())
+    said = ({} if job.compilation == "default" else {"compilation": job.compilation}) | _said(job)
+    text = json.dumps({"provider": job.provider, "device": device, "config": job.config} | said)
+    tags = [("tag", each) for each in said.pop("tags", ())]
+    option = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in [*said.items(), *tags])
     url = f"{request.url.scheme}://{request.headers.get('host', '')}/api/v1/jobs"
     return {
         "cli": f"mgym job dispatch config.json -p {shlex.quote(job.provider)} -d {shlex.quote(device)}{option}",

@@ -45,15 +45,7 @@ async def request_suite(wanted: SuiteRequested, response: Response, at: At, _: S
     """Request the jobs of a suite. The same `suite_id` again is the same suite."""
     suite, warnings = parse_suite(wanted.suite, "$.suite")
     chosen = select(suite, wanted.components, wanted.all)
-    given = await at.client.dispatch_suite(
-        wanted.suite,
-        wanted.provider,
-        wanted.device,
-        components=wanted.components,
-        all=wanted.all,
-        suite_id=wanted.suite_id,
-        compilation=wanted.compilation,
-    )
+    given = await at.client.dispatch_suite(**wanted.model_dump(exclude={"schema_version"}))
     response.headers["Location"] = f"/api/v1/suites/{given}"
     return SuiteAccepted(suite_id=given, jobs=len(chosen), warnings=[str(each) for each in warnings])
 

@@ -14,9 +14,12 @@ import pyarrow.parquet
 import pytest
 
 from metriq_gym.jobs import JobState
+from metriq_gym.messages import JobRequested, Message, SuiteRequested
 from tests.support.console import REQUEST, WIT, ServedConsole, served_console
 from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
+
+SUITE = {"name": "Two", "benchmarks": [{"name": "a", "config": WIT}, {"name": "b", "config": WIT}]}
 
 
 @pytest.fixture
@@ -61,6 +64,31 @@ async def test_the_same_request_again_is_the_same_job(console: ServedConsole) ->
     await exported(console, first["job_id"])
     await exported(console, other["job_id"])
     assert len((await console.http.get("/jobs")).json()["jobs"]) == 2
+
+
+async def test_all_that_a_request_says_reaches_the_queue(
+    console: ServedConsole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Message] = []
+
+    async def publish(message: Message) -> None:
+        sent.append(message)
+
+    monkeypatch.setattr(console.bus, "publish", publish)
+    said = {"prior": 2, "remarks": "a note", "group": "us", "force": True, "compilation": "3", "tags": ["tonight"]}
+    of_suite = said | {"suite_id": "s", "suite": SUITE, "components": ["b"], "all": True}
+    where = {"provider": "local", "device": "aer_simulator"}
+    assert (await console.http.post("/jobs", json=REQUEST | said | {"job_id": "j"})).status_code == 202
+    assert (await console.http.post("/suites", json=where | of_suite)).status_code == 202
+    job, suite = sent
+    assert job.model_dump() == JobRequested.model_validate(REQUEST | said | {"job_id": "j"}).model_dump()
+    assert suite.model_dump() == SuiteRequested.model_validate(where | of_suite).model_dump()
+
+
+async def test_a_job_of_a_suite_is_not_requested_alone(console: ServedConsole) -> None:
+    answer = await console.http.post("/jobs", json=REQUEST | {"suite_id": "s", "suite_size": 3})
+    assert answer.status_code == 422
+    assert [each["path"] for each in answer.json()["errors"]] == ["$.suite_id", "$.suite_size"]
 
 
 async def test_a_rejected_configuration_names_the_path_of_everything_wrong(console: ServedConsole) -> None:
@@ -186,8 +214,7 @@ async def test_an_estimate_of_what_cannot_run_says_why(console: ServedConsole) -
 
 
 async def test_a_suite_is_requested_and_looked_at(console: ServedConsole) -> None:
-    suite = {"name": "Two", "benchmarks": [{"name": "a", "config": WIT}, {"name": "b", "config": WIT}]}
-    wanted = {"suite_id": "s", "provider": "local", "device": "aer_simulator", "suite": suite}
+    wanted = {"suite_id": "s", "provider": "local", "device": "aer_simulator", "suite": SUITE}
     accepted = await console.http.post("/suites", json=wanted)
     assert (accepted.status_code, accepted.json()["jobs"]) == (202, 2)
     await exported(console, "s.001-a")

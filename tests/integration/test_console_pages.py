@@ -143,7 +143,7 @@ async def test_a_jobs_page_offers_the_jobs_that_it_can_be_compared_with(console:
         assert "<option" not in (await console.http.get(f"/jobs/{alone}")).text
 
 
-async def test_a_job_that_runs_again_is_compiled_as_before(
+async def test_a_job_that_runs_again_is_requested_as_before(
     console: ServedConsole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[JobRequested] = []
@@ -152,11 +152,13 @@ async def test_a_job_that_runs_again_is_compiled_as_before(
         asked.append(message)
 
     monkeypatch.setattr(console.bus, "publish", publish)
-    await add(console, ended_job("a", compilation="best"))
+    said = {"prior": 2, "remarks": "it's a note", "group": "us", "tags": ["tonight", "by hand"]}
+    await add(console, ended_job("a", compilation="best", **said))
     answer = await console.http.post("/jobs/selected", data={"act": "again", "job": "a"})
     assert answer.headers["location"] == "/jobs?done=done"
     [again] = asked
     assert (again.provider, again.device, again.compilation) == ("tyxonq", "homebrew_s2", "best")
+    assert again.model_dump(include=set(said)) == said
     form = (await console.http.get("/submit?from=a")).text
     assert "<option selected>best</option>" in form
     filled = {"benchmark": "WIT", "at": "tyxonq/homebrew_s2", "config.num_qubits": "7", "compilation": "best"}
@@ -164,7 +166,8 @@ async def test_a_job_that_runs_again_is_compiled_as_before(
     assert asked[-1].compilation == "best"
     page = await text_of(console, "/jobs/a")
     assert "-d homebrew_s2 --compilation best" in page
-    assert page.count('"compilation": "best"') == 2
+    assert page.count('"compilation": "best"') == page.count('"tags": ["tonight", "by hand"]') == 2
+    assert "--group us --tag tonight --tag 'by hand'" in page
 
 
 @pytest.mark.parametrize(
