@@ -131,7 +131,8 @@ def _repeated(text: str) -> Iterator[str]:
                 key = json.loads(last[0])
                 if key in keys:
                     here, there = _line(text, last.start()), _line(text, keys[key])
-                    yield f"has the key {key!r} twice in one object, on line {there} and on line {here}"
+                    again = f" and on line {here}" if here != there else ""
+                    yield f"has the key {key!r} twice in one object, on line {there}{again}"
                 keys[key] = last.start()
         last = token
 

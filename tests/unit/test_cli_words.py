@@ -204,7 +204,7 @@ class TestJobFile:
             ("{", "is not JSON"),
             ("[]", "is not a JSON object"),
             (b"\xff{}", "is not text in UTF-8: byte 0xff at position 0"),
-            ('{"id": "a", "id": "b"}', "has the key 'id' twice in one object, on line 1 and on line 1"),
+            ('{"id": "a", "id": "b"}', "has the key 'id' twice in one object, on line 1"),
             ("[" * 100_000, "is not JSON"),
             (json.dumps(LINE | {"id": None}), "lacks id"),
             (json.dumps(LINE | {"id": "../x"}), "id '../x'"),
