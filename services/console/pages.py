@@ -298,7 +298,9 @@ async def submit_page(request: Request, at: At, role: Submitter) -> Response:
     if again := query.get("from"):
         job = await at.store.jobs.get(again)
         where = f"{job.provider}/{job.target or job.device}"
-        return await _form(request, at, role, job.config, where, form={"compilation": job.compilation})
+        return await _form(
+            request, at, role, job.config, where, form={"compilation": job.compilation, "remarks": job.remarks or ""}
+        )
     name = query.get("benchmark", "WIT")
     return await _form(request, at, role, {"benchmark_name": name}, query.get("at", "local/aer_simulator"))
 

@@ -161,6 +161,7 @@ async def test_a_job_that_runs_again_is_requested_as_before(
     assert again.model_dump(include=set(said)) == said
     form = (await console.http.get("/submit?from=a")).text
     assert "<option selected>best</option>" in form
+    assert 'value="it&#39;s a note"' in form
     filled = {"benchmark": "WIT", "at": "tyxonq/homebrew_s2", "config.num_qubits": "7", "compilation": "best"}
     assert (await console.http.post("/submit", data=filled)).status_code == 303
     assert asked[-1].compilation == "best"
