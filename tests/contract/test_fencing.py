@@ -107,6 +107,8 @@ OTHERS = {
     *("schedules.add", "schedules.write", "schedules.delete"),
     # An operator's and a client's, guarded by the state that they find.
     *("jobs.unhold", "troubles.forgive", "tasks.send_again", "records.add", "records.replace", "records.delete"),
+    # Into a store without jobs, beside which no service runs (decision 30); the other writes a file.
+    *("backups.restore", "backups.write"),
 }
 """Writes that no lease stands for, and why they need none."""
 

@@ -77,18 +77,18 @@ class Backups:
     async def _write(self, packed: gzip.GzipFile) -> Counter[str]:
         digest, counts = hashlib.sha256(), Counter[str]()
 
-        def put(document: Mapping[str, Any]) -> None:
+        def _put(document: Mapping[str, Any]) -> None:
             encoded = bson.encode(document)
             digest.update(encoded)
             packed.write(encoded)
 
-        put({"format": FORMAT, "version": VERSION, "made_at": datetime.now(UTC), "by": __version__})
+        _put({"format": FORMAT, "version": VERSION, "made_at": datetime.now(UTC), "by": __version__})
         names = [each for each in await self._database.list_collection_names() if not each.startswith("system.")]
         async with await self._client.start_session(snapshot=True) as session:
             for name in sorted(set(names) - {MARK}, key=_order):
                 found = self._database.get_collection(name, codec_options=_RAW).find({}, session=session)
                 async for document in found:
-                    put({"in": name, "document": document})
+                    _put({"in": name, "document": document})
                     counts[name] += 1
         packed.write(bson.encode({"end": {"counts": dict(counts), "sha256": digest.hexdigest()}}))
         return counts
