@@ -109,6 +109,8 @@ OTHERS = {
     *("jobs.unhold", "troubles.forgive", "tasks.send_again", "records.add", "records.replace", "records.delete"),
     # Into a store without jobs, beside which no service runs (decision 30); the other writes a file.
     *("backups.restore", "backups.write"),
+    # Of jobs that are over, which nothing leads on from: done twice it does no more.
+    *("retention.forget", "retention.delete"),
 }
 """Writes that no lease stands for, and why they need none."""
 

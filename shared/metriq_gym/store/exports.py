@@ -17,16 +17,16 @@ from metriq_gym.store.transitions import moving, resumed_so_often
 
 _NEW: Stage = {"state": ExportState.PENDING, "attempts": 0, "location": None, "error": None, "at": "$$NOW"}
 
-_STATES: Stage = {"$map": {"input": entries("exports"), "in": "$$this.v.state"}}
+STATES_OF_EXPORTS: Stage = {"$map": {"input": entries("exports"), "in": "$$this.v.state"}}
 _IS_NOTICE: Stage = {"$in": ["$$this.k", list(NOTICES)]}
-_RECORDS: Stage = {
+EXPORTS_OF_RECORDS: Stage = {
     "$map": {"input": entries("exports"), "in": {"$cond": [_IS_NOTICE, "of a notice", "$$this.v.state"]}}
 }
 _IS_EXPORTED: Stage = {
     "$and": [
         {"$in": ["$state", sources(JobState.EXPORTED)]},
-        {"$in": [ExportState.DONE, _RECORDS]},
-        {"$not": {"$in": [ExportState.PENDING, _RECORDS]}},
+        {"$in": [ExportState.DONE, EXPORTS_OF_RECORDS]},
+        {"$not": {"$in": [ExportState.PENDING, EXPORTS_OF_RECORDS]}},
     ]
 }
 _MOVE_IF_EXPORTED: Stage = {
@@ -43,7 +43,7 @@ _DUE: Stage = {"$ifNull": ["$record_due", {"$cond": [_IS_OVER, "$$NOW", "$$REMOV
 """A job that is exported before all have been told of it is work for the reconciler from then on."""
 _FORGET_IF_RECORDED: Stage = {
     "$set": {
-        "record_due": {"$cond": [{"$in": [ExportState.PENDING, _STATES]}, _DUE, "$$REMOVE"]},
+        "record_due": {"$cond": [{"$in": [ExportState.PENDING, STATES_OF_EXPORTS]}, _DUE, "$$REMOVE"]},
         "held": {"$cond": [_IS_OVER, "$$REMOVE", "$held"]},
         "given_up": {"$cond": [_IS_OVER, "$$REMOVE", "$given_up"]},
     }

@@ -19,6 +19,7 @@ from metriq_gym.store.listings import Listings
 from metriq_gym.store.mongo import connect, translated
 from metriq_gym.store.parked import Parked
 from metriq_gym.store.records import Records
+from metriq_gym.store.retention import Retention
 from metriq_gym.store.rotating import RotatingClient
 from metriq_gym.store.schedules import Schedules
 from metriq_gym.store.suites import Suites
@@ -58,6 +59,7 @@ class Store:
         self.clocks = Clocks(self._database.jobs, self._database.tasks, self._database.suites, self._database.leases)
         self.backups = Backups(client, self._database)
         self.records = Records(self._database.jobs, self._database.tasks, self._database.deleted)
+        self.retention = Retention(self._database.jobs, self._database.tasks, self.records)
 
     @classmethod
     def at(cls, url: str | Callable[[], str], database: str = "metriq") -> Store:
