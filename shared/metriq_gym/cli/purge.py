@@ -33,9 +33,10 @@ def purge(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how much there is.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Forget circuits and counts, or whole jobs, that have not changed for so many days.
+    """Forget circuits, counts and jobs that are old.
 
-    What is not exported stays. Deleted jobs are gone for good: export or back up first.
+    Their age is counted from a job's last change. What is not exported stays. Deleted jobs are gone for
+    good: export or back up first.
     """
     if counts_after is None and jobs_after is None:
         raise Usage("say what is to go: --counts-after DAYS, --jobs-after DAYS, or both")
