@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.exceptions import (
     AuthenticationError,
@@ -90,21 +90,25 @@ def _refusal(error: BaseException) -> Refused | None:
 async def stay_connected(
     settings: ConnectionSettings,
     purpose: str,
-    use: Callable[[AbstractConnection, AbstractChannel], Awaitable[None]],
+    use: Callable[[AbstractChannel], Awaitable[bool]],
     refused: Callable[[Refused], None] = lambda _: None,
 ) -> None:
-    """Open a connection with a channel and `use` them; when that ends, as the channel is lost or for any reason, again.
+    """Open a channel and `use` it; when it ends, because the channel is lost or for any other reason, again.
 
+    `use` returns true when all is well and it only wants another connection, which it then gets at once.
     `refused` is told when the broker does not let this user in.
     """
     first, longest = RECONNECT_PAUSES
     pause = first
+    renewed = False
     while True:
         try:
             with broker_errors():
-                async with _channel(settings, purpose) as (connection, channel):
-                    pause = first
-                    await use(connection, channel)
+                async with _channel(settings, purpose, declaring=not renewed) as channel:
+                    pause, renewed = first, False
+                    renewed = await use(channel)
+            if renewed:
+                continue
             logger.warning("bus.disconnected", purpose=purpose)
         except Transient as error:
             logger.warning("bus.disconnected", purpose=purpose, reason=str(error))
@@ -113,14 +117,13 @@ async def stay_connected(
         except Exception:
             # Nothing that the client library may come up with is a reason to stay disconnected.
             logger.exception("bus.disconnected", purpose=purpose)
+        renewed = False
         await asyncio.sleep(jittered(pause))
         pause = min(2 * pause, longest)
 
 
 @asynccontextmanager
-async def _channel(
-    settings: ConnectionSettings, purpose: str
-) -> AsyncIterator[tuple[AbstractConnection, AbstractChannel]]:
+async def _channel(settings: ConnectionSettings, purpose: str, *, declaring: bool) -> AsyncIterator[AbstractChannel]:
     connection = await aio_pika.connect(
         settings.url if isinstance(settings.url, str) else settings.url(),
         timeout=CONNECT_TIMEOUT,
@@ -131,12 +134,13 @@ async def _channel(
         async with asyncio.timeout(settings.patience):
             channel = await connection.channel(on_return_raises=True)
             try:
-                await topology.declare(channel, settings.queues, settings.retry_pauses)
+                if declaring:
+                    await topology.declare(channel, settings.queues, settings.retry_pauses)
             except ChannelAccessRefused:
                 # This user may not, so another one has done it; the refusal has closed the channel.
                 channel = await connection.channel(on_return_raises=True)
                 await topology.check(channel, settings.queues, settings.retry_pauses)
-        yield connection, channel
+        yield channel
     finally:
         # Whatever goes wrong here, the connection is gone; above all it must not take the place of a cancellation.
         with suppress(TimeoutError, *CONNECTION_EXCEPTIONS):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
 from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import PublishError
 from pamqp.commands import Queue
 
@@ -120,7 +120,8 @@ class Publisher:
         self._refusal = refusal
         self._opened.set()
 
-    async def _use(self, _: AbstractConnection, channel: AbstractChannel) -> None:
+    async def _use(self, channel: AbstractChannel) -> bool:
         self._channel, self._refusal = channel, None
         self._opened.set()
         await channel.closed()
+        return False

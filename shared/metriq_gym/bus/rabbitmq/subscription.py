@@ -7,14 +7,14 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from metriq_gym.bus.dead_letters import given_up, in_a_line
 from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
 from metriq_gym.bus.in_hand import InHand
 from metriq_gym.bus.port import DEAD_LETTERS, Delivery, Handler, Queue
 from metriq_gym.bus.rabbitmq import envelope, topology
-from metriq_gym.bus.rabbitmq.connection import ConnectionSettings, broker_errors, stay_connected
+from metriq_gym.bus.rabbitmq.connection import CONNECT_TIMEOUT, ConnectionSettings, broker_errors, stay_connected
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.errors import Transient
 from metriq_gym.telemetry.harmless import harmless
@@ -22,9 +22,11 @@ from metriq_gym.telemetry.harmless import harmless
 logger = structlog.get_logger()
 
 IDLE_SECONDS = 30.0
-"""Once nothing has come for so long, a consumer is begun anew, on another channel. It may be one that gets nothing any
-more without being told so: where a queue was deleted and declared again within milliseconds, RabbitMQ (3.10.8) counts
-the consumers of before as the new queue's, takes messages for delivered to them, and delivers none."""
+"""Once nothing has come for so long, a consumer is begun anew, on another connection. It may be one that gets nothing
+any more without being told so: where a queue was deleted and declared again within milliseconds, RabbitMQ (3.10.8)
+counts the consumers of before as the new queue's, takes messages for delivered to them, and delivers none.
+
+Another channel would do, but each leaves a little on its connection, in aio-pika 10.2.1, for as long as that lives."""
 
 
 class RabbitMQSubscription:
@@ -42,6 +44,7 @@ class RabbitMQSubscription:
         self._slots = asyncio.Semaphore(prefetch)
         self._in_hand = InHand()
         self._came = 0
+        self._renewing_until = 0.0
         self._consuming = asyncio.Event()
         self._told = asyncio.Event()
         self._consumer: tuple[AbstractQueue, str] | None = None
@@ -50,7 +53,7 @@ class RabbitMQSubscription:
 
     @property
     def healthy(self) -> bool:
-        return self._consuming.is_set()
+        return self._consuming.is_set() or asyncio.get_running_loop().time() < self._renewing_until
 
     @property
     def gone(self) -> bool:
@@ -86,17 +89,7 @@ class RabbitMQSubscription:
             with suppress(Transient), broker_errors():
                 await queue.cancel(tag, timeout=self._settings.patience)
 
-    async def _use(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
-        try:
-            while await self._used_until_idle(channel):
-                async with asyncio.timeout(self._settings.patience):
-                    # The broker has back what it counts as delivered by it, and so has what comes at this very moment.
-                    await channel.close()
-                    channel = await connection.channel(on_return_raises=True)
-        finally:
-            self._consuming.clear()
-
-    async def _used_until_idle(self, channel: AbstractChannel) -> bool:
+    async def _use(self, channel: AbstractChannel) -> bool:
         """Consume by a channel; return true once nothing has come for long, and false when it is of no more use."""
         cancelled = asyncio.Event()
         underlay = await channel.get_underlay_channel()
@@ -105,10 +98,11 @@ class RabbitMQSubscription:
             self._told.clear()
             if self._prefetch and not self._stopping:
                 if await self._consume(channel, cancelled):
+                    # With the connection the broker gets back what it counts as delivered, and what comes just now.
+                    self._renewing_until = asyncio.get_running_loop().time() + CONNECT_TIMEOUT
                     return True
             else:
                 # What is in hand while stopping may have come by a channel that is lost; by this one nothing comes.
-                self._consuming.clear()
                 await _first(channel.closed(), self._told.wait())
         if cancelled.is_set():
             await asyncio.sleep(topology.MOURNING_SECONDS)
@@ -129,15 +123,15 @@ class RabbitMQSubscription:
                 await self._stop_consuming()
             else:
                 self._consuming.set()
+                self._renewing_until = 0.0
             await _first(channel.closed(), cancelled.wait(), self._told.wait(), idle)
             if self._told.is_set() or (idle.done() and not self._stopping):
                 with broker_errors():  # and the channel with it, if it does not work: there must never be two consumers
                     await queue.cancel(self._consumer[1], timeout=self._settings.patience)
             return idle.done() and not (self._in_hand.tasks or self._stopping or cancelled.is_set())
         finally:
-            if not idle.done():  # else there is another consumer at once, and all is well meanwhile
-                idle.cancel()
-                self._consuming.clear()
+            idle.cancel()
+            self._consuming.clear()
             self._consumer = None
 
     async def _idle(self) -> None:
