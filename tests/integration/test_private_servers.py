@@ -51,9 +51,9 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 def started(*command: str) -> subprocess.Popen[str]:
     """A process that has said that its server is there."""
-    process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    # Whoever runs the tests may ignore signals, as nohup does, and what is started would too.
+    heeding = ["env", "--default-signal", sys.executable, *command]
+    process = subprocess.Popen(heeding, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert any("ready" in line for line in process.stdout)
     return process

@@ -84,7 +84,7 @@ def test_a_wish_to_stay_is_the_last_users_and_is_bounded(
 
 async def test_a_server_whose_folder_was_deleted_stays_no_longer(tmp_path: Path) -> None:
     lock = tmp_path / "users.lock"
-    lock.write_text(f"{time.time():.3f} 600")
+    lock.write_text(f"{time.time() - 0.01:.3f} 600")  # not of the future, however it is rounded
     users = os.open(lock, os.O_RDWR)
     waiting = asyncio.create_task(asyncio.to_thread(await_end, users, str(lock)))
     assert not (await asyncio.wait({waiting}, timeout=0.2))[0]
