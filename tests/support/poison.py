@@ -63,15 +63,15 @@ async def dispatched(store: Store, job_id: str, shots: Sequence[int]) -> None:
 
 
 @asynccontextmanager
-async def polling(store: Store, **changes: Any) -> AsyncIterator[None]:
-    """Poll while inside, impatiently, with two workers."""
+async def polling(store: Store, **changes: Any) -> AsyncIterator[MemoryBus]:
+    """Poll while inside, impatiently, with two workers; nothing looks after a job that a poller's death left behind."""
     values: dict[str, Any] = {"poll_seconds": 0.05, "lease_seconds": 2, "workers": 2}
     settings = Settings(**values | changes)
     async with MemoryBus() as bus, Pool(settings.workers) as pool:
         poller = Poller(Context(settings, bus, store, pool))
         poller._local = {"local": Provider()}  # type: ignore[dict-item]
         async with running([poller], 10):
-            yield
+            yield bus
 
 
 async def _main(url: str, database: str, job_id: str) -> None:
