@@ -2,7 +2,7 @@
 
 Of all dispatchers one at a time does it, by lease. It ends jobs whose deadline has passed, and publishes again the
 message of those that have not moved in their time, or have ended and are not recorded yet. It requests jobs of suites
-that no dispatcher has taken up.
+that no dispatcher has taken up, and carries out the retention policy.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ from metriq_gym.schema_validator import NAME_KEY
 from metriq_gym.service.lease import held
 from metriq_gym.service.lifecycle import announce, announce_again, measured
 from metriq_gym.store import Store
+from metriq_gym.store.clocks import Look
+from metriq_gym.store.leases import RECONCILER
 from metriq_gym.store.suites import SuitePlan
 from metriq_gym.telemetry import metrics, tracing
 
+from .purging import Purger
+
 log = structlog.get_logger()
 
-LEASE = "reconciler"
+LEASE = RECONCILER
 _CADENCES = 10
 """So many times as long as a look may take to come, the next one comes at the latest, unless the clock was set."""
 AT_ONCE = 1000
@@ -66,6 +70,8 @@ class Reconciler:
     longest_seconds: float = 3600
     deadline_seconds: float = 7 * 86400
     now: Callable[[], float] = time.monotonic
+    purger: Purger | None = None
+    """Carries out the retention policy; None where there is none."""
     done: Counter[str] = field(default_factory=Counter)
     """What this process has done so far, to how many jobs, as `metrics.RECONCILED` calls it."""
     _overdue: dict[str, float] = field(default_factory=dict)
@@ -106,7 +112,7 @@ class Reconciler:
 
     async def _look_after_all(self, token: int) -> None:
         upkeep = self.store.upkeep
-        await self._see_to_clock(token)
+        look = await self._see_to_clock(token)
         await self._each("expire", self._still_overdue(await upkeep.overdue()), partial(self._expire, token=token))
         for deed, jobs in (
             ("republished", await upkeep.unmoved(self.unmoved_seconds)),
@@ -117,21 +123,37 @@ class Reconciler:
                 await self._each(deed, jobs, self._republish, looked_at)
             finally:
                 await upkeep.checked(looked_at, token)
+        await self._drop_lists()
         for plan in await self.store.suites.unmoved(self.unmoved_seconds):
             if await self._request(plan):
                 await self.store.suites.checked(plan.id, token)
             else:
                 await self.store.suites.finish(plan.id, token)
+        if self.purger is not None:
+            await self.purger(look)
 
-    async def _see_to_clock(self, token: int) -> None:
+    async def _drop_lists(self) -> None:
+        """Drop what was noted for jobs that are not being submitted: by who stood still while another went on."""
+        # In this order: who submits for a job that is resumed meanwhile has a newer lease.
+        holders = await self.store.listings.holders()
+        dispatching = await self.store.upkeep.dispatching(holders)
+        for job_id, token in holders.items():
+            if job_id not in dispatching:
+                await self.store.listings.forget_of_holder(job_id, token)
+                self.done["unlisted"] += 1
+
+    async def _see_to_clock(self, token: int) -> Look:
         """Bring back times that the store's clock has left too far ahead; time that it jumped over is no job's.
 
         Nor is time in which no dispatcher looked.
         """
         clocks = self.store.clocks
-        now, elapsed = await clocks.look(LEASE, token)
+        gap = _CADENCES * (self.unmoved_seconds + self.lease_seconds)
+        policy = {} if self.purger is None else self.purger.policy.days
+        look = await clocks.look(LEASE, token, longest_gap=gap, noted=policy)
+        now, elapsed = look.now, look.elapsed
         set_back = elapsed < -1
-        if set_back or elapsed > _CADENCES * (self.unmoved_seconds + self.lease_seconds):
+        if set_back or elapsed > gap:
             log.warning("the store's clock was set, or no dispatcher has looked for long", seconds=elapsed)
             self._overdue.clear()
             if not set_back and (count := await clocks.put_off_deadlines(elapsed, self.deadline_seconds)):
@@ -146,6 +168,7 @@ class Reconciler:
         if brought_back:
             log.warning("times lay too far ahead", count=brought_back)
             self.done["brought_back"] += brought_back
+        return look
 
     def _still_overdue(self, jobs: Sequence[Job]) -> list[Job]:
         """Return those that an earlier look, long enough ago by our own clock, found overdue too."""

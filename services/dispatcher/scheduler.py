@@ -95,18 +95,21 @@ class Scheduler:
         """Store the schedule that was asked for; raises `InvalidRequest` where there is another of its name."""
         if asked.request_id is None:
             asked = asked.model_copy(update={"request_id": request.job_id})
+        publisher = request.delivery.user_id
         while True:
             now = await self.store.catalogue.now()
             there = await self.store.schedules.get(asked.name)
             if there is None:
-                if await self.store.schedules.add(new(asked, now)):
+                if await self.store.schedules.add(new(asked, now).with_(publisher=publisher)):
                     return
             elif asked.request_id in there.changes or same(asked, there.asked):
                 return
             elif (refused := refused_over(there, asked)) is not None:
                 raise refused
-            elif await self.store.schedules.write(replaced(there, asked, now), now) is not None:
-                return
+            else:
+                after = replaced(there, asked, now).with_(publisher=publisher)
+                if await self.store.schedules.write(after, now) is not None:
+                    return
 
     async def change(self, delivery: Delivery) -> None:
         """Pause, resume, run or delete a schedule; raises `Unreadable`."""

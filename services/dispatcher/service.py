@@ -11,13 +11,15 @@ import asyncio
 import re
 import secrets
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
+from math import nan
 from typing import TYPE_CHECKING
 
 import structlog
 
 from metriq_gym import __version__
-from metriq_gym.bus.identity import Request, read_about, read_request
+from metriq_gym.bus.identity import Request, read_asked, read_request
 from metriq_gym.bus.port import DISPATCHER, LANES, Delivery
 from metriq_gym.bus.retry import CANCELLATION
 from metriq_gym.errors import (
@@ -33,6 +35,7 @@ from metriq_gym.errors import (
 )
 from metriq_gym.jobs import Failure, Job, JobState
 from metriq_gym.jobs.changes import Accepted, Cancelled, Rejected
+from metriq_gym.jobs.lifecycle import REFUSED
 from metriq_gym.messages import (
     Compilation,
     EstimateRequested,
@@ -49,14 +52,18 @@ from metriq_gym.schema_validator import seed_of
 from metriq_gym.service.lifecycle import announce, clear, move
 from metriq_gym.service.loop import Loop
 from metriq_gym.service.parking import Parking, accepts
+from metriq_gym.service.purging import Policy
 from metriq_gym.service.service import Context, Service
 from metriq_gym.store.suites import SuitePlan
 from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import shorten
 
+from .ahead import Ahead
 from .estimates import Estimator
 from .handover import HandOver
 from .lanes import Lanes
+from .purging import Purger
+from .quota import Quota
 from .reconciler import Reconciler
 from .register import Register
 from .request import Checked, asked_for, check
@@ -92,6 +99,8 @@ class Dispatcher(Service):
         self._providers.check_settings()
         self._providers.tell_broken()
         self._lanes = Lanes()
+        self._ahead = Ahead(self.store)
+        self._quota = Quota(self.store, self.settings)
         self._plans: dict[str, SuitePlan] = {}
         seconds = self.settings.reconcile_seconds
         submitter = Submitter(self.store, self.pool, self.settings.settle_seconds)
@@ -110,6 +119,7 @@ class Dispatcher(Service):
             self.settings.lease_seconds,
             longest_seconds=longest,
             deadline_seconds=self.settings.job_deadline_seconds,
+            purger=Purger(self.store, self.bus, policy) if (policy := Policy.of(self.settings)).days else None,
         )
         self._reconciling = Loop("reconciler", self.reconciler, seconds)
         self.scheduler = Scheduler(self.store, self.bus, self._estimator.cost)
@@ -123,6 +133,7 @@ class Dispatcher(Service):
 
     async def stop(self) -> None:
         """Drain."""
+        self._ahead.let_all()
         try:
             async with asyncio.TaskGroup() as stopping:
                 stopping.create_task(self._stop_reconciling())
@@ -164,6 +175,7 @@ class Dispatcher(Service):
                 overdue = await catalogue.waiting_suites(self.settings.job_deadline_seconds)
         except (Transient, TimeoutError) as error:
             log.warning("overdue suites cannot be counted", error=str(error) or "too slow")
+            metrics.WAITING_SUITES.set(nan)  # better nothing than what was
         else:
             metrics.WAITING_SUITES.set(len(overdue))
 
@@ -178,7 +190,7 @@ class Dispatcher(Service):
     async def _handle(self, delivery: Delivery) -> None:
         match delivery.routing_key:
             case JobCancelRequested.routing_key:
-                await self._cancel(read_about(JobCancelRequested, delivery), delivery.postponed + 1)
+                await self._cancel(read_asked(JobCancelRequested, delivery).job_id, delivery.postponed + 1)
             case JobResumeRequested.routing_key:
                 await self._resume(delivery)
             case SuiteRequested.routing_key:
@@ -193,10 +205,21 @@ class Dispatcher(Service):
             case _:
                 request = read_request(delivery)
                 # One that comes again has had its turn.
-                if not delivery.lane and delivery.attempt == 1 and (lane := self._lanes.lane(request)) is not None:
+                fresh = self.settings.fair_shares and not delivery.lane and delivery.attempt == 1
+                if fresh and (lane := self._lanes.lane(request)) is not None:
                     await self.bus.set_aside(delivery, lane)
-                elif (job := await self._dispatch(request)) is not None:
-                    await self._announce(job)
+                else:
+                    async with self._room(request):
+                        if (job := await self._dispatch(request)) is not None:
+                            await self._announce(job)
+
+    def _room(self, request: Request) -> AbstractAsyncContextManager[None]:
+        """Return what to wait for with a job from a lane that is to run here; others have to wait for nothing."""
+        provider = request.body.get("provider") if isinstance(request.body, dict) else None
+        in_lane = self.settings.fair_shares and request.delivery.lane
+        if in_lane and isinstance(provider, str) and provider in installed().of_kind(local=True):
+            return self._ahead.room(provider)
+        return nullcontext()
 
     async def refuse(self, delivery: Delivery, reason: str) -> bool:
         """Let a request end that never became a job, and say so."""
@@ -221,13 +244,18 @@ class Dispatcher(Service):
         except InvalidRequest as error:
             await self._announce(await self._reject(request, error))
             return
-        suite_id = request.job_id
+        suite_id, job_ids = request.job_id, [str(each.job_id) for each in requests]
         # In this order: a plan is there before any of its jobs is.
-        taken = await self.store.jobs.taken(suite_id, [str(each.job_id) for each in requests])
-        if taken and await self.store.suites.plan(suite_id) is None:
-            problem = Problem("$.suite_id", f"is in use by jobs of other requests: {', '.join(taken)}")
-            await self._announce(await self._reject(request, InvalidRequest([problem])))
-            return
+        taken = await self.store.jobs.taken(suite_id, job_ids)
+        if await self._plan(suite_id) is None:
+            try:
+                if taken:
+                    problem = Problem("$.suite_id", f"is in use by jobs of other requests: {', '.join(taken)}")
+                    raise InvalidRequest([problem])
+                await self._quota.admit(request.delivery.user_id, suite_id, job_ids)
+            except InvalidRequest as error:
+                await self._announce(await self._reject(request, error))
+                return
         # What was accepted first counts, whatever this message says.
         plan = await self.store.suites.keep(suite_id, requests, self.settings.job_deadline_seconds)
         await asyncio.gather(*map(self.bus.publish, plan.requests))
@@ -254,7 +282,8 @@ class Dispatcher(Service):
                 log.info("job was deleted")  # and is not to run again because its request comes again
                 await clear(self.store, job_id)  # of what was stored after it was deleted
                 return None
-            return await self._begin(*await self._of_its_suite(request))
+            asked, wrong = await self._of_its_suite(request)
+            return await self._begin(asked, wrong, planned=asked.delivery is not request.delivery)
         if job.state is not JobState.DISPATCHING or job.held:
             return job
         # Its dispatcher may be gone. What was accepted counts, whatever this message says.
@@ -294,13 +323,15 @@ class Dispatcher(Service):
             self._plans[suite_id] = plan
         return self._plans[suite_id]
 
-    async def _begin(self, request: Request, wrong: InvalidRequest | None = None) -> Job:
+    async def _begin(self, request: Request, wrong: InvalidRequest | None, *, planned: bool) -> Job:
         try:
             if wrong is not None:
                 raise wrong
             checked = check(request, self.settings.max_message_bytes)
             _, device = found = await self._find_device(checked.message.provider, checked.message.device)
             _usable(device, checked.message.force)
+            if not planned:  # what was, has its place since its suite was accepted
+                await self._quota.admit(request.delivery.user_id, request.job_id, [request.job_id])
         except InvalidRequest as error:
             return await self._reject(request, error)
         lane = request.delivery.lane
@@ -391,9 +422,10 @@ class Dispatcher(Service):
 
     async def _resume(self, delivery: Delivery) -> None:
         """Let a job go on that failed, and publish its request; a crash in between leaves that to the reconciler."""
-        job_id = read_about(JobResumeRequested, delivery)
-        message = JobResumeRequested.model_validate_json(delivery.body)
+        message = read_asked(JobResumeRequested, delivery)
+        job_id = message.job_id
         try:
+            await self._quota.admit(delivery.user_id, job_id, [job_id])
             token = await self.store.tasks.newest_token(job_id)
             job = await self.store.jobs.resume(
                 job_id,
@@ -402,8 +434,9 @@ class Dispatcher(Service):
                 deadline_seconds=self.settings.job_deadline_seconds,
                 resumed=message.resumed,
             )
-        except (NotFound, IllegalTransition) as error:
+        except (NotFound, IllegalTransition, InvalidRequest) as error:
             log.warning("not resumed", job_id=job_id, reason=str(error))
+            await self.store.troubles.refuse(job_id, self.name, f"{REFUSED}: {error}", resumed=message.resumed)
             return
         await announce(self.store, self.bus, job)
 

@@ -79,11 +79,15 @@ class Submitter:
         if job.resumed and (gone := await self.store.tasks.reopen(job.id, job.lease.token)):
             raise Permanent(f"job {job.id} cannot be resumed: the circuits of {gone} of its tasks are gone")
         turn_ends = self.now() + TURN_SECONDS
+        listed = False
         for stored in await self.store.tasks.take_up(job.id, job.lease.token):
             task = await self._look_for(job, stored, provider) if stored.state is TaskState.SUBMITTING else stored
             if task.state is TaskState.STORED:
                 if self.now() > turn_ends:
                     raise NotYet(f"job {job.id} goes on with task {task.id} in its next turn")
+                if not listed:
+                    await self._note_listing(job, provider)
+                    listed = True
                 task = await self._send(job, task, provider, turn_ends)
             if task.state is TaskState.UNKNOWN:
                 doubts.append(f"task {task.id}: {task.error}")
@@ -91,11 +95,15 @@ class Submitter:
             await self.store.listings.forget(job.id)
         return "; ".join(doubts) or None
 
+    async def _note_listing(self, job: Job, provider: RemoteProvider) -> None:
+        """Write down what the provider has before it gets anything of the job."""
+        assert job.lease is not None  # noqa: S101  (the caller holds it)
+        if not await self.store.listings.keep(job.id, job.lease.token):
+            await self.store.listings.note(job.id, (await provider.listing()).ids, job.lease.token)
+
     async def _send(self, job: Job, task: Task, provider: RemoteProvider, turn_ends: float) -> Task:
         """Send a task until it is accepted, and return it; a refusal for now costs a pause, under the same lease."""
         source = await self.pool.run(provider.encoder, task.circuits)
-        if await self.store.listings.get(job.id) is None:
-            await self.store.listings.note(job.id, (await provider.listing()).ids)
         patience = self._patience.setdefault(provider.name, Patience(self.now, self.sleep))
         while True:
             if self.now() + patience.seconds_left > turn_ends:
@@ -157,7 +165,7 @@ class Submitter:
 
     async def _others_in_doubt(self, task: Task) -> list[Task]:
         """Return the other tasks that a provider may have without our knowing."""
-        job_ids = await self.store.listings.job_ids()
+        job_ids = list(await self.store.listings.holders())
         return [each for each in await self.store.tasks.in_doubt(task.provider, job_ids) if each.id != task.id]
 
     async def _may_be_told_later(self, task: Task, others: Sequence[Task]) -> bool:

@@ -1,8 +1,9 @@
 """The exporter's handler.
 
 Consumes ``job.scored``, ``job.failed`` and ``job.cancelled``; brings the job's record to every target it is wanted at,
-each with its own state and attempts; publishes ``job.exported`` for a result. A rejected request never was a job, so
-it has no record; but a suite may have waited for it.
+each with its own state and attempts; publishes ``job.exported`` for a result, and ``device.drifted`` where results
+have left their baseline. A rejected request never was a job, so it has no record; but a suite may have waited for it.
+Beside that it tells of jobs that are held, of drift and of dead letters.
 """
 
 from __future__ import annotations
@@ -18,20 +19,27 @@ import structlog
 from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import EXPORTER, Delivery
 from metriq_gym.bus.retry import EXPORT
-from metriq_gym.errors import NotFound, NotYet, OutOfReach, Permanent, Transient
-from metriq_gym.exporters.senders import senders
+from metriq_gym.errors import NotFound, NotYet, Permanent, Transient
+from metriq_gym.exporters.senders import opened, senders
 from metriq_gym.exporters.suites import whole_suite
 from metriq_gym.exporters.targets import Target, is_in_suite, open_target
 from metriq_gym.jobs import Export, ExportState, Job, JobState
+from metriq_gym.jobs.notices import JOB_ENDED, SUITE_ENDED
 from metriq_gym.messages import AboutJob, JobCancelled, JobExported, JobFailed, JobScored
 from metriq_gym.service.lifecycle import measured
+from metriq_gym.service.loop import Loop
 from metriq_gym.service.service import Context, Service
 from metriq_gym.telemetry import metrics, tracing
+
+from .drift import DriftWatch
+from .telling import PATIENCE, Telling
+from .verdict import judged
 
 log = structlog.get_logger()
 
 _ABOUT: dict[str, type[AboutJob]] = {message.routing_key: message for message in (JobScored, JobFailed, JobCancelled)}
 _FILES = "json"
+_WITH_RESULT = (JobState.SCORED, JobState.EXPORTED)
 _RECORDED = (JobState.SCORED, JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -55,6 +63,10 @@ class Exporter(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._opened: dict[str, _Open] = {}
+        self._drift = DriftWatch(self.store, self.bus)
+        self._sender = opened(self.settings)
+        self.telling = Telling(self.store, self.settings, self._sender)
+        self._loop = Loop("notices", self.telling, self.telling.seconds, PATIENCE)
 
     async def start(self) -> None:
         """Begin to consume, unless a target cannot work as it is configured: better to say so than to fail each job."""
@@ -64,6 +76,17 @@ class Exporter(Service):
             self._open(name)
             self._open(f"{name}:suite")
         await super().start()
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Drain."""
+        async with asyncio.TaskGroup() as stopping:
+            stopping.create_task(self._loop.stop())
+            stopping.create_task(super().stop())
+
+    def loops(self) -> Sequence[Loop]:
+        """Return what tells of notices."""
+        return (self._loop,)
 
     async def handle(self, delivery: Delivery) -> None:
         """Export one job's record, or a suite's if this was the last of its jobs to end."""
@@ -77,6 +100,8 @@ class Exporter(Service):
             job = next(iter(await whole_suite(self.store, job)), None)
         if job is not None and job.state in _RECORDED and not job.dry:
             await self._export(job)
+        if job is not None and job.state in _WITH_RESULT and job.in_dataset:
+            await self._drift.look(job)  # last, so that whatever ails it holds up no record
         if job is not None and not job.in_dataset:
             # Its suite may have waited for it, and is exported without it.
             for other in (await whole_suite(self.store, job))[:1]:
@@ -85,9 +110,10 @@ class Exporter(Service):
     def _wanted(self, job: Job) -> tuple[str, ...]:
         """Return where a job's record goes, and who is told; one of no benchmark is a file, whatever else is wanted."""
         records = tuple(self.settings.export_targets) if job.in_dataset else (_FILES,)
-        told = senders(self.settings)
-        suites = (f"{name}:suite" for name in told) if is_in_suite(job) and job.in_dataset else ()
-        return (*records, *told, *suites)
+        told, events = senders(self.settings), self.settings.notify_events
+        jobs = told if JOB_ENDED in events else ()
+        whole = SUITE_ENDED in events and is_in_suite(job) and job.in_dataset
+        return (*records, *jobs, *(f"{name}:suite" for name in told if whole))
 
     async def _export(self, job: Job) -> None:
         alone = [name for name, each in self._opened.items() if not (each.target.whole_suites and is_in_suite(job))]
@@ -101,7 +127,7 @@ class Exporter(Service):
             job, begun = await self.store.exports.take_up(job.id, wanted, alone)
         now = job
         postponed = dict[str, Transient]()
-        for name in sorted(job.exports):
+        for name in sorted(job.exports, key=lambda name: (name != _FILES, name)):  # what is here waits for nobody else
             if job.exports[name].state is ExportState.PENDING:
                 try:
                     now = await self._export_to(name, job, begun=name in begun) or now
@@ -122,6 +148,7 @@ class Exporter(Service):
             opened = self._open(name)
         except (NotFound, Permanent) as error:
             return await self._settle([job], name, ExportState.FAILED, error=str(error))
+        await self.telling.first(job, name)
         jobs = [job]
         if opened.target.whole_suites and is_in_suite(job):
             jobs = await whole_suite(self.store, job)
@@ -142,24 +169,20 @@ class Exporter(Service):
         try:
             with tracing.span(f"export {name}", "client", {"metriq.job.id": job.id}):
                 location = await asyncio.to_thread(target.export, jobs)
-        except Permanent as error:
-            log.error("export failed", job_id=job.id, target=name, reason=str(error))
-            metrics.EXPORTS.labels(name, "failed").inc()
-            return await self._settle(jobs, name, ExportState.FAILED, error=str(error))
-        except Transient as error:
-            stored = (await self.store.jobs.get(job.id)).exports.get(name)
-            attempts = max(1, stored.attempts if stored else 0)
-            if EXPORT.is_exhausted(attempts) and not isinstance(error, OutOfReach):
-                log.error("export given up", job_id=job.id, target=name, reason=str(error))
-                metrics.EXPORTS.labels(name, "failed").inc()
-                reason = f"given up after {attempts} attempts: {error}"
-                return await self._settle(jobs, name, ExportState.FAILED, error=reason)
-            metrics.EXPORTS.labels(name, "postponed").inc()
-            if error.retry_after:
+        except (Permanent, Transient) as error:
+            attempts = 1
+            if isinstance(error, Transient) and (stored := (await self.store.jobs.get(job.id)).exports.get(name)):
+                attempts = max(1, stored.attempts)
+            verdict = judged(error, attempts)
+            metrics.EXPORTS.labels(name, verdict.counted_as).inc()
+            if verdict.state is ExportState.FAILED:
+                log.error("export failed", job_id=job.id, target=name, reason=verdict.error)
+                return await self._settle(jobs, name, verdict.state, error=verdict.error)
+            if isinstance(error, Transient) and error.retry_after:
                 metrics.RATE_LIMIT_WAIT.labels(name, "theirs").observe(error.retry_after)
-            pause = max(error.retry_after or 0.0, EXPORT.pause(attempts))
-            await self._write([job], name, ExportState.PENDING, error=str(error), retry_after=pause)
-            raise NotYet(str(error), retry_after=pause) from error
+            pause = verdict.retry_after
+            await self._write([job], name, verdict.state, error=verdict.error, retry_after=pause)
+            raise NotYet(verdict.error, retry_after=pause) from error
         else:
             metrics.EXPORTS.labels(name, "done").inc()
             settled = await self._settle(jobs, name, ExportState.DONE, location=location)
@@ -216,7 +239,7 @@ class Exporter(Service):
 
     def _open(self, name: str) -> _Open:
         if name not in self._opened:
-            self._opened[name] = _Open(open_target(name, self.settings))
+            self._opened[name] = _Open(open_target(name, self.settings, self._sender))
         return self._opened[name]
 
 

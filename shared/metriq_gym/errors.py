@@ -8,7 +8,7 @@ MetriqGymError                  poison
 ├── Lethal                      poison      handling a message has ended the process time and again
 ├── NotFound                    poison      no job, device, provider or schema has that name
 ├── Permanent                   permanent   trying again cannot help
-│   └── Unreadable              permanent   a message does not even say which job it is about
+│   └── Unreadable              permanent   a message that names no job, or is none that its service takes
 ├── SubmissionAmbiguous         poison      a provider may or may not have accepted a submission
 ├── Transient                   transient   trying again later may help
 │   ├── OutOfReach              transient   the place that something goes to cannot be used, for no fault of its own
@@ -120,7 +120,7 @@ class Permanent(MetriqGymError):
 
 
 class Unreadable(Permanent):
-    """The message names no job."""
+    """The message names no job, or is none that its service takes."""
 
 
 class SubmissionAmbiguous(MetriqGymError):
@@ -162,7 +162,7 @@ class Crowded(NotYet):
 
 
 class NoMeans(NotYet):
-    """Descriptors, processes, memory or disk are wanting on this machine, whatever it is asked to do."""
+    """Descriptors, processes, threads, memory or disk are wanting on this machine, whatever it is asked to do."""
 
 
 class Unavailable(Transient):
@@ -213,6 +213,8 @@ _WANTING = {
     *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS),
     *(errno.ENOSPC, errno.EDQUOT, errno.ENOLCK),
 }
+_NO_THREAD = "can't start new thread"
+"""All that Python says where the operating system gives no more threads: it raises a `RuntimeError` without a cause."""
 
 
 def want_of_means(error: BaseException | None) -> str | None:
@@ -227,6 +229,8 @@ def want_of_means(error: BaseException | None) -> str | None:
     while error is not None and id(error) not in seen:
         if isinstance(error, OSError) and error.errno in _WANTING:
             return error.strerror or type(error).__name__
+        if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+            return _NO_THREAD
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None

@@ -6,10 +6,11 @@ fields they do not know; a new required field is a new `schema_version`.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, StringConstraints
 from pydantic_core import PydanticSerializationError
 
 from metriq_gym.errors import InvalidRequest, Problem
@@ -36,7 +37,7 @@ CompilationName = Literal["default", "0", "1", "2", "3", "best"]
 Compilation = Annotated[CompilationName, BeforeValidator(_as_text)]
 """How circuits are compiled for a device: as the dataset's tool does (``default``), at one of Qiskit's optimisation
 levels, or as well as several attempts at the highest can (``best``). A level may be given as a number."""
-_NAMES = ("job_id", "suite_id", "estimate_id", "request_id")
+_NAMES = ("job_id", "suite_id", "estimate_id", "request_id", "drift_id")
 
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f,]+$")]
@@ -56,7 +57,7 @@ class Message(BaseModel):
 
     @property
     def correlation_id(self) -> str | None:
-        """The job, suite or estimate the message is about."""
+        """The job, suite, estimate or shift the message is about."""
         return next((named for key in _NAMES if (named := getattr(self, key, None))), None)
 
     @property
@@ -271,6 +272,43 @@ class ScheduleChangeRequested(Message):
     action: ScheduleAction = Field(description="What to do.")
 
 
+def _now() -> datetime:
+    """Return the time as the store keeps it, in milliseconds."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class DeviceDrifted(Message):
+    """A metric of a device, or a number of its calibration, has left its baseline. For observers.
+
+    The same shift always has the same drift_id, which is the message's id too.
+    """
+
+    routing_key = "device.drifted"
+    has_consumer = False
+
+    drift_id: JobId = Field(description="Names the shift, of one metric of one series.")
+    provider: Name = Field(description="Provider of the device.")
+    device: Name = Field(description="Device at that provider.")
+    benchmark_name: str | None = Field(description="Whose metric it is; null for a number of the calibration.")
+    parameters: dict[str, Any] = Field(default={}, description="What tells the series from others of that benchmark.")
+    metric: str = Field(description="What has drifted, e.g. score or T1.")
+    found: Literal["step", "cusum"] = Field(description="By which test: see docs/trends.md.")
+    since: datetime = Field(description="Time of the first value that spoke for it.")
+    at: datetime = Field(description="Time of the value with which it was found.")
+    value: FiniteFloat = Field(description="That value.")
+    uncertainty: FiniteFloat | None = Field(default=None, description="That value's quoted uncertainty.")
+    baseline: FiniteFloat = Field(description="Median of the baseline's values.")
+    scatter: FiniteFloat = Field(description="Their scatter as a standard deviation: 1.4826 times the MAD.")
+    deviation: FiniteFloat = Field(description="Median distance from the baseline since then, in standard deviations.")
+    statistic: FiniteFloat = Field(description="What went beyond the threshold.")
+    threshold: FiniteFloat = Field(description="Of that test, in standard deviations.")
+    values: int = Field(ge=1, description="How many values were looked at, the baseline's among them.")
+    values_since: int = Field(ge=1, description="How many of them speak for it.")
+    found_by: JobId = Field(description="The job whose result or calibration showed it.")
+    found_at: datetime = Field(default_factory=_now, description="When it was found.")
+
+
 MESSAGES: tuple[type[Message], ...] = (
     JobRequested,
     JobDispatched,
@@ -286,4 +324,5 @@ MESSAGES: tuple[type[Message], ...] = (
     EstimateRequested,
     ScheduleRequested,
     ScheduleChangeRequested,
+    DeviceDrifted,
 )

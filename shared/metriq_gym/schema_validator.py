@@ -203,6 +203,8 @@ def validate_and_create_model(params: Mapping[str, Any], schema_dir: str | Path 
     FileNotFoundError
         When `schema_dir` has no schema of the benchmark.
     """
+    if not isinstance(params, Mapping):
+        raise InvalidRequest([Problem("$", "must be an object")])
     name = params.get(NAME_KEY)
     if not isinstance(name, str):
         raise InvalidRequest([Problem(f"$.{NAME_KEY}", "is required and names a benchmark")])

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
@@ -43,6 +43,8 @@ def _split(value: Any) -> Any:
 Targets = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 Repo = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
 Repos = Annotated[tuple[Repo, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+Event = Literal["job.ended", "suite.ended", "job.held", "device.drifted", "message.dead_lettered"]
+Events = Annotated[tuple[Event, ...], NoDecode, BeforeValidator(_split)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -167,7 +169,7 @@ class Settings(_FromEnvironment):
     )
 
     webhook_url: str | None = Field(
-        default=None, description="Where a signed event is posted when a job or a suite has ended. Unset: nowhere."
+        default=None, description="Where a signed event is posted of what METRIQ_NOTIFY_EVENTS has. Unset: nowhere."
     )
     webhook_secret: Token = Field(default=None, description="Key of the signatures, at least 24 bytes.")
     webhook_hosts: Words = Field(
@@ -184,6 +186,9 @@ class Settings(_FromEnvironment):
     notify_private_networks: Words = Field(
         default=(),
         description="Networks that are not public and that notifications may go to all the same, as `10.1.0.0/16`.",
+    )
+    notify_events: Events = Field(
+        default=get_args(Event), description="What is told by both, between commas; see docs/notifications.md."
     )
     notify_per_minute: float = Field(
         default=60, gt=0, description="Notifications that an exporter sends per minute to each of both, on average."
@@ -237,6 +242,36 @@ class Settings(_FromEnvironment):
         description="How long after its acceptance a job without a result ends as failed; 7 days.",
     )
     max_message_bytes: int = Field(default=2**20, ge=1, description="Largest request body that is accepted, in bytes.")
+    fair_shares: bool = Field(
+        default=True,
+        description="Whether dispatchers put requests of a publisher who has many into lanes, so that others pass by. "
+        "False to empty the lanes before going back to a version that knows none.",
+    )
+    quota_jobs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Jobs without a result that one publisher, a user of RabbitMQ's, may have at a time; what asks for "
+        "more is rejected. With it, what a process publishes names its user. Unset: any number.",
+    )
+    quota_exempt: Words = Field(
+        default=("operator",), description="Users of RabbitMQ to whom the quota does not apply, between commas."
+    )
+    purge_counts_after_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Days after which circuits and counts of exported jobs are forgotten. Unset: never "
+        "(docs/operations.md).",
+    )
+    purge_jobs_after_days: int | None = Field(
+        default=None, ge=1, description="Days after which jobs that are over are deleted, with results. Unset: never."
+    )
+    purge_letters_after_days: int | None = Field(
+        default=None, ge=1, description="Days after which dead letters that no job needs are deleted. Unset: never."
+    )
+    purge_ticks_after_days: int | None = Field(
+        default=None, ge=1, description="Days after which schedules forget ticks that are done with. Unset: never."
+    )
     grace_seconds: float = Field(default=30, ge=0, description="How long work in hand may go on after SIGTERM.")
 
     http_host: str = Field(default="127.0.0.1", description="Address that serves /livez, /readyz and /metrics.")

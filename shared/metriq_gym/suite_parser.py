@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,15 @@ from metriq_gym import texts
 from metriq_gym.circuit_files import NoCircuit, with_circuit
 from metriq_gym.errors import InvalidRequest, MetriqGymError, NotFound, Problem
 from metriq_gym.messages import Name
-from metriq_gym.schema_validator import validate
+from metriq_gym.schema_validator import NAME_KEY, validate
 from metriq_gym.texts import STANDARD_INPUT, NotText
-from metriq_gym.wording import did_you_mean, first, from_pydantic, step
+from metriq_gym.wording import because, did_you_mean, first, from_pydantic, step
 
 MAX_BENCHMARKS = 200
 
 
 class NoSuite(NotFound, FileNotFoundError):
-    """There is no such file, and no suite of that name."""
+    """There is no such file, or it cannot be read, and no suite of that name."""
 
 
 class Unselectable(MetriqGymError, ValueError):
@@ -115,15 +116,17 @@ def load_suite(path_or_name: str | Path) -> tuple[Suite, list[Problem]]:
     Raises
     ------
     NoSuite
-        When there is no such file and no such suite.
+        When there is no such file and no such suite, or the file cannot be read.
     InvalidRequest
         When it is not JSON, when a circuit's file is missing, and for what `parse_suite` finds.
     """
     source = _find(path_or_name)
     try:
-        document = texts.loads(texts.read(source))
+        document = texts.loads(_read(source))
     except NotText as error:
         raise InvalidRequest([Problem("$", str(error))]) from None
+    if isinstance(document, Mapping) and NAME_KEY in document and "benchmarks" not in document:
+        raise InvalidRequest([Problem("$", "is the configuration of one benchmark, and no suite")])
     return parse_suite(_with_circuits(document, source.parent))
 
 
@@ -140,13 +143,20 @@ def parse_suite_file(path: str | Path) -> Suite:
     Raises
     ------
     NoSuite
-        When there is no such file and no such suite; it is a `FileNotFoundError` too.
+        When there is no such file and no such suite, or the file cannot be read; it is a `FileNotFoundError` too.
     NotText
         When the file is not JSON; it is a `json.JSONDecodeError` too.
     pydantic.ValidationError
         When it is no suite.
     """
-    return Suite.model_validate(texts.loads(texts.read(_find(path))))
+    return Suite.model_validate(texts.loads(_read(_find(path))))
+
+
+def _read(path: Path) -> str:
+    try:
+        return texts.read(path)
+    except OSError as error:
+        raise NoSuite(f"cannot read the suite {str(path)!r}: {because(error)}") from error
 
 
 def _find(path_or_name: str | Path) -> Path:
@@ -155,6 +165,8 @@ def _find(path_or_name: str | Path) -> Path:
         return path
     if name in shipped():
         return Path(str(files("metriq_gym"))) / "suites" / f"{name}.json"
+    if lexists(path):
+        return path  # a pipe, or what reading says the fault of
     hint = did_you_mean(name, shipped())
     known = ", ".join(shipped())
     raise NoSuite(f"there is no file {str(path)!r} and no suite of that name{hint}; shipped suites: {known}")

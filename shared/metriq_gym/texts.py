@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 STANDARD_INPUT = "-"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -20,6 +22,12 @@ _MARKS = (
 )
 """The longest first where one begins with another."""
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
+_LIMITS = {
+    "recursion limit exceeded": "objects and lists are nested too deeply",
+    "number out of range": "a number has too many digits",
+    "unexpected end of hex escape": "half a character, the other half of which is missing",
+}
+"""Words of pydantic's reader, and what they mean."""
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]')
 
 
@@ -42,7 +50,7 @@ def read(name: str | Path) -> str:
 
 
 def decode(content: bytes) -> str:
-    r"""Return bytes as text whose lines end in ``\n``: UTF-8, or what a byte-order mark says, or UTF-16 without one.
+    r"""Return bytes as text whose lines end in ``\n``: UTF-8, or what a byte-order mark says, or UTF-16 or -32.
 
     Raises `NotText`.
     """
@@ -66,7 +74,9 @@ def _encoding(content: bytes) -> str:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return encoding
-    # JSON and circuits begin with an ASCII character, of which UTF-16 makes one byte that is 0.
+    # JSON and circuits begin with an ASCII character, of which UTF-32 makes three bytes that are 0, and UTF-16 one.
+    if len(content) % 4 == 0 and (content[:3] == bytes(3) or content[1:4] == bytes(3)):
+        return "utf-32-le" if content[0] else "utf-32-be"
     first, second = (*content[:2], 1, 1)[:2]
     if bool(first) == bool(second):
         return "utf-8"
@@ -77,22 +87,49 @@ def loads(text: str) -> Any:
     """Return what a JSON text holds.
 
     Raises `NotText`, with line and column, also for what other readers let pass: a key that an object has twice, of
-    which they would take one, and ``NaN`` and infinities, which JSON has not.
+    which they would take one, ``NaN`` and infinities, which JSON has not, and what messages cannot hold: half a
+    character, or objects and lists that are nested very deeply.
     """
     if not text.strip():
         raise NotText("is empty")
     pairs = _Pairs()
     try:
         found = json.loads(text, object_pairs_hook=pairs.object, parse_constant=_no_constant)
+        from_json(text)
     except json.JSONDecodeError as error:
-        raise NotText(f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise NotText(f"is not JSON: {_cause(error)} (line {error.lineno}, column {error.colno})") from None
     except _NoConstant as error:
         raise NotText(f"is not JSON: {error}{_place_of_constant(text)}") from None
     except (ValueError, RecursionError) as error:
-        raise NotText(f"is not JSON: {error}") from None
+        raise NotText(f"is not JSON that can be read: {_limit(text) or error}") from None
     if pairs.repeated:
         raise NotText(next(_repeated(text)))
     return found
+
+
+def _cause(error: json.JSONDecodeError) -> str:
+    """Return what is wrong in words of a person who wrote the text; the reader's tell what it expected."""
+    rest = error.doc[error.pos :]
+    if error.doc[: error.pos].rstrip().endswith(",") and rest.startswith(("}", "]")):
+        return "a comma with nothing after it"
+    if rest.startswith(("//", "/*", "#")):
+        return "comments are not part of it"
+    if rest.startswith("'"):
+        return "strings stand in double quotes"
+    if rest and not rest[0].isprintable() and not rest[0].isspace():
+        return f"the character U+{ord(rest[0]):04X}"
+    return "more follows after its end" if error.msg == "Extra data" else error.msg
+
+
+def _limit(text: str) -> str | None:
+    """Return what makes a text too much, and where, None when it is not."""
+    try:
+        from_json(text)
+    except ValueError as error:
+        words, _, place = str(error).partition(" at line ")
+        known = _LIMITS.get(words, words)
+        return f"{known} (line {place.replace(' column', ', column')})"
+    return None
 
 
 def check_keys(text: str) -> None:

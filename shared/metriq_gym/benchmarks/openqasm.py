@@ -9,11 +9,12 @@ from io import StringIO
 from math import isfinite
 
 from openqasm3 import ast, parse
+from openqasm3.parser import QASM3ParsingError
 from qiskit import QuantumCircuit, qasm2
 from qiskit_qasm3_import import convert
 
 from metriq_gym.errors import Unsupported, want_of_means
-from metriq_gym.wording import printable
+from metriq_gym.wording import printable, shorten
 
 MAX_OPERATIONS = 100_000
 """Gates a program may apply, those within its own gates and for each qubit of a register included."""
@@ -25,12 +26,17 @@ MAX_DIGITS = 10
 
 MAX_BITS = 1000
 """Classical bits that a circuit may have."""
+_VERSIONS = ("2", "3")
 _VERSION_2 = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*OPENQASM\s+(?P<version>2(?:\.\d+)?)\s*;", re.DOTALL)
 _OF_3 = re.compile(r'(?:^|;)\s*(?P<what>(?:qubit|bit)\b|include\s+"stdgates\.inc")', re.MULTILINE)
 _OF_2 = re.compile(r'(?:^|;)\s*(?P<what>include\s+"qelib1\.inc")', re.MULTILINE)
 _CREG = re.compile(r"(?:^|;)\s*creg\b", re.MULTILINE)
 _TARGET = re.compile(r"->\s*([a-z]\w*)\s*\[\s*(\d{1,4})\s*\]")
-
+_PLACE = re.compile(r"""(?P<version_2>"<input>:)?(?:L|line )?(?P<line>\d+)[,:]C?(?P<column>\d+):? (?P<words>[^\n"]+)""")
+"""How the parsers and converters of both versions begin what they say; the first column is 0."""
+_STANDARD = re.compile(
+    r"(?:gate )?'(?:p|[xyzhst]|sdg|tdg|sx|r[xyz]|c[xyzphu]|cr[xyz]|swap|c?cx|cswap|u[123]|id)' is not defined"
+)
 _ARITHMETIC = tuple(ast.BinaryOperator[symbol] for symbol in "+-*/")
 
 
@@ -111,11 +117,30 @@ def _plain(source: str) -> str:
 
 
 def _parsed(source: str) -> ast.Program:
+    if not source.strip():
+        raise Unsupported("the OpenQASM program is empty")
     if source.count(";") > MAX_STATEMENTS:
         raise Unsupported(f"the OpenQASM program has more than {MAX_STATEMENTS} statements")
     # The parser also prints what it stumbles over, which would end up between the lines of a service's log.
     with _reporting("parsed"), redirect_stderr(StringIO()):
-        return parse(source)
+        try:
+            program = parse(source)
+        except QASM3ParsingError as error:
+            if (place := _unexpected(error)) is None:
+                raise
+            raise Unsupported(f"the OpenQASM program cannot be parsed: {place}") from error
+    if program.version is not None and program.version.partition(".")[0] not in _VERSIONS:
+        raise Unsupported(f"the program is of OpenQASM {shorten(program.version)}; versions 2 and 3 are read")
+    return program
+
+
+def _unexpected(error: QASM3ParsingError) -> str | None:
+    """Return what the parser stumbled over, and where; its error says neither, but the one below it knows."""
+    reasons = error.__cause__.args if error.__cause__ is not None else ()
+    token = next((reason.offendingToken for reason in reasons if hasattr(reason, "offendingToken")), None)
+    if token is None:
+        return None
+    return f"{printable(token.text[:50])!r} is not expected (line {token.line}, column {token.column + 1})"
 
 
 def _finite(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -150,12 +175,23 @@ def _without_measurements(statements: list[ast.Statement]) -> list[ast.Statement
 def _reporting(done: str) -> Iterator[None]:
     try:
         yield
+    except Unsupported:
+        raise
     # The parser and the converter raise whatever malformed text makes them trip over.
     except Exception as error:
         if want_of_means(error) is not None:
             raise  # which is no fault of the text
-        reason = printable(str(error)[:200]) or type(error).__name__
+        found = _PLACE.match(str(error))
+        reason = _placed(found) if found else printable(str(error)[:200]) or type(error).__name__
         raise Unsupported(f"the OpenQASM program cannot be {done}: {reason}") from error
+
+
+def _placed(found: re.Match[str]) -> str:
+    """Return a message of the parser or the converter with its place in words, and what a missing gate is a gate of."""
+    words = printable(found["words"].rstrip(".")[:200])
+    library = "qelib1.inc" if found["version_2"] else "stdgates.inc"
+    hint = f': the program does not have include "{library}";' if _STANDARD.match(words) else ""
+    return f"{words} (line {found['line']}, column {int(found['column']) + 1}){hint}"
 
 
 class _Inspection:
@@ -229,7 +265,10 @@ class _Inspection:
 
     def _width(self, operand: ast.IndexedIdentifier | ast.Identifier) -> int:
         match operand:
-            case ast.IndexedIdentifier(indices=[[ast.IntegerLiteral()]]):
+            case ast.IndexedIdentifier(name=ast.Identifier(name=name), indices=[[ast.IntegerLiteral(value=index)]]):
+                if index >= (size := self._register_sizes.get(name, index + 1)):
+                    line = f" (line {operand.span.start_line})" if operand.span else ""
+                    raise Unsupported(f"the OpenQASM program names {name}[{index}]{line}, and {name} has {size} qubits")
                 return 1
             case ast.Identifier(name=name) if name.startswith("$"):
                 if len(name) > MAX_DIGITS or int(name[1:]) >= self._max_qubits:

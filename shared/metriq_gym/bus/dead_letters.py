@@ -50,6 +50,10 @@ class DeadLetter:
         """Whose queue it was in."""
         return self.queue.removeprefix("metriq.")
 
+    def was_given_up(self, before: datetime) -> bool:
+        """Whether it was given up before a time; False where it is not known when."""
+        return self.last is not None and self.last < before
+
     def shown(self) -> Letter:
         """Return it as people and programs are shown it."""
         return Letter(

@@ -148,13 +148,19 @@ def _waiting(delivery: Delivery, seconds: float, pauses: Sequence[float]) -> Aga
     return Again(replace(delivery, wait=max(0.0, seconds - pause)), pause, pause)
 
 
+def is_given_up(delivery: Delivery, error: BaseException) -> bool:
+    """Whether a delivery becomes a dead letter when handling it ends with an error."""
+    if isinstance(error, Transient):
+        return False
+    return POISON.is_exhausted(delivery.failures + 1) or isinstance(error, Unreadable)
+
+
 def _failed(delivery: Delivery, error: BaseException, pauses: Sequence[float]) -> Outcome:
     now = datetime.now(UTC)
-    failures = delivery.failures + 1
-    if POISON.is_exhausted(failures) or isinstance(error, Unreadable):
+    if is_given_up(delivery, error):
         return Dead(error, now)
     since = delivery.failing_since or now
-    after = replace(delivery, attempt=delivery.attempt + 1, failures=failures, failing_since=since)
+    after = replace(delivery, attempt=delivery.attempt + 1, failures=delivery.failures + 1, failing_since=since)
     return Again(after, pauses[0], jittered(pauses[0]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -16,6 +17,7 @@ from metriq_gym.wording import from_pydantic
 
 MAX_READ = 2**24
 """A body of more bytes is not searched for an id: parsed, it can take 30 times as many. RabbitMQ 4 takes no more."""
+Asked = TypeVar("Asked", bound=AboutJob)
 _job_id = TypeAdapter[str](JobId)
 _suite_id = TypeAdapter[str](SuiteId)
 
@@ -39,6 +41,18 @@ def read_about(kind: type[AboutJob], delivery: Delivery) -> str:
         if _stated(_value(delivery), "job_id", _job_id) is not None:
             raise
         raise Unreadable(f"{kind.routing_key} that names no job: {InvalidRequest(from_pydantic(error))}") from None
+
+
+def read_asked(kind: type[Asked], delivery: Delivery) -> Asked:
+    """Return what anyone may ask about a job.
+
+    Raises `Unreadable` whatever is wrong with it: anyone may have sent it, so it says nothing about the job that it
+    names, nor about the service.
+    """
+    try:
+        return kind.model_validate_json(delivery.body)
+    except ValidationError as error:
+        raise Unreadable(f"{kind.routing_key}: {InvalidRequest(from_pydantic(error))}") from None
 
 
 @dataclass(frozen=True, slots=True)

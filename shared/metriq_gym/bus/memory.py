@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Self
 
 from metriq_gym.bus.dead_letters import DeadLetter, given_up
@@ -118,6 +120,11 @@ class MemoryBus:
         waiting = {name: queue.ready.qsize() for name, queue in self._queues.items()}
         return {**waiting, DEAD_LETTERS: len(self.dead_letters)}
 
+    @asynccontextmanager
+    async def old_letters(self, before: datetime, *, most: int) -> AsyncIterator[list[MemoryLetter]]:
+        old = [each for each in self.dead_letters[:most] if each.was_given_up(before)]
+        yield [MemoryLetter(each, self.dead_letters) for each in old]
+
     async def consumers(self) -> dict[str, int]:
         taking = Counter(each.queue for each in self._subscriptions if not each.gone)
         return {name: taking[name] for name in self._queues if self._bindings[name]}
@@ -149,6 +156,18 @@ class MemoryBus:
         self._pending -= 1
         if not self._pending:
             self._none_pending.set()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLetter:
+    """A dead letter of a `MemoryBus`."""
+
+    letter: DeadLetter
+    _letters: list[DeadLetter]
+
+    async def drop(self) -> None:
+        """Remove it for good."""
+        self._letters.remove(self.letter)
 
 
 class MemorySubscription:

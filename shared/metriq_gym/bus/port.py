@@ -15,12 +15,16 @@ A handler's end decides what becomes of its delivery:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from metriq_gym.messages import Message
+
+if TYPE_CHECKING:
+    from metriq_gym.bus.dead_letters import DeadLetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,17 @@ class Subscription(Protocol):
         """
 
 
+class LockedLetter(Protocol):
+    """A dead letter that no other client can take meanwhile."""
+
+    @property
+    def letter(self) -> DeadLetter:
+        """What it says."""
+
+    async def drop(self) -> None:
+        """Remove it for good."""
+
+
 class Bus(Protocol):
     """A message queue. Use it as an asynchronous context manager."""
 
@@ -169,3 +184,10 @@ class Bus(Protocol):
 
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> Subscription:
         """Call `handler` for each delivery of `queue`, at most `prefetch` at once."""
+
+    def old_letters(self, before: datetime, *, most: int) -> AbstractAsyncContextManager[Sequence[LockedLetter]]:
+        """Lock the dead letters that were given up before a time, of the `most` that come first.
+
+        What stays may come behind the others the next time, so that each has its turn. Raises `Transient`, and
+        `Permanent` where this user may not read them.
+        """

@@ -115,7 +115,7 @@ COMMANDS: dict[str, Any] = {
             "stop": ("stop:stop", "Stop the private database that waits for the next command."),
             "backup": ("backup:backup", "Write the whole store to a file."),
             "restore": ("backup:restore", "Make a new store from a backup."),
-            "purge": ("purge:purge", "Forget circuits, counts and jobs that are old."),
+            "purge": ("purge:purge", "Forget what is old: circuits, counts, jobs, ticks, letters."),
             "import": ("imports:import_", "Take over metriq-gym's jobs, or records of the dataset."),
         },
     ),

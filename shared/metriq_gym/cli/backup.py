@@ -33,12 +33,38 @@ def backup(
     say(f"{_told(opening.run(write()))} in {file}")
 
 
-def restore(file: File) -> None:
+def restore(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The backup.", show_default=False, dir_okay=False)
+    ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Another tool, as mongorestore, has restored the database.")
+    ] = False,
+) -> None:
     """Make a new store from a backup.
 
-    No service may run meanwhile. What was not submitted then is looked for at its provider before it is.
+    Or, in place, let one that another tool has restored go on. No service may run meanwhile. What was not submitted
+    then is looked for at its provider before it is.
     """
     local = [name for name, plugin in installed().plugins.items() if plugin.is_local]
+    if (file is None) != in_place:
+        raise Usage("say which backup, or --in-place where another tool has restored the database")
+    if file is None:
+        _settle(local)
+    else:
+        _restore(file, local)
+
+
+def _settle(local: list[str]) -> None:
+    async def settle() -> tuple[int, int]:
+        async with opening.store() as store:
+            return await store.backups.settle(local)
+
+    tasks, jobs = opening.run(settle())
+    say(f"{tasks} tasks are looked for at their provider before they are submitted; {jobs} jobs are held")
+
+
+def _restore(file: Path, local: list[str]) -> None:
 
     async def read() -> Counter[str]:
         async with opening.store() as store:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metriq_gym.jobs import Job
+from metriq_gym.jobs.tables import no_formula
 
 
 def jobs_as_csv(jobs: Sequence[Job]) -> str:
@@ -20,9 +21,9 @@ def as_csv(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> str:
     """Return rows under a line of names: `columns`, then what else the rows have."""
     names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(no_formula, names))
+    writer.writerows([no_formula(row.get(name)) for name in names] for row in rows)
     return text.getvalue()
 
 

@@ -10,8 +10,8 @@ import typer
 from metriq_gym.cli.errors import FAILED, Usage
 from metriq_gym.cli.output import say
 from metriq_gym.errors import MetriqGymError
-from metriq_gym.exporters.notices import Notice
 from metriq_gym.exporters.senders import open_sender, senders
+from metriq_gym.jobs.notices import Notice
 from metriq_gym.settings import Settings
 
 

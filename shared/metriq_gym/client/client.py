@@ -37,6 +37,7 @@ from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import is_settled
 from metriq_gym.jobs.lifecycle import advice
 from metriq_gym.jobs.schedules import Schedule, refused_over, same
+from metriq_gym.jobs.states import PLACED_TASKS, TaskState
 from metriq_gym.jobs.suite_progress import SuiteProgress, summarise
 from metriq_gym.messages import (
     Compilation,
@@ -81,7 +82,18 @@ class Progress:
     """How far a job is."""
 
     job: Job
-    tasks_done: int
+    tasks: Mapping[str, int]
+    """How many of its tasks are in each state."""
+
+    @property
+    def tasks_placed(self) -> int:
+        """How many tasks the provider has taken."""
+        return sum(self.tasks.get(state, 0) for state in PLACED_TASKS)
+
+    @property
+    def tasks_done(self) -> int:
+        """How many tasks have counts."""
+        return self.tasks.get(TaskState.COMPLETED, 0)
 
 
 class Client:
@@ -368,15 +380,15 @@ class Client:
             When the store refuses this user.
         """
         reached = until or _may_be_settled
-        async for job, done in _reopened(lambda: self.store.changes.job(job_id, until=reached)):
-            yield Progress(job, done)
+        async for job, tasks in _reopened(lambda: self.store.changes.job(job_id, until=reached)):
+            yield Progress(job, tasks)
         if until is not None or is_settled(job):
             return
         async for jobs in _reopened(lambda: self.store.changes.suite(str(job.suite_id))):
             ours = next((each for each in jobs if each.id == job_id), None)
             if ours is None:
                 raise NotFound(f"there is no job {job_id}")
-            yield Progress(ours, done)
+            yield Progress(ours, tasks)
             if is_settled(ours) or summarise(jobs).settled:
                 return
 

@@ -11,6 +11,7 @@ from metriq_gym.circuit_files import NoCircuit, with_circuit
 from metriq_gym.client import tracker
 from metriq_gym.constants import CIRCUIT, JobType
 from metriq_gym.errors import MetriqGymError
+from metriq_gym.schema_validator import NAME_KEY
 from metriq_gym.texts import NotText
 from metriq_gym.wording import because
 
@@ -46,6 +47,8 @@ def read_configuration(name: str | Path) -> dict[str, Any]:
         raise NoConfiguration(f"cannot read {called}: {because(error)}") from error
     if not isinstance(found, dict):
         raise NoConfiguration(f"{called} must hold one JSON object")
+    if "benchmarks" in found and NAME_KEY not in found:
+        raise NoConfiguration(f"{called} is a suite: `mgym suite dispatch` takes it")
     try:
         found = with_circuit(found, path.parent)
     except NoCircuit as error:

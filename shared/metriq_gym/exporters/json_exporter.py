@@ -11,8 +11,8 @@ from metriq_gym.errors import OutOfReach, Permanent
 from metriq_gym.exporters.base_exporter import BaseExporter
 from metriq_gym.exporters.upload_path import encode
 
-_OF_THE_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
-"""Errors that say something of the file's path. All others are of the folder, the disk or the network, and pass."""
+_OF_THE_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR)
+"""Errors that say something of the file's name. All others are of the folder, the disk or the network, and pass."""
 
 
 class JSONExporter(BaseExporter):
@@ -31,8 +31,8 @@ class JSONExporter(BaseExporter):
         Permanent
             When no file can have that path.
         OutOfReach
-            For whatever else keeps it from being written: a full disk, a folder that is read-only or not ours, a
-            share that is away.
+            For whatever else keeps it from being written: a full disk, a folder that is read-only or not ours or has
+            something else in its place, a share that is away.
         """
         path = Path(output_path)
         try:

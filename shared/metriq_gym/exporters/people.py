@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from typing import Any
 
 from metriq_gym.errors import Permanent, Transient
 from metriq_gym.exporters.addresses import Resolve, networks, reachable, resolve
-from metriq_gym.exporters.notices import Notice
+from metriq_gym.jobs.notices import Notice
 from metriq_gym.parts import parts
 from metriq_gym.settings import Settings
 
@@ -57,7 +58,7 @@ class People:
                 continue
             for host in sorted(hosts):
                 reachable(host, service.port or _PORT, self._private, self._look_up)
-            if service.notify(body=notice.text, title=f"Metriq-Gym: {notice.kind}"):
+            if service.notify(body=inert(notice.text), title=f"Metriq-Gym: {notice.kind}"):
                 self._told[notice.id, number] = None
                 if len(self._told) > _REMEMBERED:
                     self._told.popitem(last=False)
@@ -65,6 +66,13 @@ class People:
                 failed.append(str(number))
         if failed:
             raise Transient(f"Apprise could not tell address {', '.join(failed)} of METRIQ_NOTIFY_URLS")
+
+
+def inert(text: str) -> str:
+    """Keep what strangers wrote, such as a suite's name, from being a mention, a link or HTML: mail is HTML unless the
+    address says otherwise, and each chat has marks of its own.
+    """
+    return re.sub(r"[<>&@\[\]|`*~]", "_", text).replace("://", ":_")
 
 
 def _hosts_of(service: Any) -> set[str]:

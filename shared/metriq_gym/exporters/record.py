@@ -131,7 +131,7 @@ def _of_gym_job(job: GymJob, results: Mapping[str, Any] | None) -> Record:
 
 def canonical_platform(job: GymJob) -> dict[str, Any]:
     """Return provider, device and the device's metadata by the names that the dataset has for them."""
-    noted = {name: value for name, value in (getattr(job, "platform", None) or {}).items() if value is not None}
+    noted = {name: value for name, value in (getattr(job, "platform", None) or {}).items() if value not in (None, "")}
     platform = {"provider": job.provider_name, "device": job.device_name, "device_metadata": {}} | noted
     provider = canonical_provider_name(str(platform["provider"]))
     return platform | {"provider": provider, "device": canonical_device_name(provider, str(platform["device"]))}

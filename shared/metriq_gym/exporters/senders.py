@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Protocol
 
-from metriq_gym.errors import Transient
-from metriq_gym.exporters.notices import Notice
+from metriq_gym.errors import NotYet
 from metriq_gym.exporters.webhook import Webhook
+from metriq_gym.jobs.notices import Notice
 from metriq_gym.settings import Settings
 
 _LONGEST_PAUSE = 5.0
@@ -51,14 +52,14 @@ class Sender:
         self._sleep = sleep
 
     def send(self, notice: Notice) -> None:
-        """Send a notice when it is its turn; raises `Transient` when that is too far ahead."""
+        """Send a notice when it is its turn; raises `NotYet` when that is too far ahead."""
         with self._lock:
             now = self._now()
             turn = max(self._next, now - self._credit)
             if (wait := turn - now) <= _LONGEST_PAUSE:
                 self._next = turn + self._spacing
         if wait > _LONGEST_PAUSE:
-            raise Transient("more is to be told than METRIQ_NOTIFY_PER_MINUTE allows", retry_after=wait)
+            raise NotYet("more is to be told than METRIQ_NOTIFY_PER_MINUTE allows", retry_after=wait)
         if wait > 0:
             self._sleep(wait)
         self._sends.send(notice)
@@ -68,6 +69,11 @@ def senders(settings: Settings) -> tuple[str, ...]:
     """Return the names of those that are on."""
     on = {"notify": settings.notify_urls is not None, "webhook": bool(settings.webhook_url)}
     return tuple(name for name, is_on in on.items() if is_on)
+
+
+def opened(settings: Settings) -> Callable[[str], Sender]:
+    """Return what opens a sender by its name, and the next time returns the same: all that it tells shares its pace."""
+    return cache(partial(open_sender, settings=settings))
 
 
 def open_sender(name: str, settings: Settings) -> Sender:

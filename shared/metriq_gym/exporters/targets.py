@@ -9,12 +9,12 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from metriq_gym.errors import NotFound, Permanent
-from metriq_gym.exporters.notices import Notice, job_ended, suite_ended
 from metriq_gym.exporters.pull_request import PullRequest, compose
 from metriq_gym.exporters.record import make_record
-from metriq_gym.exporters.senders import Sender, open_sender
+from metriq_gym.exporters.senders import Sender
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.documents import EVENT
+from metriq_gym.jobs.notices import Notice, job_ended, suite_ended
 from metriq_gym.settings import Settings
 
 
@@ -142,18 +142,18 @@ class SuiteNotices(Notices):
 class Kind:
     """What is known of a target before it is opened."""
 
-    open: Callable[[Settings], Target]
+    open: Callable[[Settings, Callable[[str], Sender]], Target]
     whole_suites: bool = False
     dataset: bool = False
     lasting: bool = False
 
 
 def _of(kind: type[JSONFiles] | type[GitHubPullRequests]) -> Kind:
-    return Kind(kind, kind.whole_suites, kind.dataset, kind.lasting)
+    return Kind(lambda settings, _: kind(settings), kind.whole_suites, kind.dataset, kind.lasting)
 
 
 def _told_by(name: str, kind: type[Notices]) -> Kind:
-    return Kind(lambda settings: kind(open_sender(name, settings)), kind.whole_suites, kind.dataset, kind.lasting)
+    return Kind(lambda _, sender: kind(sender(name)), kind.whole_suites, kind.dataset, kind.lasting)
 
 
 TARGETS: Mapping[str, Kind] = {
@@ -166,11 +166,14 @@ TARGETS: Mapping[str, Kind] = {
 }
 
 
-def open_target(name: str, settings: Settings) -> Target:
-    """Return a target; raises `NotFound` for a name that none has, `Permanent` for settings it cannot work with."""
+def open_target(name: str, settings: Settings, sender: Callable[[str], Sender]) -> Target:
+    """Return a target; raises `NotFound` for a name that none has, `Permanent` for settings it cannot work with.
+
+    `sender` opens who tells of ends by name.
+    """
     if name not in TARGETS:
         raise NotFound(f"records cannot be exported to {name!r}; there are: {', '.join(TARGETS)}")
-    return TARGETS[name].open(settings)
+    return TARGETS[name].open(settings, sender)
 
 
 def is_in_suite(job: Job) -> bool:

@@ -33,7 +33,7 @@ from metriq_gym.exporters.addresses import (
     reachable,
     resolve,
 )
-from metriq_gym.exporters.notices import Notice
+from metriq_gym.jobs.notices import Notice
 from metriq_gym.settings import Settings
 from metriq_gym.web import retry_after
 

@@ -65,7 +65,7 @@ class MetriqGymJob:
         self.job_type = _job_type(self.job_type)
         at = datetime.fromisoformat(self.dispatch_time) if isinstance(self.dispatch_time, str) else self.dispatch_time
         self.dispatch_time = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        noted = {name: value for name, value in (self.platform or {}).items() if value is not None}
+        noted = {name: value for name, value in (self.platform or {}).items() if value not in (None, "")}
         known = {"provider": self.provider_name, "device": self.device_name} | noted
         provider = canonical_provider_name(str(known["provider"]))
         device = canonical_device_name(provider, str(known["device"]))
@@ -382,11 +382,11 @@ def _state(job: MetriqGymJob) -> JobState:
     if job.result_data is not None:
         return JobState.EXPORTED
     # One without either still waits at its provider, which is no failure.
-    return JobState.DISPATCHED if job.error is None else JobState.FAILED
+    return JobState.FAILED if job.error else JobState.DISPATCHED
 
 
 def _failure(job: MetriqGymJob) -> Failure | None:
-    return None if job.result_data is not None or job.error is None else failure_noted(job.error)
+    return failure_noted(job.error) if job.error and job.result_data is None else None
 
 
 def _plain(job: MetriqGymJob) -> dict[str, Any]:

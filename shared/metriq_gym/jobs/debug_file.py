@@ -10,6 +10,7 @@ from metriq_gym.constants import JobType
 from metriq_gym.errors import InvalidRequest, Problem, Unsupported
 
 Document = Mapping[str, Any]
+Parameters = dict[str, Any]
 Counts = dict[str, int]
 Notes = tuple[dict[str, Any], list[list[Counts]]]
 """A benchmark's data as it is here, and the counts of each run."""
@@ -36,9 +37,13 @@ def as_debug_export(document: Document) -> dict[str, Any]:
     if wrong := [name for name, kind in kinds if not isinstance(document.get(name), kind)]:
         raise InvalidRequest([Problem(f"$.{name}", "is missing, or not what a debug file has there") for name in wrong])
     name = document["job_type"]
+    if name == JobType.CLOPS:
+        raise Unsupported(
+            "CLOPS is a time, and a debug file holds counts alone: the tool that wrote it cannot score it"
+        )
     if name not in _KNOWN:
         known = ", ".join(_KNOWN)
-        raise Unsupported(f"a debug file of {name!r} can be scored only by the tool that wrote it; here: {known}")
+        raise Unsupported(f"a debug file of {name!r} cannot be scored here; known are {known}")
     counts = list(_counts(document["raw_results"]))
     params = {"benchmark_name": name} | dict(document["params"])
     try:
@@ -70,6 +75,13 @@ def as_debug_export(document: Document) -> dict[str, Any]:
 
 def _as_it_is(_: Document, data: Document, counts: list[Counts]) -> Notes:
     return dict(data), [counts]
+
+
+def _echoes(params: Parameters, data: Document, counts: list[Counts]) -> Notes:
+    """Read states whose first character is of qubit 0, and here the last; the circuit is not in the file."""
+    params["observable_qubits"] = data["observable_qubits"]
+    states = [state[::-1] for state, _ in zip(data["initial_states"], counts, strict=True)]
+    return {"initial_states": states, "noiseless_reference": data["noiseless_reference"]}, [counts]
 
 
 def _secrets(params: Document, data: Document, counts: list[Counts]) -> Notes:
@@ -131,7 +143,7 @@ def _pairs(_: Document, data: Document, counts: list[Counts]) -> Notes:
     return {"num_qubits": coloring["num_nodes"], "colors": colors}, [run]
 
 
-_KNOWN: dict[str, Callable[[Document, Document, list[Counts]], Notes]] = {
+_KNOWN: dict[str, Callable[[Parameters, Document, list[Counts]], Notes]] = {
     JobType.WIT: _as_it_is,
     JobType.QML_KERNEL: _as_it_is,
     JobType.MIRROR_CIRCUITS: _as_it_is,
@@ -142,8 +154,9 @@ _KNOWN: dict[str, Callable[[Document, Document, list[Counts]], Notes]] = {
     JobType.LR_QAOA: _cuts,
     JobType.EPLG: _layers,
     JobType.BSEQ: _pairs,
+    JobType.QAT_OLE: _echoes,
 }
-"""Benchmarks whose file holds all that the score needs; CLOPS is a time, and QAT OLE needs its circuit."""
+"""Benchmarks whose file holds all that the score needs; CLOPS is a time, which it does not."""
 
 
 def _last_bits(counts: Counts, bits: int) -> Counts:

@@ -114,6 +114,15 @@ class CheckedCircuit(_Document):
     """Such as ``qubits`` and ``depth``, in the provider's own words."""
 
 
+class Hold(_Document):
+    """That a job has come to be held, which has to be told."""
+
+    number: int
+    """1 for the job's first."""
+    at: datetime
+    reason: str
+
+
 class Job(_Document):
     """One benchmark on one device. What only later stages know is None until then."""
 
@@ -167,6 +176,10 @@ class Job(_Document):
     """Whether its provider is asked to compile the circuits, and to run none."""
     held: str | None = None
     """Why the job waits for an operator (`mgym job resolve`, `mgym dead replay`)."""
+    holds: int = 0
+    """How often it has come to be held."""
+    to_notify: list[Hold] = []
+    """Those of its holds of which the exporter has no notice yet."""
 
     dispatch_time: datetime | None = None
     device_metadata: dict[str, Any] = {}

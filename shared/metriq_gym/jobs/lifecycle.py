@@ -15,6 +15,9 @@ from metriq_gym.messages import (
     Message,
 )
 
+REFUSED = "not resumed"
+"""How the line of a job's history begins that says why it does not go on."""
+
 
 def message_for(job: Job) -> Message:
     """Return the message that a job in its state waits for, or that says how it ended."""
@@ -48,6 +51,11 @@ def message_for(job: Job) -> Message:
             return JobCancelled(job_id=job.id)
         case _:
             raise ValueError(f"job {job.id} is {job.state} without a reason")
+
+
+def refusal(job: Job, *, after: int) -> str | None:
+    """Return why a failed job was not resumed, if that was refused after the first lines of its history."""
+    return next((line.cause for line in job.history[after:] if line.cause.startswith(REFUSED)), None)
 
 
 def command(job: Job) -> str:

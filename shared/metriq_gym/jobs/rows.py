@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -67,6 +68,7 @@ def number_of(found: Any) -> tuple[float, float | None] | None:
     if not isinstance(found, int | float) or isinstance(found, bool):
         return None
     try:
-        return float(found), None
+        value = float(found)
     except OverflowError:  # an integer of more than 300 digits
         return None
+    return (value, None) if math.isfinite(value) else None

@@ -66,6 +66,8 @@ class Schedule(_Document):
 
     name: str = Field(alias="_id")
     asked: ScheduleRequested
+    publisher: str | None = None
+    """The user of the message queue that asked for it as it is, if the queue knows."""
     revision: int = 0
     paused: bool = False
     created_at: datetime

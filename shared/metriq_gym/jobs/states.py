@@ -85,5 +85,7 @@ class ExportState(StrEnum):
     """Given up; `metriq_gym.exporters.retry` starts over."""
 
 
+SENDERS = ("notify", "webhook")
+"""Ways to tell people and programs of events."""
 NOTICES = ("notify", "notify:suite", "webhook", "webhook:suite")
 """Targets that are told of a job, but get no record: a job is exported without them."""

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeVar
 
 from metriq_gym.jobs.rows import COLUMNS, Row
 
+T = TypeVar("T")
 _ROW_GROUP = 20_000
+_FORMULAS = tuple("=+-@\t\r\n＝＋－＠")
 
 
 async def as_json(rows: AsyncIterator[Row]) -> AsyncIterator[bytes]:
@@ -28,16 +30,15 @@ async def as_csv(rows: AsyncIterator[Row]) -> AsyncIterator[bytes]:
     writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
     writer.writeheader()
     async for row in rows:
-        # A spreadsheet takes what begins so for a formula, and anybody may have written it.
-        writer.writerow(
-            {
-                key: f"'{value}" if str(value)[:1] in "=+-@\t\r" and isinstance(value, str) else value
-                for key, value in row.items()
-            }
-        )
+        writer.writerow({key: no_formula(value) for key, value in row.items()})
         if buffer.tell() > 2**16:
             yield _taken(buffer)
     yield _taken(buffer)
+
+
+def no_formula(cell: T) -> T | str:
+    """Return a cell as no spreadsheet takes it for a formula: anybody may have written what it says."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def _taken(buffer: io.StringIO) -> bytes:

@@ -24,8 +24,10 @@ from metriq_gym.errors import MetriqGymError, Permanent, Unavailable
 from metriq_gym.jobs.lifecycle import command
 from metriq_gym.providers import NotSetUp, Providers, installed
 from metriq_gym.providers.plugin import one_line
+from metriq_gym.service.purging import Policy
 from metriq_gym.settings import ProviderSettings, Settings
 from metriq_gym.store.inspection import inspect as inspect_mongodb
+from metriq_gym.store.leases import RECONCILER
 from metriq_gym.store.private_mongod import find_binary
 from metriq_gym.wording import FEW
 
@@ -118,6 +120,7 @@ async def _embedded(settings: Settings) -> AsyncIterator[Check]:
         yield Check(Verdict.BAD, "private mongod", str(error), "see its log, or set METRIQ_DATA_DIR to a fresh folder")
         return
     yield Check(Verdict.GOOD, "private mongod", "starts, and is a replica set of its own")
+    yield Check(Verdict.GOOD, "retention", str(Policy.of(settings)))
     if unfinished:
         remedy = "the next `mgym job poll` or `mgym run` goes on with them"
         yield Check(Verdict.NOTE, "jobs", f"{unfinished} unfinished", remedy)
@@ -162,9 +165,12 @@ async def _mongodb(settings: Settings) -> AsyncIterator[Check]:
     try:
         async with asyncio.timeout(10), open_store(settings) as store:
             held = await store.catalogue.held()
-            odd = await store.catalogue.unreadable()
+            odd = await store.unreadable()
+            noted = await store.clocks.noted(RECONCILER)
     except (MetriqGymError, TimeoutError):
         return  # said above
+    if noted is not None:
+        yield Check(Verdict.GOOD, "retention", str(Policy.read(noted.what)))
     if held:
         yield Check(Verdict.NOTE, "held jobs", f"{len(held)} wait for an operator", command(held[0]))
     for each in odd:

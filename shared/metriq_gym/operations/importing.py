@@ -41,7 +41,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "result_data": (dict, list, type(None)),
     "runtime_seconds": (int, float, type(None)),
     "circuit_metadata": (dict, type(None)),
-    "error": (dict, type(None)),
+    "error": (dict, str, type(None)),
 }
 _WORDS = {str: "text", dict: "an object", list: "a list", int: "a number", float: "a number", type(None): "null"}
 _RECORD = "record"
@@ -230,7 +230,7 @@ def _job(found: dict[str, Any]) -> MetriqGymJob:
             result_data=found.get("result_data") if _RECORD in found else _scored(found),
             runtime_seconds=found.get("runtime_seconds"),
             circuit_metadata=found.get("circuit_metadata"),
-            error=found.get("error"),
+            error={"message": error} if isinstance(error := found.get("error") or None, str) else error,
         )
     except ValueError as error:
         raise BadLine(f"dispatch_time: {error}") from None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from metriq_gym.bus.port import DEAD_LETTERS, QueueState
 from metriq_gym.client.client import embedded, look_at_broker
 from metriq_gym.errors import Transient
 from metriq_gym.jobs import Job
+from metriq_gym.jobs.notices import Notice
+from metriq_gym.service.purging import Policy
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.catalogue import DueTasks, StateCount, WaitingSuite
+from metriq_gym.store.leases import RECONCILER
 from metriq_gym.store.parked import ParkedCredential
 from metriq_gym.store.reading import Unreadable
 
@@ -34,6 +37,8 @@ class WorkStatus:
     """Providers whose credential is not accepted: all of their work waits for that."""
     away: Sequence[ParkedCredential] = ()
     """Providers that cannot be asked, and that pollers keep away from."""
+    notices: Sequence[Notice] = ()
+    """What is still to be told, or could not be."""
     suites: Sequence[WaitingSuite] = ()
     """Suites whose results wait for jobs that should have ended by now."""
     unreadable: Sequence[Unreadable] = ()
@@ -41,6 +46,10 @@ class WorkStatus:
     queues: Sequence[QueueState] | None = None
     """The queues of all services, and the dead letters; None without a broker, or when it does not answer."""
     queue_error: str | None = None
+    policy: Policy = field(default_factory=Policy)
+    """The retention policy that dispatchers carry out."""
+    steady_seconds: float = 0.0
+    """For how long the store's clock has been steady; they purge nothing before that is `STEADY_SECONDS`."""
 
     @property
     def dead_letters(self) -> int | None:
@@ -54,10 +63,12 @@ async def look(store: Store, settings: Settings, *, everywhere: bool = True) -> 
     Unless `everywhere`, not for documents that cannot be read: that takes a look at each.
     """
     catalogue = store.catalogue
-    (states, due, still), (held, stuck, suites), (parked, away) = await asyncio.gather(
+    (states, due, still), (held, stuck, suites), (parked, away, noted, notices) = await asyncio.gather(
         asyncio.gather(catalogue.by_state(), catalogue.due(), catalogue.standing_still(STILL_SECONDS)),
         asyncio.gather(catalogue.held(), catalogue.stuck(), catalogue.waiting_suites(settings.job_deadline_seconds)),
-        asyncio.gather(store.parked.all(), store.parked.away()),
+        asyncio.gather(
+            store.parked.all(), store.parked.away(), store.clocks.noted(RECONCILER), store.notices.standing()
+        ),
     )
     seen = WorkStatus(
         states=states,
@@ -67,8 +78,11 @@ async def look(store: Store, settings: Settings, *, everywhere: bool = True) -> 
         stuck=stuck,
         parked=parked,
         away=away,
+        notices=notices,
         suites=suites,
         unreadable=await _unreadable(store) if everywhere else (),
+        policy=Policy.read(noted.what) if noted else Policy(),
+        steady_seconds=noted.steady_seconds if noted else 0.0,
     )
     if embedded(settings):
         return seen
@@ -82,6 +96,6 @@ async def look(store: Store, settings: Settings, *, everywhere: bool = True) -> 
 
 async def _unreadable(store: Store) -> Sequence[Unreadable]:
     try:
-        return await store.catalogue.unreadable()
+        return await store.unreadable()
     except Transient:
         return [Unreadable("", "", "there is too much to look through: see the log of a service that passes one over")]

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from metriq_gym.bus.dead_letters import in_a_line
+from metriq_gym.bus.handling import is_given_up
 from metriq_gym.bus.identity import job_of
 from metriq_gym.bus.port import Bus, Delivery
 from metriq_gym.bus.retry import POISON, TRANSIENT
@@ -26,6 +27,7 @@ from metriq_gym.errors import (
     NotFound,
     NotYet,
     Transient,
+    Unreadable,
     UnreadableDocument,
     classify,
     means,
@@ -34,6 +36,7 @@ from metriq_gym.jobs import Failure, JobState
 from metriq_gym.jobs.states import PLACED_TASKS, Stage
 from metriq_gym.service import waiting
 from metriq_gym.service.breaker import Breaker
+from metriq_gym.service.letters import dead_letter
 from metriq_gym.service.lifecycle import announce_again, fail
 from metriq_gym.service.waiting import WAITING_SECONDS
 from metriq_gym.store import Store
@@ -118,17 +121,22 @@ class Attempt:
 
     async def _ends(self, delivery: Delivery, job_id: str | None, error: Exception) -> bool:
         """See to the job of a delivery that failed; return whether it has ended, and the message with it."""
-        if isinstance(error, UnreadableDocument):
-            # Neither the service's fault nor the job's, whose document is for a version that can read it.
+        if isinstance(error, (Unreadable, UnreadableDocument)):
+            # Neither the service's fault nor the job's: a stranger's message, or a document for a version that can read
+            # it.
+            await self._announce_letter(delivery, error)
             return False
         match classify(error):
             case FailureClass.PERMANENT:
-                return await self._end(delivery, job_id, str(error))
+                if await self._end(delivery, job_id, str(error)):
+                    return True
+                await self._announce_letter(delivery, error)
             case FailureClass.TRANSIENT:
                 tried, seconds = await self._note(delivery, job_id, error)
                 if isinstance(error, Transient):
                     error.in_a_row = tried
-                if TRANSIENT.is_exhausted(tried, seconds):
+                # A job's attempts are counted for all messages about it, of which anyone may publish any number.
+                if TRANSIENT.is_exhausted(min(tried, delivery.postponed + 1), seconds):
                     spent = f" over {duration(seconds)}" if seconds else ""
                     return await self._end(delivery, job_id, f"given up after {tried} attempts{spent}: {error}")
             case FailureClass.POISON if not self.breaker.is_closed:
@@ -137,10 +145,19 @@ class Attempt:
                 self.breaker.failed()
                 raise NotYet(f"the {self.service} has stopped: {in_a_line(error)}") from error
             case FailureClass.POISON if POISON.is_exhausted(delivery.failures + 1):
-                self.breaker.buried()
+                self.breaker.buried()  # before anything is awaited: others that are in hand are to see it
+                await self._announce_letter(delivery, error)
                 if job_id is not None:
                     await self._hold(job_id, error)
         return False
+
+    async def _announce_letter(self, delivery: Delivery, error: Exception) -> None:
+        """Store what is told of a delivery that becomes a dead letter; while the store is away it does not become one.
+
+        Raises `Transient`.
+        """
+        if is_given_up(delivery, error):
+            await self.store.notices.add([dead_letter(self.service, delivery, error)])
 
     async def _hold(self, job_id: str, error: Exception) -> None:
         """See to the job of a message that becomes a dead letter."""

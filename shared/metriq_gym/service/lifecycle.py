@@ -85,8 +85,9 @@ async def _clear_until_resumed(store: Store, job: Job) -> None:
     """Drop what a failed job does not need to be resumed; nothing of one that was resumed since it was read."""
     # In this order: a dispatcher that sees to the tasks of a job that is resumed later has a higher token.
     token = await store.tasks.newest_token(job.id)
+    holder = await store.listings.holder(job.id)
     with suppress(NotFound):
         now = await store.jobs.get(job.id)
         if (now.state, now.resumed) == (job.state, job.resumed):
             await store.tasks.cancel(job.id, for_good=False, token=token)
-            await store.listings.forget(job.id)
+            await store.listings.forget_of_holder(job.id, holder)

@@ -22,7 +22,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from metriq_gym.bus.port import Bus, Delivery, Queue, Subscription
-from metriq_gym.errors import MetriqGymError, Refused, Transient
+from metriq_gym.errors import MetriqGymError, Refused, Transient, Unreadable
 from metriq_gym.jobs.states import Stage
 from metriq_gym.service import oddities
 from metriq_gym.service.attempts import SETTLED_SECONDS, Attempt
@@ -98,7 +98,13 @@ class Service(ABC):
     async def attempt(self, delivery: Delivery) -> None:
         """Handle a delivery, and see to its job where that fails for good."""
         LANE.set(delivery.lane)  # in the delivery's own task
-        await self._attempting(delivery, self.handle)
+        await self._attempting(delivery, self._handle_its_own)
+
+    async def _handle_its_own(self, delivery: Delivery) -> None:
+        if delivery.routing_key not in self.queue.routing_keys:
+            # RabbitMQ 3 takes a message for any queue from whoever may publish one for some: by its header CC.
+            raise Unreadable(f"{self.queue.name} takes no {delivery.routing_key}")
+        await self.handle(delivery)
 
     async def refuse(self, delivery: Delivery, reason: str) -> bool:
         """Let a request end that never became a job; return false if it is not one."""
@@ -176,7 +182,7 @@ async def connected(
         rotates = settings.file_of("mongo_url") is not None
         mongo_url = settings.latest("mongo_url") if rotates else settings.mongo_url.get_secret_value()
         store = Store.at(mongo_url, settings.mongo_database)
-        bus = RabbitMQBus(settings.latest("amqp_url"), app_id=app_id)
+        bus = RabbitMQBus(settings.latest("amqp_url"), app_id=app_id, named=settings.quota_jobs is not None)
         lockout = lockout or Lockout()
         for server, resource in (("MongoDB", store), ("RabbitMQ", bus)):
             async for attempt in AsyncRetrying(

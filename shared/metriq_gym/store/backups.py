@@ -5,7 +5,8 @@ number and the SHA-256 of all before it. It is written beside its name and renam
 
 A restored store is of an earlier moment, and providers have gone on since. What the backup has as not submitted may
 have been: it is written down as a submission whose answer was lost, which a dispatcher looks for by its tag before it
-sends anything. A job whose tasks the backup does not have at all is held for an operator.
+sends anything. A job whose tasks the backup does not have at all is held for an operator. The same is written into a
+database that another tool has restored, as mongorestore does.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from pymongo import ReplaceOne
 from metriq_gym import __version__
 from metriq_gym.errors import Permanent
 from metriq_gym.jobs.states import JobState, TaskState
-from metriq_gym.store.mongo import translated
+from metriq_gym.store.mongo import EPOCH, translated
+from metriq_gym.store.transitions import held_anew
 
 FORMAT = "metriq-gym backup"
 VERSION = 1
@@ -82,7 +84,7 @@ class Backups:
             digest.update(encoded)
             packed.write(encoded)
 
-        _put({"format": FORMAT, "version": VERSION, "made_at": datetime.now(UTC), "by": __version__})
+        _put({"format": FORMAT, "version": VERSION, "made_at": await self._now(), "by": __version__})
         names = [each for each in await self._database.list_collection_names() if not each.startswith("system.")]
         async with await self._client.start_session(snapshot=True) as session:
             for name in sorted(set(names) - {MARK}, key=_order):
@@ -109,7 +111,7 @@ class Backups:
                 if await self._database[name].find_one({}, {"_id": 1}) is not None:
                     raise Permanent(f"the store is not empty: it has {name}; a backup is restored into a new store")
             await self._database[MARK].insert_one({"_id": digest})
-        now = datetime.now(UTC)
+        now = await self._now()
         batch: list[Any] = []
         name, size = "", 0
         for where, document, encoded in _documents(path):
@@ -123,6 +125,34 @@ class Backups:
             await self._database[name].bulk_write(batch)
         await self._database[MARK].delete_many({})
         return counts
+
+    @translated
+    async def settle(self, local: Collection[str] = ()) -> tuple[int, int]:
+        """Do in place what `restore` does, where another tool has restored the database; done twice it does no more.
+
+        Return how many tasks may have been submitted since, and how many jobs are held for it.
+        """
+        remote = {"provider": {"$nin": list(local)}}
+        stored = {**remote, "state": TaskState.STORED}
+        for job_id in {each["job_id"] async for each in self._database.tasks.find(stored, {"job_id": 1})}:
+            # A job that is not dispatched yet last changed before the copy was made, so nothing was sent earlier.
+            job = await self._database.jobs.find_one({"_id": job_id}, {"updated_at": 1})
+            since = EPOCH if job is None else job["updated_at"]
+            sent = {"state": TaskState.SUBMITTING, "intended_at": since}
+            await self._database.tasks.update_many(
+                {**stored, "job_id": job_id}, [{"$set": sent | {"sent_until": "$$NOW"}}]
+            )
+        doubtful = {**remote, "state": {"$in": [TaskState.SUBMITTING, TaskState.UNKNOWN]}}
+        tasks = await self._database.tasks.update_many(doubtful, [{"$set": {"sent_until": "$$NOW"}}])
+        unplanned = {**remote, "state": JobState.DISPATCHING, "planned": {"$ne": True}, "held": None}
+        held = held_anew(_NEVER_PLANNED) | {"held": {"$literal": _NEVER_PLANNED}}
+        jobs = await self._database.jobs.update_many(unplanned, [{"$set": held}])
+        return int(tasks.matched_count), int(jobs.matched_count)
+
+    async def _now(self) -> datetime:
+        """Return the server's time, by which tasks are submitted."""
+        at: datetime = (await self._client.admin.command("hello"))["localTime"]
+        return datetime.combine(at.date(), at.time(), UTC)
 
 
 @contextmanager
@@ -207,5 +237,8 @@ def _as_restored(
     if name == "jobs" and document.get("provider") not in local:
         waits = document.get("state") == JobState.DISPATCHING and not document.get("planned")
         if waits and not document.get("held"):
-            return {**document, "held": _NEVER_PLANNED}
+            number = int(document.get("holds") or 0) + 1
+            hold = {"number": number, "at": now, "reason": _NEVER_PLANNED}
+            told = {"holds": number, "to_notify": [*(document.get("to_notify") or []), hold]}
+            return {**document, "held": _NEVER_PLANNED, **told}
     return document

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from metriq_gym.jobs.documents import Job, Task
 from metriq_gym.jobs.states import OPEN_TASKS, TERMINAL, ExportState, JobState, TaskState
 from metriq_gym.store.mongo import EPOCH, entries, from_now, rows, translated
-from metriq_gym.store.reading import Unreadable, collection_of, describe, read_all, read_each, readable
+from metriq_gym.store.reading import ODD, Unreadable, collection_of, describe, read_all, read_each, readable
 from metriq_gym.store.searching import near_with_text, places_of_text, with_text, with_values
 from metriq_gym.store.shapes import READABLE_JOB, READABLE_TASK
 
@@ -36,7 +36,7 @@ _BATCH = 200
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 AGES = (60, 3600, 86400)
 """Seconds by which the time that jobs have been in a state is told apart."""
-_MOST_MS = 5000
+MOST_MS = 5000
 _HELD = {"held": {"$gt": ""}}  # as a partial index has it
 
 
@@ -80,6 +80,8 @@ class Filter:
     """Only those that wait for an operator."""
     tags: Sequence[str] = ()
     """Only those that have all of these."""
+    least_score: float | None = None
+    most_score: float | None = None
 
     def query(self) -> dict[str, Any]:
         """Return it as the store has it."""
@@ -95,9 +97,13 @@ class Filter:
             found |= _HELD
         if self.tags:
             found["tags"] = {"$all": list(self.tags)}
-        times = {"$gte": self.since, "$lt": self.until}
-        if any(times.values()):
-            found["created_at"] = {operator: at for operator, at in times.items() if at is not None}
+        ranges: dict[str, dict[str, Any]] = {
+            "created_at": {"$gte": self.since, "$lt": self.until},
+            "result.score.value": {"$gte": self.least_score, "$lte": self.most_score},
+        }
+        for field, bounds in ranges.items():
+            if given := {operator: bound for operator, bound in bounds.items() if bound is not None}:
+                found[field] = given
         if self.text:
             found |= with_text(self.text)
         return found
@@ -120,6 +126,16 @@ class WaitingSuite:
     id: str
     waiting: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedExports:
+    """Exports to one target that failed."""
+
+    target: str
+    count: int
+    newest: str
+    """The id of the job that moved last of those."""
 
 
 class Catalogue:
@@ -427,6 +443,26 @@ class Catalogue:
         )
 
     @translated
+    async def failed_exports(self, since: datetime, *, limit: int, dropped: str) -> list[FailedExports]:
+        """Return the exports that failed of the jobs that moved last, of `limit` at most, by target.
+
+        An export that ended with the error `dropped` stays so.
+        """
+        failed = {"$and": [{"$eq": ["$$this.v.state", ExportState.FAILED]}, {"$ne": ["$$this.v.error", dropped]}]}
+        exported = [JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED]
+        stages: list[dict[str, Any]] = [
+            {"$match": {"state": {"$in": exported}, "updated_at": {"$gte": since}}},
+            {"$sort": {"updated_at": -1}},
+            {"$limit": limit},
+            {"$project": {"failed": {"$filter": {"input": entries("exports"), "cond": failed}}}},
+            {"$unwind": "$failed"},
+            {"$group": {"_id": "$failed.k", "count": {"$sum": 1}, "job": {"$first": "$_id"}}},
+            {"$sort": {"_id": 1}},
+        ]
+        found = rows(self._jobs, stages)
+        return [FailedExports(each["_id"], each["count"], each["job"]) async for each in found]
+
+    @translated
     async def due(self) -> list[DueTasks]:
         """Return how many tasks are due at each provider, and for how long."""
         stages: list[dict[str, Any]] = [
@@ -462,7 +498,7 @@ class Catalogue:
         ]
 
     async def _unreadable(self, kind: type[Job | Task], collection: Any, query: Any, limit: int) -> list[Unreadable]:
-        found = collection.find(query).limit(limit).max_time_ms(_MOST_MS)
+        found = collection.find(query).limit(limit).max_time_ms(MOST_MS)
         odd = []
         async for document in found:
             try:
@@ -470,8 +506,7 @@ class Catalogue:
             except ValidationError as error:
                 odd.append(describe(kind, document, error))
             else:
-                reason = "it has a type that this version does not expect"
-                odd.append(Unreadable(collection_of(kind), str(document["_id"]), reason))
+                odd.append(Unreadable(collection_of(kind), str(document["_id"]), ODD))
         return odd
 
     @translated

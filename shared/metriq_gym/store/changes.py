@@ -48,17 +48,21 @@ class Changes:
 
     async def job(
         self, job_id: str, *, until: Callable[[Job], bool] = is_settled
-    ) -> AsyncGenerator[tuple[Job, int], None]:
-        """Yield the job and the number of its completed tasks, once it exists and until it is as wanted.
+    ) -> AsyncGenerator[tuple[Job, Mapping[str, int]], None]:
+        """Yield the job and how many of its tasks are in each state, once it exists and until it is as wanted.
 
-        Raises `NotFound` when it is deleted meanwhile.
+        It is yielded when it has changed, when a provider has taken one of its tasks and when one has counts. Raises
+        `NotFound` when it is deleted meanwhile.
         """
-        task_ended = {
+        task_got_on = {
             "ns.coll": "tasks",
             "documentKey._id": {"$regex": f"^{re.escape(job_id)}:"},
-            "updateDescription.updatedFields.state": TaskState.COMPLETED,
+            "$or": [
+                {"updateDescription.updatedFields.provider_job_id": {"$type": "string"}},
+                {"updateDescription.updatedFields.state": TaskState.COMPLETED},
+            ],
         }
-        either = {"$or": [{"ns.coll": "jobs", "documentKey._id": job_id}, task_ended]}
+        either = {"$or": [{"ns.coll": "jobs", "documentKey._id": job_id}, task_got_on]}
         # What has changed is read anew: a change may carry a task's counts, megabytes that were not asked for.
         async with self._open([{"$match": either}, {"$project": {"_id": 1, "ns": 1}}]) as stream:
             changed = "jobs"
@@ -69,7 +73,7 @@ class Changes:
                 elif changed == "jobs":
                     job = await self._jobs.get(job_id)
                 if job is not None:
-                    yield job, await self._tasks.count(job_id, TaskState.COMPLETED)
+                    yield job, await self._tasks.counts(job_id)
                     if until(job):
                         return
                 changed = (await stream.next())["ns"]["coll"]

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import ReturnDocument
 
 from metriq_gym.errors import LeaseLost
 from metriq_gym.jobs.states import TERMINAL, JobState
 from metriq_gym.store.mongo import EPOCH, Stage, from_now, translated
-from metriq_gym.store.shapes import READABLE_JOB, READABLE_TASK
+from metriq_gym.store.shapes import READABLE_JOB, READABLE_LEASE, READABLE_SUITE, READABLE_TASK
 
 _LEADING_ON = [state for state in JobState if state not in TERMINAL]
+
+
+class Look(NamedTuple):
+    """What a look at the server's clock tells."""
+
+    now: datetime
+    elapsed: float
+    """Seconds, by that clock, since the last look of whoever had the lease.
+
+    0 for the first, and negative when the clock was set back.
+    """
+    steady_seconds: float
+    """For how long looks have come in time, and the clock was not set, as far as they tell."""
+
+
+class Noted(NamedTuple):
+    """What the one who looks has noted for others."""
+
+    what: Mapping[str, Any]
+    steady_seconds: float
 
 
 class Clocks:
@@ -25,26 +46,45 @@ class Clocks:
         self._leases = leases
 
     @translated
-    async def look(self, name: str, token: int) -> tuple[datetime, float]:
-        """Return the server's time and the seconds, by its clock, since the last look of whoever had the lease.
+    async def look(self, name: str, token: int, *, longest_gap: float, noted: Mapping[str, Any] | None = None) -> Look:
+        """Look at the server's clock for whoever has the lease; raises `LeaseLost`.
 
-        These are 0 for the first look, and negative when the clock was set back. Raises `LeaseLost`.
+        Where it has gone back, or further than `longest_gap` seconds since the last look, it is steady from now on.
+        What is `noted` with the look, `noted` tells.
         """
-        change = [{"$set": {"looked_before": "$looked_at", "looked_at": "$$NOW"}}]
+        since = {"$subtract": ["$$NOW", "$looked_at"]}
+        in_time = {"$and": [{"$gte": [since, -1000]}, {"$lte": [since, int(1000 * longest_gap)]}]}
+        change = {
+            "looked_before": "$looked_at",
+            "looked_at": "$$NOW",
+            "steady_since": {"$cond": [in_time, {"$ifNull": ["$steady_since", "$$NOW"]}, "$$NOW"]},
+            "noted": {"$literal": dict(noted or {})},
+        }
         after = ReturnDocument.AFTER
-        found = await self._leases.find_one_and_update({"_id": name, "token": token}, change, return_document=after)
+        query = {"_id": name, "token": token} | READABLE_LEASE
+        found = await self._leases.find_one_and_update(query, [{"$set": change}], return_document=after)
         if found is None:
             raise LeaseLost(f"{name} is in other hands")
         now: datetime = found["looked_at"]
         before = found.get("looked_before")
-        return now, 0.0 if before is None else (now - before).total_seconds()
+        elapsed = 0.0 if before is None else (now - before).total_seconds()
+        return Look(now, elapsed, (now - found["steady_since"]).total_seconds())
+
+    @translated
+    async def noted(self, name: str) -> Noted | None:
+        """Return what was noted with the last look; None before the first."""
+        wanted = {"noted": 1, "looked_at": 1, "steady_since": 1}
+        found = await self._leases.find_one({"_id": name} | READABLE_LEASE, wanted)
+        if found is None or not wanted.keys() <= found.keys():
+            return None
+        return Noted(found["noted"], (found["looked_at"] - found["steady_since"]).total_seconds())
 
     @translated
     async def put_off_deadlines(self, seconds: float, most_seconds: float) -> int:
         """Let deadlines come `seconds` later, and none more than `most_seconds` from now; return of how many jobs."""
         later = {"$add": ["$deadline_at", int(1000 * seconds)]}
         change = [{"$set": {"deadline_at": {"$min": [later, from_now(most_seconds)]}}}]
-        await self._suites.update_many({"finished": None, "deadline_at": {"$gt": EPOCH}}, change)
+        await self._suites.update_many({"finished": None, "deadline_at": {"$gt": EPOCH}, **READABLE_SUITE}, change)
         found = await self._jobs.update_many({"deadline_at": {"$gt": EPOCH}, **READABLE_JOB}, change)
         return int(found.modified_count)
 
@@ -81,10 +121,11 @@ class Clocks:
                 [{"$set": {"deadline_at": from_now(deadline_seconds)}}],
             ),
             await self._suites.update_many(
-                {"finished": None, "updated_at": ahead(0)}, [{"$set": {"updated_at": "$$NOW", "check_at": "$$NOW"}}]
+                {"finished": None, "updated_at": ahead(0), **READABLE_SUITE},
+                [{"$set": {"updated_at": "$$NOW", "check_at": "$$NOW"}}],
             ),
             await self._suites.update_many(
-                {"finished": None, "deadline_at": ahead(deadline_seconds)},
+                {"finished": None, "deadline_at": ahead(deadline_seconds), **READABLE_SUITE},
                 [{"$set": {"deadline_at": from_now(deadline_seconds)}}],
             ),
         ]

@@ -11,6 +11,7 @@ from pymongo import IndexModel
 from metriq_gym.jobs.documents import CalibrationPoint, SeenDevice
 from metriq_gym.store.indexes import ensure
 from metriq_gym.store.mongo import literal, translated
+from metriq_gym.store.reading import Unreadable, read_those, sorted_out
 
 _MOST_POINTS = 5000
 
@@ -58,10 +59,15 @@ class Devices:
     @translated
     async def all(self) -> list[SeenDevice]:
         """Return every device that was ever found, in the order of their ids."""
-        return [SeenDevice.model_validate(found) async for found in self._devices.find({}).sort("_id")]
+        return await read_those(SeenDevice, "devices", self._devices.find({}).sort("_id"))
+
+    @translated
+    async def unreadable(self) -> list[Unreadable]:
+        """Return the devices that this version cannot read."""
+        return (await sorted_out(SeenDevice, "devices", self._devices.find({})))[1]
 
     @translated
     async def calibrations(self, provider: str, device: str) -> Sequence[CalibrationPoint]:
         """Return the device's calibrations, the oldest first."""
         found = self._calibrations.find({"device_id": f"{provider}/{device}"}).sort("at", -1).limit(_MOST_POINTS)
-        return [CalibrationPoint.model_validate(each) async for each in found][::-1]
+        return (await read_those(CalibrationPoint, "calibrations", found))[::-1]

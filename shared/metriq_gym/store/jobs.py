@@ -20,6 +20,7 @@ from metriq_gym.store.together import Change, Writer, by_id
 from metriq_gym.store.transitions import (
     entry,
     has_moved,
+    held_anew,
     moving,
     new_move,
     not_checked_after,
@@ -74,11 +75,19 @@ class Jobs:
                     [("benchmark_name", 1), ("provider", 1), ("device", 1), ("created_at", -1)],
                     partialFilterExpression={"result": {"$exists": True}},
                 ),
+                IndexModel(
+                    [("tags", 1), ("created_at", -1), ("_id", -1)], partialFilterExpression={"tags": {"$gt": ""}}
+                ),
+                IndexModel(
+                    [("result.score.value", 1), ("created_at", -1), ("_id", -1)],
+                    partialFilterExpression={"result.score.value": {"$exists": True}},
+                ),
                 # Remarks are searched without a look at any job.
                 IndexModel([("remarks", 1), ("_id", 1)], partialFilterExpression={"remarks": {"$gt": ""}}),
                 _where_set("deadline_at"),
                 _where_set("record_due"),
                 _where_set("held"),
+                IndexModel([("to_notify.number", 1)], partialFilterExpression={"to_notify.number": {"$gt": 0}}),
             ],
         )
         await ensure(self._deleted, [IndexModel([("suite_id", 1)], partialFilterExpression=in_suite)])
@@ -166,7 +175,8 @@ class Jobs:
     @translated
     async def hold(self, job_id: str, token: int, reason: str) -> Job:
         """Leave a job to an operator: no dispatcher takes it up until `unhold`; raises `LeaseLost`."""
-        changes = literal({"held": reason}) | {
+        changes = held_anew(reason) | {
+            "held": {"$literal": reason},
             "lease.expires_at": "$$NOW",
             "history": noted(JobState.DISPATCHING, "dispatcher", f"held: {reason}"),
         }

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from metriq_gym.store.mongo import from_now, literal, translated
+from metriq_gym.store.reading import Unreadable, pass_over
 
 _AWAY = ": breaker open"
 
@@ -68,4 +69,11 @@ class Parked:
 
     async def _all(self) -> list[ParkedCredential]:
         found = self._parked.find({"$expr": {"$gt": ["$expires_at", "$$NOW"]}})
-        return [ParkedCredential(each["_id"], each["reason"], each["since"]) async for each in found]
+        parked = []
+        async for each in found:
+            match each:
+                case {"_id": str(provider), "reason": str(reason), "since": datetime() as since}:
+                    parked.append(ParkedCredential(provider, reason, since))
+                case _:
+                    pass_over(Unreadable("parked", str(each["_id"]), "it lacks a reason or a time"))
+        return parked

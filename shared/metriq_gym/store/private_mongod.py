@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -42,6 +42,8 @@ A journal file must hold the largest write, which is a document of 16 MB and its
 _USERS = "users.lock"
 _START_SECONDS = 60
 _STOP_SECONDS = 15
+_MOMENTS = 10
+"""How often the lock is tried for, which a server's supervisor has for a moment every half second."""
 _NOT_YET_INITIALIZED = 94
 
 
@@ -99,9 +101,7 @@ def stop_idle(folder: Path) -> bool:
     if not (folder / _USERS).exists() or not _listens(path):
         return False
     with open(folder / _USERS, "r+b") as users, _locked(folder / "start.lock"):
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _alone(users.fileno()):
             return False
         users.truncate(0)
         fcntl.flock(users, fcntl.LOCK_UN)
@@ -109,6 +109,16 @@ def stop_idle(folder: Path) -> bool:
         while _listens(path) and time.monotonic() < deadline:
             time.sleep(0.05)
         return not _listens(path)
+
+
+def _alone(users: int) -> bool:
+    """Take the lock, unless a server has users; its supervisor does not count."""
+    for _ in range(_MOMENTS):
+        with suppress(BlockingIOError):
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _register(folder: Path) -> int:

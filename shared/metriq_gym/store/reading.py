@@ -15,6 +15,10 @@ from metriq_gym.jobs.documents import Job, Task
 from metriq_gym.wording import shorten
 
 D = TypeVar("D", Job, Task)
+M = TypeVar("M", bound=BaseModel)
+
+
+ODD = "it has a type that this version does not expect"
 
 
 class Unreadable(NamedTuple):
@@ -57,6 +61,27 @@ async def readable(kind: type[D], documents: AsyncIterator[Mapping[str, Any]]) -
             yield kind.model_validate(document)
         except ValidationError as error:
             pass_over(describe(kind, document, error))
+
+
+async def sorted_out(
+    kind: type[M], collection: str, documents: AsyncIterator[Mapping[str, Any]]
+) -> tuple[list[M], list[Unreadable]]:
+    """Return the documents of a collection that can be read, and what is wrong with the others."""
+    found, odd = [], list[Unreadable]()
+    async for document in documents:
+        try:
+            found.append(kind.model_validate(document))
+        except ValidationError as error:
+            odd.append(describe(kind, document, error)._replace(collection=collection))
+    return found, odd
+
+
+async def read_those(kind: type[M], collection: str, documents: AsyncIterator[Mapping[str, Any]]) -> list[M]:
+    """Return the documents of a collection that can be read; of the others those that listen are told."""
+    found, odd = await sorted_out(kind, collection, documents)
+    for each in odd:
+        pass_over(each)
+    return found
 
 
 def pass_over(found: Unreadable) -> None:

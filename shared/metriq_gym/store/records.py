@@ -13,7 +13,7 @@ from pymongo.errors import DocumentTooLarge, DuplicateKeyError
 
 from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound, Problem
 from metriq_gym.jobs.documents import Job
-from metriq_gym.store.mongo import translated
+from metriq_gym.store.mongo import Stage, translated
 from metriq_gym.store.reading import read
 from metriq_gym.store.together import by_id
 
@@ -54,13 +54,13 @@ class Records:
             raise IllegalTransition(f"job {job.id} belongs to the services, and only they change it")
 
     @translated
-    async def delete(self, job_id: str) -> None:
+    async def delete(self, job_id: str, *, only: Stage | None = None) -> None:
         """Delete a job that has ended, and its tasks.
 
-        Raises `NotFound`, and `IllegalTransition` when it has not ended, or has tasks that are yet to be cancelled at
-        the provider.
+        Raises `NotFound`, also where it is not as `only` says, and `IllegalTransition` when it has not ended, or has
+        tasks that are yet to be cancelled at the provider.
         """
-        found = await self._jobs.find_one({"_id": job_id})
+        found = await self._jobs.find_one({"_id": job_id, **(only or {})})
         if found is None:
             raise NotFound(f"there is no job {job_id}")
         job = read(Job, found)

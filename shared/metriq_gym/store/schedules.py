@@ -6,15 +6,14 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from metriq_gym.errors import UnreadableDocument
 from metriq_gym.jobs.schedules import Schedule
 from metriq_gym.store.indexes import wish
-from metriq_gym.store.mongo import translated
-from metriq_gym.store.reading import Unreadable, pass_over
-from metriq_gym.wording import shorten
+from metriq_gym.store.mongo import literal, translated
+from metriq_gym.store.reading import Unreadable, read_those, sorted_out
 
 
 class Schedules:
@@ -24,8 +23,8 @@ class Schedules:
         self._schedules = collection
 
     async def create_indexes(self) -> None:
-        """Create the index by which schedules are found that have something to do."""
-        await wish(self._schedules, [IndexModel([("look_at", 1)])])
+        """Create the indexes by which schedules are found that have something to do, and by their open ticks."""
+        await wish(self._schedules, [IndexModel([("look_at", 1)]), IndexModel([("open.id", 1)])])
 
     @translated
     async def add(self, schedule: Schedule) -> bool:
@@ -38,8 +37,21 @@ class Schedules:
 
     @translated
     async def get(self, name: str) -> Schedule | None:
-        """Return a schedule, if there is one of that name that can be read."""
-        return next(iter(await _read(self._schedules.find({"_id": name}))), None)
+        """Return a schedule, if there is one of that name; raises `UnreadableDocument`."""
+        found, odd = await sorted_out(Schedule, "schedules", self._schedules.find({"_id": name}))
+        if odd:
+            raise UnreadableDocument(f"schedule {name} cannot be read: {odd[0].reason}")
+        return next(iter(found), None)
+
+    @translated
+    async def unreadable(self) -> list[Unreadable]:
+        """Return the schedules that this version cannot read."""
+        return (await sorted_out(Schedule, "schedules", self._schedules.find({})))[1]
+
+    @translated
+    async def of_tick(self, tick_id: str) -> Schedule | None:
+        """Return the schedule that has an open tick of this id: the job or suite that it requests."""
+        return next(iter(await _read(self._schedules.find({"open.id": tick_id}))), None)
 
     @translated
     async def all(self) -> list[Schedule]:
@@ -61,8 +73,14 @@ class Schedules:
         """
         after = schedule.model_copy(update={"revision": schedule.revision + 1})
         query = {"_id": schedule.name, "revision": schedule.revision}
-        written = await self._schedules.replace_one(query, _document(after, at))
+        # Not replaced: a later version may have written more.
+        written = await self._schedules.update_one(query, [{"$set": literal(_document(after, at))}])
         return after if written.matched_count else None
+
+    @translated
+    async def page(self, *, after: str = "", limit: int) -> list[Schedule]:
+        """Return the first schedules, by name, after that of a name."""
+        return await _read(self._schedules.find({"_id": {"$gt": after}}).sort([("_id", 1)]).limit(limit))
 
     @translated
     async def delete(self, name: str) -> None:
@@ -76,10 +94,4 @@ def _document(schedule: Schedule, at: datetime | None = None) -> dict[str, Any]:
 
 
 async def _read(documents: AsyncIterator[Mapping[str, Any]]) -> list[Schedule]:
-    found = []
-    async for each in documents:
-        try:
-            found.append(Schedule.model_validate(each))
-        except ValidationError as error:
-            pass_over(Unreadable("schedules", str(each["_id"]), shorten(str(error), 300)))
-    return found
+    return await read_those(Schedule, "schedules", documents)

@@ -53,3 +53,25 @@ def _inside(schema: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, A
 
 READABLE_JOB: dict[str, Any] = {"$jsonSchema": shape(Job)}
 READABLE_TASK: dict[str, Any] = {"$jsonSchema": shape(Task)}
+_DATE = {"bsonType": "date"}
+_LEASE = {
+    "properties": {
+        "token": {"bsonType": "number", "minimum": 0},
+        "owner": {"bsonType": "string"},
+        **dict.fromkeys(("taken_at", "expires_at", "looked_at", "looked_before", "steady_since"), _DATE),
+        "noted": {"bsonType": "object"},
+    }
+}
+_SUITE = {
+    "required": ["requests", "updated_at", "deadline_at"],
+    "properties": {
+        "requests": {"bsonType": "binData"},
+        **dict.fromkeys(("updated_at", "deadline_at", "check_at"), _DATE),
+        "checked_by": {"bsonType": "number"},
+        "finished": {"enum": [True, None]},
+    },
+}
+READABLE_LEASE: dict[str, Any] = {"$jsonSchema": _LEASE}
+READABLE_SUITE: dict[str, Any] = {"$jsonSchema": _SUITE}
+_LISTING = {"required": ["ids"], "properties": {"ids": {"bsonType": "binData"}, "token": {"bsonType": "number"}}}
+READABLE_LISTING: dict[str, Any] = {"$jsonSchema": _LISTING}

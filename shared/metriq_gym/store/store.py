@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from pymongo.errors import OperationFailure
+
 from metriq_gym.errors import Refused, Transient
+from metriq_gym.jobs.documents import CalibrationPoint
+from metriq_gym.jobs.notices import Notice
+from metriq_gym.jobs.watched import Watched
 from metriq_gym.store.backups import Backups
-from metriq_gym.store.catalogue import Catalogue
+from metriq_gym.store.catalogue import MOST_MS, Catalogue
 from metriq_gym.store.changes import Changes
 from metriq_gym.store.clocks import Clocks
 from metriq_gym.store.devices import Devices
+from metriq_gym.store.drifts import Drifts
 from metriq_gym.store.estimates import Estimates
 from metriq_gym.store.exports import Exports
 from metriq_gym.store.jobs import Jobs
 from metriq_gym.store.leases import Leases
 from metriq_gym.store.listings import Listings
 from metriq_gym.store.mongo import connect, translated
+from metriq_gym.store.notices import Notices
 from metriq_gym.store.parked import Parked
+from metriq_gym.store.quotas import Quotas
+from metriq_gym.store.reading import ODD, Unreadable
 from metriq_gym.store.records import Records
 from metriq_gym.store.retention import Retention
 from metriq_gym.store.rotating import RotatingClient
 from metriq_gym.store.schedules import Schedules
+from metriq_gym.store.shapes import READABLE_LEASE, READABLE_LISTING, READABLE_SUITE, shape
 from metriq_gym.store.suites import Suites
 from metriq_gym.store.tasks import Tasks
 from metriq_gym.store.troubles import Troubles
 from metriq_gym.store.upkeep import Upkeep
+
+_NOT_ALLOWED = 13
+_SHAPES: Mapping[str, Mapping[str, Any]] = {
+    "suites": READABLE_SUITE,
+    "leases": READABLE_LEASE,
+    "listings": READABLE_LISTING,
+    "notices": {"$jsonSchema": shape(Notice)},
+    "drifts": {"$jsonSchema": shape(Watched)},
+    "calibrations": {"$jsonSchema": shape(CalibrationPoint)},
+}
+"""What documents look like that this version can read, where no room of theirs looks for others."""
 
 
 class Store:
@@ -51,15 +72,20 @@ class Store:
         self.changes = Changes(self._database, self.jobs, self.tasks)
         self.suites = Suites(self._database.suites)
         self.schedules = Schedules(self._database.schedules)
+        self.quotas = Quotas(self._database.quotas, self._database.jobs, self._database.deleted)
         self.parked = Parked(self._database.parked)
         self.leases = Leases(self._database.leases)
         self.devices = Devices(self._database.devices, self._database.calibrations)
         self.estimates = Estimates(self._database.estimates)
+        self.drifts = Drifts(self._database.drifts)
+        self.notices = Notices(self._database.notices, self._database.jobs)
         self.upkeep = Upkeep(self._database.jobs, self.jobs)
         self.clocks = Clocks(self._database.jobs, self._database.tasks, self._database.suites, self._database.leases)
         self.backups = Backups(client, self._database)
         self.records = Records(self._database.jobs, self._database.tasks, self._database.deleted)
-        self.retention = Retention(self._database.jobs, self._database.tasks, self.records)
+        self.retention = Retention(
+            self._database.jobs, self._database.tasks, self._database.deleted, self._database.suites, self.records
+        )
 
     @classmethod
     def at(cls, url: str | Callable[[], str], database: str = "metriq") -> Store:
@@ -75,6 +101,29 @@ class Store:
         await self.schedules.create_indexes()
         await self.devices.create_indexes()
         await self.estimates.create_indexes()
+        await self.retention.create_indexes()
+        await self.drifts.create_indexes()
+        await self.notices.create_indexes()
+
+    async def unreadable(self) -> list[Unreadable]:
+        """Return documents that this version cannot read; raises `Unavailable` when to look takes too long."""
+        return [
+            *await self.catalogue.unreadable(),
+            *await self.schedules.unreadable(),
+            *await self.devices.unreadable(),
+            *[each for name, query in _SHAPES.items() for each in await self._odd(name, query)],
+        ]
+
+    @translated
+    async def _odd(self, name: str, shape: Mapping[str, Any], limit: int = 100) -> list[Unreadable]:
+        """Return documents of another shape; none where this user may not look."""
+        found = self._database[name].find({"$nor": [shape]}, {"_id": 1}).limit(limit).max_time_ms(MOST_MS)
+        try:
+            return [Unreadable(name, str(each["_id"]), ODD) async for each in found]
+        except OperationFailure as error:
+            if error.code == _NOT_ALLOWED:
+                return []
+            raise
 
     async def answers(self) -> bool:
         """Whether the store can be reached now."""

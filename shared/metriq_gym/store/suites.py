@@ -6,13 +6,15 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument
 
+from metriq_gym.errors import UnreadableDocument
 from metriq_gym.messages import JobRequested
 from metriq_gym.store.indexes import wish
-from metriq_gym.store.mongo import Stage, from_now, translated
+from metriq_gym.store.mongo import EPOCH, Stage, from_now, translated
 from metriq_gym.store.reading import Unreadable, pass_over
 from metriq_gym.store.transitions import not_checked_after
 from metriq_gym.store.upkeep import TO_BE_CHECKED, later_by_age
@@ -63,7 +65,7 @@ class Suites:
 
     @translated
     async def plan(self, suite_id: str) -> SuitePlan | None:
-        """Return a suite's plan, if there is one."""
+        """Return a suite's plan, if there is one; raises `UnreadableDocument`."""
         found = await self._suites.find_one({"_id": suite_id}, {"requests": 1})
         return None if found is None else _plan(found | {"overdue": False})
 
@@ -89,17 +91,30 @@ class Suites:
 
     @translated
     async def _found(self, conditions: Sequence[Stage]) -> list[SuitePlan]:
-        fields = {"requests": 1, "overdue": {"$lte": ["$deadline_at", "$$NOW"]}}
+        overdue = {"$lte": ["$deadline_at", "$$NOW"]}
+        fields = {"requests": 1, "updated_at": 1, "deadline_at": 1, "check_at": 1, "overdue": overdue}
         found = self._suites.find({"finished": None, "$expr": {"$and": list(conditions)}}, fields)
         plans = []
         async for each in found:
             try:
-                plans.append(_plan(each))
-            except (KeyError, ValueError, TypeError, zlib.error) as error:
-                pass_over(Unreadable("suites", str(each["_id"]), shorten(str(error), 300)))
+                plans.append(_dated(each))
+            except UnreadableDocument as error:
+                pass_over(Unreadable("suites", str(each["_id"]), str(error)))
         return plans
 
 
 def _plan(found: dict[str, Any]) -> SuitePlan:
-    requests = json.loads(zlib.decompress(found["requests"]))
-    return SuitePlan(found["_id"], [JobRequested.model_validate(each) for each in requests], found["overdue"])
+    try:
+        requests = json.loads(zlib.decompress(found["requests"]))
+        return SuitePlan(found["_id"], [JobRequested.model_validate(each) for each in requests], found["overdue"])
+    except (KeyError, ValueError, TypeError, zlib.error) as error:
+        said = shorten(f"{type(error).__name__}: {error}", 300)
+        raise UnreadableDocument(f"the plan of suite {found['_id']} cannot be read: {said}") from error
+
+
+def _dated(found: dict[str, Any]) -> SuitePlan:
+    """Return a plan whose times can be reckoned with."""
+    times = (found.get("updated_at"), found.get("deadline_at"), found.get("check_at", EPOCH))
+    if not all(isinstance(each, datetime) for each in times):
+        raise UnreadableDocument(f"the plan of suite {found['_id']} cannot be read: one of its times is none")
+    return _plan(found)

@@ -28,10 +28,11 @@ _IDS_AT_ONCE = 10_000
 SPREAD = 4
 """Pollers look at this many times what they want and pick at random, so that they seldom collide."""
 SEEN_SECONDS = 0.2
-"""For so long what was seen to be due serves; a task of a lower lane that has come since is not to wait for longer."""
+"""For so long what was seen to be due serves."""
 OLDEST_EVERY = 4
 """Every so many looks take those that are due for longest, whatever their lane, so that no lane waits for ever."""
-_LANES = [None, 0, 1, 2, 3]
+_BEHIND = [1, 2, 3]
+_LANES = [None, 0, *_BEHIND]
 """A task of lane 0 need not say so."""
 
 
@@ -169,8 +170,9 @@ class Tasks:
 
     @translated
     async def intended_before(self, task: Task, seconds: float) -> bool:
-        """Whether the task's submission was intended at least `seconds` ago."""
-        query = {"_id": task.id, "$expr": {"$lte": ["$intended_at", from_now(-seconds)]}}
+        """Whether the task's submission was intended, and may have been sent for the last time, `seconds` ago."""
+        sent = {"$max": ["$intended_at", "$sent_until"]}
+        query = {"_id": task.id, "$expr": {"$lte": [sent, from_now(-seconds)]}}
         return await self._tasks.find_one(query, {"_id": 1}) is not None
 
     @translated
@@ -236,10 +238,17 @@ class Tasks:
         ]
 
     @translated
+    async def due_in_lanes(self, provider: str, *, limit: int) -> int:
+        """Return how many tasks of `provider` from lanes are due, counting up to `limit`; also unreadable ones."""
+        query = _due_by_time(provider) | {"lane": {"$in": _BEHIND}}  # which an index tells but for the server's time
+        return int(await self._tasks.count_documents(query, limit=limit))
+
+    @translated
     async def claim(self, provider: str, *, owner: str, limit: int, lease_seconds: float) -> list[Task]:
         """Lease up to `limit` due tasks of `provider` to `owner`, which begins to run them.
 
-        Those that were seen to be due and not chosen are tried the next time, before others are looked for.
+        Those that were seen to be due and not chosen are tried the next time, before others are looked for; but not
+        those of lanes, since one of a lower lane that has come meanwhile goes before them.
         """
         seen_at, known = self._seen_due.pop(provider, (0.0, ()))
         serves = len(known) >= limit and time.monotonic() < seen_at + SEEN_SECONDS
@@ -253,7 +262,7 @@ class Tasks:
             claimed += await self._claim(provider, chosen, owner, lease_seconds, {"counts": 0}, begun)
             due = [each for each in due if each not in chosen]
         if len(claimed) == limit:
-            self._seen_due[provider] = seen_at, due
+            self._seen_due[provider] = seen_at, [each for each in due if not each.lane]
         elif serves:  # others have been at them
             left = limit - len(claimed)
             claimed += await self.claim(provider, owner=owner, limit=left, lease_seconds=lease_seconds)
@@ -487,10 +496,15 @@ class Tasks:
     @translated
     async def states(self, job_id: str) -> Mapping[TaskState, int]:
         """Return how many of a job's tasks are in each state that any of them is in."""
-        found = await self._counter(job_id)
+        found = await self.counts(job_id)
         if unknown := found.keys() - set(TaskState):
             raise UnreadableDocument(f"tasks of {job_id} are in states that this version does not know: {unknown}")
         return {TaskState(state): count for state, count in found.items()}
+
+    @translated
+    async def counts(self, job_id: str) -> Mapping[str, int]:
+        """Return how many of a job's tasks are in each state, also in one that this version does not know."""
+        return await self._counter(job_id)
 
     async def _states(self, job_id: str) -> Mapping[str, int]:
         return (await self._states_all([job_id]))[0]
@@ -547,11 +561,14 @@ _NOW_IF_CANCELLABLE: Stage = {"$cond": [{"$and": [_PLACED, {"$eq": ["$cancellabl
 
 
 def _due(provider: str) -> dict[str, Any]:
+    return _due_by_time(provider) | READABLE_TASK  # any other stays as it is
+
+
+def _due_by_time(provider: str) -> dict[str, Any]:
     return {
         "provider": provider,
         "next_poll_at": {"$gt": EPOCH},
         "$expr": {"$lte": ["$next_poll_at", "$$NOW"]},
-        **READABLE_TASK,  # any other stays as it is
     }
 
 

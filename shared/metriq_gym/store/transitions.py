@@ -49,3 +49,14 @@ def resumed_so_often(times: int) -> dict[str, Any]:
 def not_checked_after(token: int) -> dict[str, Any]:
     """Return the query for documents to which no reconciler with a later `token` has written."""
     return {"checked_by": {"$not": {"$gt": token}}}
+
+
+def held_anew(reason: str, when: Stage | bool = True) -> dict[str, Any]:
+    """Return the fields by which a job that comes to be held, if `when`, is told of: once until it is let go."""
+    number = {"$add": [{"$ifNull": ["$holds", 0]}, 1]}
+    hold = {"number": number, "at": "$$NOW", "reason": {"$literal": reason}}
+    comes: Stage = {"$and": [when, {"$not": "$held"}]}
+    return {
+        "holds": {"$cond": [comes, number, "$holds"]},
+        "to_notify": {"$cond": [comes, {"$concatArrays": [{"$ifNull": ["$to_notify", []]}, [hold]]}, "$to_notify"]},
+    }

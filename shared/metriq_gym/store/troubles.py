@@ -7,10 +7,10 @@ from typing import Any
 from pymongo import ReturnDocument
 
 from metriq_gym.jobs.documents import Attempts, Job
-from metriq_gym.jobs.states import TERMINAL, JobState
+from metriq_gym.jobs.states import RESUMABLE, TERMINAL, JobState
 from metriq_gym.store.mongo import Stage, from_now, translated
 from metriq_gym.store.reading import read
-from metriq_gym.store.transitions import noted
+from metriq_gym.store.transitions import held_anew, noted, resumed_so_often
 
 _UNFINISHED = [state for state in JobState if state not in TERMINAL]
 _MOST_LINES = 1000
@@ -62,7 +62,7 @@ class Troubles:
         count = {"$add": [{"$ifNull": ["$given_up", 0]}, 1]}
         ended = {"$in": ["$state", list(TERMINAL)]}
         enough = {"$gte": [count, hold_after]}
-        changes = {
+        changes = held_anew(reason, {"$and": [enough, {"$not": ended}]}) | {
             "given_up": count,
             "history": {"$cond": [ended, "$history", _told(service, reason)]},
             "held": {
@@ -71,6 +71,14 @@ class Troubles:
             "record_due": {"$cond": [{"$and": [enough, ended]}, "$$REMOVE", "$record_due"]},
         }
         await self._jobs.update_one({"_id": job_id}, [{"$set": changes}])
+
+    @translated
+    async def refuse(self, job_id: str, service: str, reason: str, *, resumed: int | None) -> None:
+        """Write down why a failed job does not go on, unless it was resumed by now, more often than `resumed`."""
+        query: dict[str, Any] = {"_id": job_id, "state": RESUMABLE}
+        if resumed is not None:
+            query |= resumed_so_often(resumed)
+        await self._jobs.update_one(query, [{"$set": {"history": _told(service, reason)}}])
 
     @translated
     async def forgive(self, job_id: str) -> None:

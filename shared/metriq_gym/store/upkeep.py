@@ -68,6 +68,12 @@ class Upkeep:
         return await self._found(query, limit)
 
     @translated
+    async def dispatching(self, job_ids: Collection[str]) -> set[str]:
+        """Return which of the jobs are on their way to a provider."""
+        query = {"_id": {"$in": list(job_ids)}, "state": JobState.DISPATCHING}
+        return {each["_id"] async for each in self._collection.find(query, {"_id": 1})}
+
+    @translated
     async def checked(self, job_ids: Collection[str], token: int) -> None:
         """Leave jobs alone for as long again as they have stood still, or for an hour."""
         if not job_ids:

@@ -157,15 +157,29 @@ RECONCILED = _new(
     Counter,
     "metriq_reconciled",
     "Jobs the reconciler did something for: `republished` the message of one that had not moved, asked for one that "
-    "ended to be `recorded`, `requested` one of a suite again, or let one `expire` at its deadline. After the store's "
-    "clock was set: times `brought_back` that lay too far ahead, and deadlines `put_off`.",
+    "ended to be `recorded`, `requested` one of a suite again, or let one `expire` at its deadline; `unlisted` ones, "
+    "whose provider's list was noted too late. After the store's clock was set: times `brought_back` that lay too far "
+    "ahead, and deadlines `put_off`.",
     ["deed"],
+)
+PURGED = _new(
+    Counter,
+    "metriq_purged",
+    "What went since it was older than the retention policy keeps it: circuits and counts of `tasks`, `jobs`, dead "
+    "`letters`, and `ticks` of schedules.",
+    ["what"],
 )
 LEASE_LOSSES = _new(
     Counter,
     "metriq_lease_losses",
     "Results refused because another worker had taken the `job` or `task` over, or it had ended.",
     ["of"],
+)
+RENEWED_CONSUMERS = _new(
+    Counter,
+    "metriq_renewed_consumers",
+    "Connections that an idle consumer took anew, since nothing had come for 30 s: at most two a minute each.",
+    ["queue"],
 )
 UNREADABLE = _new(
     Counter,

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import pairwise
 from typing import Self
 
 from rich.console import Console
 from rich.status import Status
 
 from metriq_gym.client.client import Client, decision_about
-from metriq_gym.jobs import Job, JobState
+from metriq_gym.jobs import ExportState, Job, JobState
 from metriq_gym.jobs.suite_progress import SuiteProgress
 from metriq_gym.terminal.lines import tell
 
@@ -37,17 +38,32 @@ def handed_over(job: Job) -> bool:
 async def follow(
     client: Client, job_id: str, progress: ProgressLine, until: Callable[[Job], bool] | None = None
 ) -> Job:
-    """Show how a job gets on, and return it once it is as wanted; see `Client.progress`."""
+    """Show how a job gets on and what goes wrong from now on, and return it once it is as wanted.
+
+    See `Client.progress`.
+    """
     estimate = TimeLeft(time.monotonic)
+    known = 0
     with _patience(progress) as seen:
         async for each in client.progress(job_id, until):
             seen()
             job = each.job
             progress.show("held for an operator" if job.held else _stage(job))
-            if job.state is JobState.DISPATCHED and job.task_count > 1:
+            for remark in _remarks(job, known):
+                progress.note(remark)
+            known = len(job.history)
+            if job.state is JobState.DISPATCHING and each.tasks_placed:
+                progress.update(f"submitting, {each.tasks_placed} of {sum(each.tasks.values())} tasks accepted")
+            elif job.state is JobState.DISPATCHED and job.task_count > 1:
                 progress.update(f"running, {each.tasks_done} of {job.task_count} tasks done")
                 progress.expect(estimate.seconds_left(each.tasks_done, job.task_count))
     return job
+
+
+def _remarks(job: Job, known: int) -> list[str]:
+    """Return what services have noted of a job without moving it, after the first lines of its history, if `known`."""
+    lines = job.history[known - 1 :] if known and not job.held else []
+    return [line.cause for before, line in pairwise(lines) if line.state is before.state]
 
 
 @contextmanager
@@ -64,12 +80,22 @@ def _patience(progress: ProgressLine) -> Iterator[Callable[[], None]]:
 def _stage(job: Job) -> str:
     if job.waits_for_suite:
         return "waiting for its suite"
-    return "not exported" if job.is_stuck else STAGES.get(job.state, job.state)
+    if job.is_stuck:
+        return "not exported"
+    stage = STAGES.get(job.state, job.state)
+    postponed = "; ".join(f"{name}: {reason}" for name, reason in _postponed(job).items())
+    return f"{stage}, tried again by itself ({postponed})" if postponed else stage
+
+
+def _postponed(job: Job) -> dict[str, str]:
+    """Return the targets that a job's record did not reach yet, with the reasons."""
+    pending = {name: each for name, each in sorted(job.exports.items()) if each.state is ExportState.PENDING}
+    return {name: each.error for name, each in pending.items() if each.error}
 
 
 async def follow_suite(client: Client, suite_id: str, progress: ProgressLine) -> list[Job]:
     """Show how a suite gets on, and return its jobs once all stay as they are; see `Client.suite_progress`."""
-    said = set[str]()
+    said, postponed = set[str](), set[str]()
     jobs = list[Job]()
     estimate = TimeLeft(time.monotonic)
     with _patience(progress) as seen:
@@ -80,6 +106,10 @@ async def follow_suite(client: Client, suite_id: str, progress: ProgressLine) ->
                 if (undecided := decision_about(job)) is not None and job.id not in said:
                     said.add(job.id)
                     progress.note(str(undecided))
+                for name, reason in _postponed(job).items():
+                    if name not in postponed:
+                        postponed.add(name)
+                        progress.note(f"what goes to {name} is tried again by itself: {reason}")
             progress.show(describe(summary) if jobs else "requested")
             progress.expect(estimate.seconds_left(summary.ended, summary.size))
     return jobs

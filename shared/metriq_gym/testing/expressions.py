@@ -141,11 +141,19 @@ def _map(operand: Mapping[str, Any], scope: Scope) -> Any:
     return [None if result is MISSING else result for result in results]
 
 
+def _filter(operand: Mapping[str, Any], scope: Scope) -> Any:
+    entries = evaluate(operand["input"], scope)
+    if _is_null(entries):
+        return None
+    return [each for each in entries if truth(evaluate(operand["cond"], Scope(scope.root, scope.now, each)))]
+
+
 _LAZY: Mapping[str, Callable[[Any, Scope], Any]] = {
     "$literal": lambda operand, _: operand,
     "$cond": _cond,
     "$ifNull": _if_null,
     "$map": _map,
+    "$filter": _filter,
     "$and": lambda operand, scope: all(truth(evaluate(each, scope)) for each in operand),
     "$or": lambda operand, scope: any(truth(evaluate(each, scope)) for each in operand),
     "$rand": lambda _, __: random.random(),  # noqa: S311  (as the server's)

@@ -8,7 +8,7 @@ from typing import Any
 from metriq_gym.testing.expressions import Document, NotInMemory, order
 
 _TYPES = {"null": 1, "number": 2, "string": 3, "object": 4, "array": 5, "binData": 6, "bool": 8, "date": 9}
-_KNOWN = {"bsonType", "enum", "anyOf", "properties", "required", "items", "additionalProperties"}
+_KNOWN = {"bsonType", "enum", "anyOf", "properties", "required", "items", "additionalProperties", "minimum"}
 
 
 def has_shape(value: Any, schema: Mapping[str, Any]) -> bool:
@@ -16,6 +16,8 @@ def has_shape(value: Any, schema: Mapping[str, Any]) -> bool:
     if unknown := schema.keys() - _KNOWN:
         raise NotInMemory(f"$jsonSchema: {', '.join(sorted(unknown))}")
     if "bsonType" in schema and order(value)[0] != _TYPES[schema["bsonType"]]:
+        return False
+    if "minimum" in schema and not value >= schema["minimum"]:
         return False
     if "enum" in schema and value not in schema["enum"]:
         return False

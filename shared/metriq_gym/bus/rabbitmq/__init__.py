@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Self
 
@@ -12,6 +13,7 @@ from aio_pika import Message as AMQPMessage
 from metriq_gym.bus.port import EVENTS, LANE_EXCHANGE, LANES, QUEUES, Delivery, Handler, Queue
 from metriq_gym.bus.rabbitmq import decoding, envelope
 from metriq_gym.bus.rabbitmq.connection import ConnectionSettings
+from metriq_gym.bus.rabbitmq.dead_letters import LockedLetter, locked_letters
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.bus.rabbitmq.subscription import RabbitMQSubscription
 from metriq_gym.bus.retry import TRANSIENT
@@ -32,13 +34,15 @@ class RabbitMQBus:
         queues: Sequence[Queue] = (*QUEUES, *LANES),
         retry_pauses: Sequence[float] = TRANSIENT.pauses,
         patience: float = 30.0,
+        named: bool = False,
     ) -> None:
         """`app_id` names the sender in what it publishes; `url` may be what returns it as it is now.
 
         `patience` is the longest wait, in seconds, for a lost connection to come back or a confirmation to arrive.
+        Where `named`, what is published names the user, and so do copies of what others published.
         """
         self._app_id = app_id
-        self._settings = ConnectionSettings(url, app_id, tuple(queues), tuple(retry_pauses), patience)
+        self._settings = ConnectionSettings(url, app_id, tuple(queues), tuple(retry_pauses), patience, named)
         self._publisher = Publisher(self._settings)
         self._subscriptions: list[RabbitMQSubscription] = []
 
@@ -89,6 +93,12 @@ class RabbitMQBus:
 
     async def consumers(self) -> dict[str, int]:
         return await self._publisher.consumers()
+
+    @asynccontextmanager
+    async def old_letters(self, before: datetime, *, most: int) -> AsyncIterator[list[LockedLetter]]:
+        url = self._settings.url if isinstance(self._settings.url, str) else self._settings.url()
+        async with locked_letters(url, most=most) as held:
+            yield [each for each in held if each.letter.was_given_up(before)]
 
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> RabbitMQSubscription:
         subscription = RabbitMQSubscription(self._settings, self._publisher, queue, handler, prefetch)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, TimeoutType
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.exceptions import (
     AuthenticationError,
@@ -49,6 +49,23 @@ class ConnectionSettings:
     retry_pauses: Sequence[float]
     patience: float
     """Seconds that a caller waits for a lost connection or a confirmation before it hears `Transient`."""
+    named: bool = False
+    """Whether what is published names the connection's user."""
+
+
+class Connection(aio_pika.Connection):
+    """A connection that is closed where it does not come about.
+
+    The client library leaves that to the garbage collector, which may run in a thread that has no event loop.
+    """
+
+    async def connect(self, timeout: TimeoutType = None) -> None:  # noqa: ASYNC109  (as the library names it)
+        """Connect, or raise what the client library raises."""
+        try:
+            await super().connect(timeout)
+        except BaseException:
+            await self.close()
+            raise
 
 
 @contextmanager
@@ -129,6 +146,7 @@ async def _channel(settings: ConnectionSettings, purpose: str, *, declaring: boo
         timeout=CONNECT_TIMEOUT,
         heartbeat=HEARTBEAT,
         client_properties={"connection_name": f"{settings.app_id} {purpose}"},
+        connection_class=Connection,
     )
     try:
         async with asyncio.timeout(settings.patience):

@@ -18,7 +18,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import DEAD_LETTERS
 from metriq_gym.bus.rabbitmq import envelope
-from metriq_gym.bus.rabbitmq.connection import CONNECT_TIMEOUT, broker_errors
+from metriq_gym.bus.rabbitmq.connection import CONNECT_TIMEOUT, Connection, broker_errors
 from metriq_gym.errors import Permanent, Transient
 
 MOST = 10_000
@@ -67,17 +67,17 @@ class LockedLetter:
 
 
 @asynccontextmanager
-async def locked_letters(url: str) -> AsyncIterator[Sequence[LockedLetter]]:
-    """Take hold of the dead letters while inside, oldest first, at most `MOST`; what is left of them is put back.
+async def locked_letters(url: str, *, most: int = MOST) -> AsyncIterator[Sequence[LockedLetter]]:
+    """Take hold of the dead letters while inside, oldest first, at most `most`; what is left of them is put back.
 
-    Raises `NotRead`, and `Transient` when the broker does not answer.
+    What is put back may lie behind the others then. Raises `NotRead`, and `Transient` when the broker does not answer.
     """
     with broker_errors():
-        connection = await aio_pika.connect(url, timeout=CONNECT_TIMEOUT)
+        connection = await aio_pika.connect(url, timeout=CONNECT_TIMEOUT, connection_class=Connection)
     try:
         with broker_errors():
             channel = await connection.channel(on_return_raises=True)
-            held = [LockedLetter(envelope.read_letter(each), each, channel) async for each in _taken(channel)]
+            held = [LockedLetter(envelope.read_letter(each), each, channel) async for each in _taken(channel, most)]
         yield held
         if not held:
             return
@@ -91,12 +91,12 @@ async def locked_letters(url: str) -> AsyncIterator[Sequence[LockedLetter]]:
         await connection.close()
 
 
-async def _taken(channel: AbstractChannel) -> AsyncIterator[AbstractIncomingMessage]:
+async def _taken(channel: AbstractChannel, most: int) -> AsyncIterator[AbstractIncomingMessage]:
     try:
         queue = await channel.declare_queue(DEAD_LETTERS, passive=True, timeout=_SECONDS)
     except ChannelNotFoundEntity:
         return
-    for _ in range(MOST):
+    for _ in range(most):
         try:
             message = await queue.get(no_ack=False, fail=False, timeout=_SECONDS)
         except ChannelAccessRefused as error:

@@ -1,6 +1,7 @@
 """What travels around a body: a delivery is read from it, and copies of a message are sent on with more.
 
-A publisher may have set any header to anything, so what does not look like ours counts for nothing.
+A publisher may have set any header to anything, so what does not look like ours counts for nothing, and neither does
+what came straight from the exchange that publishers reach: what is sent on goes another way.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.identity import job_of
-from metriq_gym.bus.port import DISPATCHER, LANES, QUEUES, Delivery
+from metriq_gym.bus.port import DISPATCHER, EVENTS, LANES, QUEUES, Delivery
 from metriq_gym.bus.retry import DELIVERY_LIMIT
 
 RETRY = "metriq-retry"
 """Header of a message that went the way round through a retry queue: what it was and how its attempts ended."""
 DEAD = "metriq-dead"
 """Header of a dead letter: everything about it that is not in the message itself."""
+PUBLISHER = "metriq-publisher"
+"""Header of a copy: the user that published the message at first. A copy can name none but who makes it."""
 
 _MOST_BYTES = 32 * 1024
 """Of headers that are not ours. All of a message's have to fit into one frame of 128 KiB: a bigger one costs the
@@ -31,11 +34,22 @@ _LONGEST_KEY = 255
 """Bytes; what AMQP allows."""
 
 
-def read(message: AbstractIncomingMessage, lane: int = 0) -> Delivery:
-    """Return a message as the delivery that its handler gets."""
+def read(
+    message: AbstractIncomingMessage, lane: int = 0, own: str | None = None, came_by: str | None = None
+) -> Delivery:
+    """Return a message as the delivery that its handler gets.
+
+    Of what names `own`, the service's own user, as its publisher it is believed for whom it was copied. What was tried
+    before says so only where it came by another exchange than everyone's: `came_by`, or else the message's own.
+    """
     headers: dict[str, Any] = dict(message.headers)
-    returned = _count(headers.get("x-delivery-count"))
+    user, copied_for = message.user_id, headers.pop(PUBLISHER, None)
+    if own is not None and user == own and copied_for is not None:
+        user = _string(copied_for)
+    returned = _count(headers.get("x-delivery-count")) if message.redelivered else 0
     retry = _table(headers.pop(RETRY, None))
+    if (came_by or message.exchange) == EVENTS:
+        retry = {}
     match retry:
         case {"routing_key": str(routing_key), "message_id": str() | None as message_id}:
             pass
@@ -53,7 +67,7 @@ def read(message: AbstractIncomingMessage, lane: int = 0) -> Delivery:
         failing_since=_time(retry.get("failing_since")),
         wait=_count(retry.get("wait_ms")) / 1000,
         headers=headers,
-        user_id=message.user_id,
+        user_id=user,
         lane=lane,
     )
 
@@ -62,7 +76,7 @@ def to_set_aside(delivery: Delivery, app_id: str) -> Message:
     """Return the copy of a delivery that waits in a lane; its handler gets it as `delivery`."""
     return Message(
         delivery.body,
-        headers=_plain(delivery.headers) | {RETRY: _retry(delivery)},
+        headers=_plain(delivery.headers) | {RETRY: _retry(delivery)} | _published_by(delivery),
         content_type="application/json",
         correlation_id=delivery.correlation_id,
         message_id=delivery.message_id,
@@ -75,7 +89,11 @@ def to_set_aside(delivery: Delivery, app_id: str) -> Message:
 
 def to_retry(message: AbstractIncomingMessage, delivery: Delivery) -> Message:
     """Return the copy that waits for the next attempt, which gets it as `delivery`."""
-    return _copy(message, {RETRY: _retry(delivery)})
+    return _copy(message, {RETRY: _retry(delivery)} | _published_by(delivery))
+
+
+def _published_by(delivery: Delivery) -> dict[str, Any]:
+    return {PUBLISHER: delivery.user_id or ""}
 
 
 def _retry(delivery: Delivery) -> dict[str, Any]:
@@ -117,9 +135,10 @@ def to_replay(message: AbstractIncomingMessage, letter: DeadLetter) -> Message:
 def read_letter(message: AbstractIncomingMessage) -> DeadLetter:
     """Return a dead letter: one of ours, or one that the broker made of a message that was never settled."""
     headers: dict[str, Any] = dict(message.headers)
-    delivery = read(message)
-    about = _table(headers.get(DEAD))
-    death = _death(headers) if not about else {}
+    # Where the broker made it, all but its own account may be the publisher's; our copies have no such account.
+    death = _death(headers)
+    about = {} if death else _table(headers.get(DEAD))
+    delivery = read(message, came_by=_string(death.get("exchange")))
     queue = _string(about.get("queue", death.get("queue")))
     if queue in {each.name for each in LANES}:
         queue = DISPATCHER.name
@@ -162,7 +181,7 @@ def _plain(headers: Mapping[str, Any]) -> dict[str, Any]:
     plain, room = dict[str, Any](), _MOST_BYTES
     for name, value in headers.items():
         size = len(f"{name}{value}".encode()) + _OVERHEAD
-        if isinstance(value, str) and not name.startswith("x-") and size <= room:
+        if isinstance(value, str) and name != PUBLISHER and not name.startswith("x-") and size <= room:
             plain[name] = value
             room -= size
     return plain

@@ -14,7 +14,7 @@ from aio_pika.exceptions import ChannelClosed
 
 from metriq_gym import web
 from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, QUEUES, QueueState
-from metriq_gym.bus.rabbitmq.connection import broker_errors
+from metriq_gym.bus.rabbitmq.connection import Connection, broker_errors
 from metriq_gym.errors import Unavailable
 
 _SECONDS = 10.0
@@ -32,7 +32,7 @@ class BrokerState:
 async def inspect(url: str) -> BrokerState:
     """Return how the broker and its queues are; raises `Unavailable` when it does not answer, and `Refused`."""
     with broker_errors():
-        connection = await aio_pika.connect(url, timeout=_SECONDS)
+        connection = await aio_pika.connect(url, timeout=_SECONDS, connection_class=Connection)
     async with connection:
         underlay: Any = connection.transport
         version = str(underlay.connection.server_properties.get("version", "unknown"))

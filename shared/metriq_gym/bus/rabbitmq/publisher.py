@@ -27,6 +27,8 @@ class Publisher:
         self._window = asyncio.Semaphore(WINDOW)
         self._one_by_one: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._channel: AbstractChannel | None = None
+        self.user: str | None = None
+        """Whom what is published names as its publisher, which the broker checks; None where it names none."""
         self._opened = asyncio.Event()
         self._refusal: Refused | None = None
         self._connection: asyncio.Task[None] | None = None
@@ -69,6 +71,7 @@ class Publisher:
                 async with asyncio.timeout(self._settings.patience), same_id, self._window:
                     channel = await self._open_channel()
                     target = await channel.get_exchange(exchange, ensure=False)
+                    message.user_id = self.user
                     await target.publish(message, routing_key, mandatory=mandatory)
             except PublishError as error:
                 # A queue was deleted: the next attempt will find it.
@@ -121,6 +124,9 @@ class Publisher:
         self._opened.set()
 
     async def _use(self, channel: AbstractChannel) -> bool:
+        if self._settings.named:
+            url = (await channel.get_underlay_channel()).connection.url
+            self.user = (url.user or "guest") if url.query.get("auth", "plain").lower() == "plain" else None
         self._channel, self._refusal = channel, None
         self._opened.set()
         await channel.closed()

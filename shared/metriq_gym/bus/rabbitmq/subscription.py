@@ -17,6 +17,7 @@ from metriq_gym.bus.rabbitmq import envelope, topology
 from metriq_gym.bus.rabbitmq.connection import CONNECT_TIMEOUT, ConnectionSettings, broker_errors, stay_connected
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.errors import Transient
+from metriq_gym.telemetry import metrics
 from metriq_gym.telemetry.harmless import harmless
 
 logger = structlog.get_logger()
@@ -70,6 +71,7 @@ class RabbitMQSubscription:
 
     async def start(self) -> None:
         """Begin to consume. Raises `Transient` if that takes longer than `patience`."""
+        metrics.RENEWED_CONSUMERS.labels(self._queue.name)  # told from the start, as 0
         self._connection = asyncio.create_task(stay_connected(self._settings, f"consume {self._queue.name}", self._use))
         with broker_errors():
             async with asyncio.timeout(self._settings.patience):
@@ -99,6 +101,8 @@ class RabbitMQSubscription:
             if self._prefetch and not self._stopping:
                 if await self._consume(channel, cancelled):
                     # With the connection the broker gets back what it counts as delivered, and what comes just now.
+                    metrics.RENEWED_CONSUMERS.labels(self._queue.name).inc()
+                    logger.debug("consumer.renewed", queue=self._queue.name)
                     self._renewing_until = asyncio.get_running_loop().time() + CONNECT_TIMEOUT
                     return True
             else:
@@ -150,7 +154,7 @@ class RabbitMQSubscription:
         started_at_once = not self._slots.locked()
         async with self._slots:
             try:
-                delivery = envelope.read(message, self._queue.lane)
+                delivery = envelope.read(message, self._queue.lane, self._publisher.user)
                 with broker_errors():
                     # Handing back counts as a try, so what is here already is handled even while stopping, if it can
                     # be now.

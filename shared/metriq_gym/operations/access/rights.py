@@ -20,6 +20,7 @@ from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, EXPORTER, LANE
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.messages import (
+    DeviceDrifted,
     EstimateRequested,
     JobCancelled,
     JobCancelRequested,
@@ -44,6 +45,8 @@ WATCHERS = r"amq\.gen-.*"
 RETRIES = tuple(retry_exchange(pause) for pause in TRANSIENT.pauses)
 
 FIND = ("find", "listIndexes")
+_NOTES = (*FIND, "insert", "update")
+"""What is told of a message that becomes a dead letter, any service writes down."""
 _INDEXED = {"calibrations": ("listIndexes",), "estimates": ("listIndexes",)}
 """What every user of the store looks at when it starts."""
 DATABASE = ""
@@ -101,11 +104,13 @@ def _service(
     keys = any_of([message.routing_key for message in publishes])
     lanes = [lane.name for lane in LANES] if queue == DISPATCHER else []
     own = any_of([queue.name, *lanes])
+    # Where the retention policy says so, the dispatcher drops dead letters that no job needs.
+    reads = any_of([queue.name, *lanes, DEAD_LETTERS]) if lanes else own
     exchanges = [EVENTS, DEAD_LETTERS, *([LANE_EXCHANGE] if lanes else []), *RETRIES]
     return Rights(
         user=queue.name.removeprefix("metriq."),
         purpose=purpose,
-        permission=Permission(NOTHING, any_of(exchanges), own),
+        permission=Permission(NOTHING, any_of(exchanges), reads),
         topics=_topics(keys, NOTHING, own),
         collections=collections,
     )
@@ -114,20 +119,22 @@ def _service(
 SERVICES = (
     _service(
         DISPATCHER,
-        "takes requests, submits circuits, and publishes again what a job that stands still needs",
+        "takes requests, submits circuits, publishes again what a job that stands still needs, and deletes what is old",
         [JobRequested, SuiteRequested, JobDispatched, JobCompleted, JobChecked, JobScored, JobFailed, JobCancelled],
         {
-            "jobs": (*FIND, "insert", "update", "createIndex"),
+            "jobs": (*FIND, "insert", "update", "remove", "createIndex"),
             "tasks": (*FIND, "insert", "update", "remove", "createIndex"),
             "listings": (*FIND, "insert", "update", "remove"),
-            "deleted": (*FIND, "createIndex"),
+            "deleted": (*FIND, "insert", "update", "createIndex"),
             "suites": (*FIND, "insert", "update", "remove", "createIndex"),
             "schedules": (*FIND, "insert", "update", "remove", "createIndex"),
+            "quotas": (*FIND, "insert", "update"),
             "leases": (*FIND, "insert", "update"),
             "devices": (*FIND, "insert", "update"),
             "calibrations": (*FIND, "insert", "update", "createIndex"),
             "estimates": (*FIND, "insert", "update", "createIndex"),
             "parked": (*FIND, "insert", "update", "remove"),
+            "notices": _NOTES,
         },
     ),
     _service(
@@ -140,19 +147,27 @@ SERVICES = (
             "deleted": FIND,
             **_INDEXED,
             "parked": (*FIND, "insert", "update", "remove"),
+            "notices": _NOTES,
         },
     ),
     _service(
         SCORER,
         "turns counts into results",
         [JobScored, JobFailed],
-        {"jobs": (*FIND, "update"), "tasks": FIND, "deleted": FIND, **_INDEXED},
+        {"jobs": (*FIND, "update"), "tasks": FIND, "deleted": FIND, **_INDEXED, "notices": _NOTES},
     ),
     _service(
         EXPORTER,
-        "brings results where they are wanted",
-        [JobExported],
-        {"jobs": (*FIND, "update"), "tasks": ("listIndexes",), "deleted": FIND, **_INDEXED},
+        "brings results where they are wanted, looks whether devices drift, and tells of what happens",
+        [JobExported, DeviceDrifted],
+        {
+            "jobs": (*FIND, "update"),
+            "tasks": ("listIndexes",),
+            "deleted": FIND,
+            "drifts": (*FIND, "insert", "update", "createIndex"),
+            "notices": (*_NOTES, "createIndex"),
+            **_INDEXED,
+        },
     ),
 )
 

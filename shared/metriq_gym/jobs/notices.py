@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from metriq_gym.jobs import Job, JobState
+from pydantic import BaseModel, ConfigDict, Field
+
+from metriq_gym.jobs.documents import Export, Hold, Job
 from metriq_gym.jobs.rows import number_of
+from metriq_gym.jobs.states import JobState
+from metriq_gym.messages import DeviceDrifted
 
 _ENDS = (JobState.SCORED, JobState.FAILED, JobState.CANCELLED)
 TYPES = "info.metriq"
 """What CloudEvents' types begin with."""
+JOB_ENDED, SUITE_ENDED, JOB_HELD = "job.ended", "suite.ended", "job.held"
+DEVICE_DRIFTED, DEAD_LETTER = "device.drifted", "message.dead_lettered"
+QUEUED = (JOB_HELD, DEVICE_DRIFTED, DEAD_LETTER)
+"""What has a document of its own until it is told; ends of jobs and suites are told as their records are exported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(BaseModel):
     """Something that has happened."""
 
-    id: str
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    id: str = Field(alias="_id")
     kind: str
     """Such as ``job.ended``."""
     subject: str
-    """The job, suite or device it is about."""
+    """The job, suite, device or letter it is about: what is told of the same is told in order."""
     at: datetime
     text: str
     """One line for people."""
-    data: Mapping[str, Any]
+    data: dict[str, Any]
+    to: dict[str, Export] = {}
+    """Who tells of it → how that is getting on; of one that has not begun, nothing."""
 
     def envelope(self) -> bytes:
         """Return the notice as CloudEvents 1.0 has it, in JSON."""
@@ -53,7 +63,7 @@ def job_ended(job: Job) -> Notice:
     said = outcome if score is None else f"{outcome}, score {score[0]:.4g}"
     return Notice(
         id=f"{job.id}/job.ended/{job.resumed}",
-        kind="job.ended",
+        kind=JOB_ENDED,
         subject=job.id,
         at=_ended_at(job),
         text=f"{job.benchmark_name} on {job.provider}/{job.device}: {said}" + (f": {reason}" if reason else ""),
@@ -80,7 +90,7 @@ def suite_ended(jobs: Sequence[Job]) -> Notice:
     name = first.suite_name or first.suite_id
     return Notice(
         id=f"{first.suite_id}/suite.ended/{sum(job.resumed for job in ordered)}",
-        kind="suite.ended",
+        kind=SUITE_ENDED,
         subject=str(first.suite_id),
         at=max(map(_ended_at, ordered)),
         text=f"suite {name} on {first.provider}/{first.device}: {scored} of {len(ordered)} jobs have a result",
@@ -91,6 +101,41 @@ def suite_ended(jobs: Sequence[Job]) -> Notice:
             "device": first.device,
             "outcomes": outcomes,
         },
+    )
+
+
+def job_held(job: Job, hold: Hold) -> Notice:
+    """Return what is told of a job that has come to be held: once each time."""
+    return Notice(
+        id=f"{job.id}/{JOB_HELD}/{hold.number}",
+        kind=JOB_HELD,
+        subject=job.id,
+        at=hold.at,
+        text=f"{job.benchmark_name} on {job.provider}/{job.device} is held: {hold.reason} (job {job.id})",
+        data={
+            "job_id": job.id,
+            "suite_id": job.suite_id,
+            "benchmark_name": job.benchmark_name,
+            "provider": job.provider,
+            "device": job.device,
+            "tags": job.tags,
+            "reason": hold.reason,
+        },
+    )
+
+
+def device_drifted(shift: DeviceDrifted) -> Notice:
+    """Return what is told of a shift; its data are those of the message that is published of it."""
+    device = f"{shift.provider}/{shift.device}"
+    metric = f"{shift.metric} of {shift.benchmark_name or 'the calibration'}"
+    away = f"{shift.deviation:+.1f} standard deviations from its baseline {shift.baseline:.4g}"
+    return Notice(
+        id=f"{shift.drift_id}/{DEVICE_DRIFTED}",
+        kind=DEVICE_DRIFTED,
+        subject=device,
+        at=shift.found_at,
+        text=f"{device} has drifted: {metric} is {shift.value:.4g}, {away}, since {shift.since:%Y-%m-%d %H:%M} UTC",
+        data=json.loads(shift.model_dump_json(exclude={"schema_version"})),
     )
 
 

@@ -1,0 +1,72 @@
+"""What the exporter does about drift: it looks at each result's series, and says of a shift that it was found.
+
+A shift is stored with the value that showed it, then published and noted for those who are told of it, then taken off
+the lists of what is to be published and noted. After a crash in between, the delivery that comes again finds it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+
+from metriq_gym.bus.port import Bus
+from metriq_gym.jobs import Job
+from metriq_gym.jobs.notices import device_drifted
+from metriq_gym.jobs.watched import Seen, Watched, looked_at, seen_in, without
+from metriq_gym.store import Store
+
+log = structlog.get_logger()
+
+_LOST = timedelta(minutes=10)
+"""A shift that is unpublished for so long was found by a process that is gone, and its delivery with it."""
+
+
+class DriftWatch:
+    """Looks at results, those that come at the same time together."""
+
+    def __init__(self, store: Store, bus: Bus) -> None:
+        self._store = store
+        self._bus = bus
+        self._one_at_a_time = asyncio.Lock()
+        self._waiting: dict[str, Job] = {}
+
+    async def look(self, job: Job) -> None:
+        """Return when the job's result is counted, and each shift that it shows is published. Raises `Transient`."""
+        self._waiting[job.id] = job
+        async with self._one_at_a_time:
+            jobs, self._waiting = self._waiting, {}
+            if job.id not in jobs:
+                return  # the one before has seen to it
+            try:
+                await self._look(jobs)
+            except BaseException:
+                self._waiting = jobs | self._waiting  # those that wait for their turn try again
+                self._waiting.pop(job.id, None)
+                raise
+
+    async def _look(self, jobs: dict[str, Job]) -> None:
+        by_series: dict[str, list[Seen]] = {}
+        for job in jobs.values():
+            for each in seen_in(job):
+                by_series.setdefault(each.series_id, []).append(each)
+        for series_id, seen in by_series.items():
+            watched = await self._store.drifts.change(series_id, partial(looked_at, seen=seen))
+            if watched is not None and watched.untold:
+                await self._publish(watched, jobs.keys())
+
+    async def _publish(self, watched: Watched, job_ids: Collection[str]) -> None:
+        long_ago = datetime.now(UTC) - _LOST
+        own = [each for each in watched.untold if each.found_by in job_ids or each.found_at < long_ago]
+        for each in own:
+            log.warning("device drifted", device=f"{each.provider}/{each.device}", metric=each.metric, since=each.since)
+            await self._bus.publish(each)
+        if own:
+            # Of all there are: what was found before the others is to be told before them.
+            await self._store.notices.add([device_drifted(each) for each in watched.to_notify])
+            published = {each.drift_id for each in own}
+            noted = {each.drift_id for each in watched.to_notify}
+            await self._store.drifts.change(watched.id, partial(without, published=published, noted=noted))
