@@ -31,7 +31,7 @@ class Role(IntEnum):
     VIEWER = 1
     """Look."""
     SUBMITTER = 2
-    """Request jobs, suites, estimates and schedules, pause and run schedules, and cancel jobs."""
+    """Request jobs, suites, estimates and schedules, pause and run schedules, cancel and resume jobs."""
     OPERATOR = 3
     """Upload, delete, decide about held jobs and about dead letters."""
 

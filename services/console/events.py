@@ -126,6 +126,7 @@ class Hub:
             yield b"retry: 1000\n\n"
             async for frame in self._missed(last, head):
                 if frame is None:
+                    last = head
                     yield RESET
                     continue
                 last = frame.token
@@ -163,7 +164,10 @@ class Hub:
 
     async def _missed(self, last: str | None, head: str) -> AsyncIterator[Frame | None]:
         """Yield the frames after `last` up to `head`; None when what was missed cannot be had."""
-        if last is None or last >= head:
+        if last is None or last == head:
+            return
+        if last > head:  # of another store, or made up, or of a replica that is ahead: what comes is told again
+            yield None
             return
         if self._kept and last >= self._kept[0].token:  # nothing is missing between those
             for frame in list(self._kept):

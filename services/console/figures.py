@@ -79,8 +79,8 @@ def calibration(found: Sequence[CalibrationPoint]) -> Drawn:
     series: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
     for point in found:
         for name, value in point.metadata.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                series[name].append((point.at.isoformat(), float(value)))
+            if (number := number_of(value)) is not None:
+                series[name].append((point.at.isoformat(), number[0]))
     data = [
         {
             "type": "scatter",

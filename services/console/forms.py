@@ -83,6 +83,8 @@ def _value(part: Mapping[str, Any], text: str) -> Any:
     if part.get("type") == "string":
         return text
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character cannot be sent
     except (ValueError, RecursionError):
         return text
+    return found

@@ -14,6 +14,7 @@ from metriq_gym.exporters.record import make_record
 from metriq_gym.exporters.retry import retry_export
 from metriq_gym.jobs import Job, Task
 from metriq_gym.jobs.documents import DrawnCircuit
+from metriq_gym.jobs.states import RESUMABLE
 from metriq_gym.messages import EstimateRequested, JobRequested, Name
 from metriq_gym.operations.resolve import Adopt, Decision, Fail, Resubmit, resolve
 from metriq_gym.packing import unpack_counts
@@ -61,10 +62,13 @@ class CircuitCounts(BaseModel):
     counts: dict[str, int]
 
 
+Target = Literal["github", "json", "notify", "notify:suite", "webhook", "webhook:suite"]
+
+
 class Upload(BaseModel):
     """Where a record is to go."""
 
-    target: Literal["github", "json"] = "github"
+    target: Target = "github"
 
 
 class Resolution(BaseModel):
@@ -164,10 +168,14 @@ async def job_events(job_id: JobPath, at: At, _: Viewer, last_event_id: LastEven
 @router.post("/{job_id}/cancel", status_code=202)
 async def cancel_job(job_id: JobPath, at: At, _: Submitter) -> JobAccepted:
     """Ask for a job to be cancelled."""
-    job = await at.store.jobs.get(job_id)
-    if job.has_ended:
-        raise Permanent(f"job {job_id} has ended: it is {job.state}")
-    await at.client.cancel(job_id)
+    await cancel(at, job_id)
+    return JobAccepted(job_id=job_id)
+
+
+@router.post("/{job_id}/resume", status_code=202)
+async def resume_job(job_id: JobPath, at: At, _: Submitter) -> JobAccepted:
+    """Ask for a job that failed to go on where it stopped: what its provider has accepted is not submitted again."""
+    await resume(at, job_id)
     return JobAccepted(job_id=job_id)
 
 
@@ -188,6 +196,22 @@ async def resolve_job(job_id: JobPath, resolution: Resolution, at: At, _: Operat
 async def delete_job(job_id: JobPath, at: At, _: Operator) -> None:
     """Delete a job that has ended; its id stays taken."""
     await at.store.records.delete(job_id)
+
+
+async def cancel(at: Desk, job_id: str) -> None:
+    """Ask for a job to be cancelled; raises `Permanent` for one that has ended."""
+    job = await at.store.jobs.get(job_id)
+    if job.has_ended:
+        raise Permanent(f"job {job_id} has ended: it is {job.state}")
+    await at.client.cancel(job_id)
+
+
+async def resume(at: Desk, job_id: str) -> None:
+    """Ask for a job to go on; raises `Permanent` for one that has not failed."""
+    job = await at.store.jobs.get(job_id)
+    if job.state is not RESUMABLE:
+        raise Permanent(f"job {job_id} is {job.state}: only one that failed can be resumed")
+    await at.client.resume(job)
 
 
 async def circuits_of(at: Desk, job: Job, limit: int) -> list[DrawnCircuit]:

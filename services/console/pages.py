@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
+import re
 import shlex
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import urlencode
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, FastAPI, Form, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from markupsafe import Markup
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -34,16 +39,16 @@ from metriq_gym.settings import PREFIX, Settings
 from metriq_gym.store.catalogue import Filter
 from metriq_gym.suite_parser import load_suite, shipped
 from metriq_gym.terminal.report import number
-from metriq_gym.wording import from_pydantic
+from metriq_gym.wording import from_pydantic, shorten
 
 from . import figures, formulas
 from .access import COOKIE, SESSION_SECONDS, Role
 from .catalogue import estimated
 from .desk import Desk, desk
 from .forms import config_of, fields_of
-from .jobs import Resolution, circuits_of, decision_of
+from .jobs import Resolution, cancel, circuits_of, decision_of, resume
 from .parameters import Cursor, JobPath, Sort, SuitePath, decode_cursor, encode_cursor, filtered
-from .problems import ProblemDocument, describe
+from .problems import ProblemDocument, describe, document
 from .rendering import render
 from .schedules import standing
 from .suites import request_suite
@@ -52,6 +57,12 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 At = Annotated[Desk, Depends(desk)]
 PAGE = 50
 MOST_SELECTED = 500
+MORE = ("suite", "tag", "least_score", "most_score", "since", "until")
+"""Filters that a list shows once they are asked for."""
+HELD = "held"
+"""What a list calls the state of jobs that wait for an operator."""
+_COUNT = re.compile(r"[0-9]{1,3}")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 SUITES = 20
 MOST_DEVICES = 20
 """Devices that a trend is asked of by name."""
@@ -61,6 +72,18 @@ TOLD, DRAWN = 200, 2000
 """Points of a trend that are in its table, and in its plot."""
 COMPILATIONS: tuple[CompilationName, ...] = get_args(CompilationName)
 M = TypeVar("M", bound=BaseModel)
+_TITLES = {
+    400: "That could not be read",
+    403: "Not allowed",
+    404: "Not found",
+    409: "Not as it stands now",
+    413: "Too much at once",
+    422: "That is not right yet",
+    500: "Something went wrong here",
+    503: "Away for a moment",
+}
+_NAMED = {"job_id": "name of a job", "suite_id": "name of a suite"}
+_NAMES = "names begin with a letter or a digit, and have at most 128 letters, digits, dots, colons, _ and -."
 _STAGES = [JobState.DISPATCHING, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED, JobState.EXPORTED]
 
 
@@ -134,10 +157,9 @@ async def overview_part(request: Request, at: At, role: Viewer) -> Response:
 @router.get("/jobs")
 async def jobs_page(request: Request, at: At, role: Viewer, sort: Sort = "newest", after: Cursor = None) -> Response:
     """List jobs; the address is the view."""
-    which = _filter_of(request)
-    note = {"done": "Done.", "part": "Done, but for those that are not in a state for it."}.get(
-        request.query_params.get("done", "")
-    )
+    suites = await at.store.catalogue.suite_names()
+    which = _filter_of(request, suites)
+    note = _note(request.query_params)
     place = decode_cursor(after)
     is_part = request.headers.get("x-part") == "table"
     searching = which.text is not None and not is_part  # the page comes at once: a search takes longer than a list
@@ -146,16 +168,13 @@ async def jobs_page(request: Request, at: At, role: Viewer, sort: Sort = "newest
         if searching
         else await at.store.catalogue.page(which, after=place, ascending=sort == "oldest", limit=PAGE + 1)
     )
-    asked = {key: value for key, value in request.query_params.items() if key not in ("after", "done")}
     shown_jobs = jobs[:PAGE]
     context: dict[str, Any] = {
         "jobs": shown_jobs,
         "searching": searching,
-        "address": f"/jobs?{urlencode(dict(request.query_params))}",
-        "first_page": f"/jobs?{urlencode(asked)}" if after else None,
-        "next_page": f"/jobs?{urlencode(asked | {'after': encode_cursor(shown_jobs[-1])})}"
-        if len(jobs) > PAGE
-        else None,
+        "address": f"/jobs?{_query(request)}",
+        "first_page": f"/jobs?{_query(request, after=None)}" if after else None,
+        "next_page": f"/jobs?{_query(request, after=encode_cursor(shown_jobs[-1]))}" if len(jobs) > PAGE else None,
     }
     if is_part:
         return render(request, "jobs_table.html", role, **context)
@@ -167,7 +186,11 @@ async def jobs_page(request: Request, at: At, role: Viewer, sort: Sort = "newest
         query=which,
         sort=sort,
         note=note,
-        states=list(JobState),
+        states=[*JobState, HELD],
+        bounds={name: request.query_params.get(name, "")[:30] for name in ("least_score", "most_score")},
+        days={name: request.query_params.get(name, "")[:10] for name in ("since", "until")},
+        suites=suites,
+        more_is_asked=any(request.query_params.get(name) for name in MORE) or sort != "newest",
         benchmarks=await at.store.catalogue.benchmark_names(),
         devices=await at.store.catalogue.device_names(),
     )
@@ -190,9 +213,8 @@ async def selected(request: Request, at: At, role: Submitter) -> Response:
             failed += 1
     back = request.headers.get("referer", "")
     query = back.partition("?")[2] if "/jobs?" in back else ""
-    kept = [each for each in query.split("&") if each and not each.startswith("done=")]
-    kept.append("done=part" if failed else "done=done")
-    return RedirectResponse(f"/jobs?{'&'.join(kept)}", 303)
+    kept = [each for each in query.split("&") if each and not each.startswith(("done=", "not="))]
+    return RedirectResponse(f"/jobs?{'&'.join([*kept, f'done={len(ids) - failed}', f'not={failed}'])}", 303)
 
 
 @router.get("/jobs/{job_id}")
@@ -206,7 +228,7 @@ async def job_page(request: Request, at: At, role: Viewer, job_id: JobPath) -> R
 async def job_part(request: Request, at: At, role: Viewer, job_id: JobPath) -> Response:
     """Show the part of a job's page that changes; nothing while it is as it was seen, so that what is open stays so."""
     about = await _about(request, at, job_id)
-    if about["job"] is not None and request.query_params.get("seen") == about["version"]:
+    if request.query_params.get("seen") == about["version"]:
         return Response(status_code=204)
     return render(
         request, "job_live.html", role, job_id=job_id, **about, candidates=await _candidates(at, about["job"])
@@ -243,21 +265,25 @@ async def circuit_part(request: Request, at: At, role: Viewer, job_id: JobPath) 
 
 @router.post("/jobs/{job_id}/{act}")
 async def job_action(request: Request, at: At, role: Submitter, job_id: JobPath, act: str) -> Response:
-    """Cancel, upload, decide about or delete a job."""
-    if act not in ("cancel", "upload", "resolve", "delete"):
+    """Cancel, resume, upload, decide about or delete a job."""
+    if act not in ("cancel", "resume", "upload", "resolve", "delete"):
         raise NotFound(f"nothing is called {act}")
-    if act != "cancel" and role < Role.OPERATOR:
+    if act not in ("cancel", "resume") and role < Role.OPERATOR:
         raise HTTPException(403, f"this takes the role operator; yours is {role.word}")
     form = {key: str(value) for key, value in (await request.form()).items() if value}
     try:
         if act == "resolve":
             resolution = Resolution.model_validate(form)
             await resolve(at.store, at.bus, job_id, decision_of(resolution), resolution.task_id)
+        elif act == "upload":
+            await retry_export(at.store, at.bus, job_id, form.get("target", "github"))
         else:
             await _act(at, act, job_id)
     except (MetriqGymError, ValueError) as error:
         if isinstance(error, Transient):
             raise
+        if act == "delete" and isinstance(error, NotFound) and await at.store.records.is_deleted(job_id):
+            return RedirectResponse("/jobs", 303)  # the button was pressed twice, or the browser asked again
         problem = describe(error) if isinstance(error, MetriqGymError) else describe(Permanent("that is no decision"))
         about = await _about(request, at, job_id)
         said = {"problem": problem, "candidates": await _candidates(at, about["job"])}
@@ -298,9 +324,8 @@ async def submit_page(request: Request, at: At, role: Submitter) -> Response:
     if again := query.get("from"):
         job = await at.store.jobs.get(again)
         where = f"{job.provider}/{job.target or job.device}"
-        return await _form(
-            request, at, role, job.config, where, form={"compilation": job.compilation, "remarks": job.remarks or ""}
-        )
+        said = {name: ", ".join(value) if name == "tags" else str(value) for name, value in _said(job).items()}
+        return await _form(request, at, role, job.config, where, form={"compilation": job.compilation} | said)
     name = query.get("benchmark", "WIT")
     return await _form(request, at, role, {"benchmark_name": name}, query.get("at", "local/aer_simulator"))
 
@@ -317,8 +342,8 @@ async def submit(request: Request, at: At, role: Submitter) -> Response:
             provider,
             device,
             job_id=form.get("job_id") or uuid4().hex,
-            remarks=form.get("remarks") or None,
             compilation=_compilation(form),
+            **_saying(form),
         )
     except InvalidRequest as error:
         return await _form(request, at, role, config, form.get("at", ""), error, form)
@@ -529,34 +554,73 @@ def _local(address: str) -> str:
     return address if address.startswith("/") and not address.startswith(("//", "/\\")) else "/"
 
 
-def _filter_of(request: Request) -> Filter:
-    """Return what the query filters by; the form leaves empty what it does not."""
+def _filter_of(request: Request, suites: Sequence[str]) -> Filter:
+    """Return what the query filters by; the form leaves empty what it does not. A suite has an id and a name."""
     asked = {key: value for key, value in request.query_params.items() if value}
-    try:
-        states = [JobState(each) for each in request.query_params.getlist("state") if each]
-        since, until = (datetime.fromisoformat(asked[key]) if key in asked else None for key in ("since", "until"))
-    except ValueError as error:
-        raise InvalidRequest([Problem("query", str(error))]) from None
+    states = [each for each in request.query_params.getlist("state") if each]
+    held = HELD in states or asked.get(HELD, "0") not in ("0", "false")
+    if unknown := [each for each in states if each not in (*JobState, HELD)]:
+        raise InvalidRequest([Problem("query.state", f"{shorten(each)!r} is no state of jobs") for each in unknown])
     provider, slash, device = asked.get("at", "").partition("/")
     return filtered(
-        state=states,
+        state=[JobState(each) for each in states if each != HELD],
         benchmark=asked.get("benchmark"),
         provider=provider if slash else asked.get("provider"),
         device=device if slash else asked.get("device"),
-        suite=asked.get("suite"),
+        suite=None if (suite := asked.get("suite")) in suites else suite,
+        suite_name=suite if suite in suites else None,
         text=asked.get("text", "").replace("\0", "")[:200] or None,
-        since=since,
-        until=until,
-        held="held" in asked,
+        since=_time_of(asked, "since"),
+        until=_time_of(asked, "until", timedelta(days=1)),
+        held=held,
+        tag=[each for each in request.query_params.getlist("tag") if each],
+        least_score=_number_of(asked, "least_score"),
+        most_score=_number_of(asked, "most_score"),
     )
+
+
+def _number_of(asked: Mapping[str, str], name: str) -> float | None:
+    """Return a number that the query names."""
+    if (said := asked.get(name)) is None:
+        return None
+    with suppress(ValueError):
+        if math.isfinite(number := float(said)):
+            return number
+    raise InvalidRequest([Problem(f"query.{name}", f"{shorten(said)!r} is no number")])
+
+
+def _query(request: Request, **changed: str | None) -> str:
+    """Return the query that a page was asked with, but for what is changed and what has just been done."""
+    asked = [each for each in request.query_params.multi_items() if each[0] not in ("done", "not", *changed)]
+    return urlencode([*asked, *((name, value) for name, value in changed.items() if value is not None)])
+
+
+def _note(query: Mapping[str, str]) -> str:
+    """Return what became of the jobs that were selected."""
+    done, failed = (int(said) if _COUNT.fullmatch(said := query.get(name, "")) else None for name in ("done", "not"))
+    if done is None or failed is None:
+        return ""
+    if not done + failed:
+        return "No job was selected."
+    return f"Done with {done}." + (f" Left as they are, since they are in no state for it: {failed}." if failed else "")
+
+
+def _time_of(asked: Mapping[str, str], name: str, of_a_day: timedelta = timedelta()) -> datetime | None:
+    """Return a time that the query names; `of_a_day` is what is added where it is a day alone."""
+    if (said := asked.get(name)) is None:
+        return None
+    try:
+        return datetime.fromisoformat(said) + (of_a_day if _DAY.fullmatch(said) else timedelta())
+    except (ValueError, OverflowError):
+        raise InvalidRequest([Problem(f"query.{name}", f"{shorten(said)!r} is no day, such as 2026-11-29")]) from None
 
 
 async def _act(at: Desk, act: str, job_id: str) -> None:
     match act:
         case "cancel":
-            if (job := await at.store.jobs.get(job_id)).has_ended:
-                raise Permanent(f"job {job_id} has ended: it is {job.state}")
-            await at.client.cancel(job_id)
+            await cancel(at, job_id)
+        case "resume":
+            await resume(at, job_id)
         case "again":
             job = await at.store.jobs.get(job_id)
             asked = {"compilation": job.compilation} | _said(job)
@@ -576,7 +640,7 @@ async def _about(request: Request, at: Desk, job_id: str) -> dict[str, Any]:
     except NotFound:
         if await at.store.records.is_deleted(job_id):
             raise
-        return {"job": None}
+        return {"job": None, "version": "none"}
     tasks = await at.store.catalogue.outline(job_id)
     gates = (sum(job.input_two_qubit_gate_counts), sum(job.transpiled_two_qubit_gate_counts), sum(job.runs))
     return {
@@ -682,6 +746,17 @@ def _compilation(form: Mapping[str, str]) -> CompilationName | None:
     return known
 
 
+def _saying(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the form says beside what is run where, as a request has it; raises `InvalidRequest`."""
+    tags = [each.strip() for each in form.get("tags", "").split(",") if each.strip()]
+    said: dict[str, Any] = {"remarks": form.get("remarks"), "group": form.get("group"), "tags": tags}
+    if prior := form.get("prior", "").strip():
+        if not (prior.isascii() and prior.isdigit() and len(prior) < 4):
+            raise InvalidRequest([Problem("$.prior", "is no whole number from 1 to 10")])
+        said["prior"] = int(prior)
+    return said
+
+
 def _made(model: type[M], **fields: Any) -> M:
     """Return a model of what a form says; raises `InvalidRequest`."""
     try:
@@ -718,8 +793,10 @@ async def _form(
     mistakes: dict[str, list[str]] = {}
     for each in error.problems if error else ():
         path = next((f"$.config.{field.name}" for field in fields if _is_in(each.path, field.name)), each.path)
+        path = "$.tags" if path.startswith("$.tags[") else path
         mistakes.setdefault(path, []).append(each.message)
-    placed = {"$.device", "$.provider", "$.job_id", *(f"$.config.{field.name}" for field in fields)}
+    own = ("device", "provider", "job_id", "remarks", "group", "tags", "prior")
+    placed = {*(f"$.{name}" for name in own), *(f"$.config.{field.name}" for field in fields)}
     elsewhere = [each for each in error.problems if not _placed(each.path, placed)] if error else []
     problem = describe(InvalidRequest(elsewhere)) if elsewhere else None
     given = form or {}
@@ -736,10 +813,9 @@ async def _form(
         at=where,
         mistakes=_Nothing(mistakes),
         problem=problem,
-        remarks=given.get("remarks", ""),
+        given=given,
+        more_is_said=any(given.get(name) for name in ("compilation", *own[2:])),
         compilations=COMPILATIONS,
-        compilation=given.get("compilation", ""),
-        job_id=given.get("job_id", ""),
     )
 
 
@@ -867,7 +943,16 @@ def install(app: FastAPI) -> None:
 
 
 def error_page(request: Request, error: Exception) -> Response:
-    """Return the page that says what went wrong."""
-    problem = describe(error)
+    """Return the page that says what went wrong, and where to go on."""
+    problem, sought = describe(error), None
+    if isinstance(error, RequestValidationError) and all(each["loc"][0] == "path" for each in error.errors()):
+        name = error.errors()[0]["loc"][1]
+        sought = str(request.path_params.get(name, ""))
+        problem = document(404, f"{shorten(sought)!r} is no {_NAMED.get(str(name), 'name')}: {_NAMES}")
+    elif problem.status == HTTPStatus.NOT_FOUND and problem.detail == HTTPStatus.NOT_FOUND.phrase:
+        problem = document(404, f"This console has no page {shorten(request.url.path)!r}.")
+    elif problem.status == HTTPStatus.NOT_FOUND:
+        sought = str(request.path_params.get("job_id", ""))
+    title = _TITLES.get(problem.status, problem.title)
     role = desk(request).access.role_of(request)
-    return render(request, "error.html", role, status=problem.status, problem=problem)
+    return render(request, "error.html", role, status=problem.status, problem=problem, title=title, sought=sought)

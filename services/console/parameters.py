@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import Depends, Header, Path, Query
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from metriq_gym.errors import InvalidRequest, Problem
 from metriq_gym.jobs import Job, JobState
-from metriq_gym.messages import JobId, Name, ScheduleName
+from metriq_gym.messages import JobId, Name, ScheduleName, Tag
 from metriq_gym.store.catalogue import Filter
 
 JobPath = Annotated[JobId, Path(description="A job's id.")]
@@ -31,6 +31,9 @@ Cursor = Annotated[
     Query(description="`next` of the page before."),
 ]
 Wanted = Annotated[Name | None, Query()]
+Score = Annotated[
+    Annotated[float, Field(allow_inf_nan=False)] | None, Query(description="Only those with such a `score`.")
+]
 At = Annotated[datetime | None, Query(description="ISO 8601; UTC unless it says else.")]
 
 
@@ -47,6 +50,9 @@ def filtered(
     since: At = None,
     until: At = None,
     held: Annotated[bool, Query(description="Only those that wait for an operator.")] = False,
+    tag: Annotated[list[Tag] | None, Query(description="All of these.", max_length=20)] = None,
+    least_score: Score = None,
+    most_score: Score = None,
 ) -> Filter:
     """Return the filter that a request's query says; raises `InvalidRequest` for a time that there is not."""
     return Filter(
@@ -60,6 +66,9 @@ def filtered(
         since=_in_utc("since", since),
         until=_in_utc("until", until),
         held=held,
+        tags=tuple(dict.fromkeys(tag or ())),
+        least_score=least_score,
+        most_score=most_score,
     )
 
 
@@ -83,6 +92,7 @@ def decode_cursor(cursor: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         at, job_id = json.loads(base64.urlsafe_b64decode(cursor))
+        str(job_id).encode()  # half a character is no id
         return datetime.fromisoformat(at).astimezone(UTC), str(job_id)
     except (binascii.Error, ValueError, TypeError, OverflowError):
         raise InvalidRequest([Problem("query.after", "is no cursor that this API has given")]) from None

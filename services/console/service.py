@@ -1,8 +1,8 @@
 """The console's process: no queue and no handler, but a web server beside the chassis that all services have.
 
 Reads the store and its change stream; publishes what people ask for: ``job.requested``, ``job.cancel_requested``,
-``suite.requested``, ``estimate.requested``, what is asked about schedules, and what a held job waits for once an
-operator has decided.
+``job.resume_requested``, ``suite.requested``, ``estimate.requested``, what is asked about schedules, and what a held
+job waits for once an operator has decided.
 """
 
 from __future__ import annotations

@@ -7,11 +7,16 @@
 
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
 
+  // What comes out of a package knows the dark theme by this name.
+  const mark = () => root.classList.toggle("dark-mode", isDark());
+  mark();
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-theme-switch]");
     if (button) {
       root.dataset.theme = isDark() ? "light" : "dark";
       localStorage.setItem("theme", root.dataset.theme);
+      mark();
       drawAll(document);
     }
     const copied = event.target.closest("[data-copy]");
@@ -24,10 +29,13 @@
   });
 
   // What cannot be undone is asked about first.
+  let leaving = false;
   document.addEventListener("submit", (event) => {
     const question = event.submitter?.dataset.confirm;
     if (question && !confirm(question)) event.preventDefault();
+    else if (event.target.method === "post") leaving = true;
   });
+  addEventListener("pageshow", () => { leaving = false; });
 
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-check-all]"))
@@ -93,7 +101,8 @@
     const { elt, successful, xhr } = event.detail;
     const part = parts.get(elt);
     if (!part) return;
-    if (xhr.status === 404) return location.reload(); // it is gone, which the whole page says
+    // It is gone, which the whole page says; unless what deleted it leads to another page.
+    if (xhr.status === 404) return leaving || location.reload();
     part.asking = false;
     part.resting = true;
     part.wanted ||= !successful;
@@ -122,6 +131,7 @@
     };
     for (const name of Object.keys({ xaxis: 1, yaxis: 1, ...figure.layout })) if (/^[xy]axis/.test(name)) layout[name] = { ...axis, ...layout[name] };
     if (layout.xaxis?.type === "date" && element.clientWidth < 500) Object.assign(layout.xaxis, { nticks: 4, tickangle: 0 });
+    for (const trace of figure.data) if (trace.type === "bar" && trace.error_y) trace.error_y.color = style("--ink");
     await Plotly.react(element, figure.data, layout, { displayModeBar: false, responsive: true });
     for (const svg of element.querySelectorAll("svg.main-svg")) svg.setAttribute("aria-hidden", "true");
   }
@@ -131,5 +141,5 @@
   }
   document.addEventListener("DOMContentLoaded", () => drawAll(document));
   document.addEventListener("htmx:afterSwap", (event) => drawAll(event.detail.target));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(document));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { mark(); drawAll(document); });
 })();
