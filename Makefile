@@ -25,8 +25,10 @@ RENDERED = $(foreach module,$(shell sed -n 's|^::: metriq_gym\.|shared/metriq_gy
   $(firstword $(wildcard $(module).py $(module)/__init__.py)))
 IMAGES := dispatcher poller scorer exporter console sandbox
 PROFILES ?=
-WORKERS ?= logical
-PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+WORKERS ?=
+# For unit tests as many as there are cores; where tests wait for servers and services, more.
+parallel = --numprocesses $(or $(WORKERS),$(1)) --dist loadgroup --no-loadscope-reorder
+CORES_AND_TWO = $$($(BIN)/python -c 'import os; print(os.cpu_count() + 2)')
 SBOM ?= dist/sbom
 # With the profile come traces, unless .env says where they go.
 TRACES := $(if $(filter observability,$(PROFILES)),$(if $(shell grep -s '^METRIQ_OTLP_ENDPOINT=' .env),,METRIQ_OTLP_ENDPOINT=http://otel-collector:4318))
@@ -111,10 +113,10 @@ sbom: $(AUDIT)/.ready  ## write a software bill of materials (CycloneDX) for eac
 	  --pyproject pyproject.toml --output-file $(SBOM)/$$name.cdx.json $(LOCKS)/$$name.txt || exit 1; done
 
 unit: $(TOOLS)  ## run the unit tests but for the slow ones: less than a minute
-	$(BIN)/pytest $(PARALLEL) -m "not slow" tests/unit
+	$(BIN)/pytest $(call parallel,logical) -m "not slow" tests/unit
 
 test: $(TOOLS)  ## run the whole suite against a real RabbitMQ and a real MongoDB
-	$(BIN)/pytest $(PARALLEL)
+	$(BIN)/pytest $(call parallel,$(CORES_AND_TWO))
 
 test-docker: $(TOOLS)  ## run the tests that need a Docker engine: images and compose
 	$(BIN)/pytest tests/docker
