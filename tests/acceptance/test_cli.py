@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -343,8 +344,7 @@ class TestExports:
     def test_a_result_that_could_be_exported_nowhere_is_shown_with_what_to_do(
         self, environment: dict[str, str], session: Session, tmp_path: Path
     ) -> None:
-        (tmp_path / "results").touch()  # a file where the folder should be
-        nowhere = environment | {"METRIQ_EXPORT_DIR": str(tmp_path / "results")}
+        nowhere = environment | {"METRIQ_EXPORT_DIR": str(tmp_path / ("x" * 300))}  # no folder has such a name
         done = mgym(nowhere, "run", "wit.example.json", "--json")
         assert done.returncode == 1
         assert json.loads(done.stdout)["results"]["score"]["value"] > 0.9
@@ -353,12 +353,32 @@ class TestExports:
         assert f"mgym job upload {job.id} --to json" in mgym_here(environment, "status").stdout
         (stuck,) = json.loads(mgym_here(environment, "status", "--json").stdout)["stuck"]
         assert (stuck["job_id"], stuck["target"]) == (job.id, "json")
-        (tmp_path / "results").unlink()
-        again = mgym(nowhere, "job", "upload", job.id, "--to", "json", "--json")
+        mended = environment | {"METRIQ_EXPORT_DIR": str(tmp_path / "results")}
+        again = mgym(mended, "job", "upload", job.id, "--to", "json", "--json")
         assert json.loads(again.stdout) == [
             {"job_id": job.id, "location": str(tmp_path / "results" / f"{job.id}.json")}
         ]
         assert session.on_store(lambda store: store.jobs.get(job.id)).state is JobState.EXPORTED
+
+    def test_while_a_result_waits_for_its_folder_it_is_said_why(
+        self, environment: dict[str, str], session: Session, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "results"
+        folder.touch()  # a file where the folder should be
+
+        def postponed() -> bool:
+            scored = session.on_store(lambda store: store.catalogue.find({"state": "scored"}))
+            return any(str(folder) in str(job.exports.get("json")) for job in scored)
+
+        with ThreadPoolExecutor() as pool:
+            waiting = environment | {"METRIQ_EXPORT_DIR": str(folder)}
+            running = pool.submit(mgym, waiting, "run", "wit.example.json", "--json")
+            until(postponed)
+            folder.unlink()
+            done = running.result()
+        assert done.returncode == 0
+        assert "exporting, tried again by itself (json: cannot write" in done.stderr
+        assert [each.suffix for each in folder.iterdir()] == [".json"]
 
 
 class TestCompletion:

@@ -12,7 +12,7 @@ from tests.acceptance.transcripts import INTRODUCTION, PAGE, TASKS, prepare, rec
 
 def test_the_page_has_its_tasks() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert len(TASKS) == 14
+    assert len(TASKS) == 15
     assert text.startswith(INTRODUCTION)
     assert all(f"## {title}\n\n{words}" in text for title, (words, _) in TASKS.items())
     assert [command for command, _ in recorded()] == [each for _, commands in TASKS.values() for each in commands]

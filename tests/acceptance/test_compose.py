@@ -121,6 +121,24 @@ def test_every_setting_can_be_set() -> None:
     assert passed_on | FIXED_BY_THE_IMAGE | OF_NO_SERVICE == described().keys()
 
 
+def test_every_variable_is_on_the_page() -> None:
+    page = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|(.*)\|$", page, re.MULTILINE)
+    named = {name for first, _ in rows for name in re.findall(r"`([A-Z_]+)`", first)}
+    (users,) = [rest for first, rest in rows if first == "`RABBITMQ_<USER>_PASSWORD`"]
+    named |= {
+        f"{server}_{user.upper()}_PASSWORD"
+        for server in ("RABBITMQ", "MONGO")
+        for user in re.findall("`([a-z]+)`", users)
+    }
+    used = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+    assert used - named - described().keys() - OF_THE_BUILD == set()
+
+
+OF_THE_BUILD = {"VERSION", "REVISION"}
+"""What `make images` sets."""
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_container_is_told_the_secrets_it_needs_and_no_other(name: str) -> None:
     told = set(re.findall(r"\$\{(\w+):-metriq}", json.dumps([service(name).get("environment", {})])))

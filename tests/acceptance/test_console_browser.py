@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import pytest
 from playwright.async_api import Dialog, Page, Route, expect
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import SCORER
-from metriq_gym.jobs import Job, JobState
+from metriq_gym.jobs import Job, JobState, Task, TaskState
 from tests.support.browser import Browsers, Visitor, barriers, browsers
 from tests.support.console import REQUEST, TOKENS, WIT, WITH_TOKENS, ServedConsole, served_console
 from tests.support.jobs import ended_job, watch
@@ -114,7 +115,7 @@ async def test_what_is_wrong_with_a_form_is_said_at_its_fields(seen: Seen) -> No
 async def test_two_browsers_see_the_same_job_move(seen: Seen) -> None:
     pages = [await (await seen.visitor()).page("/jobs/both") for _ in range(2)]
     for page in pages:
-        await expect(page.get_by_text("No dispatcher has taken it up yet")).to_be_visible()
+        await expect(page.get_by_text("No job of this name is known")).to_be_visible()
     await seen.console.http.post("/jobs", json=REQUEST | {"job_id": "both"})
     for page in pages:
         await expect(page.locator("p.lead .state")).to_have_text("exported")
@@ -264,6 +265,8 @@ async def test_what_strangers_write_is_text_everywhere(seen: Seen) -> None:
         device=MARKUP,
         target=MARKUP,
         remarks=MARKUP,
+        tags=[MARKUP],
+        group=MARKUP,
         suite_id="suite",
         suite_name=MARKUP,
         config={"benchmark_name": MARKUP, MARKUP: MARKUP},
@@ -273,6 +276,17 @@ async def test_what_strangers_write_is_text_everywhere(seen: Seen) -> None:
         history=[{"state": "failed", "at": "2026-11-20T00:00:00Z", "service": MARKUP, "cause": MARKUP}],
     )
     await seen.console.store.jobs._jobs.insert_one(job.model_dump(by_alias=True, exclude_defaults=True))
+    said = {"provider_job_id": MARKUP, "error": MARKUP, "state": TaskState.FAILED}
+    task = Task.model_validate(
+        {"_id": "hostile:0", "job_id": "hostile", "provider": MARKUP, "device": MARKUP, "run": 0, "first": 0}
+        | {"circuit_count": 1, "shots": 1, "seed": 1}
+        | said
+    )
+    await seen.console.store.tasks._tasks.insert_one(task.model_dump(by_alias=True, exclude_defaults=True))
+    await seen.console.store.parked.park(MARKUP, MARKUP, 60)
+    suite = {"name": MARKUP[:60], "benchmarks": [{"name": "one", "config": WIT}]}
+    asked = {"name": "nightly", "cron": "0 0 1 1 *", "provider": "local", "device": "aer_simulator", "suite": suite}
+    (await seen.console.http.post("/schedules", json=asked)).raise_for_status()
     held = ended_job("held", state=JobState.DISPATCHING, result=None, held=MARKUP)
     await seen.console.store.jobs._jobs.insert_one(held.model_dump(by_alias=True, exclude_defaults=True))
     await seen.console.store.devices.see(
@@ -283,7 +297,15 @@ async def test_what_strangers_write_is_text_everywhere(seen: Seen) -> None:
     )
     visitor = await seen.visitor()
     visitor.expected = ("404",)  # what is drawn of such a job is not there
-    for path in ("/", "/jobs", "/jobs/hostile", "/suites", "/suites/suite", "/devices", "/trends", "/dead-letters"):
+    pages = ("/", "/jobs", "/jobs/hostile", "/suites", "/suites/suite", "/devices", "/trends", "/dead-letters")
+    query = urlencode({"text": MARKUP, "suite": MARKUP, "tag": MARKUP, "least_score": 1})
+    for path in (
+        *pages,
+        "/schedules",
+        "/compare?a=hostile&b=held",
+        f"/jobs?{query}",
+        f"/jobs/{quote(MARKUP, safe='')}",
+    ):
         page = await visitor.page(path)
         page.on("dialog", lambda dialog: visitor.complaints.append(f"dialog {dialog.message}"))
         await expect(page.get_by_text("<script>alert(2)</script>").first).to_be_attached()
@@ -329,14 +351,23 @@ async def test_no_page_has_a_serious_barrier_at_any_width(seen: Seen, scheme: st
     await seen.console.store.jobs._jobs.insert_one(alike.model_dump(by_alias=True, exclude_defaults=True))
     visitor = await seen.browsers.visitor(seen.console.url, color_scheme=scheme)
     found = {}
-    for path in (*PAGES, "/benchmarks/Hidden%20Shift", "/jobs/one", "/jobs/two", "/compare?a=one&b=alike", "/login"):
+    visitor.expected = ("404",)
+    others = (
+        "/benchmarks/Hidden%20Shift",
+        "/compare?a=one&b=alike",
+        "/login",
+        "/jobs?least_score=0",
+        "/submit?from=one",
+    )
+    for path in (*PAGES, *others, "/jobs/one", "/jobs/two", "/jobs/nothing", "/jobs/not%20a%20name", "/nothing"):
         page = await visitor.page(path)
         if path == "/api/docs":
             await expect(page.locator(".opblock").first).to_be_visible()
             await expect(page.locator(".errors")).to_have_count(0)
-        for width in (390, 1440):
+        for width in (390, 1024, 3840):
             await page.set_viewport_size({"width": width, "height": 900})
-            found[path, width] = await barriers(page)
+            if width != 1024:
+                found[path, width] = await barriers(page)
             assert await _fits(page), (path, width)
         await page.close()
     assert {where: what for where, what in found.items() if what} == {}
@@ -375,6 +406,7 @@ async def test_a_job_is_compared_with_one_that_is_offered(seen: Seen) -> None:
 async def test_what_cannot_be_undone_is_asked_about_first(seen: Seen) -> None:
     await seen.console.store.jobs._jobs.insert_one(ended_job("one").model_dump(by_alias=True, exclude_defaults=True))
     visitor = await seen.browsers.visitor(seen.console.url)
+    visitor.expected = ("404",)  # the page may see that its job is gone
     page = await visitor.page("/jobs/one")
     asked: list[str] = []
 
@@ -389,6 +421,24 @@ async def test_what_cannot_be_undone_is_asked_about_first(seen: Seen) -> None:
     await page.get_by_role("button", name="Delete").click()
     await page.wait_for_url("**/jobs")
     assert await seen.console.store.records.is_deleted("one")
+
+
+async def test_deleting_leads_to_the_list_though_the_page_sees_first_that_its_job_is_gone(seen: Seen) -> None:
+    await seen.console.store.jobs._jobs.insert_one(ended_job("one").model_dump(by_alias=True, exclude_defaults=True))
+    visitor = await seen.browsers.visitor(seen.console.url)
+    visitor.expected = ("404",)
+    page = await visitor.page("/jobs/one")
+
+    async def once_seen(route: Route) -> None:
+        async with page.expect_response(lambda answer: answer.url.endswith("/live") or "/live?" in answer.url) as gone:
+            await seen.console.store.records.delete("one")
+        assert (await gone.value).status == 404
+        await route.continue_()
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.route("**/jobs/one/delete", once_seen)
+    await page.get_by_role("button", name="Delete").click()
+    await page.wait_for_url("**/jobs")
 
 
 async def test_a_job_is_found_and_opened_by_keyboard_alone(seen: Seen) -> None:
@@ -409,6 +459,29 @@ async def test_a_job_is_found_and_opened_by_keyboard_alone(seen: Seen) -> None:
     await page.get_by_role("link", name="wanted").focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="wanted")).to_be_visible()
+
+
+async def test_selected_jobs_are_seen_to_by_keyboard_alone(seen: Seen) -> None:
+    jobs = [ended_job(name, state=JobState.EXPORTED) for name in ("one", "two", "kept")]
+    await seen.console.store.jobs._jobs.insert_many(
+        [job.model_dump(by_alias=True, exclude_defaults=True) for job in jobs]
+    )
+    visitor = await seen.browsers.visitor(seen.console.url)
+    page = await visitor.page("/jobs?state=exported")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.get_by_role("button", name="Delete").press("Enter")
+    await expect(page.get_by_role("status").first).to_have_text("No job was selected.")
+    for name in ("one", "two"):
+        await page.get_by_label(f"Select {name}").press("Space")
+    await page.get_by_role("button", name="Cancel").press("Enter")
+    await expect(page.get_by_role("status").first).to_contain_text("in no state for it: 2.")
+    for name in ("one", "two"):
+        await page.get_by_label(f"Select {name}").press("Space")
+    await page.get_by_role("button", name="Delete").press("Enter")
+    await expect(page.get_by_role("status").first).to_have_text("Done with 2.")
+    await expect(page.get_by_role("link", name="two")).to_have_count(0)
+    await expect(page.get_by_role("link", name="kept")).to_be_visible()
+    assert "state=exported" in page.url
 
 
 async def _fits(page: Page) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ import pytest
 from metriq_gym.bus.port import EXPORTER, POLLER, SCORER, Delivery
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.bus.rabbitmq.dead_letters import locked_letters
+from metriq_gym.jobs import JobState
 from metriq_gym.jobs.changes import Accepted
 from metriq_gym.messages import JobCompleted, JobDispatched, JobScored, Message
 from metriq_gym.store import Store
 from tests.support.handlers import Recorder
+from tests.support.jobs import ended_job
 from tests.support.patience import PATIENCE
 from tests.support.terminal import mgym, mgym_here, on_terminal
 
@@ -183,3 +186,19 @@ def test_broker_that_is_away_is_an_error_that_says_so() -> None:
     done = mgym_here(environment("amqp://guest:guest@127.0.0.1:1/"), "dead", "list")
     assert done.returncode == 4
     assert "mgym doctor" in done.stderr
+
+
+async def test_purge_deletes_old_letters_of_jobs_that_ended_and_keeps_those_of_others(
+    url: str, monkeypatch: pytest.MonkeyPatch, mongo_url: str, mongo_database: str
+) -> None:
+    """A day from now: the letters are new."""
+    monkeypatch.setattr("metriq_gym.cli.purge.before", lambda _, now: now + timedelta(days=1))
+    async with Store.at(mongo_url, mongo_database) as store:
+        await store.records.add(ended_job("wit-aaa", state=JobState.EXPORTED))
+        await store.records.add(ended_job("qv-1", state=JobState.EXPORTED))
+        await store.records.delete("qv-1")
+    for option, said, left in (("--dry-run", "would go: 3 dead letters", 4), ("--yes", "gone: 3 dead letters", 1)):
+        done = await asyncio.to_thread(mgym_here, environment(url), "purge", "--letters-after", "1", option)
+        assert (done.returncode, done.stderr.strip()) == (0, said)
+        assert await count(url) == left
+    assert [each["job_id"] for each in await listed(url)] == ["wit-abb"]

@@ -269,6 +269,27 @@ def test_only_who_has_to_reaches_the_internet() -> None:
             assert [each for each in SERVICES if selects(policies[name]["spec"]["podSelector"], labelled[each])] == who
 
 
+def test_services_are_reached_from_labelled_namespaces_only_for_metrics_and_the_consoles_page() -> None:
+    for manifests in map(overlay, OVERLAYS):
+        let_in: dict[str, set[tuple[str, str]]] = {}
+        labelled = labels(manifests)
+        for name in SERVICES:
+            rules = [
+                rule
+                for policy in of("NetworkPolicy", manifests).values()
+                if selects(policy["spec"]["podSelector"], labelled[name])
+                for rule in policy["spec"].get("ingress", [])
+            ]
+            let_in[name] = {
+                (next(iter(peer["namespaceSelector"]["matchLabels"])), port["port"])
+                for rule in rules
+                for peer, port in product(rule["from"], rule["ports"])
+            }
+        metrics = ("metriq-gym/metrics", "http")
+        assert let_in.pop("console") == {metrics, ("metriq-gym/ingress", "page")}
+        assert set(map(frozenset, let_in.values())) == {frozenset({metrics})}
+
+
 def test_traces_leave_only_with_the_component_for_a_labelled_namespace(
     components: dict[str, list[Manifest]],
 ) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.manifests import FOLDER, Manifest, containers, of, overlay
 from tests.support.patience import PATIENCE
@@ -170,6 +171,13 @@ def test_resources_that_are_named_are_those_of_the_overlay(operators: Notes) -> 
     assert named == {"certificate/rabbitmq-tls", "deployment/exporter", "service/rabbitmq", "pod/mongodb-0"}
     # Operators make the last two.
     assert named - known == {"service/rabbitmq", "pod/mongodb-0"}
+
+
+def test_every_image_is_pushed_and_has_a_place_in_an_overlay_of_ones_own(operators: Notes) -> None:
+    needed = {each["image"].partition(":")[0] for each in containers(overlay("operators")) if "metriq" in each["image"]}
+    pushed = {command[-1].partition(":")[0] for command in operators.commands if command[:2] == ["docker", "push"]}
+    mine = yaml.safe_load(next(each for each in blocks("yaml", PAGE) if "images:" in each))
+    assert needed == pushed == {each["name"] for each in mine["images"]}
 
 
 def test_what_the_page_links_to_is_there() -> None:

@@ -9,19 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from metriq_gym.cli import purge
 from metriq_gym.cli.errors import USAGE
 from metriq_gym.client.session import Session
 from metriq_gym.jobs import JobState
+from metriq_gym.service import purging
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
-from tests.contract.test_retention import task
-from tests.support.jobs import ended_job
+from tests.support.jobs import counted_task, ended_job
 from tests.support.terminal import mgym_here
 
 
 def test_purge_does_what_its_dry_run_says_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purge, "AT_ONCE", 2)  # so that there are several steps
+    monkeypatch.setattr(purging, "AT_ONCE", 2)  # so that there are several steps
     here = {**os.environ, "METRIQ_DATA_DIR": str(tmp_path)}
     options = ["--counts-after", "90", "--jobs-after", "730"]
 
@@ -34,7 +33,7 @@ def test_purge_does_what_its_dry_run_says_and_no_more(tmp_path: Path, monkeypatc
         for days, name in ((10, "young"), (100, "a"), (100, "b"), (100, "c"), (800, "x"), (800, "y"), (800, "z")):
             at = datetime.now(UTC) - timedelta(days=days)
             await store.records.add(ended_job(name, state=JobState.EXPORTED, updated_at=at))
-            await store.tasks.insert([task(name)])
+            await store.tasks.insert([counted_task(name)])
 
     async def left(store: Store) -> dict[str, int]:
         return {name: await store.retention.bulky([name]) for name in ("young", "a", "x") if await there(store, name)}

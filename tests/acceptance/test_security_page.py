@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 from metriq_gym.bus.port import EVENTS
-from metriq_gym.messages import MESSAGES
-from metriq_gym.operations.access import ALL, SERVICES, Rights
+from metriq_gym.messages import (
+    MESSAGES,
+    EstimateRequested,
+    JobCancelRequested,
+    JobRequested,
+    JobResumeRequested,
+    ScheduleChangeRequested,
+    ScheduleRequested,
+    SuiteRequested,
+)
+from metriq_gym.operations.access import ALL, PUBLISHER, SERVICES, Rights
 
 ROOT = Path(__file__).parents[2]
 COLLECTIONS = {name for rights in SERVICES for name in rights.collections}
@@ -29,3 +38,25 @@ def test_a_row_names_what_a_service_publishes_and_writes(rights: Rights) -> None
     assert published == {message.routing_key for message in MESSAGES if re.fullmatch(events, message.routing_key)}
     written = {name for name, actions in rights.collections.items() if {"insert", "update", "remove"} & set(actions)}
     assert written == {name for name in re.findall(r"\w+", row[2].replace("reads tasks", "")) if name in COLLECTIONS}
+
+
+def test_each_line_of_what_a_hostile_publisher_can_and_cannot_do_names_its_test() -> None:
+    section = PAGE[PAGE.index("## A hostile publisher") : PAGE.index("### Quotas")]
+    lines = section.split("\n- ")[1:]
+    assert len(lines) > 15
+    assert [line for line in lines if "`test_" not in line] == []
+
+
+def test_each_request_that_a_publisher_may_send_has_been_thought_of() -> None:
+    """One more is to be looked at: what could it do to others? Then this list, and security.md's, gets longer."""
+    (events,) = [each.write for each in PUBLISHER.topics if each.exchange == EVENTS]
+    assert {message for message in MESSAGES if re.fullmatch(events, message.routing_key)} == {
+        JobRequested,
+        JobCancelRequested,
+        JobResumeRequested,
+        SuiteRequested,
+        EstimateRequested,
+        ScheduleRequested,
+        ScheduleChangeRequested,
+    }
+    assert "publish the seven requests" in PAGE

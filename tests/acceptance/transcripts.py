@@ -122,6 +122,15 @@ TASKS: dict[str, tuple[str, list[str]]] = {
         "",
         ["mgym run wrong.json", "mgym job view nothing", "mgym status", "mgym doctor"],
     ),
+    "Back up, and delete what is old": (
+        "What is not exported stays. With `METRIQ_PURGE_…` services do by themselves what `mgym purge` does "
+        "([operations.md](operations.md#retention)).",
+        [
+            "mgym backup metriq.backup",
+            "mgym purge --counts-after 90 --jobs-after 730 --dry-run",
+            "mgym purge --counts-after 90 --yes",
+        ],
+    ),
     "Move in from metriq-gym's own tool": (
         "Doing it again changes nothing. Lines that are no jobs are named, and the exit code is 1. Files of the "
         "dataset are taken over too, and `-` is standard input.",

@@ -28,6 +28,10 @@ PAGES = {
     "jobs of a benchmark on a device": "/jobs?benchmark=WIT&at=tyxonq/device%203",
     "jobs of a suite": "/jobs?suite=suite-5",
     "jobs of a time, the oldest first": f"/jobs?since={datetime.now(UTC).year - 1}-01-01&sort=oldest",
+    "jobs of a tag": "/jobs?tag=nightly",
+    "jobs of a score that half of all have": "/jobs?least_score=0.5",
+    "jobs of a score that one in a thousand has": "/jobs?least_score=0.999",
+    "jobs of a score that none has": "/jobs?least_score=1.5",
     "jobs with a text": "/jobs?text=note%20000321",
     "what it finds, once the page is there": "/api/v1/jobs?text=note%20000321",
     "what no job has, likewise": "/api/v1/jobs?text=nowhere",
@@ -91,6 +95,8 @@ def _job(number: int, at: datetime) -> Job:
         created_at=at,
         updated_at=at + timedelta(seconds=20),
         remarks=f"note {number:06}",
+        tags=["nightly"] if number % 10 == 0 else [],
+        result={"score": {"value": number % 1000 / 1000, "uncertainty": 0.01}},
         **suite,
     )
 

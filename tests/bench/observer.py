@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-PATIENCE = 300
+PATIENCE = 1800
 """Seconds until a job that does not end is given up."""
 
 

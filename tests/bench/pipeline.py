@@ -89,14 +89,18 @@ def run(*, quick: bool) -> None:
 
 
 @asynccontextmanager
-async def running_services(servers: Servers, folder: Path, pollers: int) -> AsyncIterator[tuple[System, Observer, str]]:
+async def running_services(
+    servers: Servers, folder: Path, pollers: int, **settings: object
+) -> AsyncIterator[tuple[System, Observer, str]]:
     """Run the services, warm, with one worker process each; yield also the name of their database."""
     progress(f"pipeline: starting the services, pollers: {pollers}")
     database = f"bench_{secrets.token_hex(6)}"
     results = folder / database
     results.mkdir()
     with virtual_host(servers.broker) as amqp_url, pymongo.MongoClient[Any](servers.mongo_url) as client:
-        services = system(amqp_url, servers.mongo_url, database, results, counts={"poller": pollers}, **AS_SHIPPED)
+        services = system(
+            amqp_url, servers.mongo_url, database, results, counts={"poller": pollers}, **AS_SHIPPED, **settings
+        )
         async with services as running, observer(amqp_url) as seen:
             await burst(running, seen, TRIVIAL, [f"warm-{number}" for number in range(20)])
             yield running, seen, database
@@ -123,10 +127,10 @@ async def _one_at_a_time(servers: Servers, folder: Path, jobs: int) -> None:
     _show_operations(done, counted)
 
 
-async def trip(running: System, seen: Observer, job_id: str, **changes: str) -> Trip:
-    """Publish a trivial job and return how it went once it has ended."""
+async def trip(running: System, seen: Observer, job_id: str, config: dict[str, Any] = TRIVIAL, **changes: str) -> Trip:
+    """Publish a job and return how it went once it has ended."""
     at, started = time.time(), time.perf_counter()
-    await running.publish(request(job_id, config=TRIVIAL, **changes))
+    await running.publish(request(job_id, config=config, **changes))
     total = await seen.exported(job_id) - started
     job = await running.store.jobs.get(job_id)
     assert job.runtime_seconds is not None
@@ -165,9 +169,9 @@ async def _all_at_once(servers: Servers, folder: Path, share: float) -> None:
             for load in LOADS:
                 ids = [f"job-{secrets.token_hex(6)}" for _ in range(round(load.jobs * share))]
                 progress(f"pipeline: {len(ids)} × {load.name}, all at once, pollers: {pollers}")
-                before, served = _cpu_seconds(running), _servers_cpu_seconds()
+                before, served = cpu_seconds(running), servers_cpu_seconds()
                 spent = await burst(running, seen, load.config, ids)
-                after, serving = _cpu_seconds(running), _servers_cpu_seconds()
+                after, serving = cpu_seconds(running), servers_cpu_seconds()
                 direct = _direct([await running.store.jobs.get(job_id) for job_id in ids])
                 what = (load.name, f"{pollers}", f"{len(ids)}")
                 rates.append((*what, f"{len(ids) / spent:.1f}", f"{len(ids) / direct:.1f}", f"{spent / direct:.2f}"))
@@ -182,7 +186,7 @@ async def _all_at_once(servers: Servers, folder: Path, share: float) -> None:
     show(title, ["load", "pollers", "jobs", *SERVICES, *SERVERS.values()], sorted(costs))
 
 
-def _cpu_seconds(running: System) -> dict[str, tuple[float, float]]:
+def cpu_seconds(running: System) -> dict[str, tuple[float, float]]:
     """Return what each service has used so far: itself, and its workers."""
     spent = {}
     for name in SERVICES:
@@ -192,7 +196,7 @@ def _cpu_seconds(running: System) -> dict[str, tuple[float, float]]:
     return spent
 
 
-def _servers_cpu_seconds() -> dict[str, float]:
+def servers_cpu_seconds() -> dict[str, float]:
     """Return what the servers that this process has started have used so far; 0 for one that runs elsewhere."""
     started = psutil.Process().children(recursive=True)
     return {name: _sum([each for each in started if each.name() == name]) for name in SERVERS}

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -653,3 +653,23 @@ async def test_what_fails_in_a_lane_is_tried_there_again_and_becomes_a_letter_of
     assert {each.lane for each in behind.deliveries} == {1}
     assert len(behind.deliveries) == DELIVERY_LIMIT
     assert (letter.queue, letter.id, letter.routing_key) == (DISPATCHER.name, "m", "job.requested")
+
+
+async def test_of_the_dead_letters_the_old_ones_are_dropped_and_the_others_stay(buses: Buses) -> None:
+    bus = await buses.open(retry_pauses=(0.001,))
+    subscription = await bus.consume(POLLER, Recorder(fail), prefetch=1)
+    for name in ("a", "b", "c"):
+        await bus.publish(JobDispatched(job_id=name))
+    async with asyncio.timeout(PATIENCE):
+        while (await bus.waiting())[DEAD_LETTERS] < 3:  # noqa: ASYNC110  (by the broker)
+            await asyncio.sleep(0.01)
+    await subscription.stop()
+    last = [each.last for each in await buses.dead_letters(bus)]
+    assert last[0] is not None
+    async with bus.old_letters(last[0], most=9) as held:
+        assert held == []
+    async with bus.old_letters(datetime.now(UTC) + timedelta(days=1), most=2) as held:
+        dropped, kept = [each.letter.job_id for each in held]
+        assert {dropped, kept} < {"a", "b", "c"}
+        await held[0].drop()
+    assert {each.job_id for each in await buses.dead_letters(bus)} == {"a", "b", "c"} - {dropped}

@@ -63,7 +63,7 @@ FENCED: dict[str, Write] = {
     "tasks.fail": lambda store, by: store.tasks.fail(by.task, "late"),
     # The reconciler's.
     "leases.renew": lambda store, by: store.leases.renew("r", by.token, 90),
-    "clocks.look": lambda store, by: store.clocks.look("r", by.token),
+    "clocks.look": lambda store, by: store.clocks.look("r", by.token, longest_gap=60),
     "upkeep.checked": lambda store, by: store.upkeep.checked(["j"], by.token),
     "upkeep.expire": lambda store, by: store.upkeep.expire("j", FAILURE, by.token),
     "suites.checked": lambda store, by: store.suites.checked("s", by.token),
@@ -81,11 +81,19 @@ OTHERS = {
     "tasks.submitted",
     # What a job's state calls for, and may be done by anybody who has seen it.
     *("tasks.release", "tasks.cancel", "listings.forget", "upkeep.recorded"),
-    # What was listed before the first submission: the first one wins.
-    "listings.note",
+    # What was listed before the first submission: the first one wins, and no older lease takes a newer one's place.
+    *("listings.note", "listings.keep"),
+    # Of a job that nobody submits, unless a newer lease has taken it up since that was seen.
+    "listings.forget_of_holder",
     # Guarded by the job's end and by how often it was resumed; its tasks follow under the next dispatcher's token, and
     # only those that no later dispatcher has taken up (tests/unit/test_resume.py).
     *("jobs.resume", "tasks.reopen"),
+    # Changed only as it was read; a result that comes twice is known by its job.
+    "drifts.change",
+    # Written once; an attempt to tell of it is begun by one of all exporters, and what was told stays so (decision 34).
+    *(f"notices.{write}" for write in ("add", "noted", "claim", "renew", "settle", "close")),
+    # A place for a job that is about to be accepted: the first one wins, and the same job gets it again.
+    "quotas.claim",
     # What a dispatcher has seen of a device, and an estimate that it was asked for: the newest is as good as any.
     *("devices.see", "estimates.answer"),
     # Read by people only.
@@ -102,13 +110,13 @@ OTHERS = {
     # The reconciler's, after a look that was its own: they only let times be sooner or deadlines later.
     *("clocks.put_off_deadlines", "clocks.bring_back"),
     # What an attempt at a message has come to, counted whoever made it; the job stays where it is.
-    *("troubles.failed_attempt", "troubles.give_up"),
+    *("troubles.failed_attempt", "troubles.give_up", "troubles.refuse"),
     # Any dispatcher's: each change of a schedule is guarded by the revision that it was made from (decision 26).
     *("schedules.add", "schedules.write", "schedules.delete"),
     # An operator's and a client's, guarded by the state that they find.
     *("jobs.unhold", "troubles.forgive", "tasks.send_again", "records.add", "records.replace", "records.delete"),
     # Into a store without jobs, beside which no service runs (decision 30); the other writes a file.
-    *("backups.restore", "backups.write"),
+    *("backups.restore", "backups.settle", "backups.write"),
     # Of jobs that are over, which nothing leads on from: done twice it does no more.
     *("retention.forget", "retention.delete"),
 }

@@ -17,7 +17,7 @@ from metriq_gym.jobs.changes import Accepted, Dispatched, Planned, Rejected
 from metriq_gym.jobs.states import MOVES
 from metriq_gym.packing import pack_counts
 from metriq_gym.store import Store
-from metriq_gym.store.tasks import OLDEST_EVERY, SPREAD
+from metriq_gym.store.tasks import OLDEST_EVERY
 from tests.support.jobs import failed_job, to
 
 FIELDS = {"provider": "local", "device": "aer_simulator", "config": {"benchmark_name": "WIT", "shots": 10}}
@@ -242,11 +242,25 @@ class TestTasks:
     async def test_a_task_of_a_lower_lane_is_claimed_before_those_that_came_earlier(self, store: Store) -> None:
         await store.tasks.insert([task(n).model_copy(update={"lane": 3}) for n in range(20)])
         await store.tasks.release("j")
+        claimed = [(await claim(store, limit=1))[0].job_id]  # which saw more
         await store.tasks.insert([task(0, "one")])
         await store.tasks.release("one")
-        claimed = [(await claim(store, limit=1))[0].job_id for _ in range(21)]
-        assert claimed.index("one") <= SPREAD  # those that were seen at once may go first
+        claimed += [(await claim(store, limit=1))[0].job_id for _ in range(20)]
+        assert claimed.index("one") == 1
         assert sorted(claimed) == ["j"] * 20 + ["one"]
+
+    async def test_due_tasks_in_lanes_are_counted_up_to_a_limit(self, store: Store) -> None:
+        await store.tasks.insert([task(n).model_copy(update={"lane": 1 + n % 3}) for n in range(6)])
+        assert await store.tasks.due_in_lanes("local", limit=10) == 0  # none is released
+        await store.tasks.release("j")
+        await store.tasks.insert([task(n, "in-no-lane") for n in range(3)])
+        await store.tasks.release("in-no-lane")
+        assert await store.tasks.due_in_lanes("local", limit=10) == 6
+        assert await store.tasks.due_in_lanes("local", limit=4) == 4
+        assert await store.tasks.due_in_lanes("other", limit=10) == 0
+        claimed = await claim(store, limit=5)
+        in_lanes = sum(each.job_id == "j" for each in claimed)
+        assert await store.tasks.due_in_lanes("local", limit=10) == 6 - in_lanes
 
     async def test_of_due_tasks_only_those_are_claimed_that_nobody_else_has(self, store: Store) -> None:
         await released(store, *range(4))

@@ -39,7 +39,7 @@ def ahead(collection: Any, seconds: float, *fields: str) -> None:
 async def bring_back(store: Store, *, set_back: bool = False) -> int:
     token = await store.leases.take("reconciler", owner="me", lease_seconds=LEASE)
     assert token is not None
-    now, _ = await store.clocks.look("reconciler", token)
+    now = (await store.clocks.look("reconciler", token, longest_gap=600)).now
     return await store.clocks.bring_back(now, **WITHIN, set_back=set_back)
 
 
@@ -105,13 +105,13 @@ async def test_deadlines_are_put_off_by_what_the_clock_jumped_and_never_beyond_a
 async def test_a_look_tells_how_long_ago_the_last_one_was_by_the_servers_clock(store: Store, database: Any) -> None:
     token = await store.leases.take("reconciler", owner="me", lease_seconds=LEASE)
     assert token is not None
-    _, first = await store.clocks.look("reconciler", token)
+    first = (await store.clocks.look("reconciler", token, longest_gap=600)).elapsed
     assert first == 0
     ahead(database.leases, HOUR, "looked_at")
-    _, elapsed = await store.clocks.look("reconciler", token)
+    elapsed = (await store.clocks.look("reconciler", token, longest_gap=600)).elapsed
     assert -HOUR <= elapsed < 0
     with pytest.raises(LeaseLost):
-        await store.clocks.look("reconciler", token + 1)
+        await store.clocks.look("reconciler", token + 1, longest_gap=600)
 
 
 async def test_a_lease_that_was_taken_at_a_time_to_come_has_run_out(store: Store, database: Any) -> None:
@@ -129,3 +129,22 @@ async def test_an_export_that_was_put_off_at_a_time_to_come_is_due(store: Store,
     assert await store.exports.begin("j", "json") not in (0, None)
     ahead(database.jobs, HOUR, "exports.json.at", "exports.json.not_before")
     assert await store.exports.begin("j", "json") == 0
+
+
+@pytest.mark.parametrize(
+    ("passed", "steady"), [(HOUR, True), (2 * HOUR + 1, False), (8 * 24 * HOUR, False), (-HOUR, False)]
+)
+async def test_the_clock_is_steady_since_it_was_set_or_nobody_looked_for_long(
+    store: Store, database: Any, passed: float, steady: bool
+) -> None:
+    token = await store.leases.take("reconciler", owner="me", lease_seconds=LEASE)
+    assert token is not None
+    gap = 2 * HOUR
+    assert await store.clocks.noted("reconciler") is None
+    assert (await store.clocks.look("reconciler", token, longest_gap=gap)).steady_seconds == 0
+    ahead(database.leases, -HOUR, "looked_at", "steady_since")
+    assert (await store.clocks.look("reconciler", token, longest_gap=gap)).steady_seconds >= HOUR
+    ahead(database.leases, -passed, "looked_at", "steady_since")
+    look = await store.clocks.look("reconciler", token, longest_gap=gap, noted={"jobs": 9})
+    assert look.steady_seconds == (pytest.approx(HOUR + passed, abs=300) if steady else 0)
+    assert await store.clocks.noted("reconciler") == ({"jobs": 9}, look.steady_seconds)

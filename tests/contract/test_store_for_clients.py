@@ -223,7 +223,8 @@ class TestChanges:
         tasks_seen = asyncio.Event()
 
         async def follow() -> None:
-            async for job, done in store.changes.job("j"):
+            async for job, tasks in store.changes.job("j"):
+                done = tasks.get(TaskState.COMPLETED, 0)
                 seen.append((job.state, done))
                 if done == 2:
                     tasks_seen.set()
@@ -241,6 +242,18 @@ class TestChanges:
         await asyncio.wait_for(following, PATIENCE)
         assert seen[-1] == (JobState.EXPORTED, 2)
         assert [done for _, done in seen] == sorted(done for _, done in seen)
+
+    async def test_a_job_is_followed_with_each_task_that_its_provider_takes(self, store: Store) -> None:
+        await accepted(store, "j")
+        await store.tasks.insert([task(0), task(1)])
+        stream = store.changes.job("j")
+        assert (await anext(stream))[1] == {TaskState.STORED: 2}
+        for each in await store.tasks.take_up("j", 1):
+            await store.tasks.submitted(await store.tasks.intend(each), f"there-{each.id}")
+        async with asyncio.timeout(PATIENCE):
+            while (await anext(stream))[1] != {TaskState.SUBMITTED: 2}:
+                pass
+        await stream.aclose()
 
     async def test_following_a_job_that_has_ended_ends_at_once(self, store: Store) -> None:
         await accepted(store, "j")

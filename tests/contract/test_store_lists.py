@@ -34,6 +34,8 @@ async def fill(store: Store) -> Store:
             suite_id=f"suite-{number // 40}" if number % 10 == 0 else None,
             suite_name="Nightly" if number % 10 == 0 else None,
             remarks=f"Remark {number} (ünder way)" if number % 4 == 0 else None,
+            tags=["nightly", *(["twelfth"] if number % 12 == 0 else [])] if number % 3 == 0 else [],
+            result={"score": {"value": 1.0 if number % 20 == 0 else 0.5, "uncertainty": 0.01}},
         )
         for number in range(JOBS)
     ]
@@ -58,6 +60,10 @@ async def filled(server_store: Store) -> Store:
         pytest.param(Filter(suite="suite-1"), JOBS // 10, id="suite"),
         pytest.param(Filter(suite_name="Nightly"), JOBS // 10, id="suite's name"),
         pytest.param(Filter(held=True), 1, id="held"),
+        pytest.param(Filter(tags=("nightly",)), LIMIT, id="tag"),
+        pytest.param(Filter(tags=("nightly", "twelfth")), JOBS // 12, id="tags"),
+        pytest.param(Filter(least_score=0.995), JOBS // 20, id="least score"),
+        pytest.param(Filter(least_score=0.2, most_score=0.9), LIMIT, id="score"),
         pytest.param(Filter(text="benchmark"), LIMIT, id="text"),
     ],
 )
@@ -173,6 +179,7 @@ async def all_of(jobs: AsyncIterator[Job]) -> list[Job]:
         pytest.param(lambda found: found.stage_times(3600, limit=9), id="stage times"),
         pytest.param(lambda found: found.due(), id="due"),
         pytest.param(lambda found: found.undecided_counts(), id="undecided"),
+        pytest.param(lambda found: found.failed_exports(AT, limit=9, dropped=""), id="failed exports"),
         pytest.param(lambda found: found.waiting_suites(60, limit=5), id="overdue suites"),
         pytest.param(lambda found: found.standing_still(60, limit=5), id="standing still"),
         pytest.param(lambda found: found.page(Filter(states=tuple(JobState)[:3]), limit=5), id="running"),

@@ -171,3 +171,28 @@ async def test_a_suites_plan_that_cannot_be_read_is_passed_over(store: Store) ->
         [plan | {"_id": "odd", "requests": b"later"}, {"_id": "none", "updated_at": PAST, "deadline_at": PAST}]
     )
     assert [each.id for each in await store.suites.unfinished()] == ["good"]
+
+
+LATER = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+async def test_schedules_and_devices_that_cannot_be_read_harm_no_other_and_are_told_of(store: Store) -> None:
+    await store.devices.see("tyxonq", "good", num_qubits=1, simulator=False, status="online", metadata={})
+    point = {"device_id": "tyxonq/good", "at": PAST, "metadata": 7}
+    for collection, document in (
+        ("devices", {"_id": "tyxonq/odd", "num_qubits": "many"}),
+        ("calibrations", {"_id": "odd", **point}),
+        ("schedules", {"_id": "odd", "look_at": PAST, "looked_at": PAST, "open": [{"id": "t", "state": "hovering"}]}),
+        ("parked", {"_id": "tyxonq", "expires_at": LATER, "why": "a later version's word"}),
+    ):
+        await getattr(store._database, collection).insert_many([document])
+    await store.parked.park("ibm", "refused", 60)
+    assert [each.device for each in await store.devices.all()] == ["good"]
+    assert [each.metadata for each in await store.devices.calibrations("tyxonq", "good")] == [{}]
+    assert await store.schedules.all() == await store.schedules.due() == []
+    assert await store.schedules.of_tick("t") is None
+    assert [each.provider for each in await store.parked.all()] == ["ibm"]
+    with pytest.raises(UnreadableDocument):
+        await store.schedules.get("odd")
+    told = {(each.collection, each.id) for each in await store.unreadable()}
+    assert {("devices", "tyxonq/odd"), ("schedules", "odd")} <= told

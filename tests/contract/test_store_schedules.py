@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
+from metriq_gym.errors import UnreadableDocument
 from metriq_gym.jobs.schedules import Schedule, Spent, Tick, TickState
 from metriq_gym.messages import ScheduleRequested
 from metriq_gym.store import Store
@@ -47,6 +50,16 @@ async def test_of_two_who_change_a_schedule_one_is_told_that_it_is_too_late(stor
     assert await store.schedules.write(after.with_(last_id="y"), now) is not None
 
 
+async def test_what_a_later_version_has_written_beside_stays(store: Store, database: Any) -> None:
+    await store.schedules.add(await schedule(store))
+    database.schedules.update_one({"_id": "nightly"}, [{"$set": {"later": {"$literal": "$word"}}}])
+    there = await store.schedules.get("nightly")
+    assert there is not None
+    assert await store.schedules.write(there.with_(paused=True)) is not None
+    found = database.schedules.find_one()
+    assert (found["later"], found["paused"]) == ("$word", True)
+
+
 async def test_due_are_those_with_something_to_do_now(store: Store) -> None:
     now: datetime = await store.catalogue.now()
     hour = timedelta(hours=1)
@@ -85,4 +98,5 @@ async def test_one_that_cannot_be_read_harms_no_other(store: Store, database: An
     database.schedules.insert_one({"_id": "broken", "look_at": await store.catalogue.now()})
     await store.schedules.add(await schedule(store))
     assert await names(store) == ["nightly"]
-    assert await store.schedules.get("broken") is None
+    with pytest.raises(UnreadableDocument):  # and not as if there were none, in whose place another could be put
+        await store.schedules.get("broken")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metriq_gym.exporters.pull_request import branch_name
 from metriq_gym.jobs import TERMINAL, Job, JobState, Task, TaskState
 from metriq_gym.jobs.schedules import Schedule, TickState
 from metriq_gym.jobs.states import MOVES, OPEN_TASKS, RESUMABLE
@@ -45,6 +46,8 @@ class Evidence:
     """The ids of what the provider would still run, and could be asked to cancel."""
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Exported records by job id."""
+    uploads: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]] | None = None
+    """The records of each pull request by its branch, where records go to GitHub too."""
     queued: Mapping[str, int] = field(default_factory=dict)
     """Queue → messages that are left in it."""
     in_flight: Collection[str] = ()
@@ -73,6 +76,8 @@ def judge(evidence: Evidence) -> Verdict:
     _replay(evidence.changes, verdict)
     verdict.wrong += _invented(evidence, jobs)
     verdict.wrong += _results(evidence, jobs)
+    if evidence.uploads is not None:
+        _uploads(evidence.uploads, evidence.jobs, verdict)
     verdict.wrong += _tasks(evidence, jobs)
     for schedule in evidence.schedules:
         _ticks(schedule, evidence.jobs, verdict)
@@ -117,6 +122,27 @@ def _results(evidence: Evidence, jobs: Mapping[str, Job]) -> Iterator[str]:
             yield f"{job.id}: its record has other results than the job"
     for job_id in sorted(evidence.records.keys() - jobs.keys()):
         yield f"{job_id}: a record of a job that does not exist"
+
+
+def _uploads(
+    uploads: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], jobs: Iterable[Job], verdict: Verdict
+) -> None:
+    """One pull request per job, or per suite, with one record of each job in it."""
+    wanted = defaultdict[str, list[Job]](list)
+    for job in jobs:
+        if job.state in (JobState.EXPORTED, JobState.FAILED, JobState.CANCELLED):
+            wanted[branch_name(job.suite_id or job.id)].append(job)
+    for branch, together in wanted.items():
+        pulls = uploads.get(branch, ())
+        if not pulls:
+            verdict.lost.append(f"{branch}: has no pull request")
+        if len(pulls) > 1:
+            verdict.duplicated.append(f"{branch}: has {len(pulls)} pull requests")
+        for records in pulls:
+            pairs = zip(records, sorted(together, key=lambda job: job.id), strict=False)
+            if len(records) != len(together) or not all(_agree(*each) for each in pairs):
+                verdict.wrong.append(f"{branch}: its pull request has other records than its jobs")
+    verdict.wrong += [f"{branch}: a pull request of no job" for branch in sorted(uploads.keys() - wanted.keys())]
 
 
 def _agree(record: Mapping[str, Any], job: Job) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pymongo
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import is_settled
+from metriq_gym.jobs.notices import TYPES
 from metriq_gym.service.service import Context, Service, running
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
@@ -27,12 +29,15 @@ from services.scorer import Scorer
 from tests.faults.audit import Verdict, judge
 from tests.faults.clouds import Cloud
 from tests.faults.evidence import Witness
-from tests.faults.flows import FLOWS, Flow
+from tests.faults.flows import FLOWS, Flow, ListeningBus
 from tests.faults.points import Crashed, Fuse, Point, SurroundedBus, surround_store, surrounded_providers, surrounding
 from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
+from tests.support.receiver import receiving
 
 AT_ONCE = 8
+HANGS_AFTER = 4 * PATIENCE
+"""A case is one of eight that share a core with whatever else the machine does, and slow is not stuck."""
 KINDS: dict[str, type[Service]] = {kind.name: kind for kind in (Dispatcher, Poller, Scorer, Exporter)}
 IMPATIENT: dict[str, Any] = {
     "poll_seconds": 0.1,
@@ -98,7 +103,9 @@ async def _process(world: _World, kind: type[Service], fuse: Fuse) -> AsyncItera
             living.cancel()
             await asyncio.sleep(0)
             fuse.buried.set()
-            with suppress(asyncio.CancelledError, Crashed, BaseExceptionGroup):
+            # Only waited for: a case that takes too long is to be cancelled here too, not this task alone.
+            await asyncio.wait({living})
+            if not living.cancelled() and not isinstance(living.exception(), Crashed | BaseExceptionGroup | None):
                 await living
         else:
             await living
@@ -133,19 +140,25 @@ async def run_case(
             cloud = stack.enter_context(flow.cloud())
             flow.prepare(cloud.control)
             values |= cloud.settings
+        receiver = None
+        if flow.told:
+            receiver = stack.enter_context(receiving())
+            values |= receiver.addressed()
         witness = stack.enter_context(Witness(mongo_url, database))
         stack.callback(_drop, mongo_url, database)
         stack.callback(client.close)
         async with flow.bus(retry_pauses=(0.05, 0.1, 0.2)) as bus:
             world = _World(client, database, bus, Settings(**values | dict(flow.settings)), flow)
             await world.store().create_indexes()
+            if flow.before is not None:
+                await flow.before(world.store())
 
             def audit() -> Verdict:
                 held = [name for name, state in flow.ends.items() if state is JobState.DISPATCHING]
                 evidence = witness.evidence(
                     flow.ends,
                     records=records,
-                    queued={"dead": len(bus.dead_letters)},
+                    queued={"dead": len(bus.dead_letters) - flow.letters},
                     submissions=cloud.submissions() if cloud else {},
                     waiting=cloud.waiting() if cloud else (),
                     in_flight=held,
@@ -156,6 +169,10 @@ async def run_case(
                     for job in evidence.jobs
                     if job.id in flow.ends and job.state is not flow.ends[job.id]
                 ]
+                if isinstance(bus, ListeningBus) and len(bus.shifts) != 1:
+                    verdict.wrong.append(f"told of {len(bus.shifts)} shifts, not of one")
+                if receiver is not None:
+                    verdict.wrong += wrongly_told(flow.told, receiver.got, once=point is None)
                 return verdict
 
             try:
@@ -173,7 +190,7 @@ async def _run(
     done = asyncio.create_task(_publish_and_await(world, cloud, audit))
     crashed_at = None
     try:
-        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as others:
+        async with asyncio.timeout(HANGS_AFTER), asyncio.TaskGroup() as others:
             over = asyncio.Event()
             for name, kind in KINDS.items():
                 if name != victim:
@@ -223,6 +240,10 @@ async def _publish_and_await(world: _World, cloud: Cloud | None, audit: Callable
         await _reached(store, job_id, lambda job: job.state is not JobState.DISPATCHING)
         assert cloud is not None
         await flow.once_dispatched(cloud.control, world.bus)
+    if flow.once_held is not None:
+        (job_id,) = flow.ends
+        await _reached(store, job_id, lambda job: job.held is not None)
+        await flow.once_held(store, world.bus)
     if flow.once_failed is not None:
         (job_id,) = flow.ends
         await _reached(store, job_id, lambda job: job.state is JobState.FAILED)
@@ -234,6 +255,27 @@ async def _publish_and_await(world: _World, cloud: Cloud | None, audit: Callable
     # An end that was not recorded or cleared up after is for the reconciler.
     while ((found := audit()).all and not found.duplicated) or await store.suites.unfinished():  # noqa: ASYNC110
         await asyncio.sleep(IMPATIENT["reconcile_seconds"])
+
+
+def wrongly_told(
+    wanted: Mapping[str, Sequence[str]], got: Sequence[tuple[object, bytes]], *, once: bool
+) -> Iterator[str]:
+    """Say what is wrong with what a receiver was told; with `once`, no event may come twice.
+
+    But for an end: its message comes again where a slow machine makes the reconciler think that it was lost.
+    """
+    bodies: dict[str, bytes] = {}
+    kinds: dict[str, list[str]] = {}
+    for _, body in list(got):
+        event = json.loads(body)
+        if event["id"] not in bodies:
+            kinds.setdefault(event["subject"], []).append(event["type"].removeprefix(f"{TYPES}."))
+        elif once and not event["type"].endswith(".ended"):
+            yield f"{event['id']}: was told again"
+        if bodies.setdefault(event["id"], body) != body:
+            yield f"{event['id']}: was told again, and differently"
+    if kinds != {subject: list(each) for subject, each in wanted.items()}:
+        yield f"was told {kinds}, and not {wanted}"
 
 
 async def _reached(store: Store, job_id: str, reached: Any) -> Job:

@@ -1,4 +1,4 @@
-"""The report of the whole run, and every flow without a fault."""
+"""The report of the whole run, and flows without a fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest_asyncio
 import structlog
 
 from tests.faults.case import Outcome, run_cases
-from tests.faults.flows import FLOWS
 from tests.faults.report import REPORT, Report
 
 
@@ -20,13 +19,16 @@ def report() -> Report:
     return REPORT
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def clean(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    """Every flow without any fault: what it takes, in order."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def clean(
+    request: pytest.FixtureRequest, mongo_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Outcome]:
+    """Each of the module's `FLOWS` without any fault: what it takes, in order."""
+    flows = tuple(request.module.FLOWS)
     folder = tmp_path_factory.mktemp("clean")
     with silence():
         await run_cases([("local", None, None)], mongo_url, folder)  # which imports all that takes its time
-        return dict(zip(FLOWS, await run_cases([(name, None, None) for name in FLOWS], mongo_url, folder), strict=True))
+        return dict(zip(flows, await run_cases([(name, None, None) for name in flows], mongo_url, folder), strict=True))
 
 
 @contextmanager

@@ -69,6 +69,7 @@ class Witness:
         accepted: Collection[str],
         *,
         records: Path,
+        uploads: Mapping[str, Any] | None = None,
         queued: Mapping[str, int],
         submissions: Mapping[str, Collection[str]] | None = None,
         waiting: Collection[str] = (),
@@ -85,6 +86,7 @@ class Witness:
             submissions=submissions or {},
             waiting=waiting,
             records={path.stem: json.loads(path.read_text()) for path in records.glob("*.json")},
+            uploads=uploads,
             queued=queued,
             in_flight=in_flight,
         )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.jobs import JobState
+from metriq_gym.jobs.drift import BASELINE, IN_A_ROW
 from metriq_gym.jobs.ticks import id_of
+from metriq_gym.jobs.watched import Seen, looked_at
 from metriq_gym.messages import (
+    DeviceDrifted,
     EstimateRequested,
     JobCancelRequested,
     JobRequested,
@@ -23,7 +28,10 @@ from metriq_gym.messages import (
     ScheduleRequested,
     SuiteRequested,
 )
+from metriq_gym.operations.resolve import Fail, resolve
 from metriq_gym.service.pool import WorkerDied
+from metriq_gym.store import Store
+from services.dispatcher.lanes import SIZES
 from tests.faults.clouds import Cloud, ibm, tyxonq
 from tests.ibm.server import IBMCloud
 from tests.sandbox.fixture import SandboxControl
@@ -47,6 +55,7 @@ class Flow:
     """Makes the provider behave as the flow wants; without it no provider is needed."""
     once_dispatched: Callable[[Any, MemoryBus], Awaitable[None]] | None = None
     once_failed: Callable[[Any, MemoryBus], Awaitable[None]] | None = None
+    once_held: Callable[[Store, MemoryBus], Awaitable[object]] | None = None
     cloud: Callable[[], AbstractContextManager[Cloud]] = tyxonq
     """The provider's service."""
     once_kept: ScheduleChangeRequested | None = None
@@ -54,6 +63,35 @@ class Flow:
     pool: Callable[[], InlinePool] = InlinePool
     bus: type[MemoryBus] = MemoryBus
     settings: Mapping[str, Any] = field(default_factory=dict)
+    before: Callable[[Store], Awaitable[object]] | None = None
+    """Puts into the store what was there before."""
+    told: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Subject → the kinds of events that a receiver is told of it, in order; without any there is no receiver."""
+    letters: int = 0
+    """Messages that become dead letters."""
+
+
+class Nameless(Message):
+    """Says that a job is completed, and not which."""
+
+    routing_key = "job.completed"
+
+    @property
+    def message_id(self) -> str:
+        return "nameless"
+
+
+class ListeningBus(MemoryBus):
+    """Remembers which shifts it was told of, and how often."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.shifts = Counter[str]()
+
+    async def publish(self, message: Message) -> None:
+        await super().publish(message)
+        if isinstance(message, DeviceDrifted):
+            self.shifts[message.message_id] += 1
 
 
 class LossyBus(MemoryBus):
@@ -117,7 +155,12 @@ async def _cancel(_: object, bus: MemoryBus) -> None:
     await bus.publish(JobCancelRequested(job_id="j"))
 
 
+async def _give_up(store: Store, bus: MemoryBus) -> None:
+    await resolve(store, bus, "j", Fail())
+
+
 async def _resume(_: SandboxControl, bus: MemoryBus) -> None:
+    await bus.publish(JobResumeRequested(job_id="j", resumed=7))  # which is refused
     await bus.publish(JobResumeRequested(job_id="j", resumed=0))
 
 
@@ -159,6 +202,17 @@ def _queue_at_ibm(cloud: IBMCloud) -> None:
     cloud.retry_after = "0"
 
 
+async def _about_to_drift(store: Store) -> None:
+    """Leave a calibration as it is after a baseline and all but one of the values that make a step."""
+    names = {"provider": "local", "device": "aer_simulator", "benchmark": None, "job_id": "earlier"}
+    began, nights = datetime(2026, 1, 1, tzinfo=UTC), [1.0, 2.0] * (BASELINE // 2) + [1e6] * (IN_A_ROW - 1)
+    seen = [
+        Seen.model_validate({**names, "at": began + timedelta(days=night), "numbers": {"num_qubits": (value, None)}})
+        for night, value in enumerate(nights)
+    ]
+    await store.drifts.change(seen[0].series_id, partial(looked_at, seen=seen))
+
+
 SUITE = SuiteRequested(
     suite_id="s",
     provider="local",
@@ -168,6 +222,7 @@ SUITE = SuiteRequested(
         "benchmarks": [{"name": "one", "config": TRIVIAL}, {"name": "two", "config": {**WIT, "shots": 10}}],
     },
 )
+NINE = [{"name": f"n{number}", "config": TRIVIAL} for number in range(SIZES[0] + 1)]
 SUITES_JOBS = {"s.001-one": JobState.EXPORTED, "s.002-two": JobState.EXPORTED}
 
 NIGHTLY = ScheduleRequested(
@@ -177,13 +232,28 @@ NOW = ScheduleChangeRequested(request_id="now", name="nightly", action="run")
 
 FLOWS: dict[str, Flow] = {
     "local": Flow(local(), {"j": JobState.EXPORTED}),
+    "drifted": Flow(
+        local(),
+        {"j": JobState.EXPORTED},
+        bus=ListeningBus,
+        before=_about_to_drift,
+        told={"j": ["job.ended"], "local/aer_simulator": ["device.drifted"]},
+    ),
+    "letter": Flow(Nameless(), {}, told={"nameless": ["message.dead_lettered"]}, letters=1),
     "slow": Flow(local(), {"j": JobState.EXPORTED}, pool=SlowPool),
     "worker dies": Flow(local(), {"j": JobState.EXPORTED}, pool=DyingPool),
     "remote": Flow(remote(2), {"j": JobState.EXPORTED}, lambda sandbox: sandbox.set(pending_seconds=0.1)),
     "many at the provider": Flow(remote(MANY), {"j": JobState.EXPORTED}, _stand_still, _go_on),
     "remote in trouble": Flow(remote(MANY), {"j": JobState.EXPORTED}, _trouble),
     "credential in trouble": Flow(remote(3), {"j": JobState.EXPORTED}, _credential_refused),
-    "in doubt": Flow(remote(2), {"j": JobState.DISPATCHING}, _incomplete_list),
+    "in doubt": Flow(remote(2), {"j": JobState.DISPATCHING}, _incomplete_list, told={"j": ["job.held"]}),
+    "given up by an operator": Flow(
+        remote(2),
+        {"j": JobState.FAILED},
+        _incomplete_list,
+        once_held=_give_up,
+        told={"j": ["job.held", "job.ended"]},
+    ),
     "task fails": Flow(
         remote(2), {"j": JobState.FAILED}, lambda sandbox: sandbox.add_fault("task_fails", "submit", times=1)
     ),
@@ -260,5 +330,11 @@ FLOWS: dict[str, Flow] = {
     "estimate": Flow(EstimateRequested(estimate_id="e", provider="local", device="aer_simulator", config=TRIVIAL), {}),
     "schedule": Flow(NIGHTLY, {id_of("nightly", "now"): JobState.EXPORTED}, once_kept=NOW),
     "suite": Flow(SUITE, SUITES_JOBS),
+    "suite, of which one waits in a lane": Flow(
+        SUITE.model_copy(update={"suite": {"name": "Nine", "benchmarks": NINE}}),
+        {f"s.{number:03}-{each['name']}": JobState.EXPORTED for number, each in enumerate(NINE, start=1)},
+    ),
+    "quota": Flow(SUITE, SUITES_JOBS, settings={"quota_jobs": 2}),
+    "quota, one job": Flow(local(), {"j": JobState.EXPORTED}, settings={"quota_jobs": 1}),
     "suite, messages lost": Flow(SUITE, SUITES_JOBS, bus=LossyBus),
 }

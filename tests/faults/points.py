@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from datetime import datetime
 from functools import partial, wraps
 from typing import Any, Literal, NamedTuple
 
-from metriq_gym.bus.port import Bus, Delivery, Handler, Queue, Subscription
+from metriq_gym.bus.port import Bus, Delivery, Handler, LockedLetter, Queue, Subscription
 from metriq_gym.messages import Message
 from metriq_gym.providers.plugin import ProviderPlugin, installed
 from metriq_gym.providers.provider import Provider
@@ -125,6 +126,9 @@ class SurroundedBus:
 
     async def waiting(self) -> Mapping[str, int]:
         return await self._bus.waiting()
+
+    def old_letters(self, before: datetime, *, most: int) -> AbstractAsyncContextManager[Sequence[LockedLetter]]:
+        return self._bus.old_letters(before, most=most)
 
     async def consumers(self) -> Mapping[str, int]:
         return await self._bus.consumers()

@@ -62,6 +62,8 @@ class Scenario:
     """How many faults there were besides, too many to say when each struck."""
     quiet: Callable[[], bool] = lambda: True
     """Whether nothing is under way to the services but what is in their queues."""
+    uploads: Callable[[], Mapping[str, Any] | None] = lambda: None
+    """What is in pull requests, where records go to GitHub too."""
     requesting: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while one of the jobs that keep coming is requested."""
     expected_dead: int = 0
@@ -202,6 +204,7 @@ class Scenario:
             self.witness.evidence,
             self.accepted,
             records=self.system.exports,
+            uploads=self.uploads(),
             queued=queued,
             submissions=self.submissions(),
             in_flight=held,

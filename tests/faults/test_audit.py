@@ -54,8 +54,12 @@ GOOD = Evidence(
 )
 
 
+UPLOADS = {"mgym/upload-j": [[{"results": RESULT}]]}
+
+
 def test_a_good_run_passes() -> None:
     assert judge(GOOD) == Verdict()
+    assert judge(replace(GOOD, uploads=UPLOADS)) == Verdict()
 
 
 def test_a_job_that_is_rightly_in_flight_is_not_lost() -> None:
@@ -92,6 +96,10 @@ SPOILT = [
     tampered("wrong", "does not exist", records={**GOOD.records, "x": {"results": None}}),
     tampered("wrong", "other results than the job", records={"j": {"results": {"score": {"value": 0.5}}}}),
     tampered("wrong", "a task without a job", tasks=[task(), task("x:0", job_id="x", provider_job_id=None)]),
+    tampered("lost", "has no pull request", uploads={}),
+    tampered("duplicated", "has 2 pull requests", uploads={"mgym/upload-j": 2 * UPLOADS["mgym/upload-j"]}),
+    tampered("wrong", "other records than its jobs", uploads={"mgym/upload-j": [2 * [{"results": RESULT}]]}),
+    tampered("wrong", "of no job", uploads={**UPLOADS, "mgym/upload-x": UPLOADS["mgym/upload-j"]}),
     tampered(
         "wrong",
         "is submitted though its job is cancelled",

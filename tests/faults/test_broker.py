@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
@@ -22,7 +23,7 @@ from tests.faults.evidence import ALL_QUEUES
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
 from tests.servers.proxy import Proxy, proxied
-from tests.servers.rabbitmq import PrivateBroker, private_broker, virtual_host
+from tests.servers.rabbitmq import NativeBroker, PrivateBroker, private_broker, private_cluster, virtual_host
 
 
 @dataclass(frozen=True)
@@ -127,3 +128,33 @@ async def test_a_broker_that_fails_loses_nothing_that_was_accepted(
             target = Target(broker, proxy, running)
             await running.weather([partial(stroke, target) for stroke in STROKES[name]])
             await running.finish()
+
+
+if LONG:  # three brokers take a minute to come up
+
+    async def test_a_cluster_of_brokers_loses_nothing_while_one_of_three_is_away(
+        mongo_url: str, tmp_path: Path, report: Report
+    ) -> None:
+        """The services' own each time; a balancer then leads them to another, and the one that was away comes back."""
+        with private_cluster(tmp_path / "cluster") as (first, *others), virtual_host(first) as amqp_url:
+            async with (
+                proxied(others[0].url) as (proxy, address),
+                scenario(
+                    "one of three brokers killed, away for 20 s",
+                    report,
+                    amqp_url,
+                    mongo_url,
+                    tmp_path,
+                    through=urlsplit(address)._replace(path=urlsplit(amqp_url).path).geturl(),
+                ) as running,
+            ):
+
+                async def away(killed: NativeBroker, other: NativeBroker) -> None:
+                    proxy.lead_to(other.url)
+                    await asyncio.to_thread(killed.kill)
+                    await asyncio.sleep(20)
+                    await asyncio.to_thread(killed.start)
+
+                one, two = others
+                await running.weather([partial(away, one, two), partial(away, two, one)] * 2)
+                await running.finish()

@@ -193,7 +193,7 @@ OURS = ("metriq-retry", "metriq-dead", "x-death", "x-delivery-count", "tracepare
 def test_a_message_with_any_headers_is_read_tried_again_and_buried(headers: dict[str, Any]) -> None:
     message: Any = SimpleNamespace(
         body=b"{", headers=headers, routing_key="job.scored", message_id="m", correlation_id=None, content_type=None,
-        content_encoding=None, timestamp=None, type=None, app_id=None, user_id=None,
+        content_encoding=None, timestamp=None, type=None, app_id=None, user_id=None, exchange="", redelivered=True,
     )  # fmt: skip
     delivery = envelope.read(message)
     assert delivery.attempt >= 1

@@ -29,13 +29,13 @@ async def test_want_of_means_ends_no_job_and_is_told(
         *with_workers, exporter = one.system.services
         for service in one.system.services:
             await stack.enter_async_context(strangers(service))
-        wants = [(service, without_workers(service)) for service in with_workers]
+        wants = [(service, WithoutWorkers(service)) for service in with_workers]
         stack.callback(limit(exporter, resource.RLIMIT_FSIZE, 0))
         one.fault()
         await one.request_many(JOBS)
-        for service, lift in wants:
-            await told(service, "/readyz", "Too many open files")
-            lift()
+        for service, want in wants:
+            await told(service, "/readyz", "Too many open files", want)
+            want.lift()
         await told(exporter, "/metrics", 'metriq_exports_total{result="postponed",target="json"}')
         await stack.aclose()
         one.fault()
@@ -56,16 +56,31 @@ async def strangers(service: ServiceProcess) -> AsyncIterator[None]:
         writer.close()
 
 
-def without_workers(service: ServiceProcess) -> Callable[[], None]:
-    """End a service's workers and leave it no more descriptors than a probe needs; return what gives them back."""
-    process = psutil.Process(_number(service))
-    workers = process.children(recursive=True)
-    for worker in workers:
-        worker.kill()
-    assert not psutil.wait_procs(workers, timeout=PATIENCE)[1]
-    used = {int(name) for name in os.listdir(f"/proc/{process.pid}/fd")}
-    spare = next(number for number in count() if number not in used)
-    return limit(service, resource.RLIMIT_NOFILE, spare + 1)
+class WithoutWorkers:
+    """Ends a service's workers and leaves it no more descriptors than a probe needs."""
+
+    def __init__(self, service: ServiceProcess) -> None:
+        self._process = psutil.Process(_number(service))
+        self.lift = limit(
+            service, resource.RLIMIT_NOFILE, resource.prlimit(_number(service), resource.RLIMIT_NOFILE)[0]
+        )
+        """Give back what was taken."""
+        self.hold()
+
+    def hold(self) -> None:
+        """End workers that there are: one may have started before the service had too few descriptors for it."""
+        if workers := self._process.children(recursive=True):
+            for worker in workers:
+                worker.kill()
+            assert not psutil.wait_procs(workers, timeout=PATIENCE)[1]
+            self.leave_one()
+
+    def leave_one(self) -> None:
+        """Leave the service one descriptor: what there was for a probe it may have taken for something else."""
+        used = {int(name) for name in os.listdir(f"/proc/{self._process.pid}/fd")}
+        spare = next(number for number in count() if number not in used)
+        _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (spare + 1, hard))
 
 
 def limit(service: ServiceProcess, what: int, most: int) -> Callable[[], None]:
@@ -81,14 +96,17 @@ def _number(service: ServiceProcess) -> int:
     return service.process.pid
 
 
-async def told(service: ServiceProcess, path: str, words: str) -> None:
+async def told(service: ServiceProcess, path: str, words: str, want: WithoutWorkers | None = None) -> None:
     """Return when a page of the health port has these words."""
     async with asyncio.timeout(PATIENCE):
         while True:
+            if want is not None:
+                want.hold()
             try:
                 async with httpx.AsyncClient() as client:
                     if words in (await client.get(f"http://127.0.0.1:{service.port}{path}")).text:
                         return
-            except httpx.TransportError:
-                pass  # it has no descriptor left for that
+            except httpx.TransportError:  # it has no descriptor left for that
+                if want is not None:
+                    want.leave_one()
             await asyncio.sleep(0.05)

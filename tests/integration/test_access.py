@@ -11,6 +11,7 @@ import secrets
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,25 +24,32 @@ import pymongo
 import pytest
 import pytest_asyncio
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
-from aiormq.exceptions import ChannelAccessRefused
+from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 from pymongo.errors import OperationFailure
+from pymongo.uri_parser import parse_uri
 
-from metriq_gym.bus.port import DEAD_LETTERS, EVENTS, LANE_EXCHANGE, LANES, QUEUES
-from metriq_gym.bus.rabbitmq import RabbitMQBus
+from metriq_gym import web
+from metriq_gym.bus.port import DEAD_LETTERS, DISPATCHER, EVENTS, LANE_EXCHANGE, LANES, QUEUES, Delivery
+from metriq_gym.bus.rabbitmq import RabbitMQBus, topology
 from metriq_gym.bus.rabbitmq.dead_letters import NotRead, locked_letters
 from metriq_gym.bus.rabbitmq.inspection import unbound
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
+from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.errors import Refused, Transient
 from metriq_gym.jobs import JobState
-from metriq_gym.messages import MESSAGES
+from metriq_gym.messages import MESSAGES, JobRequested
 from metriq_gym.operations.access import ALL, CONSOLE, MONITOR, OPERATOR, PUBLISHER, SERVICES, Rights
 from metriq_gym.operations.access.__main__ import main as prepare
-from metriq_gym.operations.access.rabbitmq import at_virtual_host
+from metriq_gym.operations.access.rabbitmq import POLICY, at_virtual_host
 from metriq_gym.operations.access.rights import users_who_may
+from metriq_gym.service.purging import STEADY_SECONDS, Policy
+from metriq_gym.settings import Settings
 from metriq_gym.store import Store
+from metriq_gym.store.clocks import Look
+from services.dispatcher.purging import Purger
 from tests.servers.mongodb import LockedMongod
 from tests.servers.rabbitmq import Broker, publish_raw, virtual_host
-from tests.support.jobs import ended_job, watch
+from tests.support.jobs import counted_task, ended_job, watch
 from tests.support.patience import PATIENCE
 from tests.support.readme import BIN, ROOT, blocks
 from tests.support.system import SERVICES as SERVICE_NAMES
@@ -53,11 +61,11 @@ KEYS = {message.routing_key for message in MESSAGES}
 MAY_PUBLISH = {
     "dispatcher": KEYS
     - {"job.exported", "job.cancel_requested", "job.resume_requested", "estimate.requested"}
-    - {"schedule.requested", "schedule.change_requested"},
-    "console": KEYS - {"job.exported", "job.checked"},
+    - {"schedule.requested", "schedule.change_requested", "device.drifted"},
+    "console": KEYS - {"job.exported", "job.checked", "device.drifted"},
     "poller": {"job.dispatched", "job.completed", "job.checked", "job.failed"},
     "scorer": {"job.scored", "job.failed"},
-    "exporter": {"job.exported"},
+    "exporter": {"job.exported", "device.drifted"},
     "metriq": {
         "job.requested",
         "job.cancel_requested",
@@ -77,24 +85,33 @@ COLLECTIONS = (
     "deleted",
     "suites",
     "schedules",
+    "quotas",
     "leases",
     "devices",
     "calibrations",
     "estimates",
     "parked",
+    "drifts",
+    "notices",
 )
 MAY_WRITE = {
     "dispatcher": {("jobs", "insert"), ("jobs", "update"), ("listings", "insert"), ("listings", "update")}
     | {("tasks", "insert"), ("tasks", "update"), ("tasks", "remove"), ("listings", "remove")}
     | {("suites", "insert"), ("suites", "update"), ("suites", "remove"), ("leases", "insert"), ("leases", "update")}
-    | {(name, act) for name in ("devices", "calibrations", "estimates") for act in ("insert", "update")}
+    | {("jobs", "remove"), ("deleted", "insert"), ("deleted", "update")}
+    | {
+        (name, act)
+        for name in ("devices", "calibrations", "estimates", "quotas", "notices")
+        for act in ("insert", "update")
+    }
     | {(name, act) for name in ("parked", "schedules") for act in ("insert", "update", "remove")},
     "console": {("jobs", "update"), ("jobs", "remove"), ("tasks", "update"), ("tasks", "remove")}
     | {("listings", "remove"), ("deleted", "insert"), ("deleted", "update")},
     "poller": {("jobs", "update"), ("tasks", "update")}
-    | {("parked", "insert"), ("parked", "update"), ("parked", "remove")},
-    "scorer": {("jobs", "update")},
-    "exporter": {("jobs", "update")},
+    | {("parked", "insert"), ("parked", "update"), ("parked", "remove")}
+    | {("notices", "insert"), ("notices", "update")},
+    "scorer": {("jobs", "update"), ("notices", "insert"), ("notices", "update")},
+    "exporter": {("jobs", "update"), *((name, act) for name in ("drifts", "notices") for act in ("insert", "update"))},
     "metriq": set[tuple[str, str]](),
     "operator": {(name, act) for name in COLLECTIONS for act in ("insert", "update", "remove")},
     "monitor": set[tuple[str, str]](),
@@ -210,7 +227,9 @@ async def test_user_publishes_its_own_routing_keys_and_no_other(servers: Servers
 async def test_service_consumes_its_own_queue_and_no_other(servers: Servers, rights: Rights) -> None:
     names = [*(queue.name for queue in (*QUEUES, *LANES)), DEAD_LETTERS]
     allowed = {name for name in names if not await refused(servers.amqp(rights.user), consuming(name))}
-    assert allowed == {f"metriq.{rights.user}", *_lanes(rights)}
+    # The dispatcher drops dead letters, and consumes none: it may by the right that it needs for that.
+    letters = {DEAD_LETTERS} if rights.user == "dispatcher" else set()
+    assert allowed == {f"metriq.{rights.user}", *_lanes(rights), *letters}
 
 
 @every_service
@@ -241,6 +260,120 @@ async def test_only_the_operator_changes_what_exists(servers: Servers, rights: R
         assert await refused(url, listening(EVENTS, queue.name))
 
 
+WATCHING = {("bind", EVENTS, EVENTS)}
+"""What a publisher may do to our exchanges, since it may publish to this one and listen to it: it changes nothing."""
+WITH_LETTERS: set[tuple[str, ...]] = {
+    *(("bind", name, DEAD_LETTERS) for name in (EVENTS, DEAD_LETTERS)),
+    *(("unbind", DEAD_LETTERS, DEAD_LETTERS), ("empty", DEAD_LETTERS)),
+}
+"""What is to be had with the right to take dead letters, and to make some: they can be led elsewhere."""
+
+
+@pytest.mark.parametrize("rights", [*SERVICES, CONSOLE, PUBLISHER, MONITOR], ids=lambda rights: rights.user)
+async def test_who_may_bind_unbind_empty_or_delete_what_is_ours(servers: Servers, rights: Rights) -> None:
+    wanted = topology.topology((*QUEUES, *LANES), TRANSIENT.pauses)
+    allowed = set[tuple[str, ...]]()
+    async with await aio_pika.connect(servers.amqp(rights.user)) as connection:
+        for name, deed in _deeds(wanted):
+            channel = await connection.channel()
+            try:
+                await deed(channel)
+            except ChannelAccessRefused:
+                continue
+            await channel.close()
+            allowed.add(name)
+    own: set[tuple[str, ...]] = {
+        ("empty", name) for name in (f"metriq.{rights.user}", *_lanes(rights)) if name in wanted.queues
+    }
+    if rights.user == "dispatcher":
+        retries = {retry_exchange(pause) for pause in TRANSIENT.pauses}
+        own |= {("bind", name, DEAD_LETTERS) for name in (LANE_EXCHANGE, *retries)}
+        own |= {("unbind", name, DEAD_LETTERS) for name in retries}
+    letters = WITH_LETTERS if rights.user in ("dispatcher", "console") else set()
+    assert allowed == own | letters | (WATCHING if rights is PUBLISHER else set())
+
+
+def _deeds(wanted: topology.Topology) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield what changes the topology, or would but for a routing key that nothing has."""
+    key = "of.nothing"
+
+    async def bind(one: str, other: str, channel: aio_pika.abc.AbstractChannel) -> None:
+        target, source = [await channel.get_exchange(name, ensure=False) for name in (one, other)]
+        await target.bind(source, key)
+        await target.unbind(source, key)
+
+    async def unbind(one: str, other: str, channel: aio_pika.abc.AbstractChannel) -> None:
+        await (await channel.get_queue(one, ensure=False)).unbind(other, key)
+
+    async def empty(name: str, channel: aio_pika.abc.AbstractChannel) -> None:
+        await (await channel.get_queue(name, ensure=False)).purge()
+
+    async def delete(name: str, channel: aio_pika.abc.AbstractChannel) -> None:
+        await channel.exchange_delete(name)
+
+    for one in wanted.exchanges:
+        yield ("delete", one), partial(delete, one)
+        for other in wanted.exchanges:
+            yield ("bind", one, other), partial(bind, one, other)
+    for one in wanted.queues:
+        yield ("empty", one), partial(empty, one)
+        for other in wanted.exchanges:
+            yield ("unbind", one, other), partial(unbind, one, other)
+
+
+async def test_what_waits_for_a_watcher_is_bounded(amqp_broker: Broker, servers: Servers) -> None:
+    async with await aio_pika.connect(servers.amqp("metriq")) as connection:
+        queue = await (await connection.channel()).declare_queue(durable=True)
+        await queue.bind(EVENTS, "#")
+        name = urlsplit(servers.virtual_host).path[1:]
+        url = f"{amqp_broker.management_url}/api/queues/{name}/{queue.name}"
+        found: dict[str, Any] = {}
+        while "effective_policy_definition" not in found:
+            found = json.loads(await asyncio.to_thread(web.request, url, seconds=PATIENCE))
+        await queue.delete()
+    assert found["effective_policy_definition"] == POLICY["definition"]
+
+
+async def test_what_a_publisher_binds_sends_no_message_twice(servers: Servers) -> None:
+    async with await aio_pika.connect(servers.amqp("metriq")) as connection:
+        channel = await connection.channel()
+        events = await channel.get_exchange(EVENTS, ensure=False)
+        await events.bind(events, "#")
+        own = await channel.declare_queue(exclusive=True)
+        await own.bind(EVENTS, "estimate.requested")
+        for body in (b"once", b"last"):
+            await events.publish(aio_pika.Message(body), "estimate.requested")
+        found = [(await own.get(timeout=PATIENCE)).body for _ in range(2)]
+        await events.unbind(events, "#")
+    assert found == [b"once", b"last"]
+
+
+async def test_what_a_publisher_says_of_earlier_attempts_is_not_believed(servers: Servers) -> None:
+    told = {"attempts": 5, "failures": 4, "routing_key": "job.scored", "message_id": "x", "wait_ms": 60_000}
+    headers: Any = {"metriq-retry": told, "x-delivery-count": 7}
+    came = asyncio.Queue[Delivery]()
+
+    async def handle(delivery: Delivery) -> None:
+        if delivery.correlation_id == "forged":
+            await came.put(delivery)
+            if delivery.attempt == 1:
+                raise Transient("again")
+
+    async with (
+        RabbitMQBus(servers.amqp("dispatcher"), app_id="dispatcher") as dispatcher,
+        await aio_pika.connect(servers.amqp("metriq")) as connection,
+    ):
+        await dispatcher.consume(DISPATCHER, handle, prefetch=1)
+        events = await (await connection.channel()).get_exchange(EVENTS, ensure=False)
+        await events.publish(aio_pika.Message(b"{}", correlation_id="forged", headers=headers), "job.requested")
+        async with asyncio.timeout(PATIENCE):
+            found = [await came.get() for _ in range(2)]
+    assert [(each.routing_key, each.attempt, each.failures) for each in found] == [
+        ("job.requested", 1, 0),
+        ("job.requested", 2, 0),
+    ]
+
+
 @everybody
 async def test_only_publishers_and_operators_watch(servers: Servers, rights: Rights) -> None:
     watches = not await refused(servers.amqp(rights.user), listening(EVENTS))
@@ -255,7 +388,7 @@ async def test_publisher_takes_nothing_from_a_queue_of_ours(servers: Servers) ->
 @pytest.mark.parametrize("user", ["operator", "console"])
 async def test_only_the_operator_and_the_console_look_after_dead_letters(servers: Servers, user: str) -> None:
     for rights in ALL:
-        if rights not in (OPERATOR, CONSOLE):
+        if rights not in (OPERATOR, CONSOLE) and rights.user != "dispatcher":  # which deletes old ones
             with pytest.raises(NotRead, match="operator"):
                 async with locked_letters(servers.amqp(rights.user)):
                     raise AssertionError
@@ -270,6 +403,27 @@ async def test_only_the_operator_and_the_console_look_after_dead_letters(servers
     async with await aio_pika.connect(servers.amqp("operator")) as connection:
         scorer = await (await connection.channel()).get_queue("metriq.scorer", ensure=False)
         await (await scorer.get()).ack()
+
+
+async def test_the_dispatcher_may_carry_out_the_retention_policy(servers: Servers) -> None:
+    past = datetime.now(UTC) - timedelta(days=100)
+    about: dict[str, Any] = {"queue": "metriq.poller", "last": past.isoformat()}
+    letter = aio_pika.Message(b"{}", message_id="old", correlation_id="old", headers={"metriq-dead": about})
+    async with await aio_pika.connect(servers.amqp("poller")) as connection:
+        dead = await (await connection.channel()).get_exchange(DEAD_LETTERS, ensure=False)
+        await dead.publish(letter, "job.dispatched")
+    policy = Policy(tasks=1, jobs=1, letters=1, ticks=1)
+    async with (
+        Store.at(servers.store("dispatcher")) as store,
+        Store.at(servers.store("operator")) as operators,
+        RabbitMQBus(servers.amqp("dispatcher"), app_id="dispatcher") as bus,
+    ):
+        await operators.records.add(ended_job("old", state="exported", updated_at=past))
+        await operators.tasks.insert([counted_task("old")])
+        await Purger(store, bus, policy)(Look(datetime.now(UTC), 0, STEADY_SECONDS))
+        assert await store.records.is_deleted("old")
+    async with locked_letters(servers.amqp("operator")) as held:
+        assert "old" not in {each.letter.id for each in held}
 
 
 def test_publisher_may_do_so_by_the_management_interface_as_rabbitmqadmin_does(
@@ -288,6 +442,63 @@ def test_publisher_may_do_so_by_the_management_interface_as_rabbitmqadmin_does(
 async def test_publisher_may_see_that_every_queue_is_bound(amqp_broker: Broker, servers: Servers) -> None:
     parts = urlsplit(amqp_broker.management_url)
     assert await unbound(servers.amqp("metriq"), f"http://{parts.hostname}:{parts.port}") == []
+
+
+async def test_a_request_counts_for_its_user_by_the_brokers_word_also_from_a_lane(servers: Servers) -> None:
+    """And when it is tried again; to name another user is refused."""
+    came = asyncio.Queue[Delivery]()
+    tried = set[int]()
+
+    async def handle(delivery: Delivery) -> None:
+        if delivery.message_id != "mine/job.requested":
+            return
+        await came.put(delivery)
+        if not delivery.lane:
+            await dispatcher.set_aside(delivery, LANES[0])
+        elif delivery.lane not in tried:
+            tried.add(delivery.lane)
+            raise Transient("again")
+
+    body = {"provider": "local", "device": "aer_simulator", "config": {}}
+    async with (
+        RabbitMQBus(servers.amqp("dispatcher"), app_id="dispatcher", named=True) as dispatcher,
+        RabbitMQBus(servers.amqp("metriq"), app_id="test", named=True) as publisher,
+    ):
+        for queue in (DISPATCHER, LANES[0]):
+            await dispatcher.consume(queue, handle, prefetch=1)
+        await publisher.publish(JobRequested.model_validate({"job_id": "mine", **body}))
+        async with asyncio.timeout(PATIENCE):
+            found = [await came.get() for _ in range(3)]
+    assert [(each.user_id, each.lane) for each in found] == [("metriq", 0), ("metriq", 1), ("metriq", 1)]
+    async with await aio_pika.connect(servers.amqp("metriq")) as connection:
+        target = await (await connection.channel()).get_exchange(EVENTS, ensure=False)
+        with pytest.raises(ChannelPreconditionFailed):
+            await target.publish(aio_pika.Message(b"{}", user_id="dispatcher"), "job.requested")
+
+
+def test_publisher_reads_every_collection(servers: Servers) -> None:
+    with pymongo.MongoClient[dict[str, Any]](servers.store("metriq")) as client:
+        readable = {name for name in COLLECTIONS if not is_unauthorized(client.metriq[name].find_one)}
+    assert readable == set(COLLECTIONS)
+
+
+def test_who_reads_circuits_and_counts(servers: Servers) -> None:
+    readers = set()
+    for user in PASSWORDS:
+        with pymongo.MongoClient[dict[str, Any]](servers.store(user)) as client:
+            if not is_unauthorized(client.metriq.tasks.find_one):
+                readers.add(user)
+    assert readers == PASSWORDS.keys() - {"exporter"}
+
+
+def test_publisher_may_ask_the_database_for_what_takes_long(servers: Servers) -> None:
+    slow = {"$function": {"body": "function() { sleep(1); return true }", "args": [], "lang": "js"}}
+    with pymongo.MongoClient[dict[str, Any]](servers.store("operator")) as client:
+        client.metriq.jobs.insert_one({"_id": "of-a-test", "state": "exported"})
+    with pymongo.MongoClient[dict[str, Any]](servers.store("metriq")) as client:
+        assert client.metriq.jobs.find_one({"_id": "of-a-test", "$expr": slow})
+    with pymongo.MongoClient[dict[str, Any]](servers.store("operator")) as client:
+        client.metriq.jobs.delete_one({"_id": "of-a-test"})
 
 
 async def test_wrong_password_is_refused(servers: Servers) -> None:
@@ -343,6 +554,42 @@ def test_user_writes_what_it_must_and_no_other(servers: Servers, rights: Rights)
         for name in COLLECTIONS:
             client.metriq[name].delete_one({"_id": "of-a-test"})
     assert allowed == MAY_WRITE[rights.user]
+
+
+async def test_a_store_whose_password_changed_is_reached_again_once_the_file_has_the_new_one(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, old = tmp_path / "mongo", servers.store("scorer")
+    file.write_text(old)
+    monkeypatch.setenv("METRIQ_MONGO_URL_FILE", str(file))
+    store = Store.at(Settings().latest("mongo_url"))
+    assert await store.refuses() is False
+
+    def is_let_in(url: str) -> bool:
+        with pymongo.MongoClient[dict[str, Any]](url) as client:
+            try:
+                client.metriq.jobs.find_one()
+            except OperationFailure:
+                return False
+            return True
+
+    with pymongo.MongoClient[dict[str, Any]](servers.environment["MONGO_ADMIN_URL"]) as admin:
+        database = parse_uri(old)["database"] or "admin"
+        admin[database].command("updateUser", "scorer", pwd="rotated")
+        try:
+            assert not is_let_in(old)
+            new = old.replace(PASSWORDS["scorer"], "rotated")
+            file.write_text(new)
+            async with asyncio.timeout(PATIENCE):
+                while await store.refuses() is not False:  # noqa: ASYNC110  (it looks at the file when it is asked)
+                    await asyncio.sleep(0.1)
+                await store.jobs.unseen(["j"])
+            store_of_old = Store.at(old)
+            assert await store_of_old.refuses() is True
+        finally:
+            admin[database].command("updateUser", "scorer", pwd=PASSWORDS["scorer"])
+    await store_of_old.__aexit__()
+    await store.__aexit__()
 
 
 @everybody
@@ -402,8 +649,9 @@ async def test_forged_messages_move_no_job(restricted: System) -> None:
 
     def forging(key: str) -> Any:
         async def act(channel: aio_pika.abc.AbstractChannel) -> None:
-            posing_as: dict[str, Any] = {"attempts": 0, "routing_key": key, "message_id": f"forged {key}"}
-            message = aio_pika.Message(body, correlation_id="waiting", headers={"CC": [key], "metriq-retry": posing_as})
+            posing_as: dict[str, Any] = {"attempts": 0, "routing_key": key, "message_id": "x"}
+            message = aio_pika.Message(body, message_id=f"forged {key}", correlation_id="waiting")
+            message.headers |= {"CC": [key], "metriq-retry": posing_as}
             await (await channel.get_exchange(EVENTS, ensure=False)).publish(message, "job.requested")
 
         return act
@@ -413,7 +661,7 @@ async def test_forged_messages_move_no_job(restricted: System) -> None:
     async with asyncio.timeout(PATIENCE):
         for key, service in accepted.items():
             while not any(  # noqa: ASYNC110  (another process's log)
-                each["event"] == "delivery.handled" and each["delivery"] == f"forged {key}"
+                each["event"] == "delivery.given_up" and each["delivery"] == f"forged {key}"
                 for each in service.records()
             ):
                 await asyncio.sleep(0.02)

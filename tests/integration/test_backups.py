@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,17 +14,28 @@ from pathlib import Path
 import bson
 import pymongo
 import pytest
+from bson.raw_bson import RawBSONDocument
 
 from metriq_gym.errors import Permanent
-from metriq_gym.jobs import TaskState
+from metriq_gym.jobs import JobState, Task, TaskState
 from metriq_gym.jobs.changes import Accepted
 from metriq_gym.jobs.schedules import Schedule
 from metriq_gym.messages import ScheduleRequested
 from metriq_gym.store import Store
 from metriq_gym.store.backups import FORMAT, NoBackup, checked
 from tests.integration.test_submission import TASKS, Cloud, Crash, ids, planned, until_submitted
+from tests.sandbox.fixture import SandboxControl
+from tests.support.inprocess import dispatcher_and_poller
 from tests.support.jobs import ended_job
 
+CIRCUITS = 4
+CONFIG = {
+    "benchmark_name": "Bernstein-Vazirani",
+    "min_qubits": 5,
+    "max_qubits": 5,
+    "max_circuits": CIRCUITS,
+    "shots": 50,
+}
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
 
@@ -109,7 +122,102 @@ async def test_a_job_whose_circuits_the_backup_does_not_have_waits_for_an_operat
     await store.backups.write(tmp_path / "b.gz")
     await other.backups.restore(tmp_path / "b.gz", ["local"])
     assert "may have been submitted since" in ((await other.jobs.get("cloud")).held or "")
+    assert [each.id for each in await other.notices.held()] == ["cloud"]  # which is told
     assert (await other.jobs.get("local")).held is None
+
+
+async def test_what_was_sent_right_before_a_restore_is_given_the_settling_time(
+    store: Store, other: Store, tmp_path: Path
+) -> None:
+    """However old the backup is: a provider's list need not show it yet."""
+    await planned(store, "j")
+    await store.backups.write(tmp_path / "b.gz")
+    await other.backups.restore(tmp_path / "b.gz", ["local"])
+    (task, *_) = await other.tasks.of_job("j")
+    assert task.sent_until is not None
+    assert await other.tasks.intended_before(task, 0)
+    assert not await other.tasks.intended_before(task, 600)
+    long_ago = task.model_copy(update={"id": "long ago"})
+    await other.tasks.insert([long_ago.model_copy(update={"intended_at": AT, "sent_until": None})])
+    assert await other.tasks.intended_before(long_ago, 600)
+    assert not await other.tasks.intended_before(task, 600)
+
+
+def copied(url: str, source: str, target: str) -> None:
+    """Copy a database as mongodump and mongorestore do: each document as it is, and each collection's indexes."""
+    with pymongo.MongoClient[RawBSONDocument](url, document_class=RawBSONDocument) as client:
+        for name in client[source].list_collection_names():
+            if found := list(client[source][name].find()):
+                client[target][name].insert_many(found)
+            for index, about in client[source][name].index_information().items():
+                options = {key: value for key, value in about.items() if key not in ("v", "key", "ns")}
+                if index != "_id_":
+                    client[target][name].create_index(about["key"], name=index, **options)
+
+
+async def test_what_another_tool_has_restored_is_settled_in_place_and_again(
+    store: Store, other: Store, mongo_url: str
+) -> None:
+    job, cloud = await planned(store, "j"), Cloud()
+    for name in ("cloud", "local"):
+        fields = {"provider": name, "device": "d", "target": "d"}
+        await store.jobs.accept(name, Accepted.model_validate(fields), owner="me", lease_seconds=60)
+    copied(mongo_url, store._database.name, other._database.name)
+    assert await until_submitted(store, job, cloud) is None
+    del cloud.accepted[f"j:{TASKS - 1}"]  # which was not sent before the store was lost
+    assert await other.backups.settle(["local"]) == (TASKS, 1)
+    tasks = await other.tasks.of_job("j")
+    assert {(task.state, task.intended_at) for task in tasks} == {(TaskState.SUBMITTING, job.updated_at)}
+    assert await other.backups.settle(["local"]) == (TASKS, 0)
+    assert "may have been submitted since" in ((await other.jobs.get("cloud")).held or "")
+    assert [each.id for each in await other.notices.held()] == ["cloud"]  # which is told
+    assert (await other.jobs.get("local")).held is None
+    assert await until_submitted(other, job, cloud) is None
+    assert cloud.accepted == {f"j:{n}": 1 for n in range(TASKS)}
+    assert await ids(other, "j") == [f"id-j:{n}" for n in range(TASKS)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("echo", ["field", "no"])
+async def test_a_copy_of_a_server_goes_on_where_it_stood_at_the_sandbox_and_submits_nothing_twice(
+    store: Store, other: Store, mongo_url: str, tyxonq_sandbox: SandboxControl, echo: str
+) -> None:
+    """It is made after the first of a job's circuits was submitted; the others are before the store is lost.
+
+    Where the list does not show the remarks, several of them cannot be told apart, and an operator decides.
+    """
+    tyxonq_sandbox.set(pending_seconds=0.1, running_seconds=0.1, results="ideal", echo_remarks=echo)
+    tyxonq_sandbox.freeze()
+    submitted = store.tasks.submitted
+
+    async def then_copied(task: Task, provider_job_id: str) -> Task:
+        written = await submitted(task, provider_job_id)
+        if not await asyncio.to_thread(copied_already):
+            await asyncio.to_thread(copied, mongo_url, store._database.name, other._database.name)
+            tyxonq_sandbox.freeze(False)
+        return written
+
+    def copied_already() -> bool:
+        with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
+            return client[other._database.name]["jobs"].find_one() is not None
+
+    store.tasks.submitted = then_copied  # type: ignore[method-assign]
+    async with dispatcher_and_poller(store, tyxonq_sandbox) as pair:
+        await pair.request("j", CONFIG)
+        await pair.until("j", lambda job: job.state is not JobState.DISPATCHING)
+    tags = tyxonq_sandbox.submissions()["by_remarks"]
+    assert {name: len(each) for name, each in tags.items()} == dict.fromkeys((f"j:{n}" for n in range(CIRCUITS)), 1)
+    found = [task.state for task in await other.tasks.of_job("j")]
+    assert sorted(Counter(found).items()) == [(TaskState.STORED, CIRCUITS - 1), (TaskState.SUBMITTED, 1)]
+    assert await other.backups.settle(["local"]) == (CIRCUITS - 1, 0)
+    async with dispatcher_and_poller(other, tyxonq_sandbox) as pair:
+        await pair.until("j", lambda job: job.held is not None or job.state is JobState.COMPLETED)
+    assert tyxonq_sandbox.submissions()["by_remarks"] == tags
+    job, tasks = await other.jobs.get("j"), await other.tasks.of_job("j")
+    if echo == "no":
+        assert "several new tasks may be the one" in (job.held or "")
+    else:
+        assert [task.provider_job_id for task in tasks] == [tags[task.id][0] for task in tasks]
 
 
 async def test_a_restore_that_was_interrupted_goes_on_with_the_same_file_only(

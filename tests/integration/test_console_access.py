@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
 from metriq_gym.bus.memory import MemoryBus
@@ -16,15 +18,22 @@ from metriq_gym.service.pool import Pool
 from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
-from services.console import Console
+from services.console import Console, pages
 from services.console.access import COOKIE, Access, Role
 from services.console.guard import HEADERS
 from tests.support.console import REQUEST, TOKENS, WITH_TOKENS, ServedConsole, served_console
 from tests.support.patience import PATIENCE
 
 LOOKING = ["/jobs", "/benchmarks", "/devices", "/schedules", "/results", "/status", "/benchmarks/WIT/schema"]
-ASKING = [("POST", "/jobs"), ("POST", "/suites"), ("POST", "/estimates"), ("POST", "/jobs/x/cancel")]
+ASKING = [
+    ("POST", "/jobs"),
+    ("POST", "/suites"),
+    ("POST", "/estimates"),
+    ("POST", "/jobs/x/cancel"),
+    ("POST", "/jobs/x/resume"),
+]
 ASKING += [("POST", "/schedules"), *(("POST", f"/schedules/x/{act}") for act in ("pause", "resume", "run"))]
+FOR_STRANGERS = ("/login", "/logout")
 OPERATING = [
     ("POST", "/jobs/x/upload"),
     ("POST", "/jobs/x/resolve"),
@@ -50,6 +59,27 @@ async def test_without_a_token_nothing_is_told(console: ServedConsole) -> None:
         assert (await console.http.request(method, path, json=REQUEST)).status_code == 401
     wrong = await console.http.get("/jobs", headers={"Authorization": "Bearer guessed"})
     assert wrong.status_code == 401
+
+
+async def test_every_route_asks_who_it_is_and_lets_one_who_may_look_change_nothing(console: ServedConsole) -> None:
+    """Also those that are added later: what is for strangers is listed here."""
+    as_viewer = {"Authorization": f"Bearer {TOKENS['viewer']}"}
+    async with httpx.AsyncClient(base_url=console.url, timeout=PATIENCE) as client:
+        document = (await client.get("/api/openapi.json")).raise_for_status().json()
+        asked = [(path, method.upper()) for path, methods in document["paths"].items() for method in methods]
+        for route in pages.router.routes:
+            assert isinstance(route, APIRoute)
+            asked += [(route.path, method) for method in route.methods or () if route.path not in FOR_STRANGERS]
+        assert len(asked) > 60
+        for path, method in asked:
+            address = re.sub(r"\{[^}]*\}", "x", path)
+            answer = await client.request(method, address)
+            if path.startswith("/api/v1"):
+                assert answer.status_code == 401, (method, path)
+            else:
+                assert (answer.status_code, answer.headers["location"][:6]) == (303, "/login"), (method, path)
+            if method != "GET":
+                assert (await client.request(method, address, headers=as_viewer)).status_code == 403, (method, path)
 
 
 @pytest.mark.parametrize(

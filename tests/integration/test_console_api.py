@@ -154,7 +154,9 @@ async def test_pages_follow_each_other_without_gap_or_repetition(console: Served
 
 
 async def test_jobs_are_filtered_by_every_column(console: ServedConsole) -> None:
-    await console.http.post("/jobs", json=REQUEST | {"job_id": "one", "remarks": "the (first)"})
+    await console.http.post(
+        "/jobs", json=REQUEST | {"job_id": "one", "remarks": "the (first)", "tags": ["night", "cold"]}
+    )
     await console.http.post("/jobs", json=REQUEST | {"job_id": "two", "device": "fake_manila", "config": WIT})
     await console.http.post("/jobs", json=REQUEST | {"job_id": "three", "device": "nowhere"})
     async with asyncio.timeout(PATIENCE):
@@ -178,6 +180,12 @@ async def test_jobs_are_filtered_by_every_column(console: ServedConsole) -> None
     assert await ids(until="2100-01-01") == {"one", "two", "three"}
     assert await ids(suite="none") == set()
     assert await ids(held=True) == set()
+    assert await ids(tag="cold") == await ids(tag=["night", "cold"]) == {"one"}
+    assert await ids(tag=["night", "warm"]) == set()
+    score = (await console.store.jobs.get("one")).result["score"]["value"]  # type: ignore[index]
+    assert await ids(least_score=score) == await ids(most_score=score) == {"one"}
+    assert await ids(least_score=score + 0.001) == await ids(most_score=score - 0.001) == set()
+    assert (await console.http.get("/jobs", params={"least_score": "nan"})).status_code == 422
 
 
 async def test_results_are_tidy_rows_in_every_format(console: ServedConsole) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import SCORER
+from metriq_gym.exporters.targets import TARGETS
 from metriq_gym.jobs import ExportState, JobState, Task, TaskState
-from metriq_gym.messages import JobRequested, JobScored, Message
+from metriq_gym.messages import JobRequested, JobResumeRequested, JobScored, Message
+from services.console.jobs import Target
 from tests.support.console import ServedConsole, served_console
 from tests.support.jobs import AT, ended_job
 
@@ -105,3 +108,38 @@ async def test_dead_letters_are_listed_replayed_and_dropped(console: ServedConso
     ):
         assert answer.status_code == 404
         assert answer.json()["title"] == "Not Found"
+
+
+async def test_a_job_that_failed_goes_on_and_no_other(console: ServedConsole, published: list[Message]) -> None:
+    jobs = [ended_job("failed", state=JobState.FAILED, result=None, resumed=1), ended_job("fine")]
+    await console.store.jobs._jobs.insert_many([job.model_dump(by_alias=True, exclude_defaults=True) for job in jobs])
+    for name, status in (("failed", 202), ("fine", 409), ("none", 404)):
+        assert (await console.http.post(f"/jobs/{name}/resume")).status_code == status
+    form = {"act": "resume", "job": ["failed", "fine"]}
+    assert (await console.http.post(f"{console.url}/jobs/selected", data=form)).headers["location"].endswith("not=1")
+    assert "/jobs/failed/resume" in (await console.http.get(f"{console.url}/jobs/failed")).text
+    assert "/jobs/fine/resume" not in (await console.http.get(f"{console.url}/jobs/fine")).text
+    assert (await console.http.post(f"{console.url}/jobs/failed/resume")).status_code == 303
+    assert published == [JobResumeRequested(job_id="failed", resumed=1)] * 3
+
+
+async def test_each_export_that_failed_is_tried_again_by_itself(
+    console: ServedConsole, published: list[Message]
+) -> None:
+    failed = {"state": ExportState.FAILED, "error": "no space left", "at": AT}
+    exports = {"json": failed, "webhook": failed, "github": {"state": ExportState.DONE, "at": AT}}
+    job = ended_job("j", state=JobState.EXPORTED, exports=exports)
+    await console.store.jobs._jobs.insert_one(job.model_dump(by_alias=True, exclude_defaults=True))
+    page = (await console.http.get(f"{console.url}/jobs/j")).text
+    assert re.findall('name="target" value="([^"]*)"', page) == ["json", "webhook"]
+    answer = await console.http.post(f"{console.url}/jobs/j/upload", data={"target": "json"})
+    assert answer.status_code == 303
+    assert (await console.http.post("/jobs/j/upload", json={"target": "webhook"})).status_code == 202
+    assert len(published) == 2
+    states = {target: export.state for target, export in (await console.store.jobs.get("j")).exports.items()}
+    assert states == {"json": ExportState.PENDING, "webhook": ExportState.PENDING, "github": ExportState.DONE}
+    assert (await console.http.post(f"{console.url}/jobs/j/upload", data={"target": "<b>"})).status_code == 404
+
+
+def test_whatever_records_are_brought_to_may_be_named() -> None:
+    assert set(get_args(Target)) == set(TARGETS)

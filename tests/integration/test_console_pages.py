@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import math
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -18,9 +21,14 @@ from metriq_gym.bus.port import QUEUES
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import CheckedCircuit
 from metriq_gym.messages import JobRequested
+from metriq_gym.operations.suites import DROPPED
 from services.console.figures import over_time, points
 from tests.support.console import ServedConsole, served_console
 from tests.support.jobs import AT, SCORE, ended_job, failed_job
+
+FIELD = re.compile(r'<input id="[^"]*" name="([^"]*)"(?: list="devices")? value="([^"]*)"')
+HALF = r'"\ud800"'
+"""Half a character, as JSON writes it."""
 
 
 @pytest.fixture
@@ -155,16 +163,17 @@ async def test_a_job_that_runs_again_is_requested_as_before(
     said = {"prior": 2, "remarks": "it's a note", "group": "us", "tags": ["tonight", "by hand"]}
     await add(console, ended_job("a", compilation="best", **said))
     answer = await console.http.post("/jobs/selected", data={"act": "again", "job": "a"})
-    assert answer.headers["location"] == "/jobs?done=done"
-    [again] = asked
-    assert (again.provider, again.device, again.compilation) == ("tyxonq", "homebrew_s2", "best")
-    assert again.model_dump(include=set(said)) == said
+    assert answer.headers["location"] == "/jobs?done=1&not=0"
     form = (await console.http.get("/submit?from=a")).text
     assert "<option selected>best</option>" in form
-    assert 'value="it&#39;s a note"' in form
-    filled = {"benchmark": "WIT", "at": "tyxonq/homebrew_s2", "config.num_qubits": "7", "compilation": "best"}
+    filled = {name: unescape(value) for name, value in FIELD.findall(form)}
+    filled |= {"benchmark": "WIT", "compilation": "best", "config.num_qubits": "7"}
     assert (await console.http.post("/submit", data=filled)).status_code == 303
-    assert asked[-1].compilation == "best"
+    for each in asked:
+        assert (each.provider, each.device, each.compilation) == ("tyxonq", "homebrew_s2", "best")
+        assert each.config == {"benchmark_name": "WIT", "num_qubits": 7, "shots": 8192}
+        assert each.model_dump(include=set(said)) == said
+    assert len(asked) == 2
     page = await text_of(console, "/jobs/a")
     assert "-d homebrew_s2 --compilation best" in page
     assert page.count('"compilation": "best"') == page.count('"tags": ["tonight", "by hand"]') == 2
@@ -176,6 +185,13 @@ async def test_a_job_that_runs_again_is_requested_as_before(
     [
         ("/submit", {"at": "local/" + "x" * 400}),
         ("/submit", {"compilation": "worst"}),
+        ("/submit", {"prior": "eleven"}),
+        ("/submit", {"prior": "11"}),
+        ("/submit", {"tags": "fine, " + "x" * 65}),
+        ("/submit", {"group": "x" * 201}),
+        ("/submit", {"remarks": "x" * 201}),
+        ("/submit", {"config.shots": HALF}),
+        ("/submit/estimate", {"config.shots": HALF}),
         ("/submit/estimate", {"at": "local/" + "x" * 400}),
         ("/submit/estimate", {"compilation": "worst"}),
         ("/suites", {"suite": "lr_qaoa", "at": "local/" + "x" * 400}),
@@ -187,6 +203,11 @@ async def test_what_no_request_can_say_is_wrong_in_a_form(
     form = {"benchmark": "WIT", "at": "local/aer_simulator"} | wrong
     answer = await console.http.post(path, data=form)
     assert (answer.status_code, "the request is wrong" in answer.text or "error" in answer.text) == (422, True)
+    for name, value in wrong.items():
+        if path == "/submit" and name not in ("at", "compilation"):
+            field = name.removeprefix("config.")
+            assert f'aria-describedby="h-{field} e-{field}" aria-invalid="true"' in answer.text
+            assert value in unescape(answer.text)
 
 
 async def test_a_suites_scores_are_drawn_over_time_a_line_for_each_of_its_benchmarks(console: ServedConsole) -> None:
@@ -292,3 +313,144 @@ async def test_a_jobs_page_is_drawn_anew_only_when_something_has_changed(console
     await console.store.jobs._jobs.update_one({"_id": "a"}, {"$set": {"held": "a letter was given up"}})
     changed = await console.http.get(f"/jobs/a/live?seen={seen}")
     assert "a letter was given up" in changed.text
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/jobs/not%20there", "'not there' is no name of a job: names begin with"),
+        ("/jobs/%3Cb%3E/live", "'<b>' is no name of a job"),
+        ("/suites/a%20b", "'a b' is no name of a suite"),
+        ("/benchmarks/Nothing", "no page about the benchmark Nothing"),
+        ("/compare?a=one&b=other", "one"),
+        ("/submit?from=nothing", "nothing"),
+        ("/submit?benchmark=Nothing", "Nothing"),
+        ("/nothing/at/all", "This console has no page '/nothing/at/all'."),
+    ],
+)
+async def test_the_page_of_what_is_not_there_says_so_and_leads_on(console: ServedConsole, path: str, said: str) -> None:
+    answer = await console.http.get(path, headers={"Accept": "text/html"})
+    shown = " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())
+    assert (answer.status_code, "Not found" in shown, said in shown) == (404, True, True), shown
+    for each in ('action="/jobs"', 'href="/jobs"', 'href="/"'):
+        assert each in answer.text
+
+
+@pytest.mark.parametrize("path", ["/jobs/none-such", "/suites/none-such"])
+async def test_what_may_have_just_been_requested_is_waited_for_without_a_claim(
+    console: ServedConsole, path: str
+) -> None:
+    shown = await text_of(console, path)
+    assert "of this name is known. If it has just been requested," in shown
+    assert "All jobs" in shown or "All suites" in shown
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/api/v1/jobs"])
+@pytest.mark.parametrize("place", [["2026-01-01T00:00:00+00:00", "\ud800"], [], {}, None, [1, "x"], ["today", "x"]])
+async def test_a_place_that_no_list_has_given_is_refused(console: ServedConsole, path: str, place: Any) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+    assert (await console.http.get(path, params={"after": cursor})).status_code == 422
+
+
+async def test_jobs_are_filtered_by_what_their_columns_show(console: ServedConsole) -> None:
+    await add(
+        console,
+        ended_job("waits", state=JobState.DISPATCHING, result=None, held="in doubt", tags=["a & b", "c"]),
+        ended_job(
+            "of-suite", suite_id="4711", suite_name="Tonight", created_at=datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
+        ),
+        ended_job("failed", state=JobState.FAILED, created_at=datetime(2026, 11, 21, tzinfo=UTC)),
+    )
+
+    async def found(query: str) -> set[str]:
+        page = (await console.http.get(f"/jobs?{query}", headers={"X-Part": "table"})).raise_for_status().text
+        return set(re.findall('href="/jobs/([^"?]*)"', page))
+
+    assert await found("state=held") == await found("held=1") == {"waits"}
+    assert await found("held=0") == {"waits", "of-suite", "failed"}
+    assert await found("state=failed&state=scored") == {"of-suite", "failed"}
+    assert await found("suite=Tonight") == await found("suite=4711") == {"of-suite"}
+    assert await found("since=2026-11-20&until=2026-11-20") == {"waits", "of-suite"}
+    assert await found("since=2026-11-21") == {"failed"}
+    page = (await console.http.get("/jobs?state=held&suite=Tonight&until=2026-11-20")).text
+    assert "<option selected>held</option>" in page
+    assert 'name="suite" value="Tonight"' in page
+    assert 'name="until" value="2026-11-20"' in page
+    assert await found("tag=a+%26+b") == await found("tag=c&tag=a+%26+b") == {"waits"}
+    assert 'href="/jobs?tag=a%20%26%20b">a &amp; b</a>' in (await console.http.get("/jobs")).text
+    assert await found("least_score=0.9&most_score=1") == {"of-suite", "failed"}
+    assert await found("least_score=1.5") == await found("most_score=-1") == set()
+    for wrong in ("least_score=inf", "most_score=high", "state=lost", "since=yesterday", "until=9999-12-31"):
+        assert (await console.http.get(f"/jobs?{wrong}")).status_code == 422
+
+
+async def test_the_next_page_of_a_list_has_all_of_its_filters(console: ServedConsole) -> None:
+    await add(console, *(ended_job(f"job-{number:02}", state=JobState.FAILED) for number in range(51)))
+    page = (await console.http.get("/jobs?state=failed&state=exported&done=1&not=0")).text
+    [following] = re.findall('rel="next" href="([^"]*)"', page)
+    assert unescape(following).startswith("/jobs?state=failed&state=exported&after=")
+    assert len(re.findall('id="to-job', (await console.http.get(unescape(following))).text)) == 1
+
+
+async def test_what_became_of_the_selected_jobs_is_said(console: ServedConsole) -> None:
+    await add(console, ended_job("one", state=JobState.FAILED), ended_job("moving", state=JobState.COMPLETED))
+    where = {"Referer": f"{console.url}/jobs?state=failed&done=9&not=9"}
+    for jobs, note in (
+        ([], "No job was selected."),
+        (["one", "moving"], "Done with 1. Left as they are, since they are in no state for it: 1."),
+    ):
+        answer = await console.http.post("/jobs/selected", data={"act": "delete", "job": jobs}, headers=where)
+        address = answer.headers["location"]
+        assert address.startswith("/jobs?state=failed&done=")
+        assert note in await text_of(console, address)
+    assert "Done" not in await text_of(console, "/jobs?done=<b>&not=0")
+
+
+async def test_a_delete_button_that_is_pressed_twice_leads_to_the_list_both_times(console: ServedConsole) -> None:
+    await add(console, ended_job("one", state=JobState.FAILED))
+    for _ in range(2):
+        answer = await console.http.post("/jobs/one/delete", headers={"Origin": console.url})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/jobs")
+    never = await console.http.post("/jobs/other/delete", headers={"Origin": console.url})
+    assert never.status_code == 404
+
+
+async def test_what_is_no_number_keeps_no_plot_and_no_table_from_being_drawn(console: ServedConsole) -> None:
+    odd = {"score": {"value": math.nan, "uncertainty": math.inf}, "depth": math.inf}
+    await add(console, ended_job("odd", result=odd), ended_job("fine"))
+    await console.store.devices.see(
+        "local", "odd", num_qubits=1, simulator=False, status="online", metadata={"t1_us": math.nan, "error": 0.5}
+    )
+    plot = (await console.http.get("/trends/data.plot?benchmark=WIT&metric=score")).raise_for_status().json()
+    assert [trace["text"] for trace in plot["data"]] == [["fine"]]
+    rows = (await console.http.get("/api/v1/results")).raise_for_status()
+    assert {row["job_id"] for row in json.loads(rows.text, parse_constant=_refused)} == {"fine"}
+    drawn = (await console.http.get("/devices/local/odd/calibration.plot")).raise_for_status().json()
+    assert [trace["name"] for trace in drawn["data"]] == ["error"]
+    for path in ("/jobs/odd", "/compare?a=odd&b=fine", "/devices", "/trends?benchmark=WIT"):
+        (await console.http.get(path)).raise_for_status()
+
+
+def _refused(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+async def test_exports_that_failed_lately_need_a_person_also_where_others_are_done(console: ServedConsole) -> None:
+    now = datetime.now(UTC)
+    failed, done = ({"state": state, "error": "no", "at": now} for state in ("failed", "done"))
+    dropped = failed | {"error": DROPPED}
+    times = {"state": JobState.EXPORTED, "updated_at": now}
+    await add(
+        console,
+        ended_job(
+            "earlier", **times | {"updated_at": now - timedelta(hours=1)}, exports={"github": failed, "json": done}
+        ),
+        ended_job("later", **times, exports={"github": failed, "webhook": failed, "json": done}),
+        ended_job("dropped", **times, exports={"github": dropped}),
+        ended_job("fine", **times, exports={"json": done}),
+        ended_job("old", state=JobState.EXPORTED, exports={"json": failed}),
+    )
+    shown = await text_of(console, "/overview")
+    assert "2 exports to github failed in the last day: the newest, later" in shown
+    assert "1 export to webhook failed in the last day: later" in shown
+    assert "to json failed" not in shown

@@ -121,7 +121,7 @@ async def test_a_job_that_is_cancelled_while_it_is_built_leaves_no_open_task_and
 
     async def cancelled_meanwhile(*args: Any) -> None:
         await dispatcher.handle(cancel("j"))
-        await store.listings.note("j", ["a"])
+        await store.listings.note("j", ["a"], 1)
         await replace_all(*args)
 
     monkeypatch.setattr(store.tasks, "replace_all", cancelled_meanwhile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -196,6 +197,28 @@ async def test_a_target_that_refuses_does_not_stop_another_and_is_retried_alone(
     assert (one.root / "wit-1.json").stat().st_mtime_ns == written
 
 
+async def test_records_are_written_here_while_another_target_does_not_answer(
+    one: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    github = type(one.exporter._open("github").target)
+    answer, export = threading.Event(), github.export
+
+    def silent(self: Any, jobs: Sequence[Job]) -> str:
+        answer.wait(PATIENCE)
+        return export(self, jobs)
+
+    monkeypatch.setattr(github, "export", silent)
+    try:
+        for name in ("one", "two"):
+            await one.ended(ended_job(name))
+        for name in ("one", "two"):
+            exports = await one.settled(name, "json")
+            assert exports["github"].state is ExportState.PENDING
+    finally:
+        answer.set()
+    await one.exported.until(lambda: set(one.exported.jobs) == {"one", "two"})
+
+
 async def test_a_passing_failure_is_retried_without_repeating_what_is_done(one: Running, github: FakeGitHub) -> None:
     github.fail("POST", PULLS, 502, times=2)
     await one.ended(ended_job())
@@ -256,15 +279,15 @@ async def test_attempts_are_counted_by_their_result_and_the_pause_that_github_as
 async def test_a_job_that_reaches_no_target_stays_scored_with_the_reasons_until_it_is_retried(
     one: Running, github: FakeGitHub
 ) -> None:
-    one.root.parent.mkdir(exist_ok=True)
-    one.root.touch()  # a file where the folder should be
+    in_its_place = one.root / "wit-1.json"
+    in_its_place.mkdir(parents=True)  # a folder where the file should be
     del github.state.repositories[REPO]
     await one.ended(ended_job())
     job = await one.until("wit-1", lambda job: job.is_stuck)
     assert job.state is JobState.SCORED
     assert "cannot write" in str(job.exports["json"].error)
     assert f"knows no repository {REPO}" in str(job.exports["github"].error)
-    one.root.unlink()
+    in_its_place.rmdir()
     await retry_export(one.store, one.bus, "wit-1", "json")
     job = await one.until("wit-1", lambda job: job.state is JobState.EXPORTED)
     assert job.exports["github"].state is ExportState.FAILED

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import aio_pika
 import pytest
 
 from metriq_gym.bus.port import DEAD_LETTERS, QUEUES
+from metriq_gym.jobs import ExportState
+from metriq_gym.jobs.notices import Notice
 from tests.support.system import System, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -47,6 +50,20 @@ async def test_status_counts_jobs_queues_and_dead_letters(running: System) -> No
     table = mgym(running, "status").stdout
     assert "metriq.dead        2" in table
     assert "mgym dead list" in table
+
+
+async def test_status_says_what_is_still_to_be_told(running: System) -> None:
+    at = datetime.now(UTC)
+    about = {"kind": "of.a.later.version", "subject": "j", "at": at, "text": "", "data": {}}  # the exporter leaves it
+    notices = [Notice.model_validate({"id": f"j/job.held/{number}", **about}) for number in (1, 2)]
+    await running.store.notices.add(notices)
+    await running.store.notices.settle(notices[0].id, "webhook", ExportState.FAILED, error="gone for good")
+    found = json.loads(mgym(running, "status", "--json").stdout)["untold"]
+    assert [(each["id"], each["to"], each["state"], each["error"]) for each in found] == [
+        ("j/job.held/1", "webhook", "failed", "gone for good"),
+        ("j/job.held/2", None, "pending", None),
+    ]
+    assert "gone for good" in mgym(running, "status").stdout
 
 
 async def test_status_without_the_broker_says_so_and_shows_the_rest(running: System) -> None:

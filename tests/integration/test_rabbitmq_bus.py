@@ -18,9 +18,13 @@ from aio_pika.abc import AbstractChannel
 
 from metriq_gym.bus.port import EVENTS, POLLER, SCORER
 from metriq_gym.bus.rabbitmq import RabbitMQBus, envelope, subscription, topology
+from metriq_gym.bus.rabbitmq.connection import Connection
+from metriq_gym.bus.rabbitmq.inspection import inspect
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.errors import Transient, Unavailable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
+from metriq_gym.telemetry.metrics import REGISTRY
+from tests.servers.discovery import free_port
 from tests.servers.proxy import proxied
 from tests.servers.rabbitmq import Broker, publish_raw
 from tests.support.handlers import Holder, Recorder
@@ -310,6 +314,10 @@ async def test_consumer_of_a_queue_declared_anew_as_soon_as_it_was_deleted_gets_
         await recorder.received(1)
 
 
+def renewals(queue: str) -> float:
+    return REGISTRY.get_sample_value("metriq_renewed_consumers_total", {"queue": queue}) or 0
+
+
 async def test_consumer_with_a_delivery_in_hand_is_kept_while_idle_ones_are_begun_anew(
     amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,12 +335,13 @@ async def test_consumer_with_a_delivery_in_hand_is_kept_while_idle_ones_are_begu
         await bus.publish(JobDispatched(job_id="a"))
         kept = await bus.consume(POLLER, holder, prefetch=1)
         await holder.received(1)
-        before = begun[POLLER.name]
+        before, renewed = begun[POLLER.name], renewals(SCORER.name)
         idle = await bus.consume(SCORER, Recorder(), prefetch=1)
 
         async with asyncio.timeout(PATIENCE):
             await often.wait()
 
+        assert renewals(SCORER.name) >= renewed + 5
         assert begun[POLLER.name] <= before + 1  # it may have been about to be begun anew when the delivery came
         assert kept.healthy
         assert idle.healthy
@@ -544,3 +553,17 @@ async def until_false(condition: Any) -> None:
     async with asyncio.timeout(PATIENCE):
         while condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def test_a_connection_that_does_not_come_about_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Connection] = []
+    connect = Connection.connect
+
+    async def noted(self: Connection, **options: Any) -> None:
+        begun.append(self)
+        await connect(self, **options)
+
+    monkeypatch.setattr(Connection, "connect", noted)
+    with pytest.raises(Unavailable):
+        await inspect(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
+    assert [each.is_closed for each in begun] == [True]

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import Delivery
-from metriq_gym.errors import Transient
+from metriq_gym.errors import Refused, Transient
 from metriq_gym.jobs import JobState, Task, TaskState
 from metriq_gym.jobs.changes import Accepted, Planned
 from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.messages import Message
+from metriq_gym.service.purging import Policy
 from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.testing import MemoryClient
 from services.dispatcher import Dispatcher
+from services.dispatcher.purging import Purger
 from services.dispatcher.reconciler import LEASE, Reconciler
 from services.poller import Poller
 from tests.support.inprocess import InlinePool
-from tests.support.jobs import to
+from tests.support.jobs import ended_job, to
 from tests.support.patience import PATIENCE
 
 FIELDS = {"benchmark_name": "WIT", "provider": "local", "device": "aer_simulator", "target": "aer_simulator"}
@@ -278,3 +282,107 @@ async def test_a_job_is_late_only_if_it_still_is_at_a_look_that_comes_later(stor
     clock[0] = 30
     await looks()
     assert (await store.jobs.get("j")).state is JobState.FAILED
+
+
+@pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.FAILED, JobState.DISPATCHED, None])
+async def test_a_list_noted_by_who_stood_still_while_its_job_went_on_is_dropped(
+    store: Store, state: JobState | None
+) -> None:
+    if state is not None:
+        await job(store, "j", state)
+    await job(store, "submitting")
+    for name in ("j", "submitting"):
+        await store.listings.note(name, ["theirs"], 1)
+    await reconciler(store, Queue())()
+    assert await store.listings.holders() == {"submitting": 1}
+
+
+async def test_a_list_is_kept_if_its_job_is_submitted_again_just_as_it_is_looked_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await job(store, "j", JobState.FAILED)
+    await store.listings.note("j", ["theirs"], 1)
+    dispatching = store.upkeep.dispatching
+
+    async def kept_meanwhile(job_ids: Any) -> set[str]:
+        found = await dispatching(job_ids)
+        assert await store.listings.keep("j", 2)
+        return found
+
+    monkeypatch.setattr(store.upkeep, "dispatching", kept_meanwhile)
+    await Reconciler(store, Queue(), "me", unmoved_seconds=LONG, lease_seconds=LONG)()
+    assert await store.listings.get("j") == frozenset({"theirs"})
+    assert await store.listings.holders() == {"j": 2}
+
+
+async def test_a_list_that_an_older_version_noted_is_dropped_too() -> None:
+    client = MemoryClient()
+    async with Store(client, "metriq") as store:
+        await store.listings.note("j", ["theirs"], 1)
+        client["metriq"].documents("listings").update({"_id": "j"}, [{"$unset": ["token"]}], many=False)
+        assert await store.listings.holders() == {"j": None}
+        await reconciler(store, Queue())()
+        assert await store.listings.holders() == {}
+
+
+async def test_a_clock_that_jumps_by_years_purges_nothing_until_it_has_been_steady_for_a_day() -> None:
+    """As MongoDB and the dispatcher on one machine see it, so that neither clock knows better."""
+    client, jump = MemoryClient(), 3 * 365 * 86400
+    today = [datetime.now(UTC)]
+    async with Store(client, "metriq") as store:
+        await store.records.add(ended_job("j", state=JobState.EXPORTED, updated_at=today[0]))
+        policy = Policy(jobs=730)
+        purger = Purger(store, Queue(), policy, today=lambda: today[0])
+        looks = replace(reconciler(store, Queue()), purger=purger)
+
+        def pass_by(seconds: float) -> None:
+            # To a clock that is set forward, what it wrote before is that much older.
+            for name, fields in (("jobs", ["updated_at"]), ("leases", ["looked_at", "steady_since"])):
+                older = {field: {"$subtract": [f"${field}", int(1000 * seconds)]} for field in fields}
+                client["metriq"].documents(name).update({}, [{"$set": older}], many=True)
+
+        def rest() -> None:
+            purger._rests_until.clear()
+
+        async def is_there() -> bool:
+            return not await store.records.is_deleted("j")
+
+        await looks()
+        for _ in range(24 * 4 * 3):
+            pass_by(300)
+            await looks()
+            rest()
+        assert await is_there()  # a day has passed, and it is not two years old
+        pass_by(jump)
+        await looks()
+        rest()
+        assert await is_there()
+        pass_by(-jump)  # it is put right
+        await looks()
+        rest()
+        assert await is_there()
+        pass_by(jump)
+        hours = 0
+        while await is_there():
+            hours += 1
+            for _ in range(12):
+                pass_by(300)
+                await looks()
+                rest()
+        assert hours >= 24
+        noted = await store.clocks.noted(LEASE)
+        assert noted is not None
+        assert Policy.read(noted.what) == policy
+
+
+async def test_one_job_that_cannot_be_purged_holds_up_nothing_else(store: Store) -> None:
+    await job(store, "j")
+
+    class Broken(Purger):
+        async def _step(self, what: str, limit: datetime) -> tuple[int, bool]:
+            raise Refused("no right")
+
+    bus = Queue()
+    purger = Broken(store, bus, Policy(jobs=1), steady_seconds=0)
+    await replace(reconciler(store, bus), purger=purger)()
+    assert bus.published == [("job.requested", "j")]

@@ -288,7 +288,7 @@ async def test_what_is_lost_beside_a_submission_under_way_is_decided_when_that_i
     lost = await in_doubt(store, cloud, "a")
     await planned(store, "b")
     under_way, *_ = await store.tasks.take_up("b", 1)
-    await store.listings.note("b", [])
+    await store.listings.note("b", [], 1)
     patient = Submitter(store, InlinePool(), settle_seconds=0.5)  # type: ignore[arg-type]
     await asyncio.sleep(0.5)
     under_way = await store.tasks.intend(under_way)

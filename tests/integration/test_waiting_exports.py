@@ -71,7 +71,7 @@ class Commands(monitoring.CommandListener):
 async def test_a_thousand_waiting_exports_send_the_store_no_command_until_they_may_go_on(
     monkeypatch: pytest.MonkeyPatch, mongo_url: str, mongo_database: str
 ) -> None:
-    monkeypatch.setattr(exporter_service, "open_target", lambda name, settings: RateLimited())
+    monkeypatch.setattr(exporter_service, "open_target", lambda *_: RateLimited())
     commands = Commands()
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_url, event_listeners=[commands])
     # What waits in memory for a fraction of a second waits in RabbitMQ for up to ten minutes at a time.

@@ -48,6 +48,11 @@ class Guarded:
         for process in psutil.Process(self._process.pid).children(recursive=True):
             process.send_signal(number)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process.poll() is not None
+
     def kill(self) -> None:
         """End it as kill -9 does."""
         if self._process.poll() is None:

@@ -69,8 +69,8 @@ class NativeMongod:
 
     def start(self) -> None:
         """Start it with the data it had, and return when it takes writes."""
-        # Each test has a database of its own: what is dropped must not keep its files open for another five minutes.
-        at_once = ("--setParameter", "minSnapshotHistoryWindowInSeconds=0")
+        # Each test has a database of its own: what is dropped must keep its files open for seconds, not minutes.
+        at_once = ("--setParameter", "minSnapshotHistoryWindowInSeconds=5")
         command = [*server_command(self._folder, self.socket), *at_once]
         self.process = Guarded(self._folder / LOCK, command, environment=self._environment)
         try:

@@ -24,6 +24,13 @@ class Proxy:
     def connections(self) -> int:
         return len(self._connections)
 
+    def lead_to(self, url: str) -> None:
+        """Pass new connections on to another server."""
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._host, self._server_port = parts.hostname, parts.port
+
     def cut(self) -> None:
         """Reset every connection; new ones are accepted."""
         for writers in self._connections:

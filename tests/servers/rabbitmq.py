@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,16 +51,19 @@ class PrivateBroker(Broker, Protocol):
 
 
 class NativeBroker:
-    """A rabbitmq-server of this machine, all of whose files are below `folder`."""
+    """A rabbitmq-server of this machine, all of whose files are below `folder`; one `beside` another can join it."""
 
-    def __init__(self, folder: Path, configuration: str = "") -> None:
+    def __init__(self, folder: Path, configuration: str = "", *, beside: NativeBroker | None = None) -> None:
         self._folder = folder
         self._port, self._dist_port, self._epmd_port, management_port = (free_port() for _ in range(4))
+        secret = secrets.token_hex(16)
+        if beside is not None:
+            self._epmd_port, secret = beside._epmd_port, (beside._folder / ".erlang.cookie").read_text()
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}/"
         self.management_url = f"http://guest:guest@127.0.0.1:{management_port}"
         folder.mkdir(parents=True, exist_ok=True)
         cookie = folder / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(16))
+        cookie.write_text(secret)
         cookie.chmod(0o400)
         (folder / "rabbitmq.conf").write_text(
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n{configuration}"
@@ -95,13 +98,24 @@ class NativeBroker:
         with (folder / "output").open("ab") as output:
             self.process = Guarded(folder / LOCK, command, output=output, environment=environment)
         try:
-            wait_until(lambda: _answers("127.0.0.1", self._port), f"rabbitmq-server (see {folder}/output)")
+            wait_until(self._is_ready, f"rabbitmq-server (see {folder}/output)")
         except NoServer:
             self.kill()
             raise
 
+    def _is_ready(self) -> bool:
+        if self.process.ended:
+            raise NoServer(f"rabbitmq-server ended when it was started (see {self._folder}/output).")
+        return _answers("127.0.0.1", self._port)
+
     def kill(self) -> None:
         self.process.kill()
+
+    def join(self, other: NativeBroker) -> None:
+        """Become a member of the other's cluster."""
+        self.control("stop_app")
+        self.control("join_cluster", other._name)
+        self.control("start_app")
 
     def control(self, *arguments: str) -> None:
         environment = {
@@ -185,6 +199,22 @@ def private_broker(folder: Path) -> Iterator[PrivateBroker]:
 
 
 @contextmanager
+def private_cluster(folder: Path) -> Iterator[Sequence[NativeBroker]]:
+    """Three native brokers that are one cluster."""
+    _install_if_missing()
+    nodes: list[NativeBroker] = []
+    try:
+        for name in ("first", "second", "third"):
+            nodes.append(NativeBroker(folder / name, beside=nodes[0] if nodes else None))
+        for node in nodes[1:]:
+            node.join(nodes[0])
+        yield nodes
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+@contextmanager
 def shared_broker(folder: Path) -> Iterator[Broker]:
     """The broker for a whole test run, whose workers share it if their `folder` is the same."""
     if url := os.environ.get("METRIQ_TEST_AMQP_URL"):
@@ -199,7 +229,10 @@ def shared_broker(folder: Path) -> Iterator[Broker]:
 
 def _start_native(folder: Path) -> tuple[Guarded, Addresses]:
     _install_if_missing()
-    broker = NativeBroker(folder)
+    try:
+        broker = NativeBroker(folder)
+    except NoServer:  # another process was quicker to take a port that was free
+        broker = NativeBroker(folder)
     return broker.process, {"url": broker.url, "management_url": broker.management_url}
 
 

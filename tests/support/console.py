@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
+from fastapi import FastAPI
 
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.client import Client
@@ -17,7 +19,9 @@ from metriq_gym.service.pool import Pool
 from metriq_gym.service.service import Context, Service, running
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
-from services.console import Console
+from services.console import Console, service
+from services.console.app import create_app
+from services.console.desk import Desk
 from services.dispatcher import Dispatcher
 from services.exporter import Exporter
 from services.poller import Poller
@@ -79,6 +83,23 @@ class ServedConsole:
         await self.start(port)
 
 
+_DOCUMENT: dict[str, Any] = {}
+
+
+def _app(desk: Desk) -> FastAPI:
+    """A console's application; all that are made have one description, since to write it takes half a second."""
+    app = create_app(desk)
+    write = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if not _DOCUMENT:
+            _DOCUMENT.update(write())
+        return _DOCUMENT
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
 @asynccontextmanager
 async def served_console(
     mongo_url: str, database: str, folder: Path, *, services: bool = True, **settings: Any
@@ -96,6 +117,7 @@ async def served_console(
         }
     )
     async with AsyncExitStack() as stack:
+        stack.enter_context(mock.patch.object(service, "create_app", _app))
         pool = await stack.enter_async_context(Pool(1))
         store = await stack.enter_async_context(Store.at(mongo_url, database))
         bus = await stack.enter_async_context(MemoryBus())

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from metriq_gym.jobs import Failure, Job, JobState
+from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
 from metriq_gym.jobs.changes import Cancelled, Completed, Dispatched, Failed, Move, Scored
 from metriq_gym.jobs.documents import is_settled
 from metriq_gym.store import Store
@@ -43,6 +43,13 @@ def failed_job(job_id: str = "wit-1", *, outcome: str = "error", reason: str = "
     """A job that ended without a result."""
     failure = Failure.model_validate({"outcome": outcome, "reason": reason, "source": "poll"} | changes.pop("of", {}))
     return ended_job(job_id, **({"state": JobState.FAILED, "result": None, "failure": failure} | changes))
+
+
+def counted_task(job_id: str) -> Task:
+    """The one task of a job, with its circuits and counts."""
+    fields = {"job_id": job_id, "provider": "cloud", "device": "d", "run": 0, "first": 0, "circuit_count": 1}
+    packed = {"shots": 1, "seed": 1, "circuits": b"circuits", "counts": b"counts"}
+    return Task.model_validate({"_id": f"{job_id}:0", "state": TaskState.COMPLETED} | fields | packed)
 
 
 def to(state: JobState, **fields: Any) -> Move:

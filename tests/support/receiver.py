@@ -38,15 +38,18 @@ class Receiver:
 
     def settings(self, **changes: Any) -> Settings:
         """Settings of an exporter that posts here."""
+        return Settings(**self.addressed() | changes)
+
+    def addressed(self) -> dict[str, Any]:
+        """The settings that make an exporter post here."""
         address = f"http://127.0.0.1:{self.port}"
-        usual: dict[str, Any] = {
+        return {
             "webhook_url": f"{address}/hook?of=metriq",
             "webhook_hosts": address,
             "webhook_secret": SECRET,
             "notify_private_networks": "127.0.0.0/8",
             "notify_per_minute": 6000,
         }
-        return Settings(**usual | changes)
 
 
 @contextmanager

@@ -61,6 +61,7 @@ def product_distribution(circuit: QuantumCircuit) -> dict[str, float]:
     return joint
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(circuits())
 def test_components_together_have_the_distribution_of_the_whole(circuit: QuantumCircuit) -> None:

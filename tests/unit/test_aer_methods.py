@@ -147,6 +147,7 @@ def test_noisy_circuit_with_feed_forward_is_run_shot_by_shot() -> None:
     assert plan_noisy(component(circuit), GIB).method == Method.STATE_VECTOR
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from([ghz, star, lambda n: chain(n, 2), lambda n: chain(n, 12)]),
@@ -202,6 +203,7 @@ def unitaries(draw: st.DrawFn) -> QuantumCircuit:
     return circuit
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(unitaries())
 def test_no_bond_of_the_line_ever_needs_more_than_its_bound(circuit: QuantumCircuit) -> None:

@@ -34,6 +34,7 @@ def test_published_document_is_fresh() -> None:
     assert PUBLISHED.read_text() == as_yaml(), "python -m metriq_gym.bus.asyncapi > docs/asyncapi.yaml"
 
 
+@pytest.mark.slow
 def test_module_prints_the_document() -> None:
     printed = subprocess.run(
         [sys.executable, "-m", "metriq_gym.bus.asyncapi"], capture_output=True, text=True, check=True

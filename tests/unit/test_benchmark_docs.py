@@ -62,6 +62,7 @@ def test_no_picture_is_left_over() -> None:
     assert set(pictures.FOLDER.glob("*.svg")) == set(map(pictures.path, JobType))
 
 
+@pytest.mark.slow
 def test_drawing_gives_the_same_picture_every_time() -> None:
     drawn = pictures.draw(JobType.BSEQ)
     assert drawn == pictures.draw(JobType.BSEQ)

@@ -243,7 +243,7 @@ async def test_a_file_of_the_dataset_is_taken_over(tmp_path: Path, indent: int |
         ({"params": {"num_qubits": {"\0": 1}}}, "NUL"),
         ({"platform": {"provider": 3, "device": "x"}}, "platform.provider must be text"),
         ({"platform": "ionq"}, "platform must be an object"),
-        ({"error": "it broke"}, "error must be an object"),
+        ({"error": ["it broke"]}, "error must be an object or text or null"),
         ({"runtime_seconds": "1"}, "runtime_seconds must be"),
         ({"dispatch_time": "yesterday"}, "dispatch_time"),
         ({"provider_name": None}, "provider_name must be text"),
@@ -277,3 +277,20 @@ def test_numbers_beyond_what_json_has_are_told_of() -> None:
 def test_a_failure_of_another_kind_of_source_keeps_it() -> None:
     line = imported(result_data=None, error={"source": "provider", "message": "calibrating"})
     assert make_record(to_document(line, "imported"))["outcome_detail"]["source"] == "provider"
+
+
+def test_a_failure_that_is_words_alone_keeps_them() -> None:
+    record = make_record(to_document(imported(result_data=None, error="out of credits"), "imported"))
+    assert (record["outcome"], record["outcome_detail"]["error_message"]) == ("error", "out of credits")
+
+
+@pytest.mark.parametrize("error", [None, "", {}])
+def test_an_error_that_says_nothing_is_no_failure(error: object) -> None:
+    document = to_document(imported(result_data=None, error=error), "imported")
+    assert (document.state, document.failure) == (JobState.DISPATCHED, None)
+
+
+def test_a_platform_without_names_is_that_of_the_provider_and_the_device() -> None:
+    job = imported(provider_name="ionq", device_name="forte_1", platform={"provider": "", "device": ""})
+    record = make_record(to_document(job, "imported"))
+    assert record["platform"] == {"provider": "ionq", "device": "forte_1", "device_metadata": {}}

@@ -48,7 +48,7 @@ def test_both_versions_are_read_with_their_measurements(source: str) -> None:
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("", "cannot be parsed"),
+        ("", "is empty"),
         ("OPENQASM 2.0; qreg q[1]; creg c[1];", "measures nothing"),
         (BELL.replace("qelib1.inc", "/etc/passwd"), "Include"),
         (BELL.replace("qelib1.inc", "stdgates.inc"), "stdgates.inc.*is version 3.0's"),
@@ -105,6 +105,7 @@ def provider(counts: dict[str, int]) -> ToldProvider:
     return ToldProvider([Device("told", "d", 5, simulator=False)], always(counts))
 
 
+@pytest.mark.slow
 async def test_a_circuit_goes_over_the_queue_and_its_counts_are_a_file_whatever_else_is_wanted(tmp_path: Path) -> None:
     told = provider({"00": 6, "11": 4})
     async with memory_system(tmp_path, told, export_targets="github", github_repos="o/r", github_token="t") as system:
@@ -124,6 +125,7 @@ async def test_a_circuit_goes_over_the_queue_and_its_counts_are_a_file_whatever_
             plan_pull_request([job], Settings(github_repos="o/r"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [({"observables": ["ZZZ"]}, "3 characters"), ({"qasm": "no circuit"}, "cannot be parsed")],

@@ -46,6 +46,7 @@ print("\\n" + json.dumps(sorted(sys.modules)))
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [[], ["job"], ["suite"], ["dead"]])
 def test_help_loads_no_command_and_nothing_heavy(group: list[str]) -> None:
     loaded = loaded_by(*group, "--help")
@@ -53,6 +54,7 @@ def test_help_loads_no_command_and_nothing_heavy(group: list[str]) -> None:
     assert not [name for name in loaded if name.startswith("metriq_gym.cli.") and name != "metriq_gym.cli.lazy"]
 
 
+@pytest.mark.slow
 def test_a_command_that_looks_at_jobs_loads_nothing_that_computes_or_draws() -> None:
     loaded = loaded_by("job", "list", "--help")
     assert "metriq_gym.cli.job.list" in loaded

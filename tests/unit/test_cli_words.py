@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,13 +17,16 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from metriq_gym.cli.errors import explain
+from metriq_gym.client.client import Progress
 from metriq_gym.client.configurations import NoConfiguration, examples, read_circuit, read_configuration
 from metriq_gym.constants import JobType
 from metriq_gym.errors import InvalidRequest, NotFound, Problem, Transient, Undecided, Unsupported
+from metriq_gym.jobs import Job, JobState
+from metriq_gym.jobs.suite_progress import SuiteProgress, summarise
 from metriq_gym.operations.importing import BadLine, _content, import_jobs, parse
 from metriq_gym.settings import Settings
 from metriq_gym.terminal import report
-from metriq_gym.terminal.follow import ProgressLine, TimeLeft
+from metriq_gym.terminal.follow import ProgressLine, TimeLeft, follow, follow_suite
 from metriq_gym.wording import shorten
 from tests.support.jobs import ended_job, failed_job
 
@@ -145,6 +149,46 @@ def test_a_terminal_shows_the_stage_how_far_it_is_how_long_it_took_and_how_long_
     assert progress.__rich__().endswith("running, 3 of 9 tasks done (0:01:47, about 1:05:00 left)")
     progress.show("scoring")
     assert progress.__rich__().endswith("scoring (0:01:47)")
+
+
+async def test_a_job_is_followed_with_how_far_its_submission_is_and_what_goes_wrong_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def noted(*causes: str) -> Job:
+        now = datetime.now(UTC)
+        lines = [{"state": "dispatching", "at": now, "service": "dispatcher", "cause": cause} for cause in causes]
+        return ended_job(state=JobState.DISPATCHING, history=lines)
+
+    class Told:
+        async def progress(self, *_: object) -> AsyncIterator[Progress]:
+            yield Progress(noted("requested", "an answer was lost"), {"stored": 9})
+            yield Progress(noted("requested", "an answer was lost", "another, too"), {"stored": 5, "submitted": 4})
+
+    shown: list[str] = []
+    progress = ProgressLine("WIT on local/d")
+    monkeypatch.setattr(progress, "update", shown.append)
+    await follow(Told(), "j", progress)  # type: ignore[arg-type]
+    assert shown == ["submitting, 4 of 9 tasks accepted"]
+    assert capsys.readouterr().err.splitlines()[1:] == ["another, too"]
+
+
+async def test_a_suite_is_followed_with_what_its_records_wait_for_said_once_a_target(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def waiting(name: str) -> Job:
+        pending = {"state": "pending", "at": datetime.now(UTC), "error": f"cannot write {name}.json: File exists"}
+        return ended_job(name, state=JobState.SCORED, exports={"json": pending, "github": pending | {"error": None}})
+
+    class Told:
+        async def suite_progress(self, _: object) -> AsyncIterator[tuple[SuiteProgress, list[Job]]]:
+            for jobs in ([waiting("a")], [waiting("a"), waiting("b")]):
+                yield summarise(jobs), jobs
+
+    await follow_suite(Told(), "s", ProgressLine("suite"))  # type: ignore[arg-type]
+    said = capsys.readouterr().err
+    assert said.count("what goes to json is tried again by itself: cannot write a.json: File exists") == 1
+    assert "b.json" not in said
+    assert "github" not in said
 
 
 class TestConfigurations:

@@ -67,6 +67,7 @@ def distribution(circuit: QuantumCircuit) -> dict[str, float]:
     return {format(index, f"0{len(bits)}b"): float(p) for index, p in enumerate(probabilities) if p > 1e-9}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["0", "3", "best"])
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("job_type", JobType)

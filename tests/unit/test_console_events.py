@@ -159,3 +159,15 @@ async def test_one_who_is_told_of_one_job_comes_back_to_where_all_others_are(mon
         while b"data:" not in (frame := await the_next(frames)):
             pass
     assert b"id: 13" in frame
+
+
+@pytest.mark.parametrize("odd", ["FF", "8" * 500])
+async def test_one_who_comes_back_from_a_place_that_is_not_yet_is_told_what_comes(odd: str) -> None:
+    """Such a place is of another store, or made up: nothing would ever come after it."""
+    store = Scripted()
+    store.tell(opened("10"))
+    async with hub_of(store) as hub:
+        frames = await listening(hub, last=odd)
+        assert await the_next(frames) == RESET
+        store.tell(moved("11"))
+        assert b"id: 11" in await the_next(frames)

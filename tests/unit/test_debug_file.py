@@ -200,9 +200,37 @@ def test_notes_that_do_not_fit_the_counts_are_named(name: str, data: dict[str, A
     assert [problem.path for problem in refused.value.problems] == ["$.job_data"]
 
 
-@pytest.mark.parametrize("name", ["CLOPS", "QAT OLE"])
-def test_a_benchmark_whose_file_lacks_what_the_score_needs_is_refused(name: str) -> None:
-    with pytest.raises(Unsupported, match="only by the tool that wrote it"):
+ECHO = {"shots": 10, "num_initial_states": 2, "seed": 42}
+STATES = {"observable_qubits": [0, 2], "initial_states": ["0100", "1000"]}
+PARITIES = [{"00": 8, "01": 1, "10": 1}, {"11": 2, "01": 8}]
+"""Parities +0.6 and -0.6; the second state, whose first character is of qubit 0, has the sign -1."""
+
+
+@pytest.mark.parametrize("source", [{"qasm_path": "away.qasm", "observable_qubits": [0, 2]}, {"circuit": "49Q_L3"}])
+def test_an_echo_is_scored_without_its_circuit(source: dict[str, Any]) -> None:
+    found = replay(debug_file("QAT OLE", ECHO | source, STATES | {"noiseless_reference": 0.75}, PARITIES))
+    assert found["observable_value"]["value"] == pytest.approx(0.6)
+    assert found["noiseless_reference"] == 0.75
+    assert found["score"]["value"] == pytest.approx(0.8)
+
+
+def test_an_echo_too_large_for_a_reference_has_no_score() -> None:
+    document = debug_file("QAT OLE", ECHO | {"circuit": "70Q_L6"}, STATES | {"noiseless_reference": None}, PARITIES)
+    assert replay(document).keys() == {"observable_value", "noiseless_reference"}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"initial_states": ["0010"]}, {"initial_states": None}, {"observable_qubits": [9]}]
+)
+def test_states_that_do_not_fit_the_counts_of_an_echo_are_named(changes: dict[str, Any]) -> None:
+    data = STATES | {"noiseless_reference": 0.75} | changes
+    with pytest.raises(InvalidRequest):
+        replay(debug_file("QAT OLE", ECHO | {"circuit": "49Q_L3"}, data, PARITIES))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("CLOPS", "is a time"), ("Grover", "cannot be scored here")])
+def test_a_benchmark_whose_file_lacks_what_the_score_needs_is_refused(name: str, reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
         replay(KERNEL | {"job_type": name})
 
 

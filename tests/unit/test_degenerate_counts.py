@@ -222,6 +222,7 @@ def test_there_are_devices_at_the_bar_of_every_benchmark_that_is_passed() -> Non
     assert AT_THE_BAR.keys() == {name for name in JobType if passes_of(name)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
 @pytest.mark.parametrize("name", AT_THE_BAR)
 def test_devices_at_the_bar_pass_no_more_often_than_the_level_says(name: str, level: float) -> None:

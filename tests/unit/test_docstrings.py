@@ -53,6 +53,7 @@ def _passes(path: Path) -> bool:
     return all(each.returncode == 0 for each in checked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("missing", "passes"), [("", True), (PARAMETER, False), (ERROR, False)])
 def test_a_parameter_or_an_error_that_is_left_out_fails(tmp_path: Path, missing: str, passes: bool) -> None:
     path = tmp_path / "halves.py"
@@ -75,6 +76,7 @@ def test_every_name_that_the_pages_import_is_rendered() -> None:
     assert imported - RENDERED - {"metriq_gym.constants", "metriq_gym.settings"} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("link", "passes"), [("[x][pathlib.Path]", False), ("[x](missing.md)", False), ("x", True)])
 def test_a_broken_reference_fails_as_the_site_is_built(tmp_path: Path, link: str, passes: bool) -> None:
     (recipe,) = re.findall(

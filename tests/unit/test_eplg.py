@@ -147,6 +147,7 @@ def noisy() -> tuple[EPLG, EPLGData, list[RunResult]]:
     return (benchmark, *runs(benchmark, 6, STRENGTH))
 
 
+@pytest.mark.slow
 def test_the_injected_error_per_layered_gate_is_recovered_within_its_error_bar(
     noisy: tuple[EPLG, EPLGData, list[RunResult]],
 ) -> None:

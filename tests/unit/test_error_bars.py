@@ -75,6 +75,7 @@ def test_trials_that_all_agree_are_as_uncertain_as_their_shots() -> None:
     assert mean_with_error([1.0], 30).uncertainty is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_qubits", "shots", "trials", "random"), [(2, 1, 1, 10), (2, 2, 3, 10), (3, 1, 2, 25), (6, 50, 3, 25)]
 )
@@ -226,6 +227,7 @@ def test_one_shot_does_not_make_an_ideal_device_a_bad_one(samples: int, lengths:
     assert result.chain_eplgs[-1] < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.25, 0.27])
 @pytest.mark.parametrize("lengths", [None, [2, 4, 8, 16, 30, 50]])
 def test_short_and_long_decays_give_the_injected_error_without_bias(lengths: list[int] | None, offset: float) -> None:

@@ -42,9 +42,18 @@ def test_a_record_that_json_cannot_hold_leaves_the_old_file(tmp_path: Path) -> N
 
 
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name, words in (("folder", "Is a directory"), (300 * "x", "File name too long")):
+        with pytest.raises(Permanent, match=rf"cannot write .*{name}: {words}"):
+            JSONExporter(ended_job()).export(output_path=tmp_path / name)
+
+
+def test_something_else_in_place_of_the_folder_passes(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Permanent, match=r"cannot write .*file/result.json: "):
-        JSONExporter(ended_job()).export(output_path=tmp_path / "file" / "result.json")
+    (tmp_path / "link").symlink_to(tmp_path / "unmounted" / "share")
+    for path in ("file/result.json", "file/new/result.json", "link/result.json"):
+        with pytest.raises(OutOfReach, match=rf"cannot write .*{path}: "):
+            JSONExporter(ended_job()).export(output_path=tmp_path / path)
 
 
 def test_a_full_disk_is_for_later_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,29 @@ async def test_a_job_says_which_lane_its_request_waited_in_and_so_do_its_tasks()
     assert Counter(job.lane for job in dispatched) == {0: SIZES[0], 1: 1}
 
 
+async def test_without_shares_nothing_goes_into_a_lane_and_what_is_in_one_is_dispatched() -> None:
+    """As before going back to a version that knows no lanes: they run empty while requests keep coming."""
+    dispatched, settings = Recorder(), Settings(prefetch=4, fair_shares=False)
+    async with memory_store() as store, MemoryBus() as bus:
+        for number in range(SIZES[0] + 2):
+            await bus.publish(_request(f"new-{number}"))
+        for lane in LANES:
+            waiting = Delivery("job.requested", _request(f"in-{lane.name}").encoded(), lane=lane.lane)
+            await bus.set_aside(waiting, lane)
+        await bus.consume(POLLER, dispatched, prefetch=1)
+        dispatcher = Dispatcher(Context(settings, bus, store, InlinePool()))
+        await dispatcher.start()
+        await dispatched.received(SIZES[0] + 2 + len(LANES))
+        await dispatcher.stop()
+        lanes = Counter([(await store.jobs.get(job_id)).lane for job_id in dispatched.jobs if job_id])
+        assert lanes == {0: SIZES[0] + 2, 1: 1, 2: 1, 3: 1}
+
+
+def _request(job_id: str) -> JobRequested:
+    wanted = {"provider": "local", "device": "aer_simulator", "config": CONFIG, "group": "many"}
+    return JobRequested.model_validate({"job_id": job_id, **wanted})
+
+
 async def _dispatched(asked_for: Sequence[tuple[str, int | None]]) -> list[Job]:
     """Return jobs in the order in which a dispatcher that finds all their requests waiting has dispatched them."""
     dispatched = Recorder()

@@ -163,6 +163,7 @@ def imports() -> grimp.ImportGraph:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", [image for image in IMAGES if image != "sandbox"])
 def test_all_that_a_service_can_come_to_import_is_in_its_image(imports: grimp.ImportGraph, service: str) -> None:
     reached = imports.find_upstream_modules(f"services.{service}", as_package=True)

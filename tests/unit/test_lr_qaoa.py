@@ -128,6 +128,7 @@ def test_all_depths_are_run_in_every_trial() -> None:
     assert [circuit.count_ops()["rx"] // 6 for circuit in device.circuits] == [3, 5] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph_type", ["1D", "FC"])
 def test_noiseless_ratios_are_exact_and_approach_one_with_depth(graph_type: str) -> None:
     gamma = 0.6 if graph_type == "1D" else 0.3

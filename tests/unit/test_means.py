@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -35,6 +36,7 @@ from metriq_gym.settings import Settings
 from metriq_gym.testing import ToldProvider
 from services.poller.decode import decode_all
 from tests.support.patience import PATIENCE
+from tests.support.workers import plain_workers as plain_workers
 
 WANTING = [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.ENOBUFS]
 
@@ -66,8 +68,23 @@ def test_want_of_means_is_seen_through_what_it_was_wrapped_in(raising: Callable[
     assert classify(raised.value) is FailureClass.WAITING
 
 
+def test_want_of_threads_is_one_too() -> None:
+    usual = threading.stack_size(2**47)  # more than there are addresses
+    try:
+        with pytest.raises(NoMeans, match="can't start new thread"), means():
+            threading.Thread(target=print).start()
+    finally:
+        threading.stack_size(usual)
+
+
 def test_other_errors_and_those_that_are_tried_again_anyway_stay_what_they_are() -> None:
-    for error in (Permanent("no"), FileNotFoundError(errno.ENOENT, "no"), ValueError(errno.EMFILE), MemoryError()):
+    for error in (
+        Permanent("no"),
+        FileNotFoundError(errno.ENOENT, "no"),
+        ValueError(errno.EMFILE),
+        MemoryError(),
+        RuntimeError("no"),
+    ):
         with pytest.raises(type(error)), means():
             raise error
         assert want_of_means(error) is None
@@ -123,6 +140,7 @@ def _short() -> None:
     raise Unsupported("cannot be read") from short_of(errno.EMFILE)
 
 
+@pytest.mark.usefixtures("plain_workers")
 async def test_work_that_runs_out_of_means_in_a_worker_is_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

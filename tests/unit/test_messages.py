@@ -22,6 +22,7 @@ json_values = st.recursive(
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
     max_leaves=8,
 )  # fmt: skip
+finite = st.floats(allow_nan=False, allow_infinity=False)
 documents = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=10), json_values, max_size=4)
 values: dict[str, st.SearchStrategy[Any]] = {
     "schema_version": st.just(1),
@@ -44,6 +45,13 @@ values: dict[str, st.SearchStrategy[Any]] = {
     "all": st.booleans(),
     "outcome": st.sampled_from(["rejected", "error", "unsupported"]),
     "reason": st.text(st.characters(codec="utf-8")),
+    "drift_id": ids,
+    "found_by": ids,
+    "parameters": documents,
+    "benchmark_name": names,
+    "metric": names,
+    "uncertainty": st.none() | finite,
+    **dict.fromkeys(("value", "baseline", "scatter", "deviation", "statistic", "threshold"), finite),
 }
 messages = st.sampled_from(MESSAGES).flatmap(
     lambda kind: st.builds(kind, **{name: values[name] for name in kind.model_fields if name in values})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from metriq_gym.bus.memory import MemoryBus
@@ -14,10 +17,15 @@ from metriq_gym.errors import Transient
 from metriq_gym.jobs import JobState
 from metriq_gym.service.health import serve_health
 from metriq_gym.service.lag import lag_measured
+from metriq_gym.service.service import Context
+from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.catalogue import DueTasks
 from metriq_gym.telemetry import metrics
+from metriq_gym.testing import memory_store
+from services.dispatcher import Dispatcher
 from services.dispatcher.standing import SERVES_SECONDS, SHARE, Standing
+from tests.support.inprocess import InlinePool
 from tests.support.patience import PATIENCE
 
 
@@ -34,6 +42,21 @@ async def test_every_metric_is_on_the_page_with_its_type() -> None:
         kind = "gauge" if metric.kind == "info" else metric.kind
         assert (metric.name.removesuffix("_total"), kind) in served
     assert ("process_resident_memory_bytes", "gauge") in served
+
+
+async def test_overdue_suites_that_cannot_be_counted_are_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(seconds: float) -> Any:
+        raise Transient("away")
+
+    async with memory_store() as store, MemoryBus() as bus:
+        _, count = Dispatcher(Context(Settings(), bus, store, InlinePool())).measures()
+        await count()
+        assert value("metriq_overdue_suites") == 0
+        monkeypatch.setattr(store.catalogue, "waiting_suites", away)
+        await count()
+        found = value("metriq_overdue_suites")
+    assert found is not None
+    assert math.isnan(found)
 
 
 def test_names_follow_the_conventions() -> None:

@@ -57,6 +57,7 @@ def test_one_qubit_cliffords_are_those_of_qiskit_experiments_with_inverses_and_p
         assert mapped.tolist() == [after.x[0], after.z[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", ["CNOT", "CZ"])
 @pytest.mark.parametrize("width", [2, 3, 5, 8, 12])
 def test_expected_bitstring_is_the_only_outcome_of_a_stabiliser_simulation(width: int, gate: str) -> None:

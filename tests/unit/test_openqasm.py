@@ -54,9 +54,13 @@ def test_physical_qubits_can_be_named() -> None:
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("", "cannot be parsed"),
-        ("\x00", "cannot be parsed"),
+        ("", "is empty"),
+        ("\ufeff \r\n", "is empty"),
+        ("\x00", r"cannot be parsed: .* \(line 1, column 1\)"),
         ("garbage ((((", "cannot be parsed"),
+        (HEADER + "qubit q;\nh q\nx q;", r"cannot be parsed: 'x' is not expected \(line 3, column 1\)"),
+        ("OPENQASM 3.0;\nqubit[2] q;\n\tcx q[0], q[1];", r"'cx' is not defined \(line 3, column 2\): .*stdgates.inc"),
+        ("qubit q;\ngate twice a { x a; x a; }\ntwice q;", r"'x' is not defined \(line 2, .*stdgates.inc"),
         ("// old\nOPENQASM 2.0; qreg q[2]; h q[0];", r"an OpenQASM 2.0 program \(line 2\), and OpenQASM 3 is wanted"),
         ('OPENQASM 3; include "/etc/passwd"; qubit q;', "Include is not supported"),
         ('OPENQASM 3; include "https://example.org/gates.inc";', "Include is not supported"),
@@ -72,10 +76,10 @@ def test_physical_qubits_can_be_named() -> None:
         (HEADER + "const int n = 3; qubit[n] q;", "ConstantDeclaration is not supported"),
         (HEADER + "h $10;", "has no qubit \\$10 "),
         (HEADER + f"h ${'9' * 5000};", "has no qubit \\$999999999 "),
-        (HEADER + "qubit[3] q; h q[5];", "cannot be converted"),
+        (HEADER + "qubit[3] q;\nh q[5];", r"names q\[5\] \(line 2\), and q has 3 qubits"),
         (HEADER + "qubit[3] q; h q[0:1];", "index other than a number"),
         (HEADER + "qubit[2] q; cx q[1], q[1];", "duplicate"),
-        (HEADER + "qubit q; nosuch q;", "'nosuch' is not defined"),
+        (HEADER + "qubit q;\nnosuch q;", r"'nosuch' is not defined \(line 2, column 1\)$"),
         (HEADER + "qubit q; gate a b { a b; } a q;", "'a' is not defined"),
         (HEADER + "qubit q; rx(2**99999999999) q;", "BinaryExpression is not supported"),
         (HEADER + "qubit q; rx(1/0) q;", "zero"),
@@ -98,7 +102,10 @@ def test_anything_else_is_refused_and_not_computed(source: str, reason: str) -> 
     [
         ('OPENQASM 3.0;\ninclude "qelib1.inc";\nqreg q[1]; h q[0];', r"qelib1.inc.*\(line 2\).*version 2.0's"),
         ('include "qelib1.inc";\nqreg q[1]; h q[0];', r"read as version 3 .*let it begin with OPENQASM 2.0;"),
+        ("OPENQASM 2.0;\nqreg q[1]; creg c[1];\nh q[0];", r"'h' is not defined .*\(line 3, .*include \"qelib1.inc\""),
         ("OPENQASM 2.0;\nqubit[2] q;\nbit[2] c;\nc = measure q;", r"read as version 2.0 and has 'qubit' \(line 2\)"),
+        ("OPENQASM 4.0;\nqubit[2] q;\nbit[2] c;\nc = measure q;", r"is of OpenQASM 4.0; versions 2 and 3 are read"),
+        ("OPENQASM 1;\nqubit[2] q;\nbit[2] c;\nc = measure q;", r"is of OpenQASM 1; versions 2 and 3 are read"),
     ],
 )
 def test_a_program_of_the_other_version_than_it_begins_with_is_told_so(source: str, reason: str) -> None:

@@ -142,6 +142,7 @@ def values(axes: Any) -> list[float]:
     return [y for each in axes.containers if hasattr(each, "has_yerr") for y in each.lines[0].get_ydata().tolist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JobType)
 def test_each_benchmark_has_a_picture_that_says_what_it_says(name: JobType, tmp_path: Path) -> None:
     figure = plots.of_job(*ran(name))

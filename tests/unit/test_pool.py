@@ -16,11 +16,13 @@ import pytest
 
 from metriq_gym.service.pool import Pool, WorkerDied
 from tests.support.patience import PATIENCE
+from tests.support.workers import plain_workers as plain_workers
 
 SLOW = 600
+plain = pytest.mark.usefixtures("plain_workers")
 
 
-@pytest.mark.slow
+@plain
 async def test_a_worker_that_dies_takes_no_other_work_with_it() -> None:
     async with Pool(2) as pool:
         neighbour = asyncio.create_task(pool.run(time.sleep, 1))
@@ -30,6 +32,7 @@ async def test_a_worker_that_dies_takes_no_other_work_with_it() -> None:
         assert [*await asyncio.gather(pool.run(abs, -1), pool.run(abs, -2))] == [1, 2]
 
 
+@plain
 async def test_an_error_in_a_worker_is_the_callers_error() -> None:
     async with Pool(1) as pool:
         with pytest.raises(ZeroDivisionError):
@@ -37,6 +40,7 @@ async def test_an_error_in_a_worker_is_the_callers_error() -> None:
         assert await pool.run(abs, -3) == 3
 
 
+@plain
 async def test_cancelling_kills_the_worker_at_its_work() -> None:
     async with Pool(1) as pool:
         worker = psutil.Process(await pool.run(os.getpid))
@@ -49,6 +53,7 @@ async def test_cancelling_kills_the_worker_at_its_work() -> None:
         assert await pool.run(abs, -4) == 4
 
 
+@plain
 async def test_what_takes_too_long_is_ended_with_its_worker_and_the_wait_for_one_is_not_counted() -> None:
     async with Pool(1) as pool:
         worker = psutil.Process(await pool.run(os.getpid))
@@ -61,6 +66,7 @@ async def test_what_takes_too_long_is_ended_with_its_worker_and_the_wait_for_one
         assert not psutil.wait_procs([worker], timeout=PATIENCE)[1]
 
 
+@plain
 async def test_closing_the_pool_ends_busy_workers() -> None:
     async with Pool(1) as pool:
         worker = psutil.Process(await pool.run(os.getpid))
@@ -79,6 +85,7 @@ import asyncio, os, time
 from metriq_gym.service.pool import Pool
 
 from tests.support.patience import PATIENCE
+from tests.support.workers import plain_workers as plain_workers
 
 async def main():
     async with Pool(1) as pool:
@@ -95,6 +102,7 @@ asyncio.run(main())
     assert not psutil.wait_procs([worker], timeout=PATIENCE)[1]
 
 
+@pytest.mark.slow
 async def test_workers_are_forked_from_one_process_that_has_imported_what_they_need_and_has_one_thread() -> None:
     async with Pool(2) as pool, Pool(1, beside=pool) as decoding:
         born = [*await asyncio.gather(pool.run(_birth, 0.2), pool.run(_birth, 0.2), decoding.run(_birth, 0.2))]
@@ -108,6 +116,7 @@ async def test_workers_are_forked_from_one_process_that_has_imported_what_they_n
     assert all({"qiskit_aer", "metriq_gym.jobs.plan", "metriq_gym.jobs.scoring"} <= birth.modules for birth in born)
 
 
+@plain
 async def test_workers_start_anew_after_the_process_they_are_forked_from_was_killed() -> None:
     async with Pool(1) as pool:
         first = await pool.run(_birth, 0)
@@ -121,6 +130,7 @@ async def test_workers_start_anew_after_the_process_they_are_forked_from_was_kil
         assert not psutil.wait_procs([worker], timeout=PATIENCE)[1]
 
 
+@plain
 async def test_an_error_says_where_in_the_worker_it_was_raised() -> None:
     async with Pool(1) as pool:
         with pytest.raises(ZeroDivisionError) as raised:
@@ -128,6 +138,7 @@ async def test_an_error_says_where_in_the_worker_it_was_raised() -> None:
     assert "in _divide" in str(raised.value.__cause__)
 
 
+@plain
 async def test_an_error_that_cannot_be_sent_is_told_in_words() -> None:
     async with Pool(1) as pool:
         with pytest.raises(RuntimeError, match="_Unsendable: of no use"):
@@ -135,6 +146,7 @@ async def test_an_error_that_cannot_be_sent_is_told_in_words() -> None:
         assert await pool.run(abs, -5) == 5
 
 
+@plain
 async def test_what_leaves_the_process_by_an_exception_is_a_death() -> None:
     async with Pool(1) as pool:
         with pytest.raises(WorkerDied):
@@ -142,6 +154,7 @@ async def test_what_leaves_the_process_by_an_exception_is_a_death() -> None:
         assert await pool.run(abs, -6) == 6
 
 
+@pytest.mark.slow
 def test_workers_never_run_the_callers_script(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -158,6 +171,7 @@ def test_workers_never_run_the_callers_script(tmp_path: Path) -> None:
     assert not run.stderr
 
 
+@plain
 async def test_a_call_may_be_large_both_ways() -> None:
     async with Pool(1) as pool:
         assert len(await pool.run(bytes.upper, bytes(20_000_000))) == 20_000_000

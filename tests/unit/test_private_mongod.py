@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import os
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pymongo
 import pytest
 
 from metriq_gym.store.mongod_supervisor import LONGEST_SECONDS, await_end, stays
-from metriq_gym.store.private_mongod import MongodUnavailable, find_binary, private_mongod, stop_idle
+from metriq_gym.store.private_mongod import MongodUnavailable, _alone, find_binary, private_mongod, stop_idle
 
 
 def test_a_carried_server_whose_library_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +42,7 @@ async def test_a_folder_that_cannot_hold_data_is_named_with_the_setting(tmp_path
             pass
 
 
+@pytest.mark.slow
 async def test_a_server_stays_when_its_last_user_asks_for_that_until_it_is_stopped(tmp_path: Path) -> None:
     async with private_mongod(tmp_path, stay_seconds=600):
         assert not await asyncio.to_thread(stop_idle, tmp_path), "in use"
@@ -50,6 +53,17 @@ async def test_a_server_stays_when_its_last_user_asks_for_that_until_it_is_stopp
     assert not await asyncio.to_thread(stop_idle, tmp_path), "none runs"
 
 
+def test_a_supervisor_that_looks_after_its_server_just_now_is_no_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(tmp_path / "users.lock", "w") as ours, open(tmp_path / "users.lock") as supervisors:
+        fcntl.flock(supervisors, fcntl.LOCK_EX)
+        let_go = SimpleNamespace(sleep=lambda _: fcntl.flock(supervisors, fcntl.LOCK_UN))
+        monkeypatch.setattr("metriq_gym.store.private_mongod.time", let_go)
+        assert _alone(ours.fileno())
+
+
+@pytest.mark.slow
 async def test_a_new_server_takes_little_of_the_disk_and_the_largest_documents(tmp_path: Path) -> None:
     async with private_mongod(tmp_path) as url:
         assert _allocated(tmp_path) < 100_000_000

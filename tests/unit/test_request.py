@@ -146,6 +146,7 @@ class TestCheck:
     def test_a_body_over_the_limit_is_refused_unread(self) -> None:
         assert "at most 1,048,576" in problems(b"x" * (LIMIT + 1))["$"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "config",
         [
@@ -162,6 +163,7 @@ class TestCheck:
         assert 0 < len(found) <= MOST + 1
         assert sum(len(path) + len(message) for path, message in found.items()) < 100_000
 
+    @pytest.mark.slow
     def test_a_million_unknown_keys_cost_little_and_are_not_all_named(self) -> None:
         many = {"benchmark_name": "WIT", **dict.fromkeys(map(str, range(50_000)))}
         with at_most(5_000_000):
@@ -180,6 +182,7 @@ class TestCheck:
         max_leaves=12,
     )
 
+    @pytest.mark.slow
     @given(st.dictionaries(st.sampled_from(["job_id", "provider", "device", "config", "suite_id", "x"]), json_values))
     @example({"config": {"benchmark_name": "WIT", "shots": float("nan")}})
     @example({**VALID, "config": {"benchmark_name": "WIT", "\ud800": "\udfff"}})

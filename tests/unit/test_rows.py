@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from metriq_gym.cli.csvs import jobs_as_csv
 from metriq_gym.jobs import Job
 from metriq_gym.jobs.rows import COLUMNS, number_of, rows, rows_of
 from metriq_gym.jobs.tables import ENCODERS
@@ -51,9 +53,24 @@ def test_there_is_a_row_for_each_number_and_for_each_of_a_list() -> None:
     assert json.loads(found[0]["params"]) == {"benchmark_name": "WIT", "num_qubits": 7, "shots": 8192}
 
 
-@pytest.mark.parametrize("found", [True, None, "1.5", [], {}, {"value": "high"}, {"uncertainty": 0.1}, 10**400])
+NONE: list[Any] = [
+    True,
+    None,
+    "1.5",
+    [],
+    {},
+    {"value": "high"},
+    {"uncertainty": 0.1},
+    10**400,
+    math.nan,
+    {"value": -math.inf},
+]
+
+
+@pytest.mark.parametrize("found", NONE)
 def test_what_is_no_number_that_a_column_can_hold_is_no_metric(found: Any) -> None:
     assert number_of(found) is None
+    assert number_of({"value": 1, "uncertainty": found}) == (1.0, None)
 
 
 async def test_every_format_has_the_same_rows() -> None:
@@ -76,11 +93,16 @@ async def test_no_rows_are_a_table_with_nothing_in_it(kind: str) -> None:
         assert found.decode().strip() == {"json": "[]", "csv": ",".join(COLUMNS)}[kind]
 
 
-async def test_a_spreadsheet_takes_no_name_for_a_formula() -> None:
-    found = await encoded("csv", ended_job(device='=HYPERLINK("http://elsewhere")'))
-    assert {line["device"] for line in csv.DictReader(io.StringIO(found.decode()))} == {
-        """'=HYPERLINK("http://elsewhere")"""
-    }
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
+async def test_a_spreadsheet_takes_no_name_for_a_formula(begin: str) -> None:
+    hostile = begin + 'HYPERLINK("http://elsewhere")'
+    job = ended_job(device=hostile, suite_name="", tags=[hostile], result={hostile: -1.5})
+    [line] = csv.DictReader(io.StringIO((await encoded("csv", job)).decode(), newline=""))
+    assert (line["device"], line["metric"]) == (f"'{hostile}", f"'{hostile}")
+    assert (line["value"], line["suite_name"]) == ("-1.5", "")
+    head, row = csv.reader(io.StringIO(jobs_as_csv([job]), newline=""))
+    assert (head[-1], row[head.index("device")], row[head.index("tags")]) == (*[f"'{hostile}"] * 3,)
+    assert row[-1] == "-1.5"
 
 
 async def test_results_are_found_by_what_jobs_are_found_by_the_oldest_first() -> None:

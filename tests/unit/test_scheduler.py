@@ -13,7 +13,7 @@ import pytest
 
 from metriq_gym.bus.identity import read_request
 from metriq_gym.bus.port import Delivery
-from metriq_gym.errors import InvalidRequest, Unavailable, Unreadable
+from metriq_gym.errors import InvalidRequest, Unavailable, Unreadable, UnreadableDocument
 from metriq_gym.jobs import JobState
 from metriq_gym.jobs.changes import Accepted
 from metriq_gym.jobs.schedules import Schedule, TickState
@@ -143,6 +143,7 @@ class Doomed:
         return call
 
 
+@pytest.mark.slow
 async def test_a_year_of_nightly_ticks_with_crashes_gives_one_job_a_night(world: World, clock: Clock) -> None:
     draw = random.Random(17)
     begin, end = clock.now, datetime(2027, 1, 1, tzinfo=UTC)
@@ -327,3 +328,11 @@ def test_what_is_wrong_with_a_schedule_is_named_by_its_place(change: dict[str, A
 async def test_a_change_that_is_none_is_unreadable(world: World) -> None:
     with pytest.raises(Unreadable, match="action"):
         await world.scheduler.change(Delivery("schedule.change_requested", b'{"request_id": "r", "name": "n"}'))
+
+
+async def test_a_schedule_of_a_later_version_is_neither_replaced_nor_changed_nor_waited_for(world: World) -> None:
+    await world.store._database.schedules.insert_one({"_id": "nightly", "asked": "in other words"})
+    for ask in (world.keep(), world.change("pause"), world.change("delete")):
+        with pytest.raises(UnreadableDocument):
+            await ask
+    assert await world.store._database.schedules.find_one({}) == {"_id": "nightly", "asked": "in other words"}

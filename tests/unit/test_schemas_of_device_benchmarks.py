@@ -247,6 +247,7 @@ def test_what_the_schema_accepts_is_run_and_scored_or_refused_as_unsupported(
     json.dumps(benchmark.poll_handler(stored, runs).record(), allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REQUIRED)
 def test_the_largest_values_allowed_are_refused_at_once_on_the_largest_device(name: JobType) -> None:
     properties = benchmarks.schema(name)["properties"]

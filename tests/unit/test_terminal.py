@@ -178,6 +178,7 @@ def test_a_command_to_be_copied_and_a_word_that_is_too_long_stay_in_one_piece() 
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -18,8 +22,8 @@ from metriq_gym.bus.identity import read_request
 from metriq_gym.bus.port import Delivery
 from metriq_gym.client.configurations import NoConfiguration, read_configuration
 from metriq_gym.errors import InvalidRequest
-from metriq_gym.schema_validator import load_json_file
-from metriq_gym.suite_parser import load_suite
+from metriq_gym.schema_validator import load_and_validate, load_json_file
+from metriq_gym.suite_parser import NoSuite, load_suite
 
 WIT = '{\n "benchmark_name": "WIT",\n "shots": 77\n}\n'
 CIRCUIT = "OPENQASM 3.0; qubit[2] q; h q[0];"
@@ -35,8 +39,22 @@ AS_SAVED = [
     WIT.encode("utf-16-le"),
     WIT.encode("utf-16-be"),
     WIT.encode("utf-32"),
+    WIT.encode("utf-32-le"),
+    WIT.encode("utf-32-be"),
 ]
-NAMES = ["utf-8", "utf-8 mark", "crlf", "cr", "utf-16", "utf-16 be mark", "utf-16 le", "utf-16 be", "utf-32"]
+NAMES = [
+    "utf-8",
+    "utf-8 mark",
+    "crlf",
+    "cr",
+    "utf-16",
+    "utf-16 be mark",
+    "utf-16 le",
+    "utf-16 be",
+    "utf-32",
+    "32 le",
+    "32 be",
+]
 
 
 def suite_of(config: dict[str, Any]) -> dict[str, Any]:
@@ -81,6 +99,55 @@ def test_a_key_that_stands_twice_is_named_with_its_lines(tmp_path: Path) -> None
         load_suite(path)
 
 
+@pytest.mark.parametrize("text", ["[]", "null", "7", '"WIT"'])
+def test_a_configuration_that_is_no_object_is_refused_by_every_reader(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "odd.json"
+    path.write_text(text)
+    with pytest.raises(NoConfiguration, match="must hold one JSON object"):
+        read_configuration(path)
+    for reader in (load_and_validate, load_suite):
+        with pytest.raises(InvalidRequest, match=r"\$: must be an object"):
+            reader(path)
+
+
+def test_a_configuration_given_as_a_suite_is_called_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "wit.json"
+    path.write_text(WIT)
+    with pytest.raises(InvalidRequest, match="the configuration of one benchmark, and no suite"):
+        load_suite(path)
+
+
+def test_a_place_that_is_no_file_is_called_what_it_is(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.json"
+    loop.symlink_to(loop)
+    for path, reason in ((tmp_path, "is a directory"), (loop, "too many levels of symbolic links")):
+        with pytest.raises(NoConfiguration, match=reason):
+            read_configuration(path)
+        with pytest.raises(NoSuite, match=reason):
+            load_suite(path)
+
+
+@pytest.mark.parametrize("read", [read_configuration, load_suite])
+def test_a_file_that_may_not_be_read_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(WIT)
+    denied = PermissionError(errno.EACCES, "Permission denied", str(path))
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=denied))
+    with pytest.raises((NoConfiguration, NoSuite), match="permission denied"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_configuration, load_suite])
+def test_a_pipe_is_read_as_a_file(read: Callable[[Path], object]) -> None:
+    here, there = os.pipe()
+    with open(here, "rb"), open(there, "wb") as writer:
+        writer.write((WIT if read is read_configuration else json.dumps(suite_of(json.loads(WIT)))).encode())
+        writer.close()
+        assert read(Path(f"/dev/fd/{here}"))
+
+
 def test_the_id_of_a_request_with_a_key_twice_is_still_known() -> None:
     read = read_request(Delivery("job.requested", b'{"job_id": "mine", "provider": "a", "provider": "b"}'))
     assert (read.body, read.job_id) == (None, "mine")
@@ -96,7 +163,18 @@ def test_the_id_of_a_request_with_a_key_twice_is_still_known() -> None:
         (b'{"NaN": 1,\n  "a": NaN}', r"NaN is no JSON number \(line 2, column 8\)"),
         (b'{"a": [1, -Infinity]}', r"-Infinity is no JSON number \(line 1, column 11\)"),
         (b'{"a": "\xe9"}', "is not text in UTF-8: byte 0xe9 at position 7"),
-        (b"[" * 100_000, "is not JSON"),
+        (b'{"a": 1,\n}', r"is not JSON: a comma with nothing after it \(line 2, column 1\)"),
+        (b"{'a': 1}", r"is not JSON: strings stand in double quotes \(line 1, column 2\)"),
+        (b'{"a": 1 // one\n}', r"is not JSON: comments are not part of it \(line 1, column 9\)"),
+        (b'{"a": 1}\n{}', r"is not JSON: more follows after its end \(line 2, column 1\)"),
+        (b'{"a": 1}\0', r"is not JSON: the character U\+0000 \(line 1, column 9\)"),
+        (b'{"a": "\0"}', r"is not JSON: the character U\+0000 \(line 1, column 8\)"),
+        (b'{"a": "\\ud800"}', r"half a character, .* \(line 1, column 14\)"),
+        (b'{"a":\n' + b"9" * 5000 + b"}", r"a number has too many digits \(line 2, column "),
+        (b'{"a": ' + b"[" * 500 + b"]" * 500 + b"}", r"nested too deeply \(line 1, column "),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[{}]", "must hold one JSON object"),
+        (b'{"name": "night", "benchmarks": []}', "is a suite: `mgym suite dispatch`"),
     ],
 )
 def test_what_is_no_json_says_why_and_where(tmp_path: Path, content: bytes, words: str) -> None:

@@ -20,7 +20,10 @@ from metriq_gym.service import attempts, pool, waiting
 from metriq_gym.service.breaker import AT_EASE, Breaker
 from metriq_gym.service.pool import Pool, WorkerDied
 from tests.support.patience import PATIENCE
+from tests.support.workers import plain_workers as plain_workers
 from tests.unit.test_breaker import Told
+
+pytestmark = pytest.mark.usefixtures("plain_workers")
 
 
 @contextmanager

@@ -20,11 +20,11 @@ from metriq_gym.cli import notify
 from metriq_gym.cli.errors import Usage
 from metriq_gym.cli.exports import tell_of_location
 from metriq_gym.errors import MetriqGymError, OutOfReach, Permanent, Transient
-from metriq_gym.exporters.notices import Notice, job_ended
 from metriq_gym.exporters.people import People
 from metriq_gym.exporters.senders import Sender
 from metriq_gym.exporters.webhook import Webhook, key_of, signed
 from metriq_gym.jobs import ExportState, Job, JobState
+from metriq_gym.jobs.notices import Notice, job_ended, suite_ended
 from metriq_gym.messages import JobFailed, JobScored
 from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
@@ -297,6 +297,7 @@ def test_what_a_receiver_answers_says_when_it_is_tried_again(receiver: Receiver)
         left.send(job_ended(ended_job()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "setting"),
     [
@@ -393,6 +394,33 @@ def test_people_who_were_told_are_not_told_again_when_others_could_not_be() -> N
     people.send(job_ended(ended_job()))
     said = "WIT on tyxonq/homebrew_s2: scored, score 0.99"
     assert told == [f"a: {said}", f"b: {said}", f"b: {said}"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<img src=https://elsewhere.example/x>",
+        "&lt;b&gt;",
+        "<!channel> <@U123>",
+        "@everyone",
+        "[click](https://elsewhere.example)",
+        "<https://elsewhere.example|click>",
+    ],
+)
+def test_what_strangers_write_is_no_mention_no_link_and_no_html_to_people(name: str) -> None:
+    people = People(Settings(notify_urls="json://a.example", notify_hosts="a.example"), look_up=lambda *_: [PUBLIC])
+    told: list[str] = []
+
+    def notify(*, body: str, title: str) -> bool:
+        told.append(body)
+        return True
+
+    service: Any = SimpleNamespace(notify=notify, port=None)
+    people._services = [(service, set())]
+    people.send(suite_ended([ended_job(suite_id="s", suite_name=name, suite_size=1)]))
+    (line,) = told
+    assert line.startswith("suite ")
+    assert not re.search(r"[<>&@\[\]|]|://", line)
 
 
 def test_people_are_not_told_at_an_address_that_is_not_public() -> None:
