@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import random
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, wraps
+from itertools import chain, cycle
 from pathlib import Path
 
 
@@ -31,16 +33,30 @@ _PORTS = range(20_000, 32_000)
 """Below those that the kernel gives to connections, of which one could have taken the port by the time it is used."""
 
 
+def _in_turn() -> Iterator[int]:
+    """Yield ports without end, none of them twice before all have been, nor one of another worker's of this run.
+
+    Services that are killed leave their port for a while, and want it back.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ours = _PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    start = random.SystemRandom().randrange(len(ours))  # other runs on this machine
+    return cycle(chain(ours[start:], ours[:start]))
+
+
+_ports = _in_turn()
+
+
 def free_port() -> int:
-    """A TCP port of this machine that no process listens on, and that no other test process is likely to choose."""
-    while True:
-        port = random.SystemRandom().choice(_PORTS)
+    """A TCP port of this machine that no process listens on, and that no other test is likely to choose."""
+    for port in _ports:
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
+    raise AssertionError  # there is no end of them
 
 
 def once_a_machine(install: Callable[[], None]) -> Callable[[], None]:
