@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,26 +31,31 @@ class Witness:
     def __init__(self, mongo_url: str, database: str) -> None:
         self._client = pymongo.MongoClient[dict[str, Any]](mongo_url, tz_aware=True)
         self._database = self._client[database]
-        self._since: Timestamp = self._client.admin.command("ping")["operationTime"]
+        since: Timestamp = self._client.admin.command("ping")["operationTime"]
+        wanted = {"$match": {"ns.coll": {"$in": ["jobs", "tasks", _END]}}}
+        self._stream = self._database.watch([wanted], start_at_operation_time=since)
+        self._changes: list[Change] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stream.close()
         self._client.close()
 
-    def changes(self) -> list[Change]:
-        """Return every write to jobs and tasks so far, in order."""
+    def changes(self) -> Sequence[Change]:
+        """Return every write to jobs and tasks so far, in order.
+
+        Each is read once: for a stream the server goes through all that was written meanwhile, by other tests too.
+        """
         mark = self._database[_END].insert_one({}).inserted_id
-        wanted = {"$match": {"ns.coll": {"$in": ["jobs", "tasks", _END]}}}
-        found = []
-        with self._database.watch([wanted], start_at_operation_time=self._since) as stream:
-            for event in stream:
-                key = event["documentKey"]["_id"]
-                if key == mark:
-                    break
-                found.append(Change(event["ns"]["coll"], key, _fields(event)))
-        return found
+        for event in self._stream:
+            key = event["documentKey"]["_id"]
+            if key == mark:
+                break
+            if event["ns"]["coll"] != _END:
+                self._changes.append(Change(event["ns"]["coll"], key, _fields(event)))
+        return tuple(self._changes)
 
     def states(self) -> dict[str, JobState]:
         """Return the state of every job."""
