@@ -154,6 +154,27 @@ def test_two_runs_at_once_share_the_data_folder(environment: dict[str, str], tmp
     assert nothing_is_left(environment)
 
 
+WAITS = """
+import sys
+from pymongo import MongoClient
+from pymongo.synchronous import monitor
+monitor._shutdown_executors = lambda: print("waits for the driver's threads", file=sys.stderr)
+"""
+PLAIN = "MongoClient('mongodb://127.0.0.1:1').close()"
+COMMAND = "from metriq_gym.cli import main; sys.argv = ['mgym', 'job', 'list']; main()"
+
+
+@pytest.mark.parametrize(("code", "waits"), [(PLAIN, True), (COMMAND, False)], ids=["plain", "command"])
+def test_a_command_does_not_wait_for_threads_of_a_closed_client(
+    environment: dict[str, str], code: str, waits: bool
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WAITS + code], env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("waits for the driver's threads" in done.stderr) is waits
+
+
 def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *MGYM[1:], "--help"], capture_output=True, text=True, check=True

@@ -238,6 +238,9 @@ def main() -> None:
             raise
         message, code = load("metriq_gym.cli.errors:explain")(error)
         _end(f"error: {message}", code)
+    finally:
+        if "metriq_gym.store.mongo" in sys.modules:
+            load("metriq_gym.store.mongo:leave_at_once")()
 
 
 def _usage(error: typer.TyperException) -> str:

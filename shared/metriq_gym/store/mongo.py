@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
@@ -66,6 +68,15 @@ def connect(url: str) -> Any:
     from motor.motor_asyncio import AsyncIOMotorClient
 
     return AsyncIOMotorClient(url, **OPTIONS)
+
+
+def leave_at_once() -> None:
+    """Let this process end without the driver's threads, whose clients have been closed.
+
+    Else it waits for them, and they sleep for half a second before they see that there is nothing more to do.
+    """
+    if (monitor := sys.modules.get("pymongo.synchronous.monitor")) is not None:
+        atexit.unregister(monitor._shutdown_resources)
 
 
 def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
