@@ -11,9 +11,9 @@ from metriq_gym.jobs import ExportState, JobState
 from metriq_gym.jobs.changes import Accepted
 from metriq_gym.jobs.notices import QUEUED, Notice
 from metriq_gym.jobs.watched import Watched
-from metriq_gym.messages import DeviceDrifted
 from metriq_gym.store import Store
 from tests.support.jobs import ended_job, to
+from tests.support.telling import shift
 
 AT = datetime(2026, 11, 20, 12, 34, 56, 789000, tzinfo=UTC)
 HELD, *_ = QUEUED
@@ -130,25 +130,7 @@ async def test_a_letter_holds_no_job_that_needs_more_of_them_or_has_ended(store:
 
 
 async def test_series_with_shifts_to_be_told_are_found(store: Store) -> None:
-    shift = DeviceDrifted(
-        drift_id="d",
-        provider="p",
-        device="d",
-        benchmark_name=None,
-        metric="T1",
-        found="step",
-        since=AT,
-        at=AT,
-        value=1,
-        baseline=2,
-        scatter=1,
-        deviation=-1,
-        statistic=9,
-        threshold=5,
-        values=30,
-        values_since=3,
-        found_by="j",
-    )
+    found = shift("d")
     await store.drifts.change("quiet", lambda _: Watched(id="quiet"))
-    await store.drifts.change("s", lambda _: Watched(id="s", to_notify=[shift]))
-    assert [(each.id, each.to_notify) for each in await store.drifts.to_notify()] == [("s", [shift])]
+    await store.drifts.change("s", lambda _: Watched(id="s", to_notify=[found]))
+    assert [(each.id, each.to_notify) for each in await store.drifts.to_notify()] == [("s", [found])]

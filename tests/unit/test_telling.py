@@ -27,11 +27,12 @@ from metriq_gym.service.letters import dead_letter
 from metriq_gym.service.service import Context
 from metriq_gym.settings import Event, Settings
 from metriq_gym.store import Store
-from metriq_gym.testing import memory, memory_store
+from metriq_gym.testing import memory_store
 from services.exporter import Exporter
 from services.exporter.telling import IDLE_SECONDS, SECONDS
 from tests.support.jobs import AT, failed_job, to
 from tests.support.receiver import Receiver, receiving
+from tests.support.telling import Clock, exporter_of, shift
 
 
 @pytest.fixture
@@ -40,22 +41,9 @@ def receiver() -> Iterator[Receiver]:
         yield started
 
 
-class Clock:
-    """Time that passes when it is told to, in the store in memory."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        began, self.seconds = memory._now(), 0.0
-        monkeypatch.setattr(memory, "_now", lambda: began + timedelta(seconds=self.seconds))
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
-
-
-def exporter_of(settings: Settings, store: Store, tmp_path: Path) -> Exporter:
-    here = settings.model_copy(update={"export_dir": tmp_path})
-    return Exporter(Context(here, MemoryBus(), store, pool=None))  # type: ignore[arg-type]
 
 
 async def hold(store: Store, job_id: str = "j", reason: str = "sent perhaps") -> None:
@@ -63,28 +51,6 @@ async def hold(store: Store, job_id: str = "j", reason: str = "sent perhaps") ->
     job = await store.jobs.accept(job_id, accepted, owner="d", lease_seconds=60)
     assert job.lease is not None
     await store.jobs.hold(job_id, job.lease.token, reason)
-
-
-def shift(number: int, device: str = "homebrew_s2") -> DeviceDrifted:
-    return DeviceDrifted(
-        drift_id=f"{device}-{number}",
-        provider="tyxonq",
-        device=device,
-        benchmark_name=None,
-        metric="T1",
-        found="step",
-        since=AT,
-        at=AT,
-        value=1,
-        baseline=2,
-        scatter=1,
-        deviation=-1,
-        statistic=9,
-        threshold=5,
-        values=30,
-        values_since=3,
-        found_by="j",
-    )
 
 
 async def drift(store: Store, *shifts: DeviceDrifted) -> None:
@@ -111,7 +77,7 @@ async def test_a_receiver_that_fails_for_an_hour_gets_each_event_once_it_is_back
 ) -> None:
     async with memory_store() as store:
         await hold(store)
-        await drift(store, shift(1), shift(2))
+        await drift(store, shift("homebrew_s2-1"), shift("homebrew_s2-2"))
         for number in range(3):
             await bury(store, number)
         receiver.status = 503
@@ -119,7 +85,7 @@ async def test_a_receiver_that_fails_for_an_hour_gets_each_event_once_it_is_back
         await rounds(exporter, clock, until=1800)
         await store.jobs.unhold("j")
         await hold(store, reason="and once more")
-        await drift(store, shift(3))
+        await drift(store, shift("homebrew_s2-3"))
         await rounds(exporter, clock, until=3600)
         assert receiver.got == []
         assert receiver.asked < 5 * 20  # of each subject only the first is tried, in ever longer pauses
@@ -143,7 +109,7 @@ async def test_a_receiver_that_fails_for_an_hour_gets_each_event_once_it_is_back
 async def test_what_is_told_says_what_has_happened(receiver: Receiver, clock: Clock, tmp_path: Path) -> None:
     async with memory_store() as store:
         await hold(store)
-        await drift(store, shift(1))
+        await drift(store, shift("homebrew_s2-1"))
         await bury(store)
         await rounds(exporter_of(receiver.settings(), store, tmp_path), clock, until=30)
     data = {event["type"].removeprefix("info.metriq."): event["data"] for event in receiver.events}

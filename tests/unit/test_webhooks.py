@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 import typer
 
-from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.bus.port import Delivery
 from metriq_gym.cli import notify
 from metriq_gym.cli.errors import Usage
@@ -26,13 +24,12 @@ from metriq_gym.exporters.webhook import Webhook, key_of, signed
 from metriq_gym.jobs import ExportState, Job, JobState
 from metriq_gym.jobs.notices import Notice, job_ended, suite_ended
 from metriq_gym.messages import JobFailed, JobScored
-from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
-from metriq_gym.store import Store
-from metriq_gym.testing import memory, memory_store
+from metriq_gym.testing import memory_store
 from services.exporter import Exporter
 from tests.support.jobs import ended_job, failed_job
 from tests.support.receiver import SECRET, Receiver, receiving
+from tests.support.telling import Clock, exporter_of
 
 HOOK = "https://hooks.example.org/metriq"
 PUBLIC = "93.184.216.34"
@@ -44,22 +41,9 @@ def receiver() -> Iterator[Receiver]:
         yield started
 
 
-class Clock:
-    """Time that passes when it is told to, in the store in memory."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        began, self.seconds = memory._now(), 0.0
-        monkeypatch.setattr(memory, "_now", lambda: began + timedelta(seconds=self.seconds))
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
-
-
-def exporter_of(settings: Settings, store: Store, tmp_path: Path) -> Exporter:
-    here = settings.model_copy(update={"export_dir": tmp_path})
-    return Exporter(Context(here, MemoryBus(), store, pool=None))  # type: ignore[arg-type]
 
 
 def delivery_of(job: Job) -> Delivery:

@@ -68,12 +68,7 @@ def job_ended(job: Job) -> Notice:
         at=_ended_at(job),
         text=f"{job.benchmark_name} on {job.provider}/{job.device}: {said}" + (f": {reason}" if reason else ""),
         data={
-            "job_id": job.id,
-            "suite_id": job.suite_id,
-            "benchmark_name": job.benchmark_name,
-            "provider": job.provider,
-            "device": job.device,
-            "tags": job.tags,
+            **_about(job),
             "outcome": outcome,
             "score": None if score is None else {"value": score[0], "uncertainty": score[1]},
             "reason": reason,
@@ -112,15 +107,7 @@ def job_held(job: Job, hold: Hold) -> Notice:
         subject=job.id,
         at=hold.at,
         text=f"{job.benchmark_name} on {job.provider}/{job.device} is held: {hold.reason} (job {job.id})",
-        data={
-            "job_id": job.id,
-            "suite_id": job.suite_id,
-            "benchmark_name": job.benchmark_name,
-            "provider": job.provider,
-            "device": job.device,
-            "tags": job.tags,
-            "reason": hold.reason,
-        },
+        data={**_about(job), "reason": hold.reason},
     )
 
 
@@ -137,6 +124,18 @@ def device_drifted(shift: DeviceDrifted) -> Notice:
         text=f"{device} has drifted: {metric} is {shift.value:.4g}, {away}, since {shift.since:%Y-%m-%d %H:%M} UTC",
         data=json.loads(shift.model_dump_json(exclude={"schema_version"})),
     )
+
+
+def _about(job: Job) -> dict[str, Any]:
+    """Return which job it is."""
+    return {
+        "job_id": job.id,
+        "suite_id": job.suite_id,
+        "benchmark_name": job.benchmark_name,
+        "provider": job.provider,
+        "device": job.device,
+        "tags": job.tags,
+    }
 
 
 def _outcome(job: Job) -> str:
