@@ -49,14 +49,14 @@ _ports = _in_turn()
 
 def free_port() -> int:
     """A TCP port of this machine that no process listens on, and that no other test is likely to choose."""
-    for port in _ports:
+    while True:
+        port = next(_ports)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
-    raise AssertionError  # there is no end of them
 
 
 def once_a_machine(install: Callable[[], None]) -> Callable[[], None]:
