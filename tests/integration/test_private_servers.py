@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,20 @@ def of(folder: Path) -> list[psutil.Process]:
 
 def all_end(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=PATIENCE)[1]
+
+
+def test_an_embedded_server_listens_at_a_socket_of_its_own_and_nowhere_else(tmp_path: Path) -> None:
+    user = started("-c", EMBEDDED, str(tmp_path))
+    (server,) = (process for process in of(tmp_path) if process.name() == "mongod")
+    listens = {
+        connection.laddr if connection.family is socket.AF_UNIX else connection.laddr.port
+        for connection in server.net_connections("all")
+        if connection.family is socket.AF_UNIX or connection.status == psutil.CONN_LISTEN
+    }
+    (path,) = filter(None, listens)
+    assert path in server.cmdline()
+    user.kill()
+    user.wait()
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -175,7 +175,8 @@ def server_command(folder: Path, path: Path) -> list[str]:
     (folder / "db").mkdir(exist_ok=True, mode=0o700)
     return [
         *(str(find_binary()), "--dbpath", str(folder / "db"), "--bind_ip", str(path)),
-        *("--unixSocketPrefix", str(path.parent), "--logpath", str(folder / "mongod.log"), "--logappend"),
+        # No other socket: it would have the same name for all servers, and two that start at once would fight for it.
+        *("--nounixsocket", "--logpath", str(folder / "mongod.log"), "--logappend"),
         *("--quiet", "--replSet", "rs0", *SMALL),
     ]
 
