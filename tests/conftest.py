@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     import pymongo
 
     from tests.servers.rabbitmq import Broker
+    from tests.support.databases import Databases
 
 DISK_BYTES = 2_000_000_000
 """What a run keeps on the disk at a time: servers' data, and two virtual environments."""
@@ -143,9 +143,18 @@ def mongo_client(mongo_url: str) -> Iterator[pymongo.MongoClient[dict[str, objec
         yield client
 
 
+@pytest.fixture(scope="session")
+def databases(mongo_url: str, mongo_client: pymongo.MongoClient[dict[str, Any]]) -> Iterator[Databases]:
+    """Databases that one test after the other has."""
+    from tests.support.databases import Databases
+
+    databases = Databases(mongo_client, mongo_url)
+    yield databases
+    databases.drop()
+
+
 @pytest.fixture
-def mongo_database(mongo_client: pymongo.MongoClient[dict[str, object]]) -> Iterator[str]:
-    """The name of a database of the test's own."""
-    name = f"test_{secrets.token_hex(6)}"
-    yield name
-    mongo_client.drop_database(name)
+def mongo_database(databases: Databases) -> Iterator[str]:
+    """The name of a database that is the test's own until its end."""
+    with databases.lend() as name:
+        yield name

@@ -6,32 +6,16 @@ supported, and what is asked of it so is the same on the newest.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import pymongo
 import pytest
 
 from metriq_gym.store import Store
 from metriq_gym.store.mongo import OPTIONS, connect
 from metriq_gym.testing.memory import Documents, MemoryClient
-from tests.support.databases import Databases
 
 DATABASE = "metriq"
-
-
-@pytest.fixture(scope="session")
-def databases(mongo_url: str, mongo_client: pymongo.MongoClient[dict[str, Any]]) -> Iterator[Databases]:
-    databases = Databases(mongo_client, mongo_url)
-    yield databases
-    databases.drop()
-
-
-@pytest.fixture
-def mongo_database(databases: Databases) -> Iterator[str]:
-    """The name of a database that is the test's own until its end."""
-    with databases.lend() as name:
-        yield name
 
 
 @pytest.fixture(params=["motor", "pymongo", "memory"])

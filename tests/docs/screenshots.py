@@ -16,7 +16,7 @@ from metriq_gym.bus.dead_letters import DeadLetter
 from metriq_gym.bus.port import SCORER
 from metriq_gym.jobs import JobState, Task, TaskState
 from tests.servers.mongodb import shared_mongodb
-from tests.support.browser import Browsers, browsers
+from tests.support.browser import Browsers, started, visitors
 from tests.support.console import ServedConsole, served_console
 from tests.support.jobs import ended_job, watch
 
@@ -58,7 +58,11 @@ PAGES = {
 async def pictures(folder: Path, mongo_url: str) -> None:
     """Do some work, and take the pictures."""
     with tempfile.TemporaryDirectory() as data:
-        async with served_console(mongo_url, "screenshots", Path(data)) as console, browsers() as running:
+        async with (
+            served_console(mongo_url, "screenshots", Path(data)) as console,
+            started() as browser,
+            visitors(browser) as running,
+        ):
             await work(console)
             for scheme in ("light", "dark"):
                 for width in WIDTHS:

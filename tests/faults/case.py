@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pymongo
-
 from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import is_settled
@@ -31,6 +29,7 @@ from tests.faults.clouds import Cloud
 from tests.faults.evidence import Witness
 from tests.faults.flows import FLOWS, Flow, ListeningBus
 from tests.faults.points import Crashed, Fuse, Point, SurroundedBus, surround_store, surrounded_providers, surrounding
+from tests.support.databases import Databases
 from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 from tests.support.receiver import receiving
@@ -112,26 +111,27 @@ async def _process(world: _World, kind: type[Service], fuse: Fuse) -> AsyncItera
 
 
 async def run_cases(
-    cases: Sequence[tuple[str, str | None, Point | None]], mongo_url: str, folder: Path
+    cases: Sequence[tuple[str, str | None, Point | None]], databases: Databases, folder: Path
 ) -> list[Outcome]:
     """Run flows, by name, each with a victim that dies at a point or without, several at once."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(name: str, service: str | None, point: Point | None) -> Outcome:
         async with slots:
-            return await run_case(mongo_url, folder, FLOWS[name], service, point)
+            with databases.lend() as database:
+                return await run_case(
+                    databases.url, database, folder / secrets.token_hex(6), FLOWS[name], service, point
+                )
 
     with surrounded_providers():
         return await asyncio.gather(*(run(*case) for case in cases))
 
 
 async def run_case(
-    mongo_url: str, folder: Path, flow: Flow, victim: str | None = None, point: Point | None = None
+    mongo_url: str, database: str, records: Path, flow: Flow, victim: str | None = None, point: Point | None = None
 ) -> Outcome:
     """Take a flow to its end, with the victim's first process dying at the point, and hold an audit."""
     asyncio.get_running_loop().set_exception_handler(_quiet_about_the_dead)
-    database = f"test_{secrets.token_hex(6)}"
-    records = folder / database
     client = connect(mongo_url)
     with ExitStack() as stack:
         values: dict[str, Any] = {**IMPATIENT, "export_dir": records}
@@ -145,7 +145,6 @@ async def run_case(
             receiver = stack.enter_context(receiving())
             values |= receiver.addressed()
         witness = stack.enter_context(Witness(mongo_url, database))
-        stack.callback(_drop, mongo_url, database)
         stack.callback(client.close)
         async with flow.bus(retry_pauses=(0.05, 0.1, 0.2)) as bus:
             world = _World(client, database, bus, Settings(**values | dict(flow.settings)), flow)
@@ -280,8 +279,3 @@ def wrongly_told(
 
 async def _reached(store: Store, job_id: str, reached: Any) -> Job:
     return [job async for job in watch(store, job_id, until=reached)][-1]
-
-
-def _drop(mongo_url: str, database: str) -> None:
-    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
-        client.drop_database(database)

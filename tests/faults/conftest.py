@@ -11,6 +11,7 @@ import structlog
 
 from tests.faults.case import Outcome, run_cases
 from tests.faults.report import REPORT, Report
+from tests.support.databases import Databases
 
 
 @pytest.fixture(scope="session")
@@ -21,14 +22,14 @@ def report() -> Report:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def clean(
-    request: pytest.FixtureRequest, mongo_url: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Outcome]:
     """Each of the module's `FLOWS` without any fault: what it takes, in order."""
     flows = tuple(request.module.FLOWS)
     folder = tmp_path_factory.mktemp("clean")
     with silence():
-        await run_cases([("local", None, None)], mongo_url, folder)  # which imports all that takes its time
-        return dict(zip(flows, await run_cases([(name, None, None) for name in flows], mongo_url, folder), strict=True))
+        await run_cases([("local", None, None)], databases, folder)  # which imports all that takes its time
+        return dict(zip(flows, await run_cases([(name, None, None) for name in flows], databases, folder), strict=True))
 
 
 @contextmanager

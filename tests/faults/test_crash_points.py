@@ -21,6 +21,7 @@ from tests.faults.case import KINDS, Outcome, run_cases
 from tests.faults.flows import FLOWS
 from tests.faults.points import Point, methods, ports
 from tests.faults.report import LONG, Report
+from tests.support.databases import Databases
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("silent")]
 
@@ -35,13 +36,15 @@ Outcomes = dict[str, dict[str, Outcome]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def crashed(clean: dict[str, Outcome], mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+async def crashed(
+    clean: dict[str, Outcome], databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Outcomes:
     """Every flow with a crash at one point, and then at another: flow → point → outcome."""
     folder = tmp_path_factory.mktemp("crashed")
     outcomes: Outcomes = {name: {} for name in FLOWS}
     waiting = [iter(cases * 2) for cases in _candidates(clean)]
     while tries := [(case, others) for others in waiting if (case := next(others, None))]:
-        done = await run_cases([case for case, _ in tries], mongo_url, folder)
+        done = await run_cases([case for case, _ in tries], databases, folder)
         waiting = []
         for ((name, service, point), others), outcome in zip(tries, done, strict=True):
             outcomes[name][f"{service} {point}"] = outcome

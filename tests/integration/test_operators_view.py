@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import aio_pika
@@ -15,6 +13,7 @@ import pytest
 from metriq_gym.bus.port import DEAD_LETTERS, QUEUES
 from metriq_gym.jobs import ExportState
 from metriq_gym.jobs.notices import Notice
+from tests.support import terminal
 from tests.support.system import System, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,9 +25,7 @@ def mgym(running: System, *arguments: str, **environment: str) -> subprocess.Com
         "METRIQ_MONGO_URL": running.mongo_url,
         "METRIQ_MONGO_DATABASE": running.database,
     }
-    command = [sys.executable, "-m", "metriq_gym", *arguments]
-    settings: Mapping[str, str] = {**os.environ, **where, **environment}
-    return subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    return terminal.mgym({**os.environ, **where, **environment}, *arguments)
 
 
 async def test_status_counts_jobs_queues_and_dead_letters(running: System) -> None:

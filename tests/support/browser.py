@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,25 +94,36 @@ class Browsers:
 
 
 @asynccontextmanager
-async def browsers() -> AsyncIterator[Browsers]:
-    """Run Chromium while inside; on leaving, no visitor may have complained."""
+async def started() -> AsyncIterator[Browser]:
+    """Run Chromium while inside."""
     path = await asyncio.to_thread(chromium)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        running = Browsers(browser)
         try:
-            yield running
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def visitors(browser: Browser) -> AsyncIterator[Browsers]:
+    """Let visitors come while inside; on leaving, none may have complained."""
+    running = Browsers(browser)
+    try:
+        yield running
+    finally:
+        for visitor in running.visitors:
+            await visitor.context.close()
     complaints = [each for visitor in running.visitors for each in visitor.complaints]
     assert complaints == [], complaints
 
 
-async def barriers(page: Page) -> list[str]:
-    """Return what axe-core finds serious on a page, with where it is."""
+async def barriers(page: Page, rules: Sequence[str] = ()) -> list[str]:
+    """Return what axe-core finds serious on a page by all its rules, or by some, with where it is."""
     # Not as a script of the page's, which the page's own policy forbids.
     await page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = await page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    found = await page.evaluate("options => axe.run(document, options)", options)
     return [
         f"{each['id']}: {node['target']} {node.get('failureSummary', '')}"
         for each in found["violations"]

@@ -26,6 +26,7 @@ from services.dispatcher import Dispatcher
 from services.exporter import Exporter
 from services.poller import Poller
 from services.scorer import Scorer
+from tests.support import forks
 from tests.support.patience import PATIENCE
 
 WIT = {"benchmark_name": "WIT", "num_qubits": 6, "shots": 100}
@@ -118,6 +119,7 @@ async def served_console(
     )
     async with AsyncExitStack() as stack:
         stack.enter_context(mock.patch.object(service, "create_app", _app))
+        stack.enter_context(forks.workers())
         pool = await stack.enter_async_context(Pool(1))
         store = await stack.enter_async_context(Store.at(mongo_url, database))
         bus = await stack.enter_async_context(MemoryBus())

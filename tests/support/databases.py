@@ -17,6 +17,7 @@ class Databases:
     """Those of one server, for one process at a time."""
 
     def __init__(self, client: pymongo.MongoClient[dict[str, Any]], url: str) -> None:
+        self.url = url
         self._client = client
         name = f"test_{secrets.token_hex(6)}"
         client[name].plain.insert_one({})

@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from metriq_gym.jobs import TERMINAL, Job
 from metriq_gym.store import Store
 from tests.servers.discovery import free_port
+from tests.support import forks
 from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
 
@@ -47,7 +48,7 @@ class ServiceProcess:
     environment: Mapping[str, str]
     log: Path
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: forks.Fork | subprocess.Popen[bytes] | None = None
     module: Sequence[str] = ()
     """What Python runs in place of the service itself, and its arguments."""
     output: int | None = None
@@ -59,9 +60,7 @@ class ServiceProcess:
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", *(self.module or [f"services.{self.name}"])]
             output = log if self.output is None else self.output
-            self.process = subprocess.Popen(
-                command, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
+            self.process = forks.start(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
     async def ready(self) -> None:
         """Return when it says that it is ready."""

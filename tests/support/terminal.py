@@ -16,6 +16,7 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from unittest import mock
 
+from tests.support import forks
 from tests.support.patience import PATIENCE
 
 CTRL_C = "\x03"
@@ -25,10 +26,8 @@ MGYM = (sys.executable, "-m", "metriq_gym")
 def mgym(
     environment: Mapping[str, str], *arguments: str, folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command on pipes."""
-    return subprocess.run(
-        [*MGYM, *arguments], env=environment, cwd=folder, capture_output=True, text=True, timeout=PATIENCE
-    )
+    """Run a command with nothing to read, and its output to a file."""
+    return forks.run([*MGYM, *arguments], env=environment, cwd=folder, timeout=PATIENCE)
 
 
 def mgym_here(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +59,7 @@ def on_terminal(
 ) -> tuple[int, str]:
     """Run a command on a terminal; type each answer once its prompt is there. Gives code and output."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    process = forks.start(
         [*MGYM, *arguments],
         cwd=folder,
         env={"TERM": "xterm-256color", **environment, "COLUMNS": str(columns), "LINES": "40"},
