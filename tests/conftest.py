@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 DISK_BYTES = 2_000_000_000
 """What a run keeps on the disk at a time: servers' data, and two virtual environments."""
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-LONGEST_FIRST = ("faults", "integration", "acceptance", "contract", "unit")
-"""Folders in the order in which workers take them, so that no worker is left with a long test when the rest is done."""
+LONGEST_FIRST = {"faults": (0.0, 0.5), "acceptance": (0.0, 0.8), "integration": (0.0, 1.0), "contract": (1.0, 2.0)}
+"""Folder → where in the run its tests begin and end; the others come after them.
+
+So no worker is left with a long test when the rest is done, and such as wait have others beside them that do not.
+"""
 
 
 def pytest_configure() -> None:
@@ -56,8 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together in one worker what shares a fixture of its module, and begin with what takes long."""
     if not IN_WORKER:
         return
-    places = {f"tests/{name}/": number for number, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: next((place for name, place in places.items() if item.nodeid.startswith(name)), 0))
+    folders = [item.nodeid.split("/")[1] for item in items]
+    totals, seen, places = Counter(folders), Counter[str](), {}
+    for item, folder in zip(items, folders, strict=True):
+        begin, end = LONGEST_FIRST.get(folder, (2.0, 3.0))
+        places[item] = begin + (end - begin) * seen[folder] / totals[folder]
+        seen[folder] += 1
+    items.sort(key=places.__getitem__)
     for item in items:
         if item.get_closest_marker("xdist_group") is None and _shares(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))

@@ -196,6 +196,7 @@ async def _run(
                     others.create_task(_until(over, world, kind, fuses[name]))
             if victim is None:
                 await done
+                await world.bus.idle()
             else:
                 async with _process(world, KINDS[victim], fuses[victim]):
                     blown = asyncio.create_task(fuses[victim].blown.wait())
@@ -207,8 +208,7 @@ async def _run(
                 async with _process(world, KINDS[victim], Fuse()):
                     await done
                     await world.bus.idle()
-            await world.bus.idle()
-            over.set()
+            over.set()  # and not a wait more: what is published by now may be for the one that is gone
     finally:
         done.cancel()
     passed = {name: fuse.passed for name, fuse in fuses.items()}

@@ -35,6 +35,8 @@ class Witness:
         wanted = {"$match": {"ns.coll": {"$in": ["jobs", "tasks", _END]}}}
         self._stream = self._database.watch([wanted], start_at_operation_time=since)
         self._changes: list[Change] = []
+        self.changes()
+        self._changes.clear()  # what went before, with which the stream begins
 
     def __enter__(self) -> Self:
         return self
