@@ -6,10 +6,12 @@ pair of servers, and tests that share a fixture of their module stay together, a
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together in one worker what shares a fixture of its module, and begin with what takes long."""
     if not IN_WORKER:
         return
-    folders = [item.nodeid.split("/")[1] for item in items]
+    folders = ["".join(item.nodeid.split("/")[1:2]) for item in items]
     totals, seen, places = Counter(folders), Counter[str](), {}
     for item, folder in zip(items, folders, strict=True):
         begin, end = LONGEST_FIRST.get(folder, (2.0, 3.0))
@@ -70,6 +72,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("xdist_group") is None and _shares(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Close the sessions that a test's calls have left at work, as the end of a script does, while their servers live.
+
+    They would look for those for the rest of the run, and tell other tests' logs that they are gone.
+    """
+    if any(thread.name == "metriq-gym" for thread in threading.enumerate()):
+        from metriq_gym.client.session import Session
+
+        for each in gc.get_objects():
+            if type(each) is Session and each._client is not None:
+                each.close()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -25,7 +25,10 @@ JOBS = 200 if LONG else 12
 async def test_want_of_means_ends_no_job_and_is_told(
     amqp_url: str, mongo_url: str, tmp_path: Path, report: Report
 ) -> None:
-    async with scenario("want of means", report, amqp_url, mongo_url, tmp_path) as one, AsyncExitStack() as stack:
+    async with (
+        scenario("want of means", report, amqp_url, mongo_url, tmp_path, anew=True) as one,
+        AsyncExitStack() as stack,
+    ):
         *with_workers, exporter = one.system.services
         for service in one.system.services:
             await stack.enter_async_context(strangers(service))

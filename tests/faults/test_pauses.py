@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pymongo
 import pytest
 
@@ -108,7 +108,7 @@ async def _work_until_stand_still(running: Scenario, processes: int) -> None:
 
 def _stands_still(service: ServiceProcess) -> bool:
     assert service.process is not None
-    return os.waitid(os.P_PID, service.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    return psutil.Process(service.process.pid).status() == psutil.STATUS_STOPPED
 
 
 def _documents(running: Scenario) -> dict[str, Any]:

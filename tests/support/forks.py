@@ -40,8 +40,11 @@ from tests.servers.guard import die_with_parent
 
 PRELOAD = (
     *("services.dispatcher", "services.poller", "services.scorer", "services.exporter", "services.embedded"),
-    *("metriq_gym.service.service", "metriq_gym.service.healthcheck", "metriq_gym.client.client", "metriq_gym.cli"),
-    *("tests.faults.doomed", "metriq_gym.service.forkserver"),
+    *("metriq_gym.service.service", "metriq_gym.service.healthcheck", "metriq_gym.run", "metriq_gym.exporters"),
+    *("metriq_gym.cli.job", "metriq_gym.cli.status", "metriq_gym.cli.pictures", "metriq_gym.terminal.estimates"),
+    *("metriq_gym.providers.aer.plugin", "metriq_gym.providers.aer.provider", "metriq_gym.providers.tyxonq.plugin"),
+    *("metriq_gym.exporters.json_exporter", "metriq_gym.exporters.github_pr_exporter", "jsonschema", "uvloop"),
+    *("tests.faults.doomed", *forkserver.PRELOAD),
 )
 ROOT = Path(__file__).parents[2]
 _ORDER_BYTES = 2**20
@@ -223,7 +226,7 @@ def serve(listener: socket.socket, life: int) -> dict[str, Any]:
 
 
 def _import() -> None:
-    for name in (*PRELOAD, *forkserver.PRELOAD):
+    for name in PRELOAD:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()

@@ -53,6 +53,8 @@ class ServiceProcess:
     """What Python runs in place of the service itself, and its arguments."""
     output: int | None = None
     """A file descriptor that it logs to, in place of `log`."""
+    anew: bool = False
+    """Whether it is started by itself, so that the process of its workers is its child."""
 
     def start(self) -> None:
         """Start it; `ready` says when it consumes."""
@@ -60,7 +62,8 @@ class ServiceProcess:
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", *(self.module or [f"services.{self.name}"])]
             output = log if self.output is None else self.output
-            self.process = forks.start(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+            start = subprocess.Popen if self.anew else forks.start
+            self.process = start(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
     async def ready(self) -> None:
         """Return when it says that it is ready."""
@@ -157,11 +160,13 @@ async def system(
     counts: Mapping[str, int] | None = None,
     own: Any = None,  # a mapping of mappings; but any setting may be given as `**settings`
     module: Any = None,  # likewise, a word
+    anew: Any = False,  # likewise
     **settings: object,
 ) -> AsyncIterator[System]:
     """Run the services while inside: one process of each, or as many as `counts` says.
 
-    `own` adds to the environment of the service it names; `module` is run in place of each, with its name.
+    `own` adds to the environment of the service it names; `module` is run in place of each, with its name. `anew` is
+    as in `ServiceProcess`.
     """
     environment = {
         "METRIQ_AMQP_URL": amqp_url,
@@ -181,6 +186,7 @@ async def system(
             {**environment, **(own or {}).get(name, {})},
             folder / f"{name}-{number}.log",
             module=[module, name] if module else (),
+            anew=anew,
         )
         for name, count in many.items()
         for number in range(count)
