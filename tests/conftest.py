@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import pytest
 
@@ -74,13 +75,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
+_seen = WeakSet[threading.Thread]()
+"""Threads of sessions that were looked at when their test ended."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
     """Close the sessions that a test's calls have left at work, as the end of a script does, while their servers live.
 
     They would look for those for the rest of the run, and tell other tests' logs that they are gone.
     """
-    if any(thread.name == "metriq-gym" for thread in threading.enumerate()):
+    new = [each for each in threading.enumerate() if each.name == "metriq-gym" and each not in _seen]
+    _seen.update(new)
+    if new:
         from metriq_gym.client.session import Session
 
         for each in gc.get_objects():
