@@ -123,7 +123,7 @@ def given_up() -> DeadLetter:
 
 async def _take(running: Browsers, url: str, folder: Path, scheme: str, width: int) -> None:
     visitor = await running.visitor(url, color_scheme=scheme, viewport={"width": width, "height": 900})
-    visitor.expected = ("422",)  # the page of what is not there
+    visitor.expected = ("404",)  # the page of what is not there
     for name, path in PAGES.items():
         page = await visitor.page(path)
         if name == "submit":
