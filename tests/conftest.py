@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DISK_BYTES = 2_000_000_000
 """What a run keeps on the disk at a time: servers' data, and two virtual environments."""
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-LONGEST_FIRST = {"faults": (0.0, 0.5), "acceptance": (0.0, 0.8), "integration": (0.0, 1.0), "contract": (1.0, 2.0)}
+SPANS = {"faults": (0.0, 0.5), "acceptance": (0.0, 0.8), "integration": (0.0, 1.0), "contract": (1.0, 2.0)}
 """Folder → where in the run its tests begin and end; the others come after them.
 
 So no worker is left with a long test when the rest is done, and such as wait have others beside them that do not.
@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folders = ["".join(item.nodeid.split("/")[1:2]) for item in items]
     totals, seen, places = Counter(folders), Counter[str](), {}
     for item, folder in zip(items, folders, strict=True):
-        begin, end = LONGEST_FIRST.get(folder, (2.0, 3.0))
+        begin, end = SPANS.get(folder, (2.0, 3.0))
         places[item] = begin + (end - begin) * seen[folder] / totals[folder]
         seen[folder] += 1
     items.sort(key=places.__getitem__)

@@ -156,6 +156,7 @@ def workers() -> AbstractContextManager[object]:
 
 _FOR_WORKERS = {"subprocess": SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)}
 
+_starting = threading.Lock()
 _listens: list[str] = []
 """Where the process that forks listens, once there is one."""
 _life: list[int] = []
@@ -163,24 +164,30 @@ _life: list[int] = []
 
 
 def _address() -> str:
-    if not _listens:
-        address = f"\0metriq-gym-tests-{secrets.token_hex(8)}"
-        ends, lives = os.pipe()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            listener.bind(address)
-            listener.listen(socket.SOMAXCONN)
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.support.forks", str(listener.fileno()), str(ends)],
-                env=os.environ | _ONE_THREAD,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[listener.fileno(), ends],
-                start_new_session=True,
-            )
-        os.close(ends)
-        _life.append(lives)
-        _listens.append(address)
+    with _starting:
+        if not _listens:
+            _listens.append(_started())
     return _listens[0]
+
+
+def _started() -> str:
+    """Start the process that forks, and return where it listens."""
+    address = f"\0metriq-gym-tests-{secrets.token_hex(8)}"
+    ends, lives = os.pipe()
+    _life.append(lives)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen(socket.SOMAXCONN)
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.support.forks", str(listener.fileno()), str(ends)],
+            env=os.environ | _ONE_THREAD,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno(), ends],
+            start_new_session=True,
+        )
+    os.close(ends)
+    return address
 
 
 def serve(listener: socket.socket, life: int) -> dict[str, Any]:
