@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 DISK_BYTES = 2_000_000_000
 """What a run keeps on the disk at a time: servers' data, and two virtual environments."""
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-SPANS = {"faults": (0.0, 0.5), "acceptance": (0.0, 0.8), "integration": (0.0, 1.0), "contract": (1.0, 2.0)}
-"""Folder → where in the run its tests begin and end; the others come after them.
+SPANS = {"faults": (0.0, 0.5), "acceptance": (0.0, 0.8), "integration": (0.0, 1.0), "contract": (0.0, 1.2)}
+"""Folder → where in the run its tests begin and end; the others fill it to its end, at ``FULL``.
 
 So no worker is left with a long test when the rest is done, and such as wait have others beside them that do not.
 """
+FULL = 1.5
 
 
 def pytest_configure() -> None:
@@ -63,15 +64,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together in one worker what shares a fixture of its module, and begin with what takes long."""
     if not IN_WORKER:
         return
-    folders = ["".join(item.nodeid.split("/")[1:2]) for item in items]
-    totals, seen, places = Counter(folders), Counter[str](), {}
-    for item, folder in zip(items, folders, strict=True):
-        begin, end = SPANS.get(folder, (2.0, 3.0))
-        places[item] = begin + (end - begin) * seen[folder] / totals[folder]
-        seen[folder] += 1
+    shared = {item for item in items if _shares(item)}
+    # Those that stay together are where they were in their folder, the others of a module all over the folder's span.
+    rooms = [item.path.parent if item in shared else item.path for item in items]
+    totals, seen, places = Counter(rooms), Counter[Path](), {}
+    for item, room in zip(items, rooms, strict=True):
+        begin, end = SPANS.get(item.nodeid.split("/")[1], (0.0, FULL))
+        places[item] = begin + (end - begin) * seen[room] / totals[room]
+        seen[room] += 1
     items.sort(key=places.__getitem__)
     for item in items:
-        if item.get_closest_marker("xdist_group") is None and _shares(item):
+        if item in shared and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
