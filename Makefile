@@ -28,7 +28,7 @@ PROFILES ?=
 WORKERS ?=
 # For unit tests as many as there are cores; where tests wait for servers and services, more.
 parallel = --numprocesses $(or $(WORKERS),$(1)) --dist loadgroup --no-loadscope-reorder
-CORES_AND_TWO = $$($(BIN)/python -c 'import os; print(os.cpu_count() + 2)')
+CORES_AND_THREE = $$($(BIN)/python -c 'import os; print(os.cpu_count() + 3)')
 SBOM ?= dist/sbom
 # With the profile come traces, unless .env says where they go.
 TRACES := $(if $(filter observability,$(PROFILES)),$(if $(shell grep -s '^METRIQ_OTLP_ENDPOINT=' .env),,METRIQ_OTLP_ENDPOINT=http://otel-collector:4318))
@@ -116,7 +116,7 @@ unit: $(TOOLS)  ## run the unit tests but for the slow ones: less than a minute
 	$(BIN)/pytest $(call parallel,logical) -m "not slow" tests/unit
 
 test: $(TOOLS)  ## run the whole suite against a real RabbitMQ and a real MongoDB
-	$(BIN)/pytest $(call parallel,$(CORES_AND_TWO))
+	$(BIN)/pytest $(call parallel,$(CORES_AND_THREE))
 
 test-docker: $(TOOLS)  ## run the tests that need a Docker engine: images and compose
 	$(BIN)/pytest tests/docker

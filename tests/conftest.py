@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import sys
 import threading
 from collections import Counter
@@ -43,6 +44,8 @@ FULL = 1.5
 def pytest_configure() -> None:
     """Let no database wait for a command after a test's, and no worker outlive its run, whatever signal ends that."""
     os.environ.setdefault("METRIQ_MONGOD_STAY_SECONDS", "0")
+    # What a shell runs in the background ignores Ctrl-C, and so would the commands that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if IN_WORKER:
         die_with_parent()
 
@@ -69,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rooms = [item.path.parent if item in shared else item.path for item in items]
     totals, seen, places = Counter(rooms), Counter[Path](), {}
     for item, room in zip(items, rooms, strict=True):
-        begin, end = SPANS.get(item.nodeid.split("/")[1], (0.0, FULL))
+        begin, end = SPANS.get("".join(item.nodeid.split("/")[1:2]), (0.0, FULL))
         places[item] = begin + (end - begin) * seen[room] / totals[room]
         seen[room] += 1
     items.sort(key=places.__getitem__)
