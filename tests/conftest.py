@@ -68,12 +68,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not IN_WORKER:
         return
     shared = {item for item in items if _shares(item)}
-    # Those that stay together are where they were in their folder, the others of a module all over the folder's span.
+    # Those that stay together fill the first half of their folder's span, the others of a module all of it.
     rooms = [item.path.parent if item in shared else item.path for item in items]
     totals, seen, places = Counter(rooms), Counter[Path](), {}
     for item, room in zip(items, rooms, strict=True):
         begin, end = SPANS.get("".join(item.nodeid.split("/")[1:2]), (0.0, FULL))
-        places[item] = begin + (end - begin) * seen[room] / totals[room]
+        length = (end - begin) / 2 if item in shared else end - begin
+        places[item] = begin + length * seen[room] / totals[room]
         seen[room] += 1
     items.sort(key=places.__getitem__)
     for item in items:
