@@ -64,6 +64,7 @@ def test_the_published_example_prints_its_record_with_progress(environment: dict
     assert json.loads(file.read_text()) == record
     assert nothing_is_left(environment)
     seen = mgym(environment, "job", "view", file.stem, "--json")
+    assert seen.returncode == 0, seen.stderr
     assert json.loads(seen.stdout)["state"] == "exported"
 
 

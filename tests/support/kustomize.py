@@ -25,7 +25,7 @@ def render(folder: Path) -> list[dict[str, Any]]:
     done = subprocess.run([*_command(), str(folder)], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "deprecated" not in done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
 
 
 @cache
