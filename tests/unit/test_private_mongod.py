@@ -10,12 +10,21 @@ import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pymongo
 import pytest
+from pymongo.errors import OperationFailure
 
 from metriq_gym.store.mongod_supervisor import LONGEST_SECONDS, await_end, stays
-from metriq_gym.store.private_mongod import MongodUnavailable, _alone, find_binary, private_mongod, stop_idle
+from metriq_gym.store.private_mongod import (
+    MongodUnavailable,
+    _alone,
+    _configure,
+    find_binary,
+    private_mongod,
+    stop_idle,
+)
 
 
 def test_a_carried_server_whose_library_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +49,24 @@ async def test_a_folder_that_cannot_hold_data_is_named_with_the_setting(tmp_path
     with pytest.raises(MongodUnavailable, match=r"cannot keep data in .*file/mongod: .*METRIQ_DATA_DIR"):
         async with private_mongod(tmp_path / "file" / "mongod"):
             pass
+
+
+def test_a_server_that_listens_before_it_has_read_its_configuration_is_asked_again() -> None:
+    class Starting:
+        looks = 0
+
+        def command(self, name: str, *_: Any) -> dict[str, Any]:
+            if name == "replSetInitiate":
+                raise OperationFailure("already initialized", 23)
+            assert name == "replSetGetConfig"
+            self.looks += 1
+            if self.looks < 3:
+                raise OperationFailure("no replset config has been received", 94)
+            return {"config": {"members": [{"host": "here"}]}}
+
+    starting: Any = Starting()
+    _configure(starting, "here")
+    assert starting.looks == 3
 
 
 @pytest.mark.slow

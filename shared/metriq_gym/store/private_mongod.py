@@ -44,6 +44,7 @@ _START_SECONDS = 60
 _STOP_SECONDS = 15
 _MOMENTS = 10
 """How often the lock is tried for, which a server's supervisor has for a moment every half second."""
+_ALREADY_INITIALIZED = 23
 _NOT_YET_INITIALIZED = 94
 
 
@@ -220,14 +221,27 @@ def await_primary(admin: Database[dict[str, Any]]) -> None:
 
 def _configure(admin: Database[dict[str, Any]], host: str) -> None:
     """Write the replica set's configuration, also after the server has moved."""
-    try:
-        config = admin.command("replSetGetConfig")["config"]
-    except OperationFailure as error:
-        if error.code != _NOT_YET_INITIALIZED:
-            raise
-        admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": host}]})
-        return
+    deadline = time.monotonic() + _START_SECONDS
+    while (config := _configuration(admin)) is None:
+        try:
+            admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": host}]})
+            return
+        except OperationFailure as error:
+            # A server listens before it has read the configuration that it has.
+            if error.code != _ALREADY_INITIALIZED or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
     if config["members"][0]["host"] != host:
         config["members"][0]["host"] = host
         config["version"] += 1
         admin.command("replSetReconfig", config, force=True)
+
+
+def _configuration(admin: Database[dict[str, Any]]) -> dict[str, Any] | None:
+    try:
+        config: dict[str, Any] = admin.command("replSetGetConfig")["config"]
+    except OperationFailure as error:
+        if error.code != _NOT_YET_INITIALIZED:
+            raise
+        return None
+    return config
