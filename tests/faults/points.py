@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
-from functools import partial, wraps
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
 from metriq_gym.bus.port import Bus, Delivery, Handler, LockedLetter, Queue, Subscription
@@ -45,24 +45,27 @@ class Point(NamedTuple):
         return cls(" ".join(words), int(number), "before" if side == "before" else "after")
 
 
-def methods(port: object) -> list[str]:
-    """Return the names of the public asynchronous methods of a port, but for closing it."""
-    found = inspect.getmembers(port, inspect.iscoroutinefunction)
-    return [name for name, _ in found if not name.startswith("_") and name != "aclose"]
+def methods(port: object) -> Sequence[str]:
+    """Return the names of the public asynchronous methods of a port or its class, but for closing it."""
+    return _methods(port if isinstance(port, type) else type(port))
+
+
+@cache
+def _methods(kind: type) -> Sequence[str]:
+    found = inspect.getmembers(kind, inspect.iscoroutinefunction)
+    return tuple(name for name, _ in found if not name.startswith("_") and name != "aclose")
 
 
 def surround(port: object, name: str, around: Around) -> None:
     """Let `around` carry out every call of a port's methods."""
     for method in methods(port):
-        setattr(port, method, _surrounded(getattr(port, method), f"{name}.{method}", around))
+        setattr(port, method, partial(_carried_out, around, f"{name}.{method}", getattr(port, method)))
 
 
-def _surrounded(call: Callable[..., Awaitable[Any]], name: str, around: Around) -> Callable[..., Awaitable[Any]]:
-    @wraps(call)
-    async def surrounded(*args: Any, **kwargs: Any) -> Any:
-        return await around(name, partial(call, *args, **kwargs))
-
-    return surrounded
+async def _carried_out(
+    around: Around, name: str, call: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+) -> Any:
+    return await around(name, partial(call, *args, **kwargs))
 
 
 def surround_store(store: Store, around: Around) -> None:
