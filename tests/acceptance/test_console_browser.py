@@ -496,6 +496,33 @@ async def test_selected_jobs_are_seen_to_by_keyboard_alone(seen: Seen) -> None:
     assert "state=exported" in page.url
 
 
+REDRAWN = """new Promise((done) => {
+    document.addEventListener("htmx:afterRequest", () => done(), { once: true });
+    htmx.trigger(document.body, "refresh");
+})"""
+
+
+@pytest.mark.parametrize("key", [None, "Space"], ids=["pointer", "key"])
+async def test_a_press_counts_though_the_list_is_to_be_drawn_anew_meanwhile(seen: Seen, key: str | None) -> None:
+    await seen.console.store.jobs._jobs.insert_one(
+        ended_job("one", state=JobState.EXPORTED).model_dump(by_alias=True, exclude_defaults=True)
+    )
+    visitor = await seen.browsers.visitor(seen.console.url)
+    page = await visitor.page("/jobs")
+    box = page.get_by_label("Select one")
+    if key is None:
+        await box.hover()
+        await page.mouse.down()
+    else:
+        await box.focus()
+        await page.keyboard.down(key)
+    await page.evaluate(REDRAWN)
+    await (page.mouse.up() if key is None else page.keyboard.up(key))
+    await expect(box).to_be_checked()
+    await page.evaluate(REDRAWN)
+    await expect(box).to_be_checked()
+
+
 async def _fits(page: Page) -> bool:
     """Whether the page is no wider than the window."""
     fits: bool = await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -6,7 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -50,14 +53,35 @@ sys.stdin.read()
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
-def started(*command: str) -> subprocess.Popen[str]:
-    """A process that has said that its server is there."""
-    # Whoever runs the tests may ignore signals, as nohup does, and what is started would too.
-    heeding = ["env", "--default-signal", sys.executable, *command]
-    process = subprocess.Popen(heeding, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert any("ready" in line for line in process.stdout)
-    return process
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def begin() -> Iterator[Start]:
+    """Starts a process that ends with the test, however that ends."""
+    with ExitStack() as stack:
+
+        def begin(*command: str, **options: Any) -> subprocess.Popen[str]:
+            # Whoever runs the tests may ignore signals, as nohup does, and what is started would too.
+            heeding = ["env", "--default-signal", sys.executable, *command]
+            process = stack.enter_context(subprocess.Popen(heeding, cwd=ROOT, text=True, **options))
+            stack.callback(process.kill)
+            return process
+
+        yield begin
+
+
+@pytest.fixture
+def start(begin: Start) -> Start:
+    """Starts a process and returns it once it has said that its server is there."""
+
+    def start(*command: str) -> subprocess.Popen[str]:
+        process = begin(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert any("ready" in line for line in process.stdout)
+        return process
+
+    return start
 
 
 def of(folder: Path) -> list[psutil.Process]:
@@ -78,8 +102,8 @@ def all_end(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=PATIENCE)[1]
 
 
-def test_an_embedded_server_listens_at_a_socket_of_its_own_and_nowhere_else(tmp_path: Path) -> None:
-    user = started("-c", EMBEDDED, str(tmp_path))
+def test_an_embedded_server_listens_at_a_socket_of_its_own_and_nowhere_else(tmp_path: Path, start: Start) -> None:
+    start("-c", EMBEDDED, str(tmp_path))
     (server,) = (process for process in of(tmp_path) if process.name() == "mongod")
     listens = {
         connection.laddr if connection.family is socket.AF_UNIX else connection.laddr.port
@@ -88,13 +112,11 @@ def test_an_embedded_server_listens_at_a_socket_of_its_own_and_nowhere_else(tmp_
     }
     (path,) = filter(None, listens)
     assert path in server.cmdline()
-    user.kill()
-    user.wait()
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_an_embedded_server_ends_with_its_last_user(tmp_path: Path, number: signal.Signals) -> None:
-    first, second = (started("-c", EMBEDDED, str(tmp_path)) for _ in range(2))
+def test_an_embedded_server_ends_with_its_last_user(tmp_path: Path, start: Start, number: signal.Signals) -> None:
+    first, second = (start("-c", EMBEDDED, str(tmp_path)) for _ in range(2))
     servers = of(tmp_path)
     assert len(servers) == 2
     first.send_signal(number)
@@ -107,9 +129,9 @@ def test_an_embedded_server_ends_with_its_last_user(tmp_path: Path, number: sign
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_an_embedded_server_ends_with_what_watches_over_it_or_both_with_their_user(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, start: Start, number: signal.Signals
 ) -> None:
-    user = started("-c", EMBEDDED, str(tmp_path))
+    user = start("-c", EMBEDDED, str(tmp_path))
     servers = of(tmp_path)
     (watcher,) = (process for process in servers if "python" in process.name())
     watcher.send_signal(number)
@@ -121,12 +143,11 @@ def test_an_embedded_server_ends_with_what_watches_over_it_or_both_with_their_us
 @pytest.mark.parametrize("workers", [(), ("--numprocesses", "1")], ids=["alone", "workers"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_of_the_tests_ends_with_their_run(
-    tmp_path: Path, number: signal.Signals, workers: tuple[str, ...]
+    tmp_path: Path, begin: Start, number: signal.Signals, workers: tuple[str, ...]
 ) -> None:
     run, folder = tmp_path / "test_run.py", tmp_path / "mongod"
     run.write_text(RUN.replace("FOLDER", repr(str(folder))))
     command = [
-        sys.executable,
         "-m",
         "pytest",
         "-p",
@@ -138,7 +159,7 @@ def test_a_server_of_the_tests_ends_with_their_run(
         "pyproject.toml",
         str(run),
     ]
-    runner = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    runner = begin(*command, stdout=subprocess.DEVNULL)
     until(lambda: runner.poll() is not None or (folder / "ready").exists())
     assert runner.poll() is None
     servers = of(folder)
@@ -148,8 +169,8 @@ def test_a_server_of_the_tests_ends_with_their_run(
     assert all_end(servers)
 
 
-def test_a_server_of_the_tests_that_is_stopped_ends_with_their_run(tmp_path: Path) -> None:
-    run = started("-c", STOPPED, str(tmp_path))
+def test_a_server_of_the_tests_that_is_stopped_ends_with_their_run(tmp_path: Path, start: Start) -> None:
+    run = start("-c", STOPPED, str(tmp_path))
     servers = of(tmp_path)
     assert len(servers) == 2
     run.terminate()

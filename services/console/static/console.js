@@ -110,6 +110,14 @@
     setTimeout(() => ask(part), successful ? Number(elt.dataset.pace) : AGAIN);
   });
 
+  // What is being pressed stays: a press that ends on another element than it began on would do nothing.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { elt, target } = event.detail;
+    if (!isLive(elt) || !target.querySelector(":active")) return;
+    event.detail.shouldSwap = false;
+    parts.get(elt).wanted = true;
+  });
+
   const style = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   const colours = () => isDark()
     ? ["#7db8f5", "#f0a35e", "#6fd3a0", "#d8a0f0", "#f0d05e", "#ff9d96", "#7fd6d6", "#c5c9cd"]
