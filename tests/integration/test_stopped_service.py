@@ -54,6 +54,10 @@ def stopped() -> float | None:
     return metrics.REGISTRY.get_sample_value("metriq_service_stopped", {"queue": SCORER.name})
 
 
+def renewed() -> float:
+    return metrics.REGISTRY.get_sample_value("metriq_renewed_consumers_total", {"queue": SCORER.name}) or 0.0
+
+
 async def until_waiting(bus: RabbitMQBus, scorer: int, dead: int) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -67,6 +71,7 @@ async def test_a_broken_service_stops_with_its_queue_as_it_is_and_goes_on_once_i
     bus: RabbitMQBus, mongo_url: str, mongo_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(breaker, "PAUSES", (1.0,))
+    renewed_before = renewed()
     for number in range(JOBS):
         await bus.publish(JobCompleted(job_id=f"job-{number}"))
     async with Store.at(mongo_url, mongo_database) as store, httpx.AsyncClient() as client:
@@ -100,5 +105,6 @@ async def test_a_broken_service_stops_with_its_queue_as_it_is_and_goes_on_once_i
                     while (await page("readyz"))[0] != 200:  # noqa: ASYNC110
                         await asyncio.sleep(0.1)
                 assert stopped() == 0
+    assert renewed() == renewed_before  # with a connection, what is just on its way would have had one try more
     assert {entry["reason"] for entry in logs if entry["event"] == "delivery.given_up"} == {"ValueError: a defect"}
     assert {entry["log_level"] for entry in logs if entry["event"] == "service stopped"} == {"error"}

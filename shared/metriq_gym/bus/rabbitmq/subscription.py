@@ -129,10 +129,11 @@ class RabbitMQSubscription:
                 self._consuming.set()
                 self._renewing_until = 0.0
             await _first(channel.closed(), cancelled.wait(), self._told.wait(), idle)
-            if self._told.is_set() or (idle.done() and not self._stopping):
+            silent = idle.done()  # not by and by, because it is ended here
+            if self._told.is_set() or (silent and not self._stopping):
                 with broker_errors():  # and the channel with it, if it does not work: there must never be two consumers
                     await queue.cancel(self._consumer[1], timeout=self._settings.patience)
-            return idle.done() and not (self._in_hand.tasks or self._stopping or cancelled.is_set())
+            return silent and not (self._in_hand.tasks or self._stopping or cancelled.is_set())
         finally:
             idle.cancel()
             self._consuming.clear()
