@@ -129,7 +129,7 @@ class RabbitMQSubscription:
                 self._consuming.set()
                 self._renewing_until = 0.0
             await _first(channel.closed(), cancelled.wait(), self._told.wait(), idle)
-            silent = idle.done()  # not by and by, because it is ended here
+            silent = idle.done()  # now: in a moment it is done whatever came, since `_first` has cancelled it
             if self._told.is_set() or (silent and not self._stopping):
                 with broker_errors():  # and the channel with it, if it does not work: there must never be two consumers
                     await queue.cancel(self._consumer[1], timeout=self._settings.patience)
