@@ -151,6 +151,12 @@ class TestLease:
         assert await store.leases.take("r", owner=holder, lease_seconds=60) == 1
         await store.leases.renew("r", 1, 60)
 
+    async def test_one_that_was_taken_after_this_command_began_runs(self, store: Store) -> None:
+        assert await store.leases.take("r", owner="a", lease_seconds=60) == 1
+        later = [{"$set": {"taken_at": {"$add": ["$taken_at", 1000]}}}]
+        await store.leases._leases.update_one({"_id": "r"}, later)
+        assert await store.leases.take("r", owner="b", lease_seconds=60) is None
+
     async def test_one_that_ran_out_or_was_let_go_of_goes_to_the_next_with_a_higher_token(self, store: Store) -> None:
         for token, owner in enumerate(("a", "b", "b", "a"), start=1):
             assert await store.leases.take("r", owner=owner, lease_seconds=0) == token

@@ -12,6 +12,8 @@ from metriq_gym.store.mongo import Stage, from_now, literal, translated
 from metriq_gym.store.reading import ODD, Unreadable, pass_over
 from metriq_gym.store.shapes import READABLE_LEASE
 
+SKEW_SECONDS = 10
+"""A command's time is when it began: one that had to wait sees leases that were taken later, and they run."""
 RECONCILER = "reconciler"
 """The lease of the dispatcher that looks after all jobs."""
 
@@ -29,7 +31,7 @@ class Leases:
         Taken for 0 seconds it is let go of. One that was taken at a time that is still to come, since the clock was set
         back, has run out. One that this version cannot read is another's, and stays as it is.
         """
-        runs = {"$and": [{"$gt": ["$expires_at", "$$NOW"]}, {"$not": {"$gt": ["$taken_at", "$$NOW"]}}]}
+        runs = {"$and": [{"$gt": ["$expires_at", "$$NOW"]}, {"$not": {"$gt": ["$taken_at", from_now(SKEW_SECONDS)]}}]}
         is_ours = {"$and": [{"$eq": ["$owner", {"$literal": owner}]}, runs]}
         token = {"$add": [{"$ifNull": ["$token", 0]}, {"$cond": [is_ours, 0, 1]}]}
         ours: Stage = literal({"owner": owner}) | {
