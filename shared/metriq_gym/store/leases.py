@@ -8,12 +8,10 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from metriq_gym.errors import LeaseLost
-from metriq_gym.store.mongo import Stage, from_now, literal, translated
+from metriq_gym.store.mongo import SKEW_SECONDS, Stage, from_now, literal, translated
 from metriq_gym.store.reading import ODD, Unreadable, pass_over
 from metriq_gym.store.shapes import READABLE_LEASE
 
-SKEW_SECONDS = 10
-"""A command's time is when it began: one that had to wait sees leases that were taken later, and they run."""
 RECONCILER = "reconciler"
 """The lease of the dispatcher that looks after all jobs."""
 

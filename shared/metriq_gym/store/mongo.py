@@ -160,6 +160,10 @@ def entries(field: str) -> Stage:
     return {"$objectToArray": {"$cond": [is_object, f"${field}", {}]}}
 
 
+SKEW_SECONDS = 10
+"""A command's time is when it began: one that had to wait finds what was written later, which no clock set back."""
+
+
 def from_now(seconds: float) -> Stage:
     """Return the expression for a time `seconds` after the server's present time."""
     return {"$add": ["$$NOW", int(seconds * 1000)]}
