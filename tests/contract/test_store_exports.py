@@ -116,3 +116,14 @@ async def test_a_scored_job_is_exported_by_the_write_that_ends_its_last_export(s
     assert [entry.state for entry in job.history].count(JobState.EXPORTED) == 1
     await store.exports.settle(["j"], "github", ExportState.DONE, location="there")
     assert (await store.jobs.get("j")).history == job.history
+
+
+@pytest.mark.parametrize(("seconds", "set_back"), [(1, False), (3600, True)])
+async def test_what_was_put_off_at_a_time_to_come_is_due_after_a_clock_was_set_back(
+    store: Store, seconds: int, set_back: bool
+) -> None:
+    await store.exports.take_up("j", ["json"], [])
+    await store.exports.settle(["j"], "json", ExportState.PENDING, error="later", retry_after=7200)
+    later = {"$add": ["$exports.json.at", 1000 * seconds]}
+    await store.jobs._jobs.update_one({"_id": "j"}, [{"$set": {"exports.json.at": later}}])
+    assert (await store.exports.begin("j", "json") == 0) is set_back

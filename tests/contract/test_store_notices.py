@@ -134,3 +134,14 @@ async def test_series_with_shifts_to_be_told_are_found(store: Store) -> None:
     await store.drifts.change("quiet", lambda _: Watched(id="quiet"))
     await store.drifts.change("s", lambda _: Watched(id="s", to_notify=[found]))
     assert [(each.id, each.to_notify) for each in await store.drifts.to_notify()] == [("s", [found])]
+
+
+@pytest.mark.parametrize(("seconds", "set_back"), [(1, False), (3600, True)])
+async def test_an_attempt_of_a_time_to_come_is_anothers_of_just_now_or_of_a_clock_set_back(
+    store: Store, seconds: int, set_back: bool
+) -> None:
+    await store.notices.add([notice("a")])
+    assert await store.notices.claim("a", "webhook", 60)
+    later = {"$add": ["$to.webhook.at", 1000 * seconds]}
+    await store.notices._notices.update_one({"_id": "a"}, [{"$set": {"to.webhook.at": later}}])
+    assert await store.notices.claim("a", "webhook", 60) is set_back

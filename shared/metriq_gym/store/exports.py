@@ -10,7 +10,7 @@ from pymongo import ReturnDocument
 from metriq_gym.errors import NotFound
 from metriq_gym.jobs.documents import Export, Job
 from metriq_gym.jobs.states import NOTICES, TERMINAL, ExportState, JobState, sources
-from metriq_gym.store.mongo import SKEW_SECONDS, Stage, entries, from_now, translated
+from metriq_gym.store.mongo import Stage, entries, from_now, set_back, translated
 from metriq_gym.store.reading import read
 from metriq_gym.store.together import Change, Writer
 from metriq_gym.store.transitions import moving, resumed_so_often
@@ -97,9 +97,8 @@ class Exports:
         off at a time that is still to come: the clock was set back.
         """
         not_before: Stage = {"$ifNull": [f"$exports.{target}.not_before", "$$NOW"]}
-        set_back: Stage = {"$gt": [f"$exports.{target}.at", from_now(SKEW_SECONDS)]}
         pending = {"_id": job_id, f"exports.{target}.state": ExportState.PENDING}
-        is_due = pending | {"$expr": {"$or": [{"$lte": [not_before, "$$NOW"]}, set_back]}}
+        is_due = pending | {"$expr": {"$or": [{"$lte": [not_before, "$$NOW"]}, set_back(f"$exports.{target}.at")]}}
         begun = await self._jobs.update_one(is_due, {"$inc": {f"exports.{target}.attempts": 1}})
         if begun.matched_count:
             return 0.0

@@ -8,7 +8,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from metriq_gym.errors import LeaseLost
-from metriq_gym.store.mongo import SKEW_SECONDS, Stage, from_now, literal, translated
+from metriq_gym.store.mongo import Stage, from_now, literal, set_back, translated
 from metriq_gym.store.reading import ODD, Unreadable, pass_over
 from metriq_gym.store.shapes import READABLE_LEASE
 
@@ -29,7 +29,7 @@ class Leases:
         Taken for 0 seconds it is let go of. One that was taken at a time that is still to come, since the clock was set
         back, has run out. One that this version cannot read is another's, and stays as it is.
         """
-        runs = {"$and": [{"$gt": ["$expires_at", "$$NOW"]}, {"$not": {"$gt": ["$taken_at", from_now(SKEW_SECONDS)]}}]}
+        runs = {"$and": [{"$gt": ["$expires_at", "$$NOW"]}, {"$not": set_back("$taken_at")}]}
         is_ours = {"$and": [{"$eq": ["$owner", {"$literal": owner}]}, runs]}
         token = {"$add": [{"$ifNull": ["$token", 0]}, {"$cond": [is_ours, 0, 1]}]}
         ours: Stage = literal({"owner": owner}) | {

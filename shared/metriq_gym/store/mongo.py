@@ -160,8 +160,15 @@ def entries(field: str) -> Stage:
     return {"$objectToArray": {"$cond": [is_object, f"${field}", {}]}}
 
 
-SKEW_SECONDS = 10
-"""A command's time is when it began: one that had to wait finds what was written later, which no clock set back."""
+_SKEW_SECONDS = 10
+
+
+def set_back(written: str) -> Stage:
+    """Return the expression for whether the server's clock was set back since it wrote that time, as ``$field``.
+
+    A command's time is when it began: one that had to wait finds times that are a little later, and these do not count.
+    """
+    return {"$gt": [written, from_now(_SKEW_SECONDS)]}
 
 
 def from_now(seconds: float) -> Stage:

@@ -16,7 +16,7 @@ from metriq_gym.jobs.documents import Hold, Job
 from metriq_gym.jobs.notices import Notice
 from metriq_gym.jobs.states import SENDERS, ExportState
 from metriq_gym.store.indexes import wish
-from metriq_gym.store.mongo import SKEW_SECONDS, Stage, from_now, literal, translated
+from metriq_gym.store.mongo import Stage, from_now, literal, set_back, translated
 from metriq_gym.store.reading import read_each, read_those
 
 _KEPT_SECONDS = 7 * 86400
@@ -97,8 +97,7 @@ class Notices:
         """
         entry = f"$to.{sender}"
         not_before: Stage = {"$ifNull": [f"{entry}.not_before", "$$NOW"]}
-        set_back: Stage = {"$gt": [f"{entry}.at", from_now(SKEW_SECONDS)]}
-        is_due = {"$expr": {"$or": [{"$lte": [not_before, "$$NOW"]}, set_back]}}
+        is_due = {"$expr": {"$or": [{"$lte": [not_before, "$$NOW"]}, set_back(f"{entry}.at")]}}
         begun = {"state": ExportState.PENDING, "at": "$$NOW", "not_before": from_now(lease_seconds)}
         change = [{"$set": {f"to.{sender}": {"$mergeObjects": [entry, begun]}}}]
         query = {"_id": notice_id, "open": True, f"to.{sender}.state": {"$nin": _ENDED}} | is_due

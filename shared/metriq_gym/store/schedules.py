@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from metriq_gym.errors import UnreadableDocument
 from metriq_gym.jobs.schedules import Schedule
 from metriq_gym.store.indexes import wish
-from metriq_gym.store.mongo import literal, translated
+from metriq_gym.store.mongo import literal, set_back, translated
 from metriq_gym.store.reading import Unreadable, read_those, sorted_out
 
 
@@ -62,8 +62,7 @@ class Schedules:
     async def due(self) -> list[Schedule]:
         """Return those that have something to do, by the server's clock; all that a clock since set back has seen."""
         passed = {"$and": [{"$ne": ["$look_at", None]}, {"$lte": ["$look_at", "$$NOW"]}]}
-        ahead = {"$gt": ["$looked_at", "$$NOW"]}
-        return await _read(self._schedules.find({"$expr": {"$or": [passed, ahead]}}))
+        return await _read(self._schedules.find({"$expr": {"$or": [passed, set_back("$looked_at")]}}))
 
     @translated
     async def write(self, schedule: Schedule, at: datetime | None = None) -> Schedule | None:
