@@ -48,6 +48,14 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if IN_WORKER:
         die_with_parent()
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, and not in the half million objects that modules and tests are made of."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_pycollect_makemodule(module_path: Path) -> None:
