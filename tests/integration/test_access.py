@@ -25,7 +25,7 @@ import pytest
 import pytest_asyncio
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
-from pymongo.errors import OperationFailure
+from pymongo.errors import InvalidOperation, OperationFailure
 from pymongo.uri_parser import parse_uri
 
 from metriq_gym import web
@@ -705,15 +705,24 @@ def _typed(commands: str, folder: Path, environment: Mapping[str, str]) -> subpr
 
 async def test_who_may_not_create_indexes_waits_for_them(servers: Servers) -> None:
     with pytest.raises(Transient, match="the dispatcher creates it"):
-        await Store.at(servers.store("exporter"), "fresh").create_indexes()
-    await Store.at(servers.store("dispatcher"), "fresh").create_indexes()
-    for rights in (*SERVICES, CONSOLE):
-        await Store.at(servers.store(rights.user), "fresh").create_indexes()
+        async with Store.at(servers.store("exporter"), "fresh"):
+            pass
+    for user in ("dispatcher", *(rights.user for rights in (*SERVICES, CONSOLE))):
+        async with Store.at(servers.store(user), "fresh"):
+            pass
+
+
+async def test_a_store_that_cannot_be_entered_is_closed(servers: Servers) -> None:
+    store = Store.at(servers.store("exporter"), "never-made")
+    with pytest.raises(Transient):
+        async with store:
+            pass
+    with pytest.raises(InvalidOperation, match="after close"):
+        await store.answers()
 
 
 async def test_store_refuses_what_a_user_may_not_in_words(servers: Servers) -> None:
-    await Store.at(servers.store("dispatcher")).create_indexes()
-    async with Store.at(servers.store("metriq")) as store:
+    async with Store.at(servers.store("dispatcher")), Store.at(servers.store("metriq")) as store:
         with pytest.raises(Refused, match="may not update jobs in MongoDB's database metriq") as caught:
             await store.jobs.unhold("any")
     assert set(users_who_may(*caught.value.needs or ("mongodb", "", ""))) == {

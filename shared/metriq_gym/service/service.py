@@ -13,10 +13,10 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
@@ -41,6 +41,8 @@ from metriq_gym.wording import duration
 
 if TYPE_CHECKING:
     from metriq_gym.service.health import Check, Measure
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -181,21 +183,32 @@ async def connected(
     async with AsyncExitStack() as stack:
         rotates = settings.file_of("mongo_url") is not None
         mongo_url = settings.latest("mongo_url") if rotates else settings.mongo_url.get_secret_value()
-        store = Store.at(mongo_url, settings.mongo_database)
-        bus = RabbitMQBus(settings.latest("amqp_url"), app_id=app_id, named=settings.quota_jobs is not None)
-        lockout = lockout or Lockout()
-        for server, resource in (("MongoDB", store), ("RabbitMQ", bus)):
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(lambda error: _is_worth_waiting(error, until_allowed)),
-                wait=wait_random_exponential(multiplier=0.2, max=5),
-                before_sleep=partial(_report_wait, lockout, server),
-                reraise=True,
-            ):
-                with attempt:
-                    await stack.enter_async_context(resource)
-            lockout.note(server, refused=False)
+        wait = partial(_entered, stack, lockout or Lockout(), until_allowed)
+        store = await wait("MongoDB", lambda: Store.at(mongo_url, settings.mongo_database))
+        amqp_url, named = settings.latest("amqp_url"), settings.quota_jobs is not None
+        bus = await wait("RabbitMQ", lambda: RabbitMQBus(amqp_url, app_id=app_id, named=named))
         pool = await stack.enter_async_context(Pool(settings.workers))
         yield Context(settings, bus, store, pool)
+
+
+async def _entered(
+    stack: AsyncExitStack,
+    lockout: Lockout,
+    until_allowed: bool,
+    server: str,
+    make: Callable[[], AbstractAsyncContextManager[T]],
+) -> T:
+    """Enter what stands for a server, anew for each attempt, since what could not be entered is closed."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception(lambda error: _is_worth_waiting(error, until_allowed)),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        before_sleep=partial(_report_wait, lockout, server),
+        reraise=True,
+    ):
+        with attempt:
+            entered = await stack.enter_async_context(make())
+    lockout.note(server, refused=False)
+    return entered
 
 
 def _is_worth_waiting(error: BaseException, until_allowed: bool) -> bool:

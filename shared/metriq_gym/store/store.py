@@ -148,7 +148,11 @@ class Store:
         await self._client.admin.command("ping", maxTimeMS=1000)
 
     async def __aenter__(self) -> Self:
-        await self.create_indexes()
+        try:
+            await self.create_indexes()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
