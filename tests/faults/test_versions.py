@@ -123,5 +123,6 @@ async def _read_by_the_command_line(running: Scenario) -> None:
         "METRIQ_MONGO_URL": running.mongo_url,
         "METRIQ_MONGO_DATABASE": running.system.database,
     }
-    listed = await asyncio.to_thread(mgym_here, os.environ | urls, "job", "list", "--json")
+    command = ("job", "list", "--json", "--limit", str(len(running.accepted) + 1))
+    listed = await asyncio.to_thread(mgym_here, os.environ | urls, *command)
     assert {each["id"] for each in json.loads(listed.stdout)} == running.accepted, listed.stderr
