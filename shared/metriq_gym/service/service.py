@@ -183,10 +183,10 @@ async def connected(
     async with AsyncExitStack() as stack:
         rotates = settings.file_of("mongo_url") is not None
         mongo_url = settings.latest("mongo_url") if rotates else settings.mongo_url.get_secret_value()
-        wait = partial(_entered, stack, lockout or Lockout(), until_allowed)
-        store = await wait("MongoDB", lambda: Store.at(mongo_url, settings.mongo_database))
+        enter = partial(_entered, stack, lockout or Lockout(), until_allowed)
+        store = await enter("MongoDB", lambda: Store.at(mongo_url, settings.mongo_database))
         amqp_url, named = settings.latest("amqp_url"), settings.quota_jobs is not None
-        bus = await wait("RabbitMQ", lambda: RabbitMQBus(amqp_url, app_id=app_id, named=named))
+        bus = await enter("RabbitMQ", lambda: RabbitMQBus(amqp_url, app_id=app_id, named=named))
         pool = await stack.enter_async_context(Pool(settings.workers))
         yield Context(settings, bus, store, pool)
 
