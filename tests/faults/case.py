@@ -6,7 +6,8 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from metriq_gym.bus.memory import MemoryBus
 from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import is_settled
 from metriq_gym.jobs.notices import TYPES
-from metriq_gym.service.service import Context, Service, running
+from metriq_gym.service.service import Context, Service, running, until_broken
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.store.mongo import connect
@@ -75,8 +76,11 @@ class _World:
 
 
 @asynccontextmanager
-async def _process(world: _World, kind: type[Service], fuse: Fuse) -> AsyncIterator[None]:
-    """Run one service until the block is left: as a process that stops, or as one that was killed if its fuse blew."""
+async def _process(world: _World, kind: type[Service], fuse: Fuse) -> AsyncIterator[asyncio.Task[None]]:
+    """Run one service until the block is left: as a process that stops, or as one that was killed if its fuse blew.
+
+    What is yielded ends before that only if the service is broken, and with its error.
+    """
     started, leave = asyncio.Event(), asyncio.Event()
 
     async def life() -> None:
@@ -88,12 +92,16 @@ async def _process(world: _World, kind: type[Service], fuse: Fuse) -> AsyncItera
         service = Poller(context, pool) if kind is Poller else kind(context)
         async with running([service], world.settings.grace_seconds):
             started.set()
-            await leave.wait()
+            broken = asyncio.create_task(until_broken([service]))
+            try:
+                await _while_it_lives(broken, leave.wait())
+            finally:
+                broken.cancel()
 
     living = asyncio.create_task(life(), name=kind.name)
     try:
-        await started.wait()
-        yield
+        await _while_it_lives(living, started.wait())
+        yield living
     finally:
         leave.set()
         if fuse.blown.is_set():
@@ -108,6 +116,18 @@ async def _process(world: _World, kind: type[Service], fuse: Fuse) -> AsyncItera
                 await living
         else:
             await living
+
+
+async def _while_it_lives(living: asyncio.Task[None], waited: Awaitable[object]) -> None:
+    """Wait for something, or raise what ended a process before."""
+    waiting = asyncio.ensure_future(waited)
+    try:
+        await asyncio.wait({living, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if living.done():
+            await living
+        await waiting
+    finally:
+        waiting.cancel()
 
 
 async def run_cases(
@@ -174,11 +194,16 @@ async def run_case(
                     verdict.wrong += wrongly_told(flow.told, receiver.got, once=point is None)
                 return verdict
 
+            broken = []
             try:
                 outcome = await _run(world, cloud, audit, victim, point)
             except TimeoutError:
                 outcome = Outcome(Verdict(), {}, crashed=True)
+            except BaseExceptionGroup as errors:
+                outcome = Outcome(Verdict(), {}, crashed=True)
+                broken = ["".join(traceback.format_exception(errors))]
             outcome.verdict = audit()
+            outcome.verdict.wrong += broken
             return outcome
 
 
@@ -198,15 +223,15 @@ async def _run(
                 await done
                 await world.bus.idle()
             else:
-                async with _process(world, KINDS[victim], fuses[victim]):
+                async with _process(world, KINDS[victim], fuses[victim]) as living:
                     blown = asyncio.create_task(fuses[victim].blown.wait())
-                    await asyncio.wait({done, blown}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({done, blown, living}, return_when=asyncio.FIRST_COMPLETED)
                     # What comes after the end, such as the last ack or the next look for work.
                     await asyncio.wait({blown}, timeout=0.5)
                     blown.cancel()
                     crashed_at = time.monotonic() if fuses[victim].blown.is_set() else None
-                async with _process(world, KINDS[victim], Fuse()):
-                    await done
+                async with _process(world, KINDS[victim], Fuse()) as living:
+                    await _while_it_lives(living, done)
                     await world.bus.idle()
             over.set()  # and not a wait more: what is published by now may be for the one that is gone
     finally:
@@ -217,8 +242,8 @@ async def _run(
 
 
 async def _until(over: asyncio.Event, world: _World, kind: type[Service], fuse: Fuse) -> None:
-    async with _process(world, kind, fuse):
-        await over.wait()
+    async with _process(world, kind, fuse) as living:
+        await _while_it_lives(living, over.wait())
 
 
 def _quiet_about_the_dead(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
