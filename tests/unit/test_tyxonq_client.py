@@ -707,7 +707,7 @@ async def test_stored_error_of_a_task_does_not_quote_the_token() -> None:
 
 def test_client_does_not_show_the_token() -> None:
     client = TyxonQClient(SecretStr(TOKEN), URL)
-    assert TOKEN not in f"{client} {vars(client)} {client._http.headers!r}"
+    assert TOKEN not in f"{client} {vars(client)} {[each.headers for each in client._connections._all]!r}"
 
 
 @pytest.mark.parametrize("token", ["", "  ", "two words", "line\nbreak", "schlüssel"])

@@ -14,6 +14,7 @@ from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.device_string import DeviceString
 from metriq_gym.providers.tyxonq.errors import Unreachable
 from metriq_gym.providers.tyxonq.models import TaskRequest
+from tests.support.patience import PATIENCE
 from tests.support.tyxonq import TOKEN
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -22,14 +23,15 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10
 
 
 @asynccontextmanager
-async def server(behaviour: Behaviour) -> AsyncIterator[TyxonQClient]:
+async def server(behaviour: Behaviour, concurrency: int = 8) -> AsyncIterator[TyxonQClient]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await behaviour(reader, writer)
         writer.close()
 
     async with await asyncio.start_server(handle, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        async with TyxonQClient(SecretStr(TOKEN), f"http://127.0.0.1:{port}/") as client:
+        url = f"http://127.0.0.1:{port}/"
+        async with TyxonQClient(SecretStr(TOKEN), url, concurrency=concurrency) as client:
             yield client
 
 
@@ -67,7 +69,7 @@ async def test_submission_on_a_connection_that_breaks_is_ambiguous(behaviour: Be
 
 async def test_submission_to_a_closed_port_is_certainly_not_accepted() -> None:
     async with server(closes_at_once) as gone:
-        url = str(gone._http.base_url)
+        url = str(gone.base_url)
     async with TyxonQClient(SecretStr(TOKEN), url) as client:
         with pytest.raises(Unreachable, match="ConnectError"):
             await client.submit(BELL)
@@ -89,22 +91,57 @@ async def test_submission_that_is_cancelled_stays_cancelled() -> None:
             await submitting
 
 
+async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while not reader.at_eof():
+        try:
+            await reader.readuntil(b"{}")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        body = b'{"devices": []}'
+        writer.write(HEAD.replace(b"100", str(len(body)).encode()) + body)
+        await writer.drain()
+
+
 async def test_connections_are_used_again() -> None:
     connections = 0
 
-    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def counts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        while not reader.at_eof():
-            try:
-                await reader.readuntil(b"{}")
-            except asyncio.IncompleteReadError:
-                return
-            body = b'{"devices": []}'
-            writer.write(HEAD.replace(b"100", str(len(body)).encode()) + body)
-            await writer.drain()
+        await answers(reader, writer)
 
-    async with server(answers) as client:
+    async with server(counts) as client:
         for _ in range(3):
             await client.devices()
     assert connections == 1
+
+
+async def test_a_request_that_is_cancelled_at_any_moment_costs_no_later_one_its_connection() -> None:
+    async with server(answers, concurrency=1) as client:
+        for turns in range(100):
+            asking = asyncio.create_task(client.devices())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait({asking})
+            async with asyncio.timeout(PATIENCE):
+                assert await client.devices() == ()
+        assert not asking.cancelled()  # it had its answer before
+
+
+async def test_when_a_client_is_closed_so_is_what_its_requests_have() -> None:
+    sent, gone = asyncio.Event(), asyncio.Event()
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        sent.set()
+        await reader.read()
+        gone.set()
+
+    async with server(never_answers) as client:
+        asking = asyncio.create_task(client.devices())
+        await sent.wait()
+        await client.aclose()
+        await gone.wait()
+        with pytest.raises(RuntimeError, match="closed"):
+            await asking

@@ -8,6 +8,7 @@ import json
 import bson
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from metriq_gym.providers.provider import (
     Ambiguous,
@@ -18,10 +19,11 @@ from metriq_gym.providers.provider import (
     Submission,
     Unclear,
 )
+from metriq_gym.providers.tyxonq.client import TyxonQClient
 from metriq_gym.providers.tyxonq.document import MAX_DEPTH, read_document
 from metriq_gym.providers.tyxonq.errors import ProtocolError
 from metriq_gym.providers.tyxonq.provider import TyxonQProvider
-from tests.support.tyxonq import HOMEBREW, NOW, Service, ok
+from tests.support.tyxonq import HOMEBREW, NOW, TOKEN, URL, Service, ok
 
 
 def nested(levels: int) -> str:
@@ -103,8 +105,8 @@ async def test_an_odd_detail_is_a_doubt_about_that_task_alone(field: str, value:
         content = told[json.loads(request.content)["task_id"]]
         return httpx.Response(200, content=content, headers={"content-type": "application/json"})
 
-    provider = TyxonQProvider(Service(httpx.Response(200)).client(concurrency=1))
-    provider.client._http = httpx.AsyncClient(base_url="https://tyxonq.test/", transport=httpx.MockTransport(service))
+    transport = httpx.MockTransport(service)
+    provider = TyxonQProvider(TyxonQClient(SecretStr(TOKEN), URL, concurrency=1, transport=transport))
     progress = await provider.progress({"odd": 50, "good": 50}, 60)
     assert progress["good"] == Finished({"0": 50}, None)
     assert isinstance(progress["odd"], Unclear | Finished)

@@ -210,7 +210,7 @@ async def test_settings_reach_the_provider(monkeypatch: pytest.MonkeyPatch) -> N
     ).get("tyxonq")
     assert isinstance(made, TyxonQProvider)
     assert made.counts_order is CountsOrder.QISKIT
-    assert str(made.client._http.base_url) == "http://sandbox:8000/api/"
+    assert str(made.client.base_url) == "http://sandbox:8000/api"
     assert made.client.credential.admit().get_secret_value() == TOKEN
     assert made._coupling_map == ((0, 1), (1, 2))
     await made.aclose()

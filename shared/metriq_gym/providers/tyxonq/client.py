@@ -21,6 +21,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from metriq_gym.errors import MetriqGymError, Permanent, SubmissionAmbiguous, Transient
 from metriq_gym.providers.provider import CredentialTrouble, TryLater
+from metriq_gym.providers.tyxonq.connections import Connections
 from metriq_gym.providers.tyxonq.credential import Credential
 from metriq_gym.providers.tyxonq.errors import (
     AuthenticationFailed,
@@ -83,7 +84,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class TyxonQClient:
-    """A connection pool to TyxonQ's cloud for one token. Use it as an asynchronous context manager.
+    """Connections to TyxonQ's cloud for one token. Use it as an asynchronous context manager.
 
     Parameters
     ----------
@@ -121,20 +122,18 @@ class TyxonQClient:
         """Of questions about tasks, for whoever asks many."""
         self._sleep = sleep
         self._now = now
-        self._http = httpx.AsyncClient(
-            base_url=_checked_url(base_url),
-            verify=_trusted(),
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-            },
-            limits=httpx.Limits(
-                max_connections=concurrency,
-                max_keepalive_connections=concurrency,
-                keepalive_expiry=KEEP_ALIVE_SECONDS,
-            ),
-            transport=transport,
-        )
+        self.base_url = _checked_url(base_url)
+
+        def connection() -> httpx.AsyncClient:
+            return httpx.AsyncClient(
+                base_url=self.base_url,
+                verify=_trusted(),
+                headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE_SECONDS),
+                transport=transport,
+            )
+
+        self._connections = Connections(connection, concurrency)
 
     async def __aenter__(self) -> TyxonQClient:
         """Return the client; it connects when it is first used."""
@@ -148,7 +147,7 @@ class TyxonQClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._connections.aclose()
 
     async def devices(self) -> tuple[DeviceRow, ...]:
         """Return the devices that the token may use."""
@@ -249,7 +248,7 @@ class TyxonQClient:
                 return NotSent(f"too many other requests of ours: it was not its turn within {patience:g} s")
             with metrics.PROVIDER_SECONDS.labels(_NAME, operation).time():
                 token = self.credential.admit()
-                reply = await post(self._http, path, body, seconds=seconds, now=self._now, secret=token)
+                reply = await post(self._connections.one(), path, body, seconds=seconds, now=self._now, secret=token)
         if isinstance(reply, Reply):
             reply = _as_meant(reply)
         metrics.PROVIDER_CALLS.labels(_NAME, operation, _outcome(reply)).inc()

@@ -9,6 +9,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -190,8 +191,8 @@ class Probe:
         self, path: str, body: Mapping[str, Any], *, token: SecretStr | None = None, seconds: float = READ_SECONDS
     ) -> Reply | NoReply | NotSent:
         """Send one request and return what came, whatever it is, without the token."""
-        used = token or self.token
-        return await post(self.http, path, body, seconds=seconds, now=lambda: datetime.now(UTC), secret=used)
+        used, http = token or self.token, nullcontext(self.http)
+        return await post(http, path, body, seconds=seconds, now=lambda: datetime.now(UTC), secret=used)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -50,7 +51,7 @@ class Reply:
 
 
 async def post(
-    client: httpx.AsyncClient,
+    lent: AbstractAsyncContextManager[httpx.AsyncClient],
     path: str,
     body: Mapping[str, Any],
     *,
@@ -61,6 +62,7 @@ async def post(
 ) -> Reply | NoReply | NotSent:
     """Send `body` to `path` and read the answer, all within `seconds`. Redirects are not followed.
 
+    `lent` gives a client for as long as that takes, and sees every exception that breaks it off.
     `secret` is the bearer token; where the answer quotes it, three asterisks take its place.
 
     The body is asked for, and accepted, without compression only, so that its size is what was received.
@@ -69,6 +71,7 @@ async def post(
     try:
         async with (
             asyncio.timeout(seconds),
+            lent as client,
             client.stream(
                 "POST",
                 path,
