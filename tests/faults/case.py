@@ -194,23 +194,25 @@ async def run_case(
                     verdict.wrong += wrongly_told(flow.told, receiver.got, once=point is None)
                 return verdict
 
-            broken = []
+            fuses = {name: Fuse(point if name == victim else None) for name in KINDS}
+            recovery, broken = None, list[str]()
             try:
-                outcome = await _run(world, cloud, audit, victim, point)
+                recovery = await _run(world, cloud, audit, victim, fuses)
             except TimeoutError:
-                outcome = Outcome(Verdict(), {}, crashed=True)
+                last = {name: list(map(str, fuse.passed[-5:])) for name, fuse in fuses.items()}
+                broken = [f"not over within {HANGS_AFTER:g} s; the last points passed: {last}"]
             except BaseExceptionGroup as errors:
-                outcome = Outcome(Verdict(), {}, crashed=True)
                 broken = ["".join(traceback.format_exception(errors))]
-            outcome.verdict = audit()
-            outcome.verdict.wrong += broken
-            return outcome
+            verdict = audit()
+            verdict.wrong += broken
+            passed = {name: fuse.passed for name, fuse in fuses.items()}
+            return Outcome(verdict, passed, bool(broken) or recovery is not None, recovery or 0.0)
 
 
 async def _run(
-    world: _World, cloud: Cloud | None, audit: Callable[[], Verdict], victim: str | None, point: Point | None
-) -> Outcome:
-    fuses = {name: Fuse(point if name == victim else None) for name in KINDS}
+    world: _World, cloud: Cloud | None, audit: Callable[[], Verdict], victim: str | None, fuses: Mapping[str, Fuse]
+) -> float | None:
+    """Return the seconds from the victim's crash until all had ended; None if it did not crash."""
     done = asyncio.create_task(_publish_and_await(world, cloud, audit))
     crashed_at = None
     try:
@@ -236,9 +238,7 @@ async def _run(
             over.set()  # and not a wait more: what is published by now may be for the one that is gone
     finally:
         done.cancel()
-    passed = {name: fuse.passed for name, fuse in fuses.items()}
-    recovery = time.monotonic() - crashed_at if crashed_at else 0.0
-    return Outcome(Verdict(), passed, crashed_at is not None, recovery)
+    return time.monotonic() - crashed_at if crashed_at else None
 
 
 async def _until(over: asyncio.Event, world: _World, kind: type[Service], fuse: Fuse) -> None:
