@@ -10,9 +10,6 @@ import pytest
 import rustworkx as rx
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator, process_fidelity
-from qiskit_experiments.framework import ExperimentData
-from qiskit_experiments.library.randomized_benchmarking import LayerFidelity
-from qiskit_experiments.library.randomized_benchmarking.clifford_utils import _decompose_clifford_ops
 
 from metriq_gym.benchmarks.benchmark import BenchmarkScore, Counts, RunResult
 from metriq_gym.benchmarks.eplg import EPLG, EPLGData, EPLGParams, error_per_layered_gate
@@ -44,7 +41,10 @@ def line(num_qubits: int) -> RecordingDevice:
     return RecordingDevice(num_qubits, rx.generators.path_graph(num_qubits))
 
 
-def reference(benchmark: EPLG, chain: list[int]) -> LayerFidelity:
+def reference(benchmark: EPLG, chain: list[int]) -> Any:
+    """Their experiment. It is imported here and not by every worker, which takes a second."""
+    from qiskit_experiments.library.randomized_benchmarking import LayerFidelity
+
     pairs = list(pairwise(chain))
     return LayerFidelity(
         chain,
@@ -77,6 +77,8 @@ def random_part(circuit: QuantumCircuit) -> list[set[Any]]:
 @pytest.mark.parametrize("gate", ["cz", "cx", "ecr"])
 @pytest.mark.parametrize("num_qubits", [4, 5])
 def test_circuits_are_those_of_qiskit_experiments(gate: str, num_qubits: int) -> None:
+    from qiskit_experiments.library.randomized_benchmarking.clifford_utils import _decompose_clifford_ops
+
     benchmark, device = eplg(two_qubit_gate=gate, num_qubits_in_chain=num_qubits), RecordingDevice(num_qubits)
     data = benchmark.dispatch_handler(device)
     theirs = [_decompose_clifford_ops(circuit) for circuit in reference(benchmark, data.qubit_chain).circuits()]
@@ -169,6 +171,8 @@ def test_the_injected_error_per_layered_gate_is_recovered_within_its_error_bar(
 def test_process_fidelities_agree_with_the_analysis_of_qiskit_experiments(
     noisy: tuple[EPLG, EPLGData, list[RunResult]],
 ) -> None:
+    from qiskit_experiments.framework import ExperimentData
+
     benchmark, data, results = noisy
     experiment = reference(benchmark, data.qubit_chain)
     experiment.analysis.set_options(plot=False)

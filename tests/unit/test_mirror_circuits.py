@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Clifford, Operator, Pauli, StabilizerState
-from qiskit_experiments.library.randomized_benchmarking.clifford_utils import CliffordUtils
 
 from metriq_gym.benchmarks.benchmark import RunResult
 from metriq_gym.benchmarks.mirror_circuits import (
@@ -48,6 +47,8 @@ def circuit_of(word: tuple[str, ...]) -> QuantumCircuit:
 def test_one_qubit_cliffords_are_those_of_qiskit_experiments_with_inverses_and_pauli_maps(
     element: int,
 ) -> None:
+    from qiskit_experiments.library.randomized_benchmarking.clifford_utils import CliffordUtils
+
     gate = Clifford(circuit_of(WORDS[element]))
     assert gate == CliffordUtils.clifford_1_qubit(element)
     assert Operator(circuit_of(WORDS[element] + INVERSE_WORDS[element])).equiv(np.eye(2))
