@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from http import HTTPStatus
@@ -55,7 +55,8 @@ class IBMCloud(ThreadingHTTPServer):
         self.odd: list[Any] = []
         """Rows that come before those of the devices and of the jobs."""
         self.spoil: Callable[[list[str], Any], Any] = lambda _, document: document
-        """Makes of a good answer, by the parts of its path, the one that is sent: bytes are sent as they are."""
+        """Makes of a good answer, by the parts of its path, the one that is sent: bytes are sent as they are, and what
+        gives some one by one is sent as it comes."""
         self.healed = threading.Event()
         self.key = KEY
         self.tokens: set[str] = set()
@@ -254,6 +255,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
         if status == HTTPStatus.OK:
             document = self.server.spoil(self.parts, document)
+        if isinstance(document, Iterator):
+            self._stream(document)
+            return
         if isinstance(document, bytes):
             body = document
         else:
@@ -268,6 +272,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         except OSError:
             self.close_connection = True  # the client has gone
+
+    def _stream(self, parts: Iterator[bytes]) -> None:
+        self.close_connection = True
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        with suppress(OSError):  # the client has gone
+            for part in parts:
+                self.wfile.write(part)
 
     def _drop(self) -> None:
         self.close_connection = True

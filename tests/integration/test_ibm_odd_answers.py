@@ -6,7 +6,8 @@ import asyncio
 import copy
 import json
 import math
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import bson
@@ -15,9 +16,10 @@ import pytest_asyncio
 
 from metriq_gym.errors import SubmissionAmbiguous, Transient
 from metriq_gym.packing import pack_circuits
+from metriq_gym.providers.ibm import client
 from metriq_gym.providers.ibm.plugin import IBMSettings
 from metriq_gym.providers.ibm.provider import IBMProvider
-from metriq_gym.providers.provider import Device, Ended, Finished, Submission, Unclear, Waiting
+from metriq_gym.providers.provider import Device, Ended, Finished, NotNow, Submission, Unclear, Waiting
 from metriq_gym.testing.contract import known
 from tests.ibm.server import CRN, KEY, IBMCloud, serving
 from tests.support.patience import PATIENCE
@@ -160,6 +162,39 @@ async def test_a_submission_that_is_answered_with_no_id_is_in_doubt(
         assert await provider.submit(sent) == "x"
     except SubmissionAmbiguous:
         return
+
+
+def endless() -> Iterator[bytes]:
+    while True:
+        yield b" " * 2**20
+
+
+def drop_by_drop() -> Iterator[bytes]:
+    while True:
+        yield b" "
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("body", [endless, drop_by_drop])
+async def test_an_answer_that_never_ends_costs_no_thread(
+    provider: IBMProvider,
+    cloud: IBMCloud,
+    sent: Submission,
+    monkeypatch: pytest.MonkeyPatch,
+    body: Callable[[], Iterator[bytes]],
+) -> None:
+    task_id = await provider.submit(sent)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", math.inf if body is endless else 0.5)
+    cloud.spoil = lambda _, __: body()
+    for _ in range(2):
+        said = await provider.progress({task_id: 10}, PATIENCE)
+        assert isinstance(said[task_id], NotNow), said
+    with pytest.raises(Transient, match="longer"):
+        await provider.devices()
+    with pytest.raises(SubmissionAmbiguous, match="longer"):
+        await provider.submit(sent)
+    cloud.spoil = lambda _, document: document
+    assert isinstance((await provider.progress({task_id: 10}, PATIENCE))[task_id], Finished)
 
 
 @odd

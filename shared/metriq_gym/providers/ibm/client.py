@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import requests
 from qiskit_ibm_runtime.api.client import RuntimeClient
 from qiskit_ibm_runtime.api.client_parameters import ClientParameters
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, NewConnectionError, SSLError
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError, SSLError
 
 from metriq_gym.errors import MetriqGymError, Permanent, Transient
 from metriq_gym.providers.ibm.credential import CHECK, Credential
@@ -27,6 +27,10 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 SUBMIT_SECONDS = 60.0
 """How long the answer to a submission may take, with all its circuits to be sent."""
+ANSWER_SECONDS = 120.0
+"""How long a whole answer may take to come: one that comes drop by drop would keep its thread for ever."""
+MAX_BYTES = 64 * 2**20
+"""Size up to which an answer is read; 100,000 shots of 133 qubits are 3 MB."""
 SEND_WITHIN = 30.0
 """A call that has got no token for so long sends nothing any more: what it would send is looked for soon."""
 Answer = TypeVar("Answer")
@@ -110,7 +114,29 @@ class _Once(HTTPAdapter):  # type: ignore[misc]  # requests has no types
     def send(self, request: Any, *arguments: Any, **keywords: Any) -> Any:
         submits = request.method == "POST" and request.url.endswith("/jobs")
         keywords["timeout"] = (CONNECT_SECONDS, SUBMIT_SECONDS if submits else READ_SECONDS)
-        return super().send(request, *arguments, **keywords)
+        response = super().send(request, *arguments, **keywords)
+        response.raw = _Bounded(response.raw)
+        return response
+
+
+class _Bounded:
+    """An answer whose body is read as it comes, up to a time and a size."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def stream(self, size: int, decode_content: bool | None = None) -> Iterator[bytes]:
+        read, end = 0, time.monotonic() + ANSWER_SECONDS
+        while part := self._raw.read1(size, decode_content):
+            read += len(part)
+            if read > MAX_BYTES or time.monotonic() > end:
+                self._raw.close()
+                bounds = f"{MAX_BYTES:,} bytes and {ANSWER_SECONDS:g} s"
+                raise ProtocolError(f"the answer is longer, or takes longer, than {bounds}")
+            yield part
 
 
 def _described(error: BaseException, in_doubt: type[MetriqGymError]) -> MetriqGymError:
