@@ -16,6 +16,9 @@ from metriq_gym.jobs.ticks import tag as tag_of
 FINAL = ("state", "result", "failure", "history")
 """Fields of a job that never change again once its state is terminal; `exports` goes on."""
 
+LAST = 12
+"""How many writes are told of a job that is lost."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -91,7 +94,15 @@ def _lost(evidence: Evidence, jobs: Mapping[str, Job]) -> Iterator[str]:
         if job is None:
             yield f"{job_id}: its request was accepted, and there is no such job"
         elif job.state not in TERMINAL and job_id not in evidence.in_flight:
-            yield f"{job_id}: is {job.state} and goes nowhere"
+            yield f"{job_id}: is {job.state} and goes nowhere{_account(evidence, job_id)}"
+
+
+def _account(evidence: Evidence, job_id: str) -> str:
+    """Return a job's tasks and what was written last to it and to them."""
+    tasks = {task.id: task for task in evidence.tasks if task.job_id == job_id}
+    kept = [f"\n  {task.model_dump(mode='json', exclude_defaults=True)}" for task in tasks.values()]
+    written = [each for each in evidence.changes if each.id == job_id or each.id in tasks]
+    return "".join([*kept, *(f"\n  {each.id}: {str(each.fields)[:500]}" for each in written[-LAST:])])
 
 
 def _invented(evidence: Evidence, jobs: Mapping[str, Job]) -> Iterator[str]:
