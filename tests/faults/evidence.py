@@ -11,12 +11,15 @@ from typing import Any, Self
 import aio_pika
 import pymongo
 from bson import Timestamp
+from pymongo.change_stream import DatabaseChangeStream
+from pymongo.errors import OperationFailure
 
 from metriq_gym.bus.port import DEAD_LETTERS, LANES, QUEUES
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
 from metriq_gym.bus.retry import TRANSIENT
 from metriq_gym.jobs import TERMINAL, Job, JobState, Task
 from metriq_gym.jobs.schedules import Schedule
+from metriq_gym.store.mongo import is_passing
 from tests.faults.audit import Change, Evidence
 
 DRAIN_SECONDS = 120
@@ -32,8 +35,7 @@ class Witness:
         self._client = pymongo.MongoClient[dict[str, Any]](mongo_url, tz_aware=True)
         self._database = self._client[database]
         since: Timestamp = self._client.admin.command("ping")["operationTime"]
-        wanted = {"$match": {"ns.coll": {"$in": ["jobs", "tasks", _END]}}}
-        self._stream = self._database.watch([wanted], start_at_operation_time=since)
+        self._stream = self._watch(start_at_operation_time=since)
         self._changes: list[Change] = []
         self.changes()
         self._changes.clear()  # what went before, with which the stream begins
@@ -51,13 +53,24 @@ class Witness:
         Each is read once: for a stream the server goes through all that was written meanwhile, by other tests too.
         """
         mark = self._database[_END].insert_one({}).inserted_id
-        for event in self._stream:
+        while True:
+            try:
+                event = self._stream.next()
+            except OperationFailure as error:
+                if not is_passing(error):
+                    raise
+                self._stream = self._watch(resume_after=self._stream.resume_token)
+                continue
             key = event["documentKey"]["_id"]
             if key == mark:
                 break
             if event["ns"]["coll"] != _END:
                 self._changes.append(Change(event["ns"]["coll"], key, _fields(event)))
         return tuple(self._changes)
+
+    def _watch(self, **since: Any) -> DatabaseChangeStream[dict[str, Any]]:
+        wanted = {"$match": {"ns.coll": {"$in": ["jobs", "tasks", _END]}}}
+        return self._database.watch([wanted], **since)
 
     def states(self) -> dict[str, JobState]:
         """Return the state of every job."""

@@ -6,6 +6,7 @@ import pytest
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
+    CursorNotFound,
     DuplicateKeyError,
     NetworkTimeout,
     OperationFailure,
@@ -38,6 +39,13 @@ async def call(error: PyMongoError) -> None:
         BulkWriteError({"writeErrors": [], "writeConcernErrors": [STEPPED_DOWN]}),
         OperationFailure("read concern majority reads are not possible yet", 134),
         OperationFailure("not authorized", 13),
+        CursorNotFound("cursor id 7 not found", 43),
+        # A member that goes back to what the others have, while something is read from it.
+        OperationFailure("the catalog was closed and reopened", 175),
+        OperationFailure("operation was interrupted", 11601),
+        OperationFailure("cache pressure", 365),
+        OperationFailure("no space left on device", 14031),
+        BulkWriteError({"writeErrors": [{"code": 11601}, {"code": 11000}], "writeConcernErrors": []}),
     ],
     ids=str,
 )
@@ -52,6 +60,7 @@ async def test_a_fault_that_passes_is_one_to_wait_for(error: PyMongoError) -> No
         DuplicateKeyError("duplicate key", 11000),
         OperationFailure("unknown operator", 2),
         BulkWriteError({"writeErrors": [{"code": 11000}], "writeConcernErrors": []}),
+        BulkWriteError({"writeErrors": [{"code": 2}, {"code": 112}], "writeConcernErrors": []}),
     ],
     ids=str,
 )

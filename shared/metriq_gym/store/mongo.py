@@ -43,9 +43,21 @@ OPTIONS: dict[str, Any] = {
 }
 
 _PASSING = (AutoReconnect, ConnectionFailure, ExecutionTimeout, WaitQueueTimeoutError)
-_PASSING_CODES = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-"""Codes at which a driver tries again, once (MongoDB's specification of retryable reads): of servers that cannot be
-reached, that start, stop, or change their role."""
+_CHANGING = frozenset({6, 7, 89, 91, 133, 134, 189, 202, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""Codes at which a driver tries again, once (MongoDB's specification of retryable reads), and two like them: of servers
+that cannot be reached, that start, stop, or change their role."""
+_INTERRUPTED = frozenset({43, 136, 175, 237, 279, 11601})
+"""Codes of a query whose cursor was gone, or that was ended, before all was read: CursorNotFound, CappedPositionLost,
+QueryPlanKilled, CursorKilled, ClientDisconnect, Interrupted. No driver tries these again: some may have been read."""
+_PRESSED = frozenset({24, 46, 112, 239, 246, 365, 14031})
+"""Codes of a server that has too much to do, or too little room: LockTimeout, LockBusy, WriteConflict, SnapshotTooOld,
+SnapshotUnavailable, TemporarilyUnavailable, OutOfDiskSpace."""
+_PASSING_CODES = {
+    **dict.fromkeys(_CHANGING, "the store is changing"),
+    **dict.fromkeys(_INTERRUPTED, "the store has interrupted this"),
+    **dict.fromkeys(_PRESSED, "the store is overloaded or full"),
+}
+_DUPLICATE_KEY = 11000
 _UNAUTHORIZED = 13
 _REFUSALS = (_UNAUTHORIZED, 18)
 """Codes of Unauthorized and AuthenticationFailed: until an administrator changes the user's rights or password."""
@@ -105,7 +117,10 @@ def _passing(error: PyMongoError) -> str | None:
     """Return what is the matter, if that passes."""
     if isinstance(error, _PASSING):
         return "the store is away"
-    if _code(error) in _PASSING_CODES or _is_unconfirmed(error):
+    codes = _codes(error) - {_DUPLICATE_KEY}  # whoever tries again is told of that again
+    if codes and codes <= _PASSING_CODES.keys():
+        return _PASSING_CODES[min(codes)]
+    if _is_unconfirmed(error):
         return "the store is changing"
     if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
         return "the store asks to try again"
@@ -114,6 +129,14 @@ def _passing(error: PyMongoError) -> str | None:
 
 def _code(error: PyMongoError) -> int | None:
     return error.code if isinstance(error, OperationFailure) else None
+
+
+def _codes(error: PyMongoError) -> set[int]:
+    """Return an error's code; for many writes at once those of the ones that failed."""
+    if isinstance(error, BulkWriteError):
+        return {each.get("code", 0) for each in (error.details or {}).get("writeErrors", ())}
+    code = _code(error)
+    return set() if code is None else {code}
 
 
 def _is_unconfirmed(error: PyMongoError) -> bool:
