@@ -122,7 +122,7 @@ test-docker: $(TOOLS)  ## run the tests that need a Docker engine: images and co
 	$(BIN)/pytest tests/docker
 
 faults: $(TOOLS)  ## the fault suite's long form, about an hour, with its table of results
-	METRIQ_TEST_FAULTS=long METRIQ_TEST_SEED=42 $(BIN)/pytest tests/faults
+	METRIQ_TEST_FAULTS=long METRIQ_TEST_SEED=42 $(BIN)/pytest $(call parallel,$(CORES_AND_THREE)) tests/faults
 
 lint: $(TOOLS)  ## check format, style, docstrings, types and the walls between packages
 	$(BIN)/ruff format --check $(SOURCES)
