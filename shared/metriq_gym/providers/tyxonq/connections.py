@@ -46,5 +46,5 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close all, those that are lent too."""
-        for each in self._all:
+        for each in tuple(self._all):
             await each.aclose()
