@@ -272,9 +272,11 @@ async def _publish_and_await(world: _World, cloud: Cloud | None, audit: Callable
         await flow.once_held(store, world.bus)
     if flow.once_failed is not None:
         (job_id,) = flow.ends
-        await _reached(store, job_id, lambda job: job.state is JobState.FAILED)
-        assert cloud is not None
-        await flow.once_failed(cloud.control, world.bus)
+        # After a crash it may have to be done anew, and then it goes well.
+        job = await _reached(store, job_id, lambda job: job.state is JobState.FAILED or is_settled(job))
+        if job.state is JobState.FAILED:
+            assert cloud is not None
+            await flow.once_failed(cloud.control, world.bus)
     for job_id in flow.ends:
         await _reached(store, job_id, is_settled)
     await world.bus.idle()
