@@ -57,7 +57,7 @@ _PASSING_CODES = {
     **dict.fromkeys(_INTERRUPTED, "the store has interrupted this"),
     **dict.fromkeys(_PRESSED, "the store is overloaded or full"),
 }
-_DUPLICATE_KEY = 11000
+DUPLICATE_KEY = 11000
 _UNAUTHORIZED = 13
 _REFUSALS = (_UNAUTHORIZED, 18)
 """Codes of Unauthorized and AuthenticationFailed: until an administrator changes the user's rights or password."""
@@ -117,7 +117,7 @@ def _passing(error: PyMongoError) -> str | None:
     """Return what is the matter, if that passes."""
     if isinstance(error, _PASSING):
         return "the store is away"
-    codes = _codes(error) - {_DUPLICATE_KEY}  # whoever tries again is told of that again
+    codes = _codes(error) - {DUPLICATE_KEY}  # whoever tries again is told of that again
     if codes and codes <= _PASSING_CODES.keys():
         return _PASSING_CODES[min(codes)]
     if _is_unconfirmed(error):

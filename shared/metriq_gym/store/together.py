@@ -17,12 +17,11 @@ from typing import Any, Generic, TypeVar
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from metriq_gym.store.mongo import Stage, is_passing
+from metriq_gym.store.mongo import DUPLICATE_KEY, Stage, is_passing
 
 A = TypeVar("A")
 T = TypeVar("T")
 Document = dict[str, Any]
-_DUPLICATE_KEY = 11000
 MOST = 100
 """Calls that are made at once."""
 
@@ -205,7 +204,7 @@ class Inserter(Together[Sequence[Document], None]):
             await self._collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             details = error.details or {}
-            if details["writeConcernErrors"] or any(each["code"] != _DUPLICATE_KEY for each in details["writeErrors"]):
+            if details["writeConcernErrors"] or any(each["code"] != DUPLICATE_KEY for each in details["writeErrors"]):
                 raise
 
     async def _insert_all(self, asked: Sequence[Sequence[Document]]) -> Sequence[Exception | None]:
