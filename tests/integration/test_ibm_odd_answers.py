@@ -184,15 +184,16 @@ async def test_an_answer_that_never_ends_costs_no_thread(
     body: Callable[[], Iterator[bytes]],
 ) -> None:
     task_id = await provider.submit(sent)
-    monkeypatch.setattr(client, "ANSWER_SECONDS", math.inf if body is endless else 0.5)
     cloud.spoil = lambda _, __: body()
-    for _ in range(2):
-        said = await provider.progress({task_id: 10}, PATIENCE)
-        assert isinstance(said[task_id], NotNow), said
-    with pytest.raises(Transient, match="longer"):
-        await provider.devices()
-    with pytest.raises(SubmissionAmbiguous, match="longer"):
-        await provider.submit(sent)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(client, "ANSWER_SECONDS", math.inf if body is endless else 0.5)
+        for _ in range(2):
+            said = await provider.progress({task_id: 10}, PATIENCE)
+            assert isinstance(said[task_id], NotNow), said
+        with pytest.raises(Transient, match="longer"):
+            await provider.devices()
+        with pytest.raises(SubmissionAmbiguous, match="longer"):
+            await provider.submit(sent)
     cloud.spoil = lambda _, document: document
     assert isinstance((await provider.progress({task_id: 10}, PATIENCE))[task_id], Finished)
 
