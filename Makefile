@@ -121,7 +121,7 @@ test: $(TOOLS)  ## run the whole suite against a real RabbitMQ and a real MongoD
 test-docker: $(TOOLS)  ## run the tests that need a Docker engine: images and compose
 	$(BIN)/pytest tests/docker
 
-faults: $(TOOLS)  ## the fault suite's long form, about an hour, with its table of results
+faults: $(TOOLS)  ## the fault suite's long form, more than an hour, with its table of results
 	METRIQ_TEST_FAULTS=long METRIQ_TEST_SEED=42 $(BIN)/pytest $(call parallel,$(CORES_AND_THREE)) tests/faults
 
 lint: $(TOOLS)  ## check format, style, docstrings, types and the walls between packages
