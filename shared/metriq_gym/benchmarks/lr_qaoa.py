@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from scipy.stats import t as student_t
+from scipy.special import stdtr
 
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
@@ -349,7 +349,7 @@ def p_value_over_random(ratio: float, guesses: NDArray[np.float64], trials: int)
     if error == 0:
         # Guesses that all agree say nothing of how guesses differ: as many more would be as good one time in so many.
         return 1 / (1 + len(guesses)) if excess > 0 else 1.0
-    return float(student_t.sf(excess / error, df=len(guesses) - 1))
+    return float(stdtr(len(guesses) - 1, -excess / error))
 
 
 def _score_uncertainty(variances: NDArray[np.float64], ratio: float, guesses: NDArray[np.float64]) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import quantum_volume
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from metriq_gym.benchmarks.benchmark import (
     Benchmark,
@@ -30,7 +30,7 @@ from metriq_gym.errors import Permanent, Unsupported
 
 THRESHOLD = 2 / 3
 """Heavy-output probability a device must exceed."""
-PAPERS_LEVEL = float(norm.cdf(2))
+PAPERS_LEVEL = float(ndtr(2))
 """Level of the paper's two standard errors, 0.977."""
 MAX_QUBITS = 24
 """Widest circuit whose heavy outputs are worked out: 16 bytes · 2^24 make a state vector of 256 MiB."""

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, variance
 
-from scipy.special import betainc
-from scipy.stats import norm
-from scipy.stats import t as student_t
+# Not of `scipy.stats`, whose import takes half a second, in each worker.
+from scipy.special import betainc, ndtr, stdtrit
 
 from metriq_gym.benchmarks.benchmark import BenchmarkScore
 from metriq_gym.errors import Permanent
 
-ONE_SIGMA = float(norm.cdf(1))
+ONE_SIGMA = float(ndtr(1))
 
 
 def binomial(successes: int, shots: int) -> BenchmarkScore:
@@ -114,5 +113,5 @@ def parts(strata: Sequence[Sequence[float]], shot_errors: Sequence[Sequence[floa
         sum(error**2 for group, chosen in zip(shot_errors, drawn, strict=True) if not chosen for error in group)
         / everything**2
     )
-    quantile = float(student_t.ppf(ONE_SIGMA, freedom))
+    quantile = float(stdtrit(freedom, ONE_SIGMA))
     return Parts(max(shots, sqrt((quantile * spread) ** 2 + fixed)), shots, circuits)

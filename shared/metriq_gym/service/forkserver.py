@@ -26,6 +26,7 @@ from metriq_gym.errors import means
 PRELOAD = (
     "qiskit.qpy",
     "qiskit_aer",
+    "metriq_gym.benchmarks.statistics",
     "metriq_gym.jobs.plan",
     "metriq_gym.jobs.scoring",
 )
