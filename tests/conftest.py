@@ -23,6 +23,7 @@ import pytest
 
 from tests.sandbox.fixture import tyxonq_sandbox as tyxonq_sandbox
 from tests.servers.guard import die_with_parent
+from tests.support import forks
 
 if TYPE_CHECKING:
     import pymongo
@@ -48,6 +49,8 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if IN_WORKER:
         die_with_parent()
+    else:
+        forks.offer()
     gc.disable()
 
 

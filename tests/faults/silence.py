@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import httpx
 
+from tests.support.plain import plain_client
 from tests.support.system import ServiceProcess
 
 ALERTING = {"metriq_due_task_lag_seconds": 60.0, "metriq_undecided_jobs": 0.0, "metriq_service_stopped": 0.0}
@@ -21,7 +22,7 @@ def alerts(page: str) -> set[str]:
 
 async def all_silent(services: Sequence[ServiceProcess]) -> bool:
     """Whether every service says that all is well."""
-    async with httpx.AsyncClient() as client:
+    async with plain_client() as client:
         for service in services:
             url = f"http://127.0.0.1:{service.port}"
             try:

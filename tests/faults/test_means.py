@@ -17,6 +17,7 @@ from metriq_gym.service.connections import MOST_CONNECTIONS
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import scenario
 from tests.support.patience import PATIENCE
+from tests.support.plain import plain_client
 from tests.support.system import ServiceProcess
 
 JOBS = 200 if LONG else 12
@@ -106,7 +107,7 @@ async def told(service: ServiceProcess, path: str, words: str, want: WithoutWork
             if want is not None:
                 want.hold()
             try:
-                async with httpx.AsyncClient() as client:
+                async with plain_client() as client:
                     if words in (await client.get(f"http://127.0.0.1:{service.port}{path}")).text:
                         return
             except httpx.TransportError:  # it has no descriptor left for that

@@ -16,6 +16,7 @@ from tests.faults.doomed import Ailment, Orders, doom
 from tests.faults.evidence import drained
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
+from tests.support.plain import plain_client
 from tests.support.system import ServiceProcess
 
 POISON: dict[str, Ailment] = {"job.completed kills": "kills", "job.scored raises": "raises"}
@@ -66,7 +67,7 @@ async def test_poison_is_dead_lettered_its_neighbours_go_on_and_once_mended_it_i
 
 async def _keep_alive(running: Scenario, service: ServiceProcess) -> None:
     """Start a service again whenever it has ended or does not answer, as an orchestrator does."""
-    async with httpx.AsyncClient(timeout=PROBE_SECONDS) as client:
+    async with plain_client(timeout=PROBE_SECONDS) as client:
         while True:
             assert service.process is not None
             if service.process.poll() is None:

@@ -7,10 +7,9 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
-
 from tests.faults.report import LONG, Report
 from tests.faults.scenario import Scenario, scenario
+from tests.support.plain import plain_client
 
 JOBS = 200 if LONG else 16
 
@@ -63,7 +62,7 @@ def _fits(descriptor: int) -> bool:
 
 
 async def _all_live(one: Scenario) -> None:
-    async with httpx.AsyncClient() as client:
+    async with plain_client() as client:
         for service in one.system.services:
             page = await client.get(f"http://127.0.0.1:{service.port}/livez")
             assert page.status_code == 200, page.text

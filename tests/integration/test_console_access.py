@@ -23,6 +23,7 @@ from services.console.access import COOKIE, Access, Role
 from services.console.guard import HEADERS
 from tests.support.console import REQUEST, TOKENS, WITH_TOKENS, ServedConsole, served_console
 from tests.support.patience import PATIENCE
+from tests.support.plain import plain_client
 
 LOOKING = ["/jobs", "/benchmarks", "/devices", "/schedules", "/results", "/status", "/benchmarks/WIT/schema"]
 ASKING = [
@@ -64,7 +65,7 @@ async def test_without_a_token_nothing_is_told(console: ServedConsole) -> None:
 async def test_every_route_asks_who_it_is_and_lets_one_who_may_look_change_nothing(console: ServedConsole) -> None:
     """Also those that are added later: what is for strangers is listed here."""
     as_viewer = {"Authorization": f"Bearer {TOKENS['viewer']}"}
-    async with httpx.AsyncClient(base_url=console.url, timeout=PATIENCE) as client:
+    async with plain_client(base_url=console.url, timeout=PATIENCE) as client:
         document = (await client.get("/api/openapi.json")).raise_for_status().json()
         asked = [(path, method.upper()) for path, methods in document["paths"].items() for method in methods]
         for route in pages.router.routes:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import httpx
-
 from metriq_gym.jobs import JobState
 from metriq_gym.store import Store
 from tests.support.console_process import console_process
 from tests.support.jobs import ended_job, failed_job
+from tests.support.plain import plain_client
 
 
 async def test_nothing_that_can_be_asked_is_a_defect_of_the_console(
@@ -30,7 +29,7 @@ async def test_nothing_that_can_be_asked_is_a_defect_of_the_console(
         for job in jobs:
             await store.jobs._jobs.insert_one(job.model_dump(by_alias=True, exclude_defaults=True))
         url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient() as client:
+        async with plain_client() as client:
             document = (await client.get(f"{url}/api/openapi.json")).raise_for_status().json()
         asked = await asyncio.to_thread(ask_everything, document, url, [job.id for job in jobs])
     assert asked == {

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.console import REQUEST, ServedConsole, served_console
 from tests.support.patience import PATIENCE
+from tests.support.plain import plain_client
 from tests.support.reverse_proxy import ADDRESS, PEOPLE, reverse_proxy
 
 NAME = "metriq.example"
@@ -28,7 +29,7 @@ class Proxied:
 
     def person(self, name: str, **headers: str) -> httpx.AsyncClient:
         """A client that has logged in at the proxy; the proxy is reached by a name of its own."""
-        return httpx.AsyncClient(
+        return plain_client(
             base_url=self.url, headers={"Host": NAME, "Cookie": f"user={name}"} | headers, timeout=PATIENCE
         )
 

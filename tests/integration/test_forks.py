@@ -99,6 +99,7 @@ def test_all_end_with_the_process_that_had_them_started() -> None:
             "import signal, sys; from tests.support.forks import Fork\n"
             "print(Fork([sys.executable, '-c', 'import signal; signal.pause()']).pid, flush=True); signal.pause()"
         ),
+        env={name: value for name, value in os.environ.items() if name != "METRIQ_TEST_FORKS"},
         stdout=subprocess.PIPE,
     )
     assert user.stdout is not None

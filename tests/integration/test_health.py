@@ -6,8 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from metriq_gym.bus.port import SCORER, Delivery
 from metriq_gym.bus.rabbitmq import RabbitMQBus
 from metriq_gym.service.pool import Pool
@@ -16,12 +14,13 @@ from metriq_gym.settings import Settings
 from tests.servers.mongodb import NativeMongod
 from tests.servers.proxy import proxied
 from tests.support.patience import PATIENCE
+from tests.support.plain import plain_client
 from tests.support.system import ServiceProcess, system
 
 
 async def answers(service: ServiceProcess, page: str) -> tuple[int, dict[str, bool]]:
     """What a service says of itself."""
-    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+    async with plain_client(timeout=PATIENCE) as client:
         answer = await client.get(f"http://127.0.0.1:{service.port}/{page}")
         return answer.status_code, answer.json()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-import httpx
 import pytest
 import uvloop
 
@@ -13,6 +12,7 @@ from metriq_gym.service import connections
 from metriq_gym.service.connections import MOST_CONNECTIONS
 from metriq_gym.service.health import serve_health
 from tests.support.patience import PATIENCE
+from tests.support.plain import plain_client
 
 
 async def _silent(port: int, count: int) -> list[asyncio.StreamWriter]:
@@ -29,12 +29,12 @@ async def _silent(port: int, count: int) -> list[asyncio.StreamWriter]:
 async def _answers() -> None:
     async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE):
         port = await stack.enter_async_context(serve_health("127.0.0.1", 0, {}, {}))
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=PATIENCE))
+        client = await stack.enter_async_context(plain_client(timeout=PATIENCE))
         kept = await client.get(f"http://127.0.0.1:{port}/livez")
         assert kept.status_code == 200
         opened = await _silent(port, 5 * MOST_CONNECTIONS)
         for _ in range(20):
-            assert (await httpx.AsyncClient(timeout=PATIENCE).get(f"http://127.0.0.1:{port}/livez")).status_code == 200
+            assert (await plain_client(timeout=PATIENCE).get(f"http://127.0.0.1:{port}/livez")).status_code == 200
         assert (await client.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
         for writer in opened:
             writer.close()
@@ -65,7 +65,7 @@ async def test_a_check_that_fails_says_no() -> None:
     async def broken() -> bool:
         raise RuntimeError("secret")
 
-    async with serve_health("127.0.0.1", 0, {"it": broken}, {}) as port, httpx.AsyncClient() as client:
+    async with serve_health("127.0.0.1", 0, {"it": broken}, {}) as port, plain_client() as client:
         page = await client.get(f"http://127.0.0.1:{port}/livez")
     assert page.status_code == 503
     assert page.json() == {"it": "cannot be told: RuntimeError"}

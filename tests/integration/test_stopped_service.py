@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -22,6 +21,7 @@ from metriq_gym.store import Store
 from metriq_gym.telemetry import metrics
 from tests.support.inprocess import InlinePool
 from tests.support.patience import PATIENCE
+from tests.support.plain import plain_client
 
 JOBS = 50
 
@@ -74,7 +74,7 @@ async def test_a_broken_service_stops_with_its_queue_as_it_is_and_goes_on_once_i
     renewed_before = renewed()
     for number in range(JOBS):
         await bus.publish(JobCompleted(job_id=f"job-{number}"))
-    async with Store.at(mongo_url, mongo_database) as store, httpx.AsyncClient() as client:
+    async with Store.at(mongo_url, mongo_database) as store, plain_client() as client:
         service = Broken(Context(Settings(), bus, store, InlinePool()))
         with capture_logs() as logs:
             async with (

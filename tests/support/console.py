@@ -28,6 +28,7 @@ from services.poller import Poller
 from services.scorer import Scorer
 from tests.support import forks
 from tests.support.patience import PATIENCE
+from tests.support.plain import plain_client
 
 WIT = {"benchmark_name": "WIT", "num_qubits": 6, "shots": 100}
 REQUEST: dict[str, Any] = {"provider": "local", "device": "aer_simulator", "config": WIT}
@@ -57,7 +58,7 @@ class ServedConsole:
 
     def as_role(self, role: str) -> httpx.AsyncClient:
         """A client with a role's token."""
-        return httpx.AsyncClient(
+        return plain_client(
             base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {TOKENS[role]}"}, timeout=PATIENCE
         )
 
@@ -128,7 +129,7 @@ async def served_console(
         await stack.enter_async_context(running([kind(context) for kind in kinds], 5))
         console = Console(context)
         await console.start()
-        served = ServedConsole(console, context, bus, store, httpx.AsyncClient(timeout=PATIENCE), stack)
+        served = ServedConsole(console, context, bus, store, plain_client(timeout=PATIENCE), stack)
         served.http.base_url = httpx.URL(f"{served.url}/api/v1")
         try:
             yield served

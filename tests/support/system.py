@@ -24,6 +24,7 @@ from tests.servers.discovery import free_port
 from tests.support import forks
 from tests.support.jobs import watch
 from tests.support.patience import PATIENCE
+from tests.support.plain import plain_client
 
 SERVICES = ("dispatcher", "poller", "scorer", "exporter")
 
@@ -68,7 +69,7 @@ class ServiceProcess:
     async def ready(self) -> None:
         """Return when it says that it is ready."""
         assert self.process is not None
-        async with httpx.AsyncClient() as client, asyncio.timeout(PATIENCE):
+        async with plain_client() as client, asyncio.timeout(PATIENCE):
             while True:
                 assert self.process.poll() is None, self.log.read_text()
                 try:
@@ -93,7 +94,7 @@ class ServiceProcess:
 
     async def metrics(self) -> dict[Sample, float]:
         """What it tells Prometheus, under its own names."""
-        async with httpx.AsyncClient() as client:
+        async with plain_client() as client:
             page = (await client.get(f"http://127.0.0.1:{self.port}/metrics")).raise_for_status().text
         samples = [each for family in text_string_to_metric_families(page) for each in family.samples]
         return {

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -27,6 +26,7 @@ from services.dispatcher import Dispatcher
 from services.dispatcher.standing import SERVES_SECONDS, SHARE, Standing
 from tests.support.inprocess import InlinePool
 from tests.support.patience import PATIENCE
+from tests.support.plain import plain_client
 
 
 def value(name: str, **labels: str) -> float | None:
@@ -34,7 +34,7 @@ def value(name: str, **labels: str) -> float | None:
 
 
 async def test_every_metric_is_on_the_page_with_its_type() -> None:
-    async with serve_health("127.0.0.1", 0, {}, {}) as port, httpx.AsyncClient() as client:
+    async with serve_health("127.0.0.1", 0, {}, {}) as port, plain_client() as client:
         page = await client.get(f"http://127.0.0.1:{port}/metrics")
     assert page.headers["content-type"].startswith("text/plain; version=")
     served = {(each.name, each.type) for each in text_string_to_metric_families(page.text)}
