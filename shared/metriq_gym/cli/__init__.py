@@ -9,6 +9,8 @@ until an operator decides (`job resolve`); 70 a defect of ours; 130 interrupted 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import logging
 import os
@@ -223,6 +225,9 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     """Run the command line; an error is a message that says what to do, not a traceback."""
+    # What is imported stays: to look for garbage in it, again and again and at the end, is a quarter of a command.
+    gc.set_threshold(50_000)
+    atexit.register(gc.freeze)
     try:
         refuse_namesake()
         sys.exit(app(prog_name="mgym", standalone_mode=False))
