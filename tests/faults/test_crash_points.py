@@ -30,27 +30,29 @@ Case = tuple[str, str, Point]
 """A flow, the service that dies, and where."""
 SAME = 3
 """How many calls of one name are crashed at, in each flow, in the long form: seven thousand crashes."""
-
-
-Outcomes = dict[str, dict[str, Outcome]]
+TRIES = 5 if LONG else 2
+"""How often it is tried to crash at what has to be crashed at."""
+Outcomes = dict[str, list[tuple[str, Point, Outcome]]]
+"""Flow → the service that was to die, where, and what came of it, for each try."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crashed(
     clean: dict[str, Outcome], databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Outcomes:
-    """Every flow with a crash at one point, and then at another: flow → point → outcome."""
+    """Every flow with a crash at one point, and then at another."""
     folder = tmp_path_factory.mktemp("crashed")
-    outcomes: Outcomes = {name: {} for name in FLOWS}
-    waiting = [iter(cases * 2) for cases in _candidates(clean)]
+    outcomes: Outcomes = {name: [] for name in FLOWS}
+    struck = set[object]()
+    waiting = [iter(cases * TRIES) for cases in _candidates(clean)]
     while tries := [(case, others) for others in waiting if (case := next(others, None))]:
         done = await run_cases([case for case, _ in tries], databases, folder)
-        waiting = []
-        for ((name, service, point), others), outcome in zip(tries, done, strict=True):
-            outcomes[name][f"{service} {point}"] = outcome
-            # Some are passed on a slow machine only, or a quick one: perhaps in another flow, or in this one later.
-            if not outcome.crashed:
-                waiting.append(others)
+        for ((name, service, point), _), outcome in zip(tries, done, strict=True):
+            outcomes[name].append((service, point, outcome))
+            if outcome.crashed:
+                struck.add(_sought(service, point))
+        # Some are passed on a slow machine only, or a quick one: perhaps in another flow, or in this one later.
+        waiting = [others for (_, service, point), others in tries if _sought(service, point) not in struck]
     return outcomes
 
 
@@ -107,9 +109,9 @@ def _named_in(files: Iterable[Path]) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", FLOWS)
 async def test_a_crash_at_any_point_loses_and_repeats_nothing(name: str, crashed: Outcomes, report: Report) -> None:
-    outcomes = crashed[name]
-    assert {where: outcome.verdict.all for where, outcome in outcomes.items() if outcome.verdict.all} == {}
-    for outcome in outcomes.values():
+    wrong = [(service, str(point), outcome.verdict.all) for service, point, outcome in crashed[name]]
+    assert [each for each in wrong if each[-1]] == []
+    for _, _, outcome in crashed[name]:
         report.add(
             "crash points, injected",
             jobs=len(FLOWS[name].ends),
@@ -127,12 +129,8 @@ async def test_every_call_was_crashed_at(clean: dict[str, Outcome], crashed: Out
         for service, points in outcome.passed.items()
         for point in points
     }
-    struck = {
-        f"{service} {Point.parse(point).call}"
-        for outcomes in crashed.values()
-        for service, _, point, outcome in ((*where.partition(" "), outcome) for where, outcome in outcomes.items())
-        if outcome.crashed
-    }
+    tries = (each for outcomes in crashed.values() for each in outcomes)
+    struck = {f"{service} {point.call}" for service, point, outcome in tries if outcome.crashed}
     assert passed - struck <= BY_CHANCE
 
 
@@ -160,6 +158,11 @@ def _candidates(clean: Mapping[str, Outcome]) -> list[list[Case]]:
                 elif not LONG and point.number == 1 and _tells(point):
                     found[service, point].append(case)
     return list(found.values())
+
+
+def _sought(service: str, point: Point) -> object:
+    """Return what has to be crashed at: each point of the short form; of the long one, some point of each call."""
+    return (service, point.call) if LONG else (service, point)
 
 
 def _tells(point: Point) -> bool:
