@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import time
 from collections import Counter
@@ -16,12 +17,12 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from metriq_gym.bus.port import EVENTS, POLLER, SCORER
+from metriq_gym.bus.port import EVENTS, POLLER, SCORER, Delivery
 from metriq_gym.bus.rabbitmq import RabbitMQBus, envelope, subscription, topology
 from metriq_gym.bus.rabbitmq.connection import Connection
 from metriq_gym.bus.rabbitmq.inspection import inspect
 from metriq_gym.bus.rabbitmq.topology import retry_exchange
-from metriq_gym.errors import Transient, Unavailable, Unroutable
+from metriq_gym.errors import NotYet, Transient, Unavailable, Unroutable
 from metriq_gym.messages import JobCompleted, JobDispatched, JobExported, JobScored
 from metriq_gym.telemetry.metrics import REGISTRY
 from tests.servers.discovery import free_port
@@ -52,6 +53,8 @@ async def declared_url(amqp_url: str) -> str:
         return amqp_url
 
 
+TRIES = 100
+"""Of a consumer that takes one delivery and is ended."""
 IMPATIENT = 2.0
 """Seconds; the tests below wait them out."""
 
@@ -316,6 +319,37 @@ async def test_consumer_of_a_queue_declared_anew_as_soon_as_it_was_deleted_gets_
 
 def renewals(queue: str) -> float:
     return REGISTRY.get_sample_value("metriq_renewed_consumers_total", {"queue": queue}) or 0
+
+
+async def test_what_is_left_where_it_is_by_a_consumer_that_tries_one_at_a_time_costs_it_no_try(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a service does that has stopped: what follows on the one it tries must not be on its way when that fails."""
+    returned, tried, chance = Counter[int](), asyncio.Event(), random.Random(1)
+    cancel = aio_pika.Queue.cancel
+
+    async def cancel_late(queue: Any, *args: Any, **options: Any) -> Any:
+        await asyncio.sleep(chance.uniform(0, 0.005))  # as on a busy machine
+        return await cancel(queue, *args, **options)
+
+    async def handler(delivery: Delivery) -> None:
+        returned[delivery.returned] += 1
+        subscription.admit(0)
+        tried.set()
+        raise NotYet("not mended")
+
+    monkeypatch.setattr(aio_pika.Queue, "cancel", cancel_late)
+    async with RabbitMQBus(amqp_url, app_id="tests", retry_pauses=(0.01,)) as bus:
+        for number in range(20):
+            await bus.publish(JobDispatched(job_id=f"job-{number}"))
+        subscription = await bus.consume(POLLER, handler, prefetch=1)
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(TRIES):
+                await tried.wait()
+                tried.clear()
+                subscription.admit(1)
+    assert returned == {0: returned.total()}
+    assert returned.total() >= TRIES
 
 
 async def test_consumer_with_a_delivery_in_hand_is_kept_while_idle_ones_are_begun_anew(

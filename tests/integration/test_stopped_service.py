@@ -59,12 +59,15 @@ def renewed() -> float:
 
 
 async def until_waiting(bus: RabbitMQBus, scorer: int, dead: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            waiting = await bus.waiting()
-            if (waiting[SCORER.name], waiting[DEAD_LETTERS]) == (scorer, dead):
-                return
-            await asyncio.sleep(0.1)
+    found = None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while found != (scorer, dead):
+                waiting = await bus.waiting()
+                found = waiting[SCORER.name], waiting[DEAD_LETTERS]
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        pytest.fail(f"in the queue and dead {found}, not {(scorer, dead)}")
 
 
 async def test_a_broken_service_stops_with_its_queue_as_it_is_and_goes_on_once_it_is_mended(

@@ -30,6 +30,8 @@ logger = structlog.get_logger()
 HEARTBEAT = 20
 """Seconds; a peer that is silent for about three of them is taken for dead."""
 CONNECT_TIMEOUT = 10.0
+CANCEL_SECONDS = 1.0
+"""From one try to end what stays connected to the next."""
 _URL = "METRIQ_AMQP_URL"
 _CLOSED_AT_OPENING = "['Connection.OpenOk'], got <Connection.Close"
 """The client library expects no such answer to the opening of a virtual host, and so does not read the reason."""
@@ -137,6 +139,17 @@ async def stay_connected(
         renewed = False
         await asyncio.sleep(jittered(pause))
         pause = min(2 * pause, longest)
+
+
+async def end(connected: asyncio.Task[None]) -> None:
+    """Cancel what stays connected, until it has ended.
+
+    Once is not always enough: `asyncio.wait_for` of Python 3.11, by which the client library waits for answers, loses a
+    cancellation that comes together with one.
+    """
+    while not connected.done():
+        connected.cancel()
+        await asyncio.wait([connected], timeout=CANCEL_SECONDS)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from aio_pika.exceptions import PublishError
 from pamqp.commands import Queue
 
 from metriq_gym.bus.rabbitmq import topology
-from metriq_gym.bus.rabbitmq.connection import ConnectionSettings, broker_errors, stay_connected
+from metriq_gym.bus.rabbitmq.connection import ConnectionSettings, broker_errors, end, stay_connected
 from metriq_gym.errors import Refused, Unroutable
 
 WINDOW = 100
@@ -59,8 +59,7 @@ class Publisher:
         if self._declaration is not None:
             self._declaration.cancel()
         if self._connection is not None:
-            self._connection.cancel()
-            await asyncio.wait([self._connection])
+            await end(self._connection)
 
     async def publish(self, exchange: str, routing_key: str, message: Message, *, mandatory: bool = True) -> None:
         """Publish and return when the broker has confirmed. Raises `Unroutable` and `Transient`."""

@@ -14,7 +14,7 @@ from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
 from metriq_gym.bus.in_hand import InHand
 from metriq_gym.bus.port import DEAD_LETTERS, Delivery, Handler, Queue
 from metriq_gym.bus.rabbitmq import envelope, topology
-from metriq_gym.bus.rabbitmq.connection import CONNECT_TIMEOUT, ConnectionSettings, broker_errors, stay_connected
+from metriq_gym.bus.rabbitmq.connection import CONNECT_TIMEOUT, ConnectionSettings, broker_errors, end, stay_connected
 from metriq_gym.bus.rabbitmq.publisher import Publisher
 from metriq_gym.errors import Transient
 from metriq_gym.telemetry import metrics
@@ -49,6 +49,9 @@ class RabbitMQSubscription:
         self._consuming = asyncio.Event()
         self._told = asyncio.Event()
         self._consumer: tuple[AbstractQueue, str] | None = None
+        self._over = asyncio.Event()
+        """Set unless there is a consumer."""
+        self._over.set()
         self._stopping = False
         self._connection: asyncio.Task[None] | None = None
 
@@ -82,8 +85,7 @@ class RabbitMQSubscription:
         await self._stop_consuming()
         await ended(self._in_hand.tasks)
         if self._connection is not None:
-            self._connection.cancel()
-            await asyncio.wait([self._connection])
+            await end(self._connection)
 
     async def _stop_consuming(self) -> None:
         if self._consumer is not None:
@@ -118,11 +120,12 @@ class RabbitMQSubscription:
         Return true, with the consumer ended and nothing in hand, once nothing has come for long.
         """
         queue = await channel.get_queue(self._queue.name, ensure=False)
-        async with asyncio.timeout(self._settings.patience):
-            await channel.set_qos(prefetch_count=self._prefetch)  # of consumers that begin after this
-            self._consumer = queue, await queue.consume(self._received)
+        self._over.clear()
         idle = asyncio.create_task(self._idle())
         try:
+            async with asyncio.timeout(self._settings.patience):
+                await channel.set_qos(prefetch_count=self._prefetch)  # of consumers that begin after this
+                self._consumer = queue, await queue.consume(self._received)
             if self._stopping:  # since just now, when there was no consumer yet that could have been stopped
                 await self._stop_consuming()
             else:
@@ -138,6 +141,7 @@ class RabbitMQSubscription:
             idle.cancel()
             self._consuming.clear()
             self._consumer = None
+            self._over.set()
 
     async def _idle(self) -> None:
         """Return once nothing has come for `IDLE_SECONDS`, and nothing is in hand."""
@@ -163,6 +167,10 @@ class RabbitMQSubscription:
                         await message.reject(requeue=True)
                     else:
                         outcome = await handle(self._handler, delivery, self._queue.home, self._settings.retry_pauses)
+                        if self._told.is_set():
+                            # To settle it lets another one come. One that is still on its way when its consumer ends is
+                            # given back by the queue, which costs it a try.
+                            await self._over.wait()
                         await self._settle(message, delivery, outcome)
             except Exception as error:
                 with harmless():
