@@ -17,7 +17,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from metriq_gym.bus.port import EVENTS, POLLER, SCORER, Delivery
+from metriq_gym.bus.port import EVENTS, POLLER, SCORER, Delivery, Subscription
 from metriq_gym.bus.rabbitmq import RabbitMQBus, envelope, subscription, topology
 from metriq_gym.bus.rabbitmq.connection import Connection
 from metriq_gym.bus.rabbitmq.inspection import inspect
@@ -321,12 +321,12 @@ def renewals(queue: str) -> float:
     return REGISTRY.get_sample_value("metriq_renewed_consumers_total", {"queue": queue}) or 0
 
 
-async def test_what_is_left_where_it_is_by_a_consumer_that_tries_one_at_a_time_costs_it_no_try(
+async def test_what_a_consumer_leaves_that_tries_one_delivery_from_time_to_time_costs_no_try(
     amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a service does that has stopped: what follows on the one it tries must not be on its way when that fails."""
     returned, tried, chance = Counter[int](), asyncio.Event(), random.Random(1)
-    cancel = aio_pika.Queue.cancel
+    cancel, consuming = aio_pika.Queue.cancel, list[Subscription]()
 
     async def cancel_late(queue: Any, *args: Any, **options: Any) -> Any:
         await asyncio.sleep(chance.uniform(0, 0.005))  # as on a busy machine
@@ -334,20 +334,20 @@ async def test_what_is_left_where_it_is_by_a_consumer_that_tries_one_at_a_time_c
 
     async def handler(delivery: Delivery) -> None:
         returned[delivery.returned] += 1
-        subscription.admit(0)
+        consuming[-1].admit(0)
         tried.set()
         raise NotYet("not mended")
 
     monkeypatch.setattr(aio_pika.Queue, "cancel", cancel_late)
     async with RabbitMQBus(amqp_url, app_id="tests", retry_pauses=(0.01,)) as bus:
+        consuming.append(await bus.consume(POLLER, handler, prefetch=1))
         for number in range(20):
             await bus.publish(JobDispatched(job_id=f"job-{number}"))
-        subscription = await bus.consume(POLLER, handler, prefetch=1)
         async with asyncio.timeout(PATIENCE):
             for _ in range(TRIES):
                 await tried.wait()
                 tried.clear()
-                subscription.admit(1)
+                consuming[-1].admit(1)
     assert returned == {0: returned.total()}
     assert returned.total() >= TRIES
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from metriq_gym.bus.dead_letters import given_up, in_a_line
 from metriq_gym.bus.handling import Again, Dead, Done, Outcome, ended, handle
@@ -48,7 +48,6 @@ class RabbitMQSubscription:
         self._renewing_until = 0.0
         self._consuming = asyncio.Event()
         self._told = asyncio.Event()
-        self._consumer: tuple[AbstractQueue, str] | None = None
         self._over = asyncio.Event()
         """Set unless there is a consumer."""
         self._over.set()
@@ -82,16 +81,11 @@ class RabbitMQSubscription:
 
     async def stop(self) -> None:
         self._stopping = True
-        await self._stop_consuming()
+        self._told.set()
+        await self._over.wait()
         await ended(self._in_hand.tasks)
         if self._connection is not None:
             await end(self._connection)
-
-    async def _stop_consuming(self) -> None:
-        if self._consumer is not None:
-            queue, tag = self._consumer
-            with suppress(Transient), broker_errors():
-                await queue.cancel(tag, timeout=self._settings.patience)
 
     async def _use(self, channel: AbstractChannel) -> bool:
         """Consume by a channel; return true once nothing has come for long, and false when it is of no more use."""
@@ -125,22 +119,18 @@ class RabbitMQSubscription:
         try:
             async with asyncio.timeout(self._settings.patience):
                 await channel.set_qos(prefetch_count=self._prefetch)  # of consumers that begin after this
-                self._consumer = queue, await queue.consume(self._received)
-            if self._stopping:  # since just now, when there was no consumer yet that could have been stopped
-                await self._stop_consuming()
-            else:
-                self._consuming.set()
-                self._renewing_until = 0.0
+                consumer = await queue.consume(self._received)
+            self._consuming.set()
+            self._renewing_until = 0.0
             await _first(channel.closed(), cancelled.wait(), self._told.wait(), idle)
             silent = idle.done()  # now: in a moment it is done whatever came, since `_first` has cancelled it
             if self._told.is_set() or (silent and not self._stopping):
                 with broker_errors():  # and the channel with it, if it does not work: there must never be two consumers
-                    await queue.cancel(self._consumer[1], timeout=self._settings.patience)
+                    await queue.cancel(consumer, timeout=self._settings.patience)
             return silent and not (self._in_hand.tasks or self._stopping or cancelled.is_set())
         finally:
             idle.cancel()
             self._consuming.clear()
-            self._consumer = None
             self._over.set()
 
     async def _idle(self) -> None:
