@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -404,6 +405,28 @@ async def test_a_trend_is_taken_away_as_png_svg_and_csv(seen: Seen) -> None:
     assert [row.split(",")[0] for row in rows] == ["first", "second"]
 
 
+async def drawn_anew(seen: Seen, page: Page, job_id: str) -> None:
+    """Return when what changes of a job's page has been drawn anew."""
+    remarks = secrets.token_hex(4)
+    await seen.console.store.jobs._jobs.update_one({"_id": job_id}, {"$set": {"remarks": remarks}})
+    await expect(page.get_by_text(remarks).first).to_be_visible()
+
+
+async def test_what_an_operator_types_stays_while_the_page_is_drawn_anew(guarded: Seen) -> None:
+    console = guarded.console
+    held = ended_job("held", state=JobState.DISPATCHING, result=None, held="may have been accepted", lease=None)
+    await console.store.jobs._jobs.insert_one(held.model_dump(by_alias=True, exclude_defaults=True))
+    visitor = await guarded.visitor("operator")
+    page = await visitor.page("/jobs/held")
+    answer = page.get_by_label("The provider's id of it")
+    await answer.fill("job_47")
+    await answer.press("ArrowLeft")
+    await drawn_anew(guarded, page, "held")
+    await expect(answer).to_be_focused()
+    await page.keyboard.type("1")
+    await expect(answer).to_have_value("job_417")
+
+
 async def test_a_job_is_compared_with_one_that_is_offered(seen: Seen) -> None:
     await seen.console.store.jobs._jobs.insert_many(
         [ended_job(name).model_dump(by_alias=True, exclude_defaults=True) for name in ("one", "other")]
@@ -411,6 +434,7 @@ async def test_a_job_is_compared_with_one_that_is_offered(seen: Seen) -> None:
     visitor = await seen.browsers.visitor(seen.console.url)
     page = await visitor.page("/jobs/one")
     await page.get_by_label("Compare with").select_option("other")
+    await drawn_anew(seen, page, "one")
     await page.get_by_role("button", name="Compare").click()
     await expect(page.get_by_role("cell", name="+0.0 σ")).to_have_count(len(ended_job("one").result or {}))
 

@@ -43,14 +43,33 @@
     if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
   });
 
-  // A list that is drawn anew keeps what was selected.
-  let selected = [];
-  const boxes = (within) => within.querySelectorAll("input[name=job]");
+  // What is drawn anew keeps what was selected, chosen or typed, and where the cursor was.
+  let filled = new Map();
+  let cursor = [];
+  const controls = (within) => [...within.querySelectorAll(":is(input, select, textarea)[name]:not([type=hidden])")];
+  const key = (control) => JSON.stringify([control.form?.getAttribute("action"), control.name, control.type === "checkbox" && control.value]);
+  const initial = (select) => Math.max(0, [...select.options].findIndex((option) => option.defaultSelected));
+  const isTouched = (control) => {
+    if (control.type === "checkbox") return control.checked !== control.defaultChecked;
+    return control.options ? control.selectedIndex !== initial(control) : control.value !== control.defaultValue;
+  };
   document.addEventListener("htmx:beforeSwap", (event) => {
-    selected = [...boxes(event.detail.target)].filter((box) => box.checked).map((box) => box.value);
+    const now = isLive(event.detail.target) ? controls(event.detail.target) : [];
+    const kept = now.filter((control) => isTouched(control) || control === document.activeElement);
+    filled = new Map(kept.map((control) => [key(control), control]));
+    const { activeElement } = document;
+    cursor = [activeElement, activeElement?.selectionStart, activeElement?.selectionEnd];
   });
   document.addEventListener("htmx:afterSwap", (event) => {
-    for (const box of boxes(event.detail.target)) box.checked = selected.includes(box.value);
+    for (const control of controls(event.detail.target)) {
+      const before = filled.get(key(control));
+      if (!before) continue;
+      if (control.type === "checkbox") control.checked = before.checked;
+      else if (!control.options || [...control.options].some((option) => option.value === before.value)) control.value = before.value;
+      if (before !== cursor[0]) continue;
+      control.focus({ preventScroll: true });
+      if (control.type === "text") control.setSelectionRange(cursor[1], cursor[2]);
+    }
   });
 
   document.addEventListener("keydown", (event) => {
