@@ -13,6 +13,7 @@ import gc
 import importlib
 import os
 import pickle
+import select
 import signal
 import socket
 import struct
@@ -61,9 +62,20 @@ def serve(descriptor: int) -> NoReturn:
     gc.freeze()  # what workers share with this process is not copied for the sake of counting it
     workers: dict[int, int] = {}
     killed: set[int] = set()
-    signal.signal(signal.SIGCHLD, lambda *_: _reap(killed))
+    # A handler alone would not do: the end of a worker may come just before a wait for orders begins.
+    ends, wakes = socket.socketpair()
+    ends.setblocking(False)
+    wakes.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
     with socket.socket(fileno=descriptor) as orders:
         while True:
+            ready, _, _ = select.select([orders, ends], [], [])
+            if ends in ready:
+                ends.recv(1024)
+                _reap(killed)
+            if orders not in ready:
+                continue
             message, descriptors, _, _ = socket.recv_fds(orders, ORDER.size, 1)
             if len(message) < ORDER.size:
                 os.killpg(0, signal.SIGKILL)
@@ -71,7 +83,7 @@ def serve(descriptor: int) -> NoReturn:
             if order == KILL and number in workers:
                 killed.add(workers[number])
                 os.kill(workers.pop(number), signal.SIGKILL)
-                _reap(killed)
+                _reap(killed)  # it may have ended by itself
             for each in descriptors:
                 try:
                     pid = os.fork()
@@ -79,7 +91,9 @@ def serve(descriptor: int) -> NoReturn:
                     os.close(each)  # which tells the parent
                     continue
                 if pid == 0:
-                    orders.close()
+                    signal.set_wakeup_fd(-1)
+                    for ours in (orders, ends, wakes):
+                        ours.close()
                     _work(socket.socket(fileno=each))
                 os.close(each)
                 workers[number] = pid
@@ -88,9 +102,8 @@ def serve(descriptor: int) -> NoReturn:
 def _reap(killed: set[int]) -> None:
     """Clear away workers that have ended; none that may yet be killed, as another could have its number by then."""
     for pid in [*killed]:
-        with suppress(ChildProcessError):  # this function interrupted itself
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                killed.discard(pid)
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            killed.discard(pid)
 
 
 def _work(connection: socket.socket) -> NoReturn:
