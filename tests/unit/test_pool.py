@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from tests.support.patience import PATIENCE
 from tests.support.workers import plain_workers as plain_workers
 
 SLOW = 600
+MANY_FILES = 1100
+"""More than `select.select` can watch."""
 plain = pytest.mark.usefixtures("plain_workers")
 
 
@@ -64,6 +68,22 @@ async def test_what_takes_too_long_is_ended_with_its_worker_and_the_wait_for_one
             await call
         await waiting
         assert not psutil.wait_procs([worker], timeout=PATIENCE)[1]
+
+
+@plain
+async def test_workers_start_where_a_thousand_files_are_open() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MANY_FILES + 1000, limits[1]))
+    try:
+        with ExitStack() as stack:
+            descriptor = 0
+            while descriptor < MANY_FILES:
+                descriptor = os.open(os.devnull, os.O_RDONLY)
+                stack.callback(os.close, descriptor)
+            async with Pool(1) as pool:
+                assert await pool.run(abs, -1) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @plain

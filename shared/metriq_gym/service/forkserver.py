@@ -68,13 +68,16 @@ def serve(descriptor: int) -> NoReturn:
     wakes.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+    awaited = select.poll()
+    for each in (descriptor, ends.fileno()):
+        awaited.register(each, select.POLLIN)
     with socket.socket(fileno=descriptor) as orders:
         while True:
-            ready, _, _ = select.select([orders, ends], [], [])
-            if ends in ready:
+            ready = [number for number, _ in awaited.poll()]
+            if ends.fileno() in ready:
                 ends.recv(1024)
                 _reap(killed)
-            if orders not in ready:
+            if descriptor not in ready:
                 continue
             message, descriptors, _, _ = socket.recv_fds(orders, ORDER.size, 1)
             if len(message) < ORDER.size:
