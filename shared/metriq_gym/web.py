@@ -51,7 +51,8 @@ def request(
         with urlopen(asked, timeout=seconds) as answer:  # noqa: S310
             found: bytes = answer.read(MAX_BYTES)
     except HTTPError as error:
-        raise RequestRefused(server, error.code) from error
+        with error:  # it holds the connection until it is closed
+            raise RequestRefused(server, error.code) from error
     except (OSError, HTTPException, ValueError) as error:
         raise Unavailable(f"{server} does not answer ({type(error).__name__})") from error
     return found

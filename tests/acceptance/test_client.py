@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
+import httpx
 import pika
 import pytest
 from pydantic import SecretStr
@@ -88,9 +87,8 @@ def services(environment: dict[str, str], before: object, tmp_path_factory: pyte
 
 def _ready(port: str) -> bool:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE) as answer:
-            return bool(answer.status == 200)
-    except (URLError, ConnectionError):
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE).is_success
+    except httpx.ConnectError:
         return False
 
 

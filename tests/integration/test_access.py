@@ -435,8 +435,9 @@ def test_publisher_may_do_so_by_the_management_interface_as_rabbitmqadmin_does(
     url = servers.amqp("metriq")
     # An empty suite is rejected, and no service runs here anyway.
     publish_raw(as_metriq, url, EVENTS, "suite.requested", b"{}", {})
-    with pytest.raises(HTTPError):
+    with pytest.raises(HTTPError) as refused:
         publish_raw(as_metriq, url, EVENTS, "job.scored", b"{}", {})
+    refused.value.close()
 
 
 async def test_publisher_may_see_that_every_queue_is_bound(amqp_broker: Broker, servers: Servers) -> None:

@@ -75,7 +75,8 @@ class SandboxControl:
                 answer: dict[str, Any] = json.load(response)
                 return answer
         except HTTPError as error:
-            raise ValueError(json.load(error)["error"]) from error
+            with error:
+                raise ValueError(json.load(error)["error"]) from error
 
 
 @pytest.fixture

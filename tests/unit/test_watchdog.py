@@ -47,7 +47,8 @@ def test_probes_of_a_blocked_loop_time_out_then_fail_and_then_hold_again_and_the
         connection = HTTPConnection("127.0.0.1", port, timeout=2 * LIMIT)
         try:
             connection.request("GET", "/livez")
-            return connection.getresponse().status
+            with connection.getresponse() as answer:
+                return answer.status
         except TimeoutError:
             return None
         finally:

@@ -281,6 +281,17 @@ def test_what_a_receiver_answers_says_when_it_is_tried_again(receiver: Receiver)
         left.send(job_ended(ended_job()))
 
 
+@pytest.mark.parametrize("status", [204, 302, 410, 429, 500])
+def test_an_answer_leaves_no_connection_open(receiver: Receiver, status: int) -> None:
+    receiver.status = status
+    error: Exception | None = None
+    try:
+        Webhook(receiver.settings()).send(job_ended(ended_job()))
+    except MetriqGymError as raised:
+        error = raised  # which holds what was there when it was raised
+    assert (error is None, receiver.asked, receiver.connections()) == (status == 204, 1, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "setting"),

@@ -87,9 +87,9 @@ class Webhook:
         try:
             with closing(connection):
                 connection.request("POST", path, body, headers)
-                answer = connection.getresponse()
-                now = datetime.fromtimestamp(self._now(), UTC)
-                _check(answer.status, retry_after(answer.headers["Retry-After"], answer.headers["Date"], now))
+                with connection.getresponse() as answer:
+                    now = datetime.fromtimestamp(self._now(), UTC)
+                    _check(answer.status, retry_after(answer.headers["Retry-After"], answer.headers["Date"], now))
         except (OSError, HTTPException) as error:
             raise Transient(f"{self._where} cannot be reached: {error or type(error).__name__}") from error
         finally:
