@@ -99,7 +99,14 @@ async def running_services(
     results.mkdir()
     with virtual_host(servers.broker) as amqp_url, pymongo.MongoClient[Any](servers.mongo_url) as client:
         services = system(
-            amqp_url, servers.mongo_url, database, results, counts={"poller": pollers}, **AS_SHIPPED, **settings
+            amqp_url,
+            servers.mongo_url,
+            database,
+            results,
+            counts={"poller": pollers},
+            anew=True,
+            **AS_SHIPPED,
+            **settings,
         )
         async with services as running, observer(amqp_url) as seen:
             await burst(running, seen, TRIVIAL, [f"warm-{number}" for number in range(20)])

@@ -217,7 +217,9 @@ async def _running(
         pymongo.MongoClient[dict[str, Any]](mongo_url) as raw,
     ):
         cloud = {"tyxonq_token": TOKEN, "tyxonq_base_url": control.url}
-        async with system(amqp_url, mongo_url, database, logs, counts=counts, **cloud, **settings) as running:
+        async with system(
+            amqp_url, mongo_url, database, logs, counts=counts, anew=True, **cloud, **settings
+        ) as running:
             processes = [psutil.Process(each.process.pid) for each in running.named("poller") if each.process]
             yield Bench(control, process, running, processes, raw, database)
         raw.drop_database(database)
