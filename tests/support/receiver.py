@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import socket
 from threading import Thread
 from typing import Any
+
+import psutil
 
 from metriq_gym.settings import Settings
 
@@ -40,8 +40,8 @@ class Receiver:
 
     def connections(self) -> int:
         """How many connections of this process lead here."""
-        sockets = [each for each in gc.get_objects() if isinstance(each, socket)]
-        return sum(each.fileno() >= 0 and _peer(each) == self.port for each in sockets)
+        ends = [each.raddr for each in psutil.Process().net_connections("tcp") if each.raddr]
+        return sum(end.port == self.port for end in ends)
 
     def settings(self, **changes: Any) -> Settings:
         """Settings of an exporter that posts here."""
@@ -57,13 +57,6 @@ class Receiver:
             "notify_private_networks": "127.0.0.0/8",
             "notify_per_minute": 6000,
         }
-
-
-def _peer(connection: socket) -> int | None:
-    try:
-        return int(connection.getpeername()[1])
-    except (OSError, IndexError, ValueError):  # of another kind, or connected to nothing
-        return None
 
 
 @contextmanager
