@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import structlog
 
 from metriq_gym.bus.identity import read_about
 from metriq_gym.bus.port import POLLER, Delivery
-from metriq_gym.errors import IllegalTransition, LeaseLost, NotFound, NotYet, Transient
+from metriq_gym.errors import Crowded, IllegalTransition, LeaseLost, NotFound, NotYet, Transient
 from metriq_gym.jobs import Failure, Job, JobState, Task, TaskState
 from metriq_gym.jobs.changes import Checked, Completed, Move
 from metriq_gym.jobs.states import OPEN_TASKS
 from metriq_gym.messages import JobDispatched
 from metriq_gym.providers import Providers
 from metriq_gym.providers.provider import RemoteProvider
+from metriq_gym.service import waiting
 from metriq_gym.service.health import Check
 from metriq_gym.service.lease import held
 from metriq_gym.service.lifecycle import announce, fail, move
@@ -32,6 +34,8 @@ from metriq_gym.service.service import Context, Service
 from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import duration
 
+from . import prefetch
+from .prefetch import Prefetch
 from .remote import RemoteTasks
 from .simulate import Simulated, simulate
 
@@ -66,6 +70,8 @@ class Poller(Service):
         self._local = self._providers.local()
         self._running: set[asyncio.Task[None]] = set()
         self._simulating: set[str] = set()
+        """The tasks that are claimed and have not been run to their end."""
+        self._prefetch = Prefetch(context.pool.size)
         self._alone: str | None = None
         """The task beside which no other is claimed."""
         self._loop = Loop("claims", self._claim, self.settings.poll_seconds)
@@ -145,31 +151,36 @@ class Poller(Service):
         return loop
 
     async def _claim(self) -> None:
-        """Claim as many tasks as there are idle workers."""
+        """Claim as many tasks as there are idle workers, and early those that are short."""
         for name in self._local:
-            if self._alone is None and (idle := self.pool.size - len(self._simulating)) > 0:
+            if self._alone is None and (room := self._prefetch.room(len(self._simulating))) > 0:
                 tasks = await self.store.tasks.claim(
-                    name, owner=self.instance, limit=idle, lease_seconds=self.settings.lease_seconds
+                    name, owner=self.instance, limit=room, lease_seconds=self.settings.lease_seconds
                 )
-                for task in tasks:
+                self._prefetch.claimed([task.lane for task in tasks])
+                for task in sorted(tasks, key=lambda task: task.lane):
                     if self._alone is None and _is_suspect(task):
                         self._alone = task.id
+                    early = len(self._simulating) >= self.pool.size
                     self._simulating.add(task.id)
-                    running = asyncio.create_task(self._run(task), name=task.id)
+                    running = asyncio.create_task(self._run(task, early=early), name=task.id)
                     self._running.add(running)
                     running.add_done_callback(self._running.discard)
 
-    async def _run(self, task: Task) -> None:
-        """Run one claimed task. Whatever goes wrong, its lease ends and another poller can claim it."""
+    async def _run(self, task: Task, *, early: bool) -> None:
+        """Run one claimed task, claimed `early` if there was no idle worker.
+
+        Whatever goes wrong, its lease ends and another poller can claim it.
+        """
         about = {"metriq.job.id": task.job_id, "metriq.task.id": task.id}
         with (
             structlog.contextvars.bound_contextvars(job_id=task.job_id, task=task.id),
             tracing.continued(task.traceparent),
             tracing.span(f"run {task.provider}", attributes=about),
         ):
-            await self._see_through(task)
+            await self._see_through(task, early=early)
 
-    async def _see_through(self, task: Task) -> None:
+    async def _see_through(self, task: Task, *, early: bool) -> None:
         try:
             if task.begun > _MAX_BEGUN:
                 self._let_others(task)
@@ -178,7 +189,7 @@ class Poller(Service):
                 self._let_others(task)
                 await self.store.tasks.hand_back(task)
             else:
-                await self._simulate(task)
+                await self._simulate(task, early=early)
         except LeaseLost:
             metrics.LEASE_LOSSES.labels("task").inc()
             log.info("task went to another poller or has ended")
@@ -192,10 +203,10 @@ class Poller(Service):
             tracing.failed(type(error).__name__)
             log.exception("task will run again when its lease ends")
 
-    async def _simulate(self, task: Task) -> None:
+    async def _simulate(self, task: Task, *, early: bool) -> None:
         calls = partial(metrics.PROVIDER_CALLS.labels, task.provider, "simulate")
         try:
-            simulated = await self._counts(task)
+            simulated = await self._counts(task, early=early)
         except WorkerDied as error:
             calls("died").inc()
             deaths = task.deaths + 1
@@ -207,6 +218,9 @@ class Poller(Service):
             calls("too_long").inc()
             seconds = duration(self.settings.simulation_seconds)
             await self._give_up(task, f"not simulated within {seconds} (METRIQ_SIMULATION_SECONDS)")
+        except Crowded:  # what is before it takes longer than expected
+            self._prefetch.stumbled()
+            await self.store.tasks.hand_back(task)
         except NotYet:
             await self.store.tasks.hand_back(task)  # it was never begun
             raise
@@ -222,23 +236,26 @@ class Poller(Service):
             await self.store.tasks.complete(task, *simulated)
             await self._settle(task.job_id)
 
-    async def _counts(self, task: Task) -> Simulated:
+    async def _counts(self, task: Task, *, early: bool) -> Simulated:
         seconds = self.settings.lease_seconds
         try:
-            return await held(self._work(task), partial(self.store.tasks.renew, task, seconds), seconds)
+            return await held(self._work(task, early=early), partial(self.store.tasks.renew, task, seconds), seconds)
         finally:
             # The worker need not wait for these counts to be stored.
             self._let_others(task)
 
-    async def _work(self, task: Task) -> Simulated:
+    async def _work(self, task: Task, *, early: bool) -> Simulated:
         if self._alone == task.id and (others := [each for each in self._running if each.get_name() != task.id]):
             await asyncio.wait(others)
         provider = self._local[task.provider]
         limit = self.settings.simulation_seconds
-        with metrics.PROVIDER_SECONDS.labels(provider.name, "simulate").time():
-            return await self.pool.run_within(
+        with waiting.bounded(prefetch.PATIENCE) if early else nullcontext():
+            simulated, busy_seconds = await self.pool.run_within(
                 limit, simulate, provider.simulation, task.device, task.circuits, task.shots, task.seed
             )
+        self._prefetch.took(busy_seconds)
+        metrics.PROVIDER_SECONDS.labels(provider.name, "simulate").observe(busy_seconds)
+        return simulated
 
     def _let_others(self, task: Task) -> None:
         """Let others be claimed in place of a task."""

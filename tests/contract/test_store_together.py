@@ -171,6 +171,21 @@ async def test_what_is_asked_for_at_once_goes_as_one_write_and_one_read() -> Non
     assert collection.calls == {"bulk_write": 1, "find": 1}
 
 
+@pytest.mark.parametrize(("made", "calls"), [(5, {"bulk_write": 1}), (4, {"bulk_write": 1, "find": 1})])
+async def test_where_only_whether_is_wanted_nothing_is_read_if_all_were_made(made: int, calls: dict[str, int]) -> None:
+    stored = MemoryClient()["m"].jobs
+    await stored.insert_many([{"_id": name, "n": 0, "more": 1} for name in NAMES], ordered=False)
+    collection = Counted(stored)
+    writer = Writer(collection, {"n": 1})
+    wanted = {name: {"n": 0 if number < made else 9} for number, name in enumerate(NAMES)}
+    changes = (
+        Change(name, query, [{"$set": {"n": 1}}], made=lambda found: found["n"] == 1) for name, query in wanted.items()
+    )
+    found = await asyncio.gather(*map(writer.find_one_and_update, changes))
+    assert [each is not None and each["_id"] for each in found] == [*NAMES[:made], *[False] * (5 - made)]
+    assert collection.calls == calls
+
+
 async def test_a_lone_change_costs_no_more_than_before() -> None:
     collection = Counted(MemoryClient()["m"].jobs)
     found = await Writer(collection).find_one_and_update(Change("j", {}, [{"$set": {"n": 1}}], created=True))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from metriq_gym.jobs import Job, JobState
+from metriq_gym.jobs import Job, JobState, Task, TaskState
 from metriq_gym.messages import JobDispatched
 from metriq_gym.store import Store
 from tests.support.jobs import watch
@@ -43,6 +43,17 @@ async def failed(store: Store, job_id: str) -> str:
     assert job.state is JobState.FAILED
     assert job.failure is not None
     return job.failure.reason
+
+
+async def tasks_once(store: Store, job_id: str, count: int, reached: Callable[[Task], bool]) -> list[Task]:
+    """Return a job's tasks once so many of them have come so far."""
+    async with asyncio.timeout(PATIENCE), store.tasks._tasks.watch() as changes:
+        await changes.try_next()  # from here on it misses none
+        tasks = await store.tasks.of_job(job_id)
+        while sum(map(reached, tasks)) < count:
+            await changes.next()
+            tasks = await store.tasks.of_job(job_id)
+    return tasks
 
 
 async def test_a_task_that_kills_its_worker_each_time_fails_with_its_job_and_no_other(store: Store) -> None:
@@ -94,3 +105,16 @@ async def test_two_tasks_to_be_run_alone_are_run_one_after_the_other(store: Stor
         await asyncio.sleep(0.05)
     async with polling(store):
         assert (await ended(store, "a")).state is JobState.COMPLETED
+
+
+async def test_what_was_claimed_early_is_left_to_others_when_it_waits_too_long(store: Store) -> None:
+    await dispatched(store, "short", [HARMLESS] * 40)
+    async with polling(store, workers=1, grace=0):
+        await ended(store, "short")
+        await dispatched(store, "long", [NEVER_ENDS] + [HARMLESS] * 10)
+        await tasks_once(store, "long", 11, lambda task: task.begun > 0)
+        async with polling(store, workers=1):
+            found = await tasks_once(store, "long", 10, lambda task: task.state is TaskState.COMPLETED)
+    long, *others = sorted(found, key=lambda task: task.first)
+    assert long.state is TaskState.SUBMITTED
+    assert {(task.state, task.begun) for task in others} == {(TaskState.COMPLETED, 1)}

@@ -63,14 +63,17 @@ async def dispatched(store: Store, job_id: str, shots: Sequence[int]) -> None:
 
 
 @asynccontextmanager
-async def polling(store: Store, **changes: Any) -> AsyncIterator[MemoryBus]:
-    """Poll while inside, impatiently, with two workers; nothing looks after a job that a poller's death left behind."""
+async def polling(store: Store, grace: float = 10, **changes: Any) -> AsyncIterator[MemoryBus]:
+    """Poll while inside, impatiently, with two workers; nothing looks after a job that a poller's death left behind.
+
+    What is in hand in the end is finished within `grace` seconds, or left.
+    """
     values: dict[str, Any] = {"poll_seconds": 0.05, "lease_seconds": 2, "workers": 2}
     settings = Settings(**values | changes)
     async with MemoryBus() as bus, Pool(settings.workers) as pool:
         poller = Poller(Context(settings, bus, store, pool))
         poller._local = {"local": Provider()}  # type: ignore[dict-item]
-        async with running([poller], 10):
+        async with running([poller], grace):
             yield bus
 
 

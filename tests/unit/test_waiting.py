@@ -108,7 +108,7 @@ async def test_the_time_that_is_waited_for_a_worker_is_not_the_handlers(monkeypa
 async def test_a_delivery_that_waits_too_long_for_a_worker_is_put_off_uncounted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(waiting, "WAITING_SECONDS", 0.2)
+    monkeypatch.setattr(attempts, "WAITING_SECONDS", 0.2)
     async with asyncio.timeout(PATIENCE), Pool(1) as workers:
         busy = asyncio.create_task(workers.run(abs, -1))
         await busy

@@ -204,7 +204,7 @@ async def _in_time(handle: Callable[[Delivery], Awaitable[None]], delivery: Deli
     """Handle a delivery, but not for ever: to be cut off is to a handler what a crash is."""
     try:
         async with asyncio.timeout(HANDLING_SECONDS) as limit:
-            with waiting.bounded(limit), means():
+            with waiting.bounded(WAITING_SECONDS, limit), means():
                 await handle(delivery)
     except TimeoutError as error:
         if limit.expired():

@@ -23,7 +23,8 @@ WAITING_SECONDS = 3 * 60.0
 
 @dataclass
 class _Patience:
-    limit: asyncio.Timeout
+    limit: asyncio.Timeout | None
+    seconds: float
     left: float
 
 
@@ -31,9 +32,9 @@ _patience: ContextVar[_Patience | None] = ContextVar("patience", default=None)
 
 
 @contextmanager
-def bounded(limit: asyncio.Timeout) -> Iterator[None]:
-    """While inside, `wait` waits for a bounded time, by which it extends `limit`."""
-    token = _patience.set(_Patience(limit, WAITING_SECONDS))
+def bounded(seconds: float, limit: asyncio.Timeout | None = None) -> Iterator[None]:
+    """While inside, `wait` waits for so long at most, all waits together, by which it extends `limit`."""
+    token = _patience.set(_Patience(limit, seconds, seconds))
     try:
         yield
     finally:
@@ -46,18 +47,19 @@ async def wait(awaitable: Awaitable[T]) -> T:
     if patience is None:
         return await awaitable
     now = asyncio.get_running_loop().time
-    began, end = now(), patience.limit.when()
-    if end is not None:
-        patience.limit.reschedule(end + patience.left)
+    limit = patience.limit
+    began, end = now(), None if limit is None else limit.when()
+    if limit is not None and end is not None:
+        limit.reschedule(end + patience.left)
     try:
         async with asyncio.timeout(patience.left) as turn:
             return await awaitable
     except TimeoutError:
         if turn.expired():
-            raise Crowded(f"no worker process was free within {duration(WAITING_SECONDS)}") from None
+            raise Crowded(f"no worker process was free within {duration(patience.seconds)}") from None
         raise
     finally:
         waited = now() - began
         patience.left = max(0.0, patience.left - waited)
-        if end is not None and not patience.limit.expired():
-            patience.limit.reschedule(end + waited)
+        if limit is not None and end is not None and not limit.expired():
+            limit.reschedule(end + waited)

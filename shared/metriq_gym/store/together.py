@@ -135,7 +135,7 @@ class Writer(Together[Change, Document | None]):
     """Changes by compare-and-set, each of which returns the document as it is then, or None where it was not made."""
 
     def __init__(self, collection: Any, projection: Mapping[str, Any] | None = None) -> None:
-        """`projection` says what is wanted of the documents, if not all."""
+        """`projection` says what `made` looks at: then no more is returned, and nothing where all changes are made."""
         super().__init__(self._change, self._change_all)
         self._collection = collection
         self._projection = projection
@@ -162,7 +162,9 @@ class Writer(Together[Change, Document | None]):
         ]
         open_ones: Sequence[int] = ()
         try:
-            await self._collection.bulk_write(writes, ordered=False)
+            written = await self._collection.bulk_write(writes, ordered=False)
+            if self._projection is not None and written.matched_count == len(writes):
+                return [{"_id": each.id} for each in changes]
         except BulkWriteError as error:
             details = error.details or {}
             if details.get("writeConcernErrors"):
