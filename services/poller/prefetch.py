@@ -15,7 +15,7 @@ from statistics import fmean
 
 SECONDS = 0.1
 """As many are claimed as a worker does in this time."""
-MOST = 15
+MOST = 7
 """But no more than these for each worker."""
 PATIENCE = 1.0
 """One that was claimed early and has waited so long for a worker is left to others, which may have one."""

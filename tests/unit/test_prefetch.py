@@ -23,7 +23,7 @@ def test_before_anything_is_known_it_is_one_task_for_each_worker(workers: int) -
     assert [Prefetch(workers).room(in_hand) for in_hand in range(workers + 1)] == [*range(workers, 0, -1), 0]
 
 
-@pytest.mark.parametrize(("seconds", "room"), [(600.0, 1), (SECONDS, 1), (0.04, 2), (0.02, 5), (0.001, 16), (0.0, 16)])
+@pytest.mark.parametrize(("seconds", "room"), [(600.0, 1), (SECONDS, 1), (0.04, 2), (0.02, 5), (0.001, 8), (0.0, 8)])
 def test_as_many_as_are_done_in_a_tenth_of_a_second(seconds: float, room: int) -> None:
     assert after(1, *[seconds] * 16).room(0) == room
     assert after(4, *[seconds] * 16).room(0) == 4 * room
@@ -31,7 +31,7 @@ def test_as_many_as_are_done_in_a_tenth_of_a_second(seconds: float, room: int) -
 
 def test_a_few_are_claimed_only_for_a_worker_that_has_nothing_to_do() -> None:
     prefetch = after(2, *[0.001] * 16)
-    assert [prefetch.room(in_hand) for in_hand in (0, 1, 2, 15, 16, 20, 32, 40)] == [32, 31, 30, 17, 0, 0, 0, 0]
+    assert [prefetch.room(in_hand) for in_hand in (0, 1, 2, 7, 8, 12, 16, 40)] == [16, 15, 14, 9, 0, 0, 0, 0]
 
 
 def test_what_waited_in_vain_ends_it_until_as_many_were_short_again() -> None:
@@ -56,7 +56,7 @@ def test_none_is_claimed_early_while_some_pass_by_others_that_wait_in_lanes() ->
         clock[0] += seconds
         rooms.append(prefetch.room(0))
         prefetch.claimed(lanes)
-    assert rooms == [16, 16, 16, 16, 1, 16, 16]
+    assert rooms == [8, 8, 8, 8, 1, 8, 8]
     assert prefetch.room(0) == 1
     assert prefetch.room(1) == 0
 
