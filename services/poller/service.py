@@ -218,7 +218,8 @@ class Poller(Service):
             calls("too_long").inc()
             seconds = duration(self.settings.simulation_seconds)
             await self._give_up(task, f"not simulated within {seconds} (METRIQ_SIMULATION_SECONDS)")
-        except Crowded:  # what is before it takes longer than expected
+        except Crowded:
+            log.info("task left to others: what was claimed before it takes long")
             self._prefetch.stumbled()
             await self.store.tasks.hand_back(task)
         except NotYet:
