@@ -1,8 +1,9 @@
 """How many tasks a poller claims before it has workers for them: short ones, so that many are claimed and end at once.
 
 What ends at once is stored at once, and goes on to the scorer and the exporter at once; so are most calls of the store
-saved where jobs are small and many. A long task in hand would keep other pollers from it, so none is claimed early.
-Nor is any while some pass by others that wait in lanes, since they would wait for all that is in hand.
+saved where jobs are small and many. A task in hand that has to wait is one that another poller could run: so none is
+claimed early where the last ones took long, and what waits all the same is handed back. Nor is any while some pass by
+others that wait in lanes, since they would wait for all that is in hand.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ SECONDS = 0.1
 """As many are claimed as a worker does in this time."""
 MOST = 7
 """But no more than these for each worker."""
-PATIENCE = 1.0
+EARLY_PATIENCE = 1.0
 """One that was claimed early and has waited so long for a worker is left to others, which may have one."""
 MIXED_SECONDS = 1.0
 """For so long after a task of a lane, and one of none, what comes of the other passes by it or is passed by."""
@@ -58,7 +59,8 @@ class Prefetch:
 
     def claimed(self, lanes: Collection[int]) -> None:
         """Learn from which lanes tasks have been claimed, 0 for none."""
-        self._claimed_at |= dict.fromkeys(map(bool, lanes), self._now())
+        for lane in lanes:
+            self._claimed_at[lane > 0] = self._now()
 
     def took(self, seconds: float) -> None:
         """Learn how long a worker was busy with a task."""

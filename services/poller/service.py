@@ -8,6 +8,7 @@ publishes ``job.completed``, or ``job.failed`` when one failed.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -34,8 +35,7 @@ from metriq_gym.service.service import Context, Service
 from metriq_gym.telemetry import metrics, tracing
 from metriq_gym.wording import duration
 
-from . import prefetch
-from .prefetch import Prefetch
+from .prefetch import EARLY_PATIENCE, Prefetch
 from .remote import RemoteTasks
 from .simulate import Simulated, simulate
 
@@ -152,7 +152,7 @@ class Poller(Service):
 
     async def _claim(self) -> None:
         """Claim as many tasks as there are idle workers, and early those that are short."""
-        for name in self._local:
+        for name in random.sample([*self._local], len(self._local)):  # so that none has to wait for another's backlog
             if self._alone is None and (room := self._prefetch.room(len(self._simulating))) > 0:
                 tasks = await self.store.tasks.claim(
                     name, owner=self.instance, limit=room, lease_seconds=self.settings.lease_seconds
@@ -161,6 +161,7 @@ class Poller(Service):
                 for task in sorted(tasks, key=lambda task: task.lane):
                     if self._alone is None and _is_suspect(task):
                         self._alone = task.id
+                        self._prefetch.stumbled()  # others that are claimed now would only be handed back
                     early = len(self._simulating) >= self.pool.size
                     self._simulating.add(task.id)
                     running = asyncio.create_task(self._run(task, early=early), name=task.id)
@@ -218,8 +219,8 @@ class Poller(Service):
             calls("too_long").inc()
             seconds = duration(self.settings.simulation_seconds)
             await self._give_up(task, f"not simulated within {seconds} (METRIQ_SIMULATION_SECONDS)")
-        except Crowded:
-            log.info("task left to others: what was claimed before it takes long")
+        except Crowded as error:
+            log.info("task left to others", reason=str(error))
             self._prefetch.stumbled()
             await self.store.tasks.hand_back(task)
         except NotYet:
@@ -250,7 +251,7 @@ class Poller(Service):
             await asyncio.wait(others)
         provider = self._local[task.provider]
         limit = self.settings.simulation_seconds
-        with waiting.bounded(prefetch.PATIENCE) if early else nullcontext():
+        with waiting.bounded(EARLY_PATIENCE) if early else nullcontext():
             simulated, busy_seconds = await self.pool.run_within(
                 limit, simulate, provider.simulation, task.device, task.circuits, task.shots, task.seed
             )

@@ -88,7 +88,7 @@ def services(environment: dict[str, str], before: object, tmp_path_factory: pyte
 def _ready(port: str) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE).is_success
-    except httpx.ConnectError:
+    except httpx.TransportError:
         return False
 
 

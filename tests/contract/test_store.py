@@ -212,6 +212,17 @@ class TestTasks:
             await store.tasks.hand_back(held, died=died)
         assert (await claim(store))[0].deaths == 2
 
+    async def test_a_task_that_is_handed_back_is_due_where_it_was_unless_its_worker_died(self, store: Store) -> None:
+        await released(store, 0)
+        (seen,) = await store.tasks.due("local", limit=9)
+        for died, same in ((False, True), (True, False)):
+            (held,) = await claim(store)
+            await store.tasks.renew(held, 60)
+            await asyncio.sleep(0.002)  # the server's clock counts milliseconds
+            await store.tasks.hand_back(held, died=died)
+            (again,) = await store.tasks.due("local", limit=9)
+            assert (again.next_poll_at == seen.next_poll_at) is same
+
     async def test_runs_of_which_nothing_was_heard_again_are_counted(self, store: Store) -> None:
         await released(store, 0)
         for begun in (1, 2, 3):

@@ -111,10 +111,10 @@ async def test_what_was_claimed_early_is_left_to_others_when_it_waits_too_long(s
     await dispatched(store, "short", [HARMLESS] * 40)
     async with polling(store, workers=1, grace=0):
         await ended(store, "short")
-        await dispatched(store, "long", [NEVER_ENDS] + [HARMLESS] * 10)
-        await tasks_once(store, "long", 11, lambda task: task.begun > 0)
+        await dispatched(store, "long", [NEVER_ENDS] + [HARMLESS] * 3)
+        await tasks_once(store, "long", 4, lambda task: task.lease is not None)
         async with polling(store, workers=1):
-            found = await tasks_once(store, "long", 10, lambda task: task.state is TaskState.COMPLETED)
+            found = await tasks_once(store, "long", 3, lambda task: task.state is TaskState.COMPLETED)
     long, *others = sorted(found, key=lambda task: task.first)
     assert long.state is TaskState.SUBMITTED
     assert {(task.state, task.begun) for task in others} == {(TaskState.COMPLETED, 1)}

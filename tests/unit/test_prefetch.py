@@ -34,7 +34,7 @@ def test_a_few_are_claimed_only_for_a_worker_that_has_nothing_to_do() -> None:
     assert [prefetch.room(in_hand) for in_hand in (0, 1, 2, 7, 8, 12, 16, 40)] == [16, 15, 14, 9, 0, 0, 0, 0]
 
 
-def test_what_waited_in_vain_ends_it_until_as_many_were_short_again() -> None:
+def test_what_waited_in_vain_ends_it_until_enough_were_short_again() -> None:
     prefetch = after(1, *[0.001] * 16)
     prefetch.stumbled()
     rooms = []

@@ -43,6 +43,21 @@ async def test_what_is_free_is_lent_at_once_the_last_given_back_first() -> None:
     assert [await turns.get(), await turns.get()] == ["second", "first"]
 
 
+async def test_who_gave_up_waiting_costs_the_next_of_its_lane_no_turn() -> None:
+    turns, order = Turns[str](), list[int]()
+    held = [asyncio.create_task(_asks(turns, order, 3)) for _ in range(10)]
+    gave_up = [asyncio.create_task(_asks(turns, order, 0)) for _ in range(5)]
+    await asyncio.sleep(0)
+    for each in gave_up:
+        each.cancel()
+    await asyncio.sleep(0)
+    late = asyncio.create_task(_asks(turns, order, 0))
+    await asyncio.sleep(0)
+    turns.put("worker")
+    await asyncio.gather(late, *held)
+    assert order.index(0) == 1
+
+
 async def test_nothing_is_lost_to_one_who_gave_up_waiting() -> None:
     turns = Turns[str]()
     gave_up, too_late = asyncio.create_task(turns.get()), asyncio.create_task(turns.get())

@@ -43,6 +43,8 @@ class Turns(Generic[T]):
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():  # it was lent at the very moment
                 self.put(mine.result())
+            else:
+                self._next[lane] -= 1  # who comes next has not to wait for a turn that is not taken
             raise
 
     def put(self, thing: T) -> None:

@@ -1,6 +1,7 @@
 """Waiting for a worker process is not handling: it does not count against the time that a handler has, but is bounded.
 
-A delivery that has waited long enough goes back to the queue, uncounted, before the broker takes it for lost.
+A delivery that has waited long enough goes back to the queue, uncounted, before the broker takes it for lost; a task
+that was claimed early goes back to where it was due, so that others may run it.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ from metriq_gym.store.together import Change, Inserter, Together, Updater, Write
 _IDS_AT_ONCE = 10_000
 SPREAD = 4
 """Pollers look at this many times what they want and pick at random, so that they seldom collide."""
+_FEW = 100
+"""Tasks that are claimed one by one, if in one call."""
 SEEN_SECONDS = 0.2
 """For so long what was seen to be due serves."""
 OLDEST_EVERY = 4
@@ -291,16 +293,20 @@ class Tasks:
         if not due:
             return []
         chosen = {"_id": {"$in": [task.id for task in due]}}
+        # As they were seen: so the database need not be asked again whether this version can read them.
+        seen = [{"_id": task.id, "provider": provider, "next_poll_at": task.next_poll_at} for task in due]
         claim = f"{owner}/{random.getrandbits(64):016x}"
-        lease = {"owner": claim, "token": {"$add": [{"$ifNull": ["$lease.token", 0]}, 1]}}
+        token = {"$add": [{"$ifNull": ["$lease.token", 0]}, 1]}
+        lease = {"owner": claim, "token": token, "due_at": "$next_poll_at"}
         leased = [{"$set": {"next_poll_at": from_now(lease_seconds), "lease": lease, **(changes or {})}}]
         if len(due) == 1:
             after = ReturnDocument.AFTER
-            # As it was seen: so the database need not be asked again whether this version can read it.
-            seen = {"_id": due[0].id, "provider": provider, "next_poll_at": due[0].next_poll_at}
-            found = await self._tasks.find_one_and_update(seen, leased, projection=left_out, return_document=after)
+            found = await self._tasks.find_one_and_update(seen[0], leased, projection=left_out, return_document=after)
             return [] if found is None else [read(Task, found)]
-        await self._tasks.update_many(chosen | _due(provider), leased)
+        if len(due) <= _FEW:  # which the driver tries again
+            await self._tasks.bulk_write([UpdateOne(each, leased) for each in seen], ordered=False)
+        else:
+            await self._tasks.update_many(chosen | _due(provider), leased)
         return await read_each(Task, self._tasks.find(chosen | {"lease.owner": claim}, left_out))
 
     @translated
@@ -323,8 +329,12 @@ class Tasks:
 
     @translated
     async def hand_back(self, task: Task, *, died: bool = False) -> None:
-        """Give up the lease so that another worker can claim the task at once; count it if the worker `died`."""
-        changes = {"next_poll_at": "$$NOW", "deaths": task.deaths + died, "begun": task.begun - 1}
+        """Give up the lease so that another worker can claim the task at once; count it if the worker `died`.
+
+        Unless it did, the task is due since when it was: nothing has come of it.
+        """
+        due_at: Any = "$$NOW" if died else {"$min": ["$lease.due_at", "$$NOW"]}
+        changes = {"next_poll_at": due_at, "deaths": task.deaths + died, "begun": task.begun - 1}
         await self._update(task, [{"$set": changes}])
 
     @translated

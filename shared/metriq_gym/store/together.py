@@ -134,15 +134,19 @@ class Change:
 class Writer(Together[Change, Document | None]):
     """Changes by compare-and-set, each of which returns the document as it is then, or None where it was not made."""
 
-    def __init__(self, collection: Any, projection: Mapping[str, Any] | None = None) -> None:
-        """`projection` says what `made` looks at: then no more is returned, and nothing where all changes are made."""
+    def __init__(self, collection: Any, looked_at: Mapping[str, Any] | None = None) -> None:
+        """Where callers want to know only whether, not what, `looked_at` projects what `made` needs of a document.
+
+        They get the document's id, and it is not even read where all changes are made.
+        """
         super().__init__(self._change, self._change_all)
         self._collection = collection
-        self._projection = projection
+        self._projection = looked_at
 
     async def find_one_and_update(self, change: Change) -> Document | None:
         """Make a change."""
-        return await self(change)
+        found = await self(change)
+        return found if found is None or self._projection is None else {"_id": found["_id"]}
 
     async def _change(self, change: Change) -> Document | None:
         wanted: dict[str, Any] = {"projection": self._projection, "return_document": ReturnDocument.AFTER}

@@ -201,7 +201,7 @@ PROVIDER_CALLS = _new(
 PROVIDER_SECONDS = _new(
     Histogram,
     "metriq_provider_call_seconds",
-    "How long calls of a provider took, without the wait for their turn.",
+    "How long calls of a provider took, without the wait for their turn; of simulations, those that gave counts.",
     ["provider", "operation"],
     buckets=_SHORT,
 )
