@@ -118,3 +118,15 @@ async def test_what_was_claimed_early_is_left_to_others_when_it_waits_too_long(s
     long, *others = sorted(found, key=lambda task: task.first)
     assert long.state is TaskState.SUBMITTED
     assert {(task.state, task.begun) for task in others} == {(TaskState.COMPLETED, 1)}
+
+
+async def test_tasks_to_be_run_alone_are_so_among_short_ones_that_are_claimed_early(store: Store) -> None:
+    await dispatched(store, "suspect", [HARMLESS] * 4)
+    for _ in range(2):
+        await store.tasks.claim("local", owner="gone", limit=4, lease_seconds=0.001)
+        await asyncio.sleep(0.05)
+    await dispatched(store, "short", [HARMLESS] * 60)
+    async with polling(store, workers=1):
+        assert [(await ended(store, job_id)).state for job_id in ("suspect", "short")] == [JobState.COMPLETED] * 2
+    begun = {job_id: {task.begun for task in await store.tasks.of_job(job_id)} for job_id in ("suspect", "short")}
+    assert begun == {"suspect": {3}, "short": {1}}
