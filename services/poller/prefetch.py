@@ -67,5 +67,5 @@ class Prefetch:
         self._took.append(min(seconds, SECONDS))
 
     def stumbled(self) -> None:
-        """Begin anew: what was claimed early has waited in vain."""
+        """Begin anew: what was claimed early waits in vain."""
         self._took.extend([SECONDS] * _REMEMBERED)

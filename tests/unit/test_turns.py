@@ -15,6 +15,14 @@ async def _asks(turns: Turns[str], order: list[int], lane: int) -> None:
     turns.put(thing)
 
 
+async def _place_of_one_who_comes_late(turns: Turns[str], order: list[int], held: list[asyncio.Task[None]]) -> int:
+    late = asyncio.create_task(_asks(turns, order, 0))
+    await asyncio.sleep(0)
+    turns.put("worker")
+    await asyncio.gather(late, *held)
+    return order.index(0)
+
+
 async def test_lanes_get_a_thing_by_turns() -> None:
     turns, order = Turns[str](), list[int]()
     async with asyncio.TaskGroup() as asking:
@@ -29,11 +37,7 @@ async def test_one_who_comes_late_in_a_lane_of_few_waits_for_one_turn() -> None:
     turns, order = Turns[str](), list[int]()
     held = [asyncio.create_task(_asks(turns, order, 3)) for _ in range(10)]
     await asyncio.sleep(0)
-    late = asyncio.create_task(_asks(turns, order, 0))
-    await asyncio.sleep(0)
-    turns.put("worker")
-    await asyncio.gather(late, *held)
-    assert order.index(0) == 1
+    assert await _place_of_one_who_comes_late(turns, order, held) == 1
 
 
 async def test_what_is_free_is_lent_at_once_the_last_given_back_first() -> None:
@@ -51,11 +55,7 @@ async def test_who_gave_up_waiting_costs_the_next_of_its_lane_no_turn() -> None:
     for each in gave_up:
         each.cancel()
     await asyncio.sleep(0)
-    late = asyncio.create_task(_asks(turns, order, 0))
-    await asyncio.sleep(0)
-    turns.put("worker")
-    await asyncio.gather(late, *held)
-    assert order.index(0) == 1
+    assert await _place_of_one_who_comes_late(turns, order, held) == 1
 
 
 async def test_nothing_is_lost_to_one_who_gave_up_waiting() -> None:
