@@ -842,30 +842,14 @@ async def _suites(
     problem: ProblemDocument | None = None,
     form: Mapping[str, str] | None = None,
 ) -> Response:
-    runs = []
     ids = await at.store.catalogue.suite_ids(limit=SUITES)
-    found = await at.store.catalogue.of_suites(ids)
-    for suite_id in ids:
-        if not (jobs := found[suite_id]):  # they have just been deleted
-            continue
-        where = f"{jobs[0].provider}/{jobs[0].device}"
-        at_first = min(job.created_at for job in jobs)
-        runs.append(
-            {
-                "id": suite_id,
-                "name": jobs[0].suite_name or "",
-                "device": where,
-                "progress": summarise(jobs),
-                "at": at_first,
-            }
-        )
     given = form or {}
     return render(
         request,
         "suites.html",
         role,
         status=problem.status if problem else 200,
-        runs=runs,
+        runs=await at.store.catalogue.suite_runs(ids),
         shipped=shipped(),
         devices=await at.store.devices.all(),
         problem=problem,

@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field
 
 from metriq_gym.errors import NotFound
 from metriq_gym.jobs.schedules import Schedule, ShownSchedule, Tick, TickState, newest, shown
-from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.jobs.ticks import check, id_of, upcoming
 from metriq_gym.messages import ScheduleAction, ScheduleRequested
 from metriq_gym.schema_validator import NAME_KEY
@@ -154,8 +153,9 @@ async def _state(at: Desk, schedule: Schedule, requested: str) -> str:
     if _kind(schedule) == "jobs":
         job = await at.store.jobs.get(requested)
         return "held" if job.held else job.state.value
-    progress = summarise(await at.store.jobs.suite(requested))
-    return f"{progress.ended} of {progress.size} ended"
+    for run in await at.store.catalogue.suite_runs([requested]):
+        return f"{run.progress.ended} of {run.progress.size} ended"
+    raise NotFound(f"there is no suite {requested}")
 
 
 def _kind(schedule: Schedule) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pymongo.errors import OperationFailure
 
-from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound
+from metriq_gym.errors import IllegalTransition, InvalidRequest, NotFound, Unavailable
 from metriq_gym.jobs import ExportState, Job, JobState, Task, TaskState
 from metriq_gym.jobs.changes import Accepted
 from metriq_gym.store import Store
+from metriq_gym.store.changes import Changes
 from metriq_gym.store.jobs import Jobs
+from metriq_gym.testing.memory import MemoryClient
 from tests.support.jobs import to
 from tests.support.patience import PATIENCE
 
@@ -306,6 +310,43 @@ class TestChanges:
             "s.2": JobState.DISPATCHED
         }
         await stream.aclose()
+
+    async def test_what_changes_in_a_suite_while_nobody_asks_is_told_at_once(self, store: Store) -> None:
+        names = [f"s.{number}" for number in range(20)]
+        for name in names:
+            await accepted(store, name, suite_id="s")
+        stream = store.changes.suite("s")
+        await anext(stream)
+        for name in names:
+            await moved(store, name, JobState.DISPATCHED)
+        looks = 0
+        async with asyncio.timeout(PATIENCE):
+            while {job.state for job in await anext(stream)} != {JobState.DISPATCHED}:
+                looks += 1
+        await stream.aclose()
+        assert looks < len(names) / 2
+
+    async def test_following_a_suite_tells_what_was_heard_and_then_that_the_stream_broke(self) -> None:
+        class Breaking:
+            heard = iter([{"documentKey": {"_id": "s.1"}}])
+
+            async def __aenter__(self) -> Breaking:
+                return self
+
+            async def __aexit__(self, *_: object) -> None:
+                pass
+
+            async def next(self) -> dict[str, Any]:
+                for each in self.heard:
+                    return each
+                raise OperationFailure("the cursor was killed", 237)
+
+        store = Store(MemoryClient(), "metriq")
+        await accepted(store, "s.1", suite_id="s")
+        stream = Changes(SimpleNamespace(watch=lambda *_, **__: Breaking()), store.jobs, store.tasks).suite("s")
+        assert [[job.id for job in await anext(stream)] for _ in range(2)] == [["s.1"], ["s.1"]]
+        with pytest.raises(Unavailable, match="was killed"):
+            await anext(stream)
 
     async def test_all_changes_of_jobs_are_told(self, store: Store) -> None:
         stream = store.changes.all()

@@ -11,6 +11,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import AsyncMongoClient, monitoring
 
 from metriq_gym.jobs import Job, JobState
+from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.store import Store, searching
 from metriq_gym.store.catalogue import Catalogue, Filter
 from metriq_gym.testing.memory import MemoryClient
@@ -72,6 +73,71 @@ async def test_a_list_uses_an_index_and_looks_at_what_it_shows(filled: Store, wh
     assert "COLLSCAN" not in str(explained["queryPlanner"]["winningPlan"])
     assert "IXSCAN" in str(explained["queryPlanner"]["winningPlan"])
     assert 0 < explained["executionStats"]["totalDocsExamined"] <= most
+
+
+@pytest.mark.parametrize("place", ["server", "memory"])
+async def test_a_suite_in_a_list_is_as_far_as_its_jobs_say(server_store: Store, place: str) -> None:
+    """Whatever may be said of a job's progress, told by the server's count as by a look at each."""
+    store = server_store if place == "server" else Store(MemoryClient(), "metriq")
+    pending, tried = {"state": "pending", "at": AT}, {"state": "pending", "at": AT, "attempts": 2}
+    failed, done = {"state": "failed", "at": AT}, {"state": "done", "at": AT}
+    kinds: list[dict[str, Any]] = [
+        {"state": JobState.DISPATCHED},
+        {"state": JobState.DISPATCHING, "held": "in doubt"},
+        {"state": JobState.SCORED, "exports": {"json": done, "github": pending}},
+        {"state": JobState.SCORED, "exports": {"json": done, "github": tried}},
+        {"state": JobState.SCORED, "exports": {"github": failed, "webhook": done}},
+        {"state": JobState.SCORED, "exports": {"github": failed, "json": done}},
+        {"state": JobState.EXPORTED, "exports": {"json": done}},
+        {"state": JobState.FAILED},
+        {"state": JobState.DISPATCHED, "imported": "{}"},
+    ]
+    for suite, size in (("a", 40), ("b", None), ("c", 3)):
+        for number, kind in enumerate([*kinds, *kinds[2:7]] if suite != "c" else kinds[6:8]):
+            at, device = AT + timedelta(seconds=number), f"device {suite}"
+            about = {"suite_id": suite, "suite_size": size, "suite_name": "Nightly", "tags": ["t"]}
+            await store.records.add(ended_job(f"{suite}.{number}", created_at=at, device=device, **about, **kind))
+    await store.records.delete("c.1")
+    runs = await store.catalogue.suite_runs(["c", "nowhere", "b", "a"])
+    assert [run.id for run in runs] == ["c", "b", "a"]
+    for run in runs:
+        assert run.progress == summarise(await store.jobs.suite(run.id))
+        assert (run.name, run.device, run.tags, run.created_at) == ("Nightly", f"device {run.id}", ["t"], AT)
+    assert {run.id: run.progress.size for run in runs} == {"a": 40, "b": 14, "c": 2}
+
+
+async def test_of_a_large_suite_each_kind_of_job_is_sent_once(
+    server_store: Store, mongo_url: str, mongo_database: str
+) -> None:
+    """Of one that cannot be read, none."""
+    job = ended_job("s.0", state=JobState.EXPORTED, suite_id="s", suite_size=2000).model_dump(by_alias=True)
+    odd = job | {"_id": "s.odd", "tags": 7}
+    client: AsyncMongoClient[dict[str, Any]]
+    replies = _Replies()
+    async with AsyncMongoClient(mongo_url, event_listeners=[replies]) as client:
+        jobs: Any = client[mongo_database].jobs
+        await jobs.insert_many([odd, *(job | {"_id": f"s.{number}"} for number in range(1500))])
+        [run] = await Store(client, mongo_database).catalogue.suite_runs(["s"])
+    assert (run.progress.ended, run.progress.size) == (1500, 2000)
+    assert sum(replies.rows) == 1
+
+
+class _Replies(monitoring.CommandListener):
+    """How many documents each aggregation found."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        pass
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        if event.command_name in ("aggregate", "getMore"):
+            cursor = event.reply["cursor"]
+            self.rows.append(len(cursor.get("firstBatch", cursor.get("nextBatch"))))
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
 
 
 TEXTS = ("JOB-01", "remark 4", "(ÜNDER", "night", "Benchmark 1", "device 2", "e", "k 1", "nowhere", ".", "suite-1")
@@ -186,7 +252,7 @@ async def all_of(jobs: AsyncIterator[Job]) -> list[Job]:
         pytest.param(lambda found: found.page(Filter(text="nowhere"), limit=5), id="search"),
         pytest.param(lambda found: found.page(Filter(text="night"), limit=5), id="search by suite"),
         pytest.param(lambda found: found.suite_ids(limit=5), id="suites"),
-        pytest.param(lambda found: found.of_suites(["suite-1"]), id="jobs of suites"),
+        pytest.param(lambda found: found.suite_runs(["suite-1"]), id="suites, how far"),
         pytest.param(lambda found: found.benchmark_names(), id="benchmarks"),
         pytest.param(lambda found: found.device_names(), id="devices"),
         pytest.param(lambda found: found.suite_names(), id="suites' names"),

@@ -143,14 +143,30 @@ async def test_a_job_one_of_whose_tasks_cannot_be_read_is_not_judged_by_the_othe
         await store.tasks.states("state")
 
 
-async def test_each_document_that_cannot_be_read_is_listed_with_the_reason(store: Store) -> None:
-    found = {(each.collection, each.id): each.reason for each in await store.catalogue.unreadable()}
+@pytest.mark.parametrize("newest", [None, 1000])
+async def test_each_document_that_cannot_be_read_is_listed_once_with_the_reason(
+    store: Store, newest: int | None
+) -> None:
+    listed = await store.catalogue.unreadable(newest=newest)
+    found = {(each.collection, each.id): each.reason for each in listed}
+    assert len(found) == len(listed)
     assert found.keys() == {
         *(("jobs", name) for name in ODD_JOBS),
         *(("tasks", f"{name}:0") for name in ODD_TASKS),
     }
     assert found["jobs", "export"].startswith("exports.json.state: Input should be 'pending'")
     assert found["tasks", "seed:0"] == "seed: Field required"
+
+
+async def test_of_many_documents_the_newest_and_those_on_their_way_are_looked_at(store: Store) -> None:
+    """What has ended is told of by `mgym doctor`, which looks at all there is."""
+    ended = GOOD_JOB | {"state": "exported"}
+    await store._database.jobs.insert_one({"_id": "old"} | ended | {"tags": 7})
+    await store._database.jobs.insert_many([{"_id": f"n{number}"} | ended for number in range(20)])
+    await store._database.jobs.insert_one({"_id": "new"} | ended | {"tags": 7})
+    found = {each.id for each in await store.catalogue.unreadable(newest=10) if each.collection == "jobs"}
+    assert found == {*ODD_JOBS, "new"} - {"failure"}  # which has ended, too
+    assert "old" in {each.id for each in await store.catalogue.unreadable()}
 
 
 async def test_whatever_the_services_write_is_readable(store: Store) -> None:

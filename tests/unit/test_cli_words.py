@@ -180,7 +180,7 @@ async def test_a_suite_is_followed_with_what_its_records_wait_for_said_once_a_ta
         return ended_job(name, state=JobState.SCORED, exports={"json": pending, "github": pending | {"error": None}})
 
     class Told:
-        async def suite_progress(self, _: object) -> AsyncIterator[tuple[SuiteProgress, list[Job]]]:
+        async def suite_progress(self, *_: object) -> AsyncIterator[tuple[SuiteProgress, list[Job]]]:
             for jobs in ([waiting("a")], [waiting("a"), waiting("b")]):
                 yield summarise(jobs), jobs
 

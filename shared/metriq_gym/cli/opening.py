@@ -18,7 +18,6 @@ from metriq_gym.client.client import Client, brief, connect, open_store
 from metriq_gym.client.lookup import choose_job, choose_suite
 from metriq_gym.client.session import quiet
 from metriq_gym.jobs import Job
-from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.terminal import report
@@ -89,12 +88,11 @@ async def suite_called(store: Store, name: str | None) -> str:
     if name is not None:
         return await choose_suite(store, name)
     ids = await store.catalogue.suite_ids(limit=_OFFERED)
-    rows: list[list[object]] = []
-    for suite_id in ids:
-        jobs = await store.jobs.suite(suite_id)
-        summary = summarise(jobs)
-        rows.append([suite_id, jobs[0].suite_name or "", f"{summary.ended} of {summary.size}"])
-    return ids[_pick("suite", ("suite", "name", "ended"), rows)]
+    runs = await store.catalogue.suite_runs(ids)
+    rows: list[list[object]] = [
+        [run.id, run.name or "", f"{run.progress.ended} of {run.progress.size}"] for run in runs
+    ]
+    return runs[_pick("suite", ("suite", "name", "ended"), rows)].id
 
 
 def _pick(kind: str, columns: tuple[str, ...], rows: list[list[object]]) -> int:

@@ -392,15 +392,20 @@ class Client:
             if is_settled(ours) or summarise(jobs).settled:
                 return
 
-    async def suite_progress(self, suite_id: str) -> AsyncIterator[tuple[SuiteProgress, list[Job]]]:
-        """Yield how far a suite is and its jobs so far, each time one has changed, until all stay as they are.
+    async def suite_progress(
+        self, suite_id: str, until: Callable[[list[Job]], bool] | None = None
+    ) -> AsyncIterator[tuple[SuiteProgress, list[Job]]]:
+        """Yield how far a suite is and its jobs so far, each time some have changed, until they are as wanted.
 
-        That is when they have ended, or wait for an operator to decide about one that is held.
+        Unless told else that is when all stay as they are: they have ended, or wait for an operator to decide about one
+        that is held.
 
         Parameters
         ----------
         suite_id
             The whole id.
+        until
+            Whether the jobs so far are as wanted.
 
         Raises
         ------
@@ -410,7 +415,7 @@ class Client:
         async for jobs in _reopened(lambda: self.store.changes.suite(suite_id)):
             progress = summarise(jobs)
             yield progress, jobs
-            if jobs and progress.settled:
+            if until(jobs) if until is not None else jobs and progress.settled:
                 return
 
     async def changes(self) -> AsyncIterator[Job]:

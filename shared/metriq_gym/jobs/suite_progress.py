@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from metriq_gym.jobs import Job, JobState
 
@@ -34,15 +35,40 @@ class SuiteProgress:
         return self.ended + self.held + self.waiting == self.size
 
 
+@dataclass(frozen=True, slots=True)
+class SuiteRun:
+    """A suite as lists show it."""
+
+    id: str
+    name: str | None
+    provider: str
+    device: str
+    tags: Sequence[str]
+    created_at: datetime
+    """When the first of its jobs was."""
+    progress: SuiteProgress
+
+
 def summarise(jobs: Sequence[Job]) -> SuiteProgress:
     """Return the progress of the suite whose jobs these are, all that the store has of it."""
-    states = Counter(job.state for job in jobs)
-    requested = max((job.suite_size or 0 for job in jobs), default=0)
-    ended = sum(job.has_ended for job in jobs)
-    held = sum(job.held is not None for job in jobs)
-    waiting = sum(job.waits_for_suite for job in jobs)
+    return summarise_alike((job, 1) for job in jobs)
+
+
+def summarise_alike(counted: Iterable[tuple[Job, int]], deleted: int = 0) -> SuiteProgress:
+    """Return the progress of a suite by one job of each kind, and how many there are of the kind.
+
+    Those that were `deleted` do not count in what was requested.
+    """
+    states = Counter[JobState]()
+    requested = ended = held = waiting = 0
+    for job, count in counted:
+        states[job.state] += count
+        requested = max(requested, job.suite_size or 0)
+        ended += count * job.has_ended
+        held += count * (job.held is not None)
+        waiting += count * job.waits_for_suite
     return SuiteProgress(
-        size=max(requested, len(jobs)),
+        size=max(requested - deleted, states.total()),
         states={state: states[state] for state in JobState if state in states},
         ended=ended,
         held=held,

@@ -21,6 +21,9 @@ from metriq_gym.store.reading import Unreadable
 
 STILL_SECONDS = 900.0
 """A job that has not moved for so long, and waits for nothing, is said to stand still."""
+NEWEST = 3000
+"""So many jobs and tasks, those that were stored last, are looked at for ones that cannot be read, and all that are on
+their way; `mgym doctor` looks at each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class WorkStatus:
 async def look(store: Store, settings: Settings, *, everywhere: bool = True) -> WorkStatus:
     """Look at the store, and at the broker if there is one; raises `Transient` when the store does not answer.
 
-    Unless `everywhere`, not for documents that cannot be read: that takes a look at each.
+    Unless `everywhere`, not for documents that cannot be read: that takes a look at thousands.
     """
     catalogue = store.catalogue
     (states, due, still), (held, stuck, suites), (parked, away, noted, notices) = await asyncio.gather(
@@ -96,6 +99,6 @@ async def look(store: Store, settings: Settings, *, everywhere: bool = True) -> 
 
 async def _unreadable(store: Store) -> Sequence[Unreadable]:
     try:
-        return await store.unreadable()
+        return await store.unreadable(newest=NEWEST)
     except Transient:
         return [Unreadable("", "", "there is too much to look through: see the log of a service that passes one over")]

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from metriq_gym.jobs.documents import Job, Task
 from metriq_gym.jobs.states import OPEN_TASKS, TERMINAL, ExportState, JobState, TaskState
+from metriq_gym.jobs.suite_progress import SuiteRun, summarise_alike
 from metriq_gym.store.mongo import EPOCH, entries, from_now, rows, translated
 from metriq_gym.store.reading import ODD, Unreadable, collection_of, describe, read_all, read_each, readable
 from metriq_gym.store.searching import near_with_text, places_of_text, with_text, with_values
@@ -30,6 +31,19 @@ _UNLISTED = (
     "transpiled_two_qubit_gate_counts",
 )
 """What is left out of lists."""
+_ALIKE = {
+    "state": "$state",
+    "size": "$suite_size",
+    "held": {"$gt": ["$held", None]},
+    "imported": "$imported",
+    "exports": {
+        "$map": {
+            "input": entries("exports"),
+            "in": ["$$this.k", "$$this.v.state", {"$gt": ["$$this.v.attempts", 0]}],
+        }
+    },
+}
+"""What a suite's progress is told by: jobs that have the same of it count as the same."""
 _MATRIX_AT_ONCE = 8
 _BATCH = 200
 """Jobs that are read at a time where all of them are: a server's own batches are 16 MB, which take seconds to read."""
@@ -139,11 +153,12 @@ class FailedExports:
 
 
 class Catalogue:
-    """Reads the ``jobs`` and ``tasks`` collections."""
+    """Reads the ``jobs`` and ``tasks`` collections, and which jobs were deleted."""
 
-    def __init__(self, jobs: Any, tasks: Any) -> None:
+    def __init__(self, jobs: Any, tasks: Any, deleted: Any) -> None:
         self._jobs = jobs
         self._tasks = tasks
+        self._deleted = deleted
 
     @translated
     async def find(self, filters: Mapping[str, Any] | None = None, *, limit: int = 0) -> list[Job]:
@@ -338,13 +353,33 @@ class Catalogue:
         return [found["_id"] async for found in rows(self._jobs, stages)]
 
     @translated
-    async def of_suites(self, suite_ids: Sequence[str]) -> dict[str, list[Job]]:
-        """Return the jobs of suites without what is bulky; a suite without a job has none."""
-        found: dict[str, list[Job]] = {suite_id: [] for suite_id in suite_ids}
+    async def suite_runs(self, suite_ids: Sequence[str]) -> list[SuiteRun]:
+        """Return how far suites are, in this order, without those of which no job can be read.
+
+        The server counts jobs that are alike, so that a suite of thousands takes no more to send than one of ten.
+        """
         query = {"suite_id": {"$type": "string", "$in": list(suite_ids)}}
-        for job in await read_each(Job, self._jobs.find(query, dict.fromkeys((*_UNLISTED, "result"), 0))):
-            found[str(job.suite_id)].append(job)
-        return found
+        stages: list[dict[str, Any]] = [
+            {"$match": query | READABLE_JOB},
+            # Of what was imported only that it was: it is a whole record.
+            {"$set": {"imported": {"$cond": [{"$gt": ["$imported", None]}, "", None]}}},
+            {"$unset": [name for name in (*_UNLISTED, "result", "config") if name != "imported"]},
+            {
+                "$group": {
+                    "_id": {"suite": "$suite_id"} | _ALIKE,
+                    "count": {"$sum": 1},
+                    "created_at": {"$min": "$created_at"},
+                    "like": {"$first": "$$ROOT"},
+                }
+            },
+        ]
+        kinds: dict[str, list[tuple[Job, int]]] = {}
+        async for found in rows(self._jobs, stages):
+            for job in read_all(Job, [found["like"] | {"created_at": found["created_at"]}]):
+                kinds.setdefault(str(job.suite_id), []).append((job, found["count"]))
+        gone = {"$group": {"_id": "$suite_id", "count": {"$sum": {"$cond": [{"$eq": ["$_id", "$suite_id"]}, 0, 1]}}}}
+        deleted = {each["_id"]: each["count"] async for each in rows(self._deleted, [{"$match": query}, gone])}
+        return [_run(each, kinds[each], deleted.get(each, 0)) for each in suite_ids if each in kinds]
 
     @translated
     async def provider_job_ids(self, job_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -485,22 +520,44 @@ class Catalogue:
         return last[0] if last else 0.0
 
     @translated
-    async def unreadable(self, *, limit: int = 100) -> list[Unreadable]:
+    async def unreadable(self, *, newest: int | None = None, limit: int = 100) -> list[Unreadable]:
         """Return documents that this version cannot read; raises `Unavailable` when to look takes too long.
 
-        Of the tasks, those that have ended are not looked at.
+        Of the tasks, those that have ended are not looked at. With `newest`, only so many of each are that were stored
+        last, and besides those of which services have something left to do.
         """
         ended = [state for state in TaskState if state not in OPEN_TASKS]
-        of_tasks = {"state": {"$nin": ended}, "$nor": [READABLE_TASK]}
-        return [
-            *await self._unreadable(Job, self._jobs, {"$nor": [READABLE_JOB]}, limit),
-            *await self._unreadable(Task, self._tasks, of_tasks, limit),
-        ]
+        odd_jobs = {"$nor": [READABLE_JOB]}
+        odd_tasks = {"state": {"$nin": ended}, "$nor": [READABLE_TASK]}
+        if newest is None:
+            found = [
+                *await self._unreadable(Job, self._jobs, [{"$match": odd_jobs}], limit),
+                *await self._unreadable(Task, self._tasks, [{"$match": odd_tasks}], limit),
+            ]
+        else:
+            last = [{"$limit": newest}]
+            open_jobs = {"state": {"$nin": list(TERMINAL)}} | odd_jobs
+            due_tasks = {"provider": {"$gte": ""}, "next_poll_at": {"$gt": EPOCH}} | odd_tasks
+            found = [
+                *await self._unreadable(Job, self._jobs, [{"$match": open_jobs}], limit),
+                *await self._unreadable(Job, self._jobs, [*last, {"$match": odd_jobs}], limit, newest_first=True),
+                *await self._unreadable(Task, self._tasks, [{"$match": due_tasks}], limit),
+                *await self._unreadable(Task, self._tasks, [*last, {"$match": odd_tasks}], limit, newest_first=True),
+            ]
+        return list(dict.fromkeys(found))
 
-    async def _unreadable(self, kind: type[Job | Task], collection: Any, query: Any, limit: int) -> list[Unreadable]:
-        found = collection.find(query).limit(limit).max_time_ms(MOST_MS)
+    async def _unreadable(
+        self,
+        kind: type[Job | Task],
+        collection: Any,
+        stages: list[dict[str, Any]],
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> list[Unreadable]:
+        order = {"hint": {"$natural": -1}} if newest_first else {}
         odd = []
-        async for document in found:
+        async for document in rows(collection, [*stages, {"$limit": limit}], maxTimeMS=MOST_MS, **order):
             try:
                 kind.model_validate(document)
             except ValidationError as error:
@@ -549,6 +606,12 @@ async def _in_words(cursor: Any) -> AsyncIterator[dict[str, Any]]:
 
     while (row := await step()) is not None:
         yield row
+
+
+def _run(suite_id: str, kinds: Sequence[tuple[Job, int]], deleted: int) -> SuiteRun:
+    first = min((job for job, _ in kinds), key=lambda job: job.created_at)
+    progress = summarise_alike(kinds, deleted)
+    return SuiteRun(suite_id, first.suite_name, first.provider, first.device, first.tags, first.created_at, progress)
 
 
 def _begins(field: str, prefix: str) -> dict[str, Any]:

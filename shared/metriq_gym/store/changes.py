@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +23,9 @@ _AWAIT_MS = 500
 """How long the driver's thread waits for a change at a time; closing a stream waits for it to come back."""
 _LOST = frozenset({2, 9, 14, 43, 136, 237, 260, 280, 286, 40647, 50811})
 """Codes of an event that a stream cannot begin after: it is none, or is not kept any more."""
+_REST = 4
+"""What many changes of a suite cost a client is kept to one part of its time in so many more."""
+_LONGEST_REST_SECONDS = 0.25
 _SILENT = ("lease", "check_at", "checked_by", "updated_at", "deaths", "attempts", "record_due")
 """Fields whose change tells a person nothing."""
 
@@ -79,29 +84,33 @@ class Changes:
                 changed = (await stream.next())["ns"]["coll"]
 
     async def suite(self, suite_id: str) -> AsyncGenerator[list[Job], None]:
-        """Yield the jobs of a suite that dispatchers have seen, each time one of them has changed; never ends.
+        """Yield the jobs of a suite that dispatchers have seen, each time some of them have changed; never ends.
 
-        All are read once, and then each that has changed.
+        All are read once, and then those that have changed since they were yielded last, together.
         """
         ours = {"ns.coll": "jobs", "fullDocument.suite_id": suite_id}
         only_ids = {"$project": {"_id": 1, "ns": 1, "documentKey": 1}}
-        async with self._open([{"$match": ours}, only_ids], full_document="updateLookup") as stream:
+        async with (
+            self._open([{"$match": ours}, only_ids], full_document="updateLookup") as stream,
+            _listening(stream) as heard,
+        ):
             jobs = await self._suite(suite_id)
             while True:
+                began = time.thread_time()
                 yield [jobs[job_id] for job_id in sorted(jobs)]
-                jobs = await self._changed(suite_id, jobs, (await stream.next())["documentKey"]["_id"])
+                # Meanwhile more changes, of which each costs as much as the suite is large.
+                await asyncio.sleep(min(_REST * (time.thread_time() - began), _LONGEST_REST_SECONDS))
+                jobs = await self._changed(suite_id, jobs, await heard.take())
 
-    async def _changed(self, suite_id: str, jobs: dict[str, Job], changed: str) -> dict[str, Job]:
-        try:
-            job = await self._find(changed)
-        except UnreadableDocument:
-            job = None
-        if job is None or not jobs:
+    async def _changed(self, suite_id: str, jobs: dict[str, Job], changed: Sequence[str]) -> dict[str, Job]:
+        found = await asyncio.gather(*map(self._find_readable, changed))
+        read = [job for job in found if job is not None]
+        if len(read) < len(found) or not jobs:
             return await self._suite(suite_id)
         sizes = (each.suite_size for each in jobs.values() if each.suite_size is not None)
-        if job.suite_size is not None and (size := next(sizes, None)) is not None:
-            job = job.model_copy(update={"suite_size": size})  # of which those that were deleted are no part
-        return jobs | {changed: job}
+        if (size := next(sizes, None)) is not None:  # of which those that were deleted are no part
+            read = [each.model_copy(update={"suite_size": each.suite_size and size}) for each in read]
+        return jobs | {each.id: each for each in read}
 
     async def _suite(self, suite_id: str) -> dict[str, Job]:
         try:
@@ -169,6 +178,12 @@ class Changes:
         except NotFound:
             return None
 
+    async def _find_readable(self, job_id: str) -> Job | None:
+        try:
+            return await self._find(job_id)
+        except UnreadableDocument:
+            return None
+
     @asynccontextmanager
     async def _open(self, pipeline: list[dict[str, Any]], **options: Any) -> AsyncIterator[Any]:
         try:
@@ -179,6 +194,48 @@ class Changes:
                 yield stream
         except PyMongoError as error:
             raise Unavailable(f"the store's change stream broke: {error}") from error
+
+
+class _Heard:
+    """The ids of documents that have changed, since they were last asked for."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+        self._error: Exception | None = None
+        self._news = asyncio.Event()
+
+    async def listen(self, stream: Any) -> None:
+        """Hear of all changes, until the stream breaks."""
+        try:
+            while True:
+                change = await stream.next()
+                self._ids[change["documentKey"]["_id"]] = None
+                self._news.set()
+        except Exception as error:
+            self._error = error
+            self._news.set()
+
+    async def take(self) -> list[str]:
+        """Return the ids of what has changed, as soon as something has; raises what the stream broke with."""
+        await self._news.wait()
+        if not self._ids and self._error is not None:
+            raise self._error
+        if self._error is None:
+            self._news.clear()
+        ids, self._ids = [*self._ids], {}
+        return ids
+
+
+@asynccontextmanager
+async def _listening(stream: Any) -> AsyncIterator[_Heard]:
+    """Hear of changes also while what is yielded is not asked."""
+    heard = _Heard()
+    listening = asyncio.create_task(heard.listen(stream))
+    try:
+        yield heard
+    finally:
+        listening.cancel()
+        await asyncio.wait({listening})
 
 
 def _event(change: Mapping[str, Any]) -> Event | None:

@@ -199,9 +199,9 @@ def from_now(seconds: float) -> Stage:
     return {"$add": ["$$NOW", int(seconds * 1000)]}
 
 
-async def rows(collection: Any, stages: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    """Yield what an aggregation finds."""
-    cursor = collection.aggregate(stages)
+async def rows(collection: Any, stages: list[dict[str, Any]], **options: Any) -> AsyncIterator[dict[str, Any]]:
+    """Yield what an aggregation finds; `options` are the driver's."""
+    cursor = collection.aggregate(stages, **options)
     if hasattr(cursor, "__await__"):  # PyMongo's own asynchronous client
         cursor = await cursor
     async for row in cursor:

@@ -68,7 +68,7 @@ class Store:
         self.troubles = Troubles(self._database.jobs)
         self.tasks = Tasks(self._database.tasks)
         self.listings = Listings(self._database.listings)
-        self.catalogue = Catalogue(self._database.jobs, self._database.tasks)
+        self.catalogue = Catalogue(self._database.jobs, self._database.tasks, self._database.deleted)
         self.changes = Changes(self._database, self.jobs, self.tasks)
         self.suites = Suites(self._database.suites)
         self.schedules = Schedules(self._database.schedules)
@@ -105,10 +105,13 @@ class Store:
         await self.drifts.create_indexes()
         await self.notices.create_indexes()
 
-    async def unreadable(self) -> list[Unreadable]:
-        """Return documents that this version cannot read; raises `Unavailable` when to look takes too long."""
+    async def unreadable(self, *, newest: int | None = None) -> list[Unreadable]:
+        """Return documents that this version cannot read; raises `Unavailable` when to look takes too long.
+
+        With `newest`, not all jobs and tasks are looked at; see `Catalogue.unreadable`.
+        """
         return [
-            *await self.catalogue.unreadable(),
+            *await self.catalogue.unreadable(newest=newest),
             *await self.schedules.unreadable(),
             *await self.devices.unreadable(),
             *[each for name, query in _SHAPES.items() for each in await self._odd(name, query)],

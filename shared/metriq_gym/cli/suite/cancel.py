@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import typer
 
 from metriq_gym.cli import opening
 from metriq_gym.cli.errors import FAILED
 from metriq_gym.cli.options import SuiteName, Yes
 from metriq_gym.cli.output import confirm, say
+from metriq_gym.client.client import Client
 from metriq_gym.jobs import Job, JobState
-from metriq_gym.terminal.follow import ProgressLine, follow
+from metriq_gym.terminal.follow import ProgressLine, describe
 
 
 def cancel(name: SuiteName = None, yes: Yes = False) -> None:
@@ -22,17 +25,16 @@ def cancel(name: SuiteName = None, yes: Yes = False) -> None:
         async with opening.client() as client:
             suite_id = await opening.suite_called(client.store, name)
             jobs = await client.store.jobs.suite(suite_id)
-            seen = {job.id for job in jobs}
             # Jobs that no dispatcher has come to yet are in the suite's plan alone.
-            plans = [plan for plan in await client.store.suites.unfinished() if plan.id == suite_id]
-            unseen = {str(request.job_id) for plan in plans for request in plan.requests} - seen
-            going = [*(job.id for job in jobs if not _is_decided(job)), *sorted(unseen)]
+            plan = await client.store.suites.plan(suite_id)
+            requested = [] if plan is None else [str(request.job_id) for request in plan.requests]
+            unseen = await client.store.jobs.unseen(requested)
+            going = {*(job.id for job in jobs if not _is_decided(job)), *unseen}
             if going and not yes:
                 confirm(f"cancel {len(going)} jobs of suite {suite_id}?")
             with opening.way_back(f"mgym suite cancel {suite_id}"), ProgressLine(f"cancelling {suite_id}") as progress:
-                for job_id in going:
-                    await client.cancel(job_id)
-                return suite_id, [await follow(client, job_id, progress, _is_decided) for job_id in going]
+                await asyncio.gather(*map(client.cancel, going))
+                return suite_id, await _decided(client, suite_id, going, progress)
 
     suite_id, jobs = opening.run(stop())
     cancelled = [job for job in jobs if job.state is JobState.CANCELLED]
@@ -43,6 +45,23 @@ def cancel(name: SuiteName = None, yes: Yes = False) -> None:
         say(f"error: too late: no job of suite {suite_id} could be cancelled")
         raise typer.Exit(FAILED)
     say(f"cancelled {len(cancelled)} jobs of suite {suite_id}")
+
+
+async def _decided(client: Client, suite_id: str, going: set[str], progress: ProgressLine) -> list[Job]:
+    """Return these jobs of a suite, once each is cancelled or too late for that."""
+    decided: dict[str, Job] = {}
+
+    def all_are(jobs: list[Job]) -> bool:
+        there = {job.id: job for job in jobs if job.id in going}
+        gone = {job_id: job for job_id, job in decided.items() if job_id not in there}  # deleted since
+        decided.clear()
+        decided.update(gone, **{job_id: job for job_id, job in there.items() if _is_decided(job)})
+        return len(decided) == len(going)
+
+    if going:
+        async for summary, _ in client.suite_progress(suite_id, until=all_are):
+            progress.show(describe(summary))
+    return sorted(decided.values(), key=lambda job: job.id)
 
 
 def _is_decided(job: Job) -> bool:

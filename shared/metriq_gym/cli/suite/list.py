@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import typer
 
@@ -12,8 +13,7 @@ from metriq_gym.cli.options import AsCsv, AsJson
 from metriq_gym.cli.output import console, emit, say
 from metriq_gym.cli.suite.showing import described
 from metriq_gym.errors import NotFound
-from metriq_gym.jobs import Job
-from metriq_gym.jobs.suite_progress import summarise
+from metriq_gym.jobs.suite_progress import SuiteRun
 from metriq_gym.suite_parser import shipped
 from metriq_gym.terminal import report
 
@@ -29,28 +29,31 @@ def list_(
     """List runs of suites, and the suites there are."""
     wanted = filters.query(tags=tag, since=since, until=until)
 
-    async def look() -> list[list[Job]]:
+    async def look() -> list[SuiteRun]:
         async with opening.store() as store:
-            runs = []
+            ids = await store.catalogue.suite_ids(limit=limit, filters=wanted)
+            return await store.catalogue.suite_runs(ids)
+
+    async def look_closely() -> list[dict[str, Any]]:
+        async with opening.store() as store:
+            found = []
             for suite_id in await store.catalogue.suite_ids(limit=limit, filters=wanted):
                 with suppress(NotFound):  # deleted meanwhile, or none of its jobs can be read
-                    runs.append(await store.jobs.suite(suite_id))
-            return runs
+                    found.append(described(await store.jobs.suite(suite_id)))
+            return found
 
-    runs = opening.run(look())
     if json:
-        emit([described(jobs) for jobs in runs])
+        emit(opening.run(look_closely()))
         return
+    runs = opening.run(look())
     if csv:
-        typer.echo(as_csv([_row(jobs) for jobs in runs], list(_COLUMNS)), nl=False)
+        typer.echo(as_csv([_row(run) for run in runs], list(_COLUMNS)), nl=False)
         return
     rows = []
-    for jobs in runs:
-        summary = summarise(jobs)
-        device = f"{jobs[0].provider}/{jobs[0].device}"
-        ended = f"{summary.ended} of {summary.size}"
-        name = report.short_id(jobs[0].suite_id or "", console())
-        rows.append([name, jobs[0].suite_name or "", device, ended, report.age(jobs[0].created_at)])
+    for run in runs:
+        ended = f"{run.progress.ended} of {run.progress.size}"
+        name = report.short_id(run.id, console())
+        rows.append([name, run.name or "", f"{run.provider}/{run.device}", ended, report.age(run.created_at)])
     if rows:
         report.show_table(console(), ("suite", "name", "device", "ended", "age"), rows)
     say(f"shipped suites: {', '.join(shipped())}")
@@ -59,16 +62,15 @@ def list_(
 _COLUMNS = ("suite_id", "suite_name", "provider", "device", "size", "ended", "done", "created_at", "tags")
 
 
-def _row(jobs: list[Job]) -> dict[str, object]:
-    first, summary = jobs[0], summarise(jobs)
+def _row(run: SuiteRun) -> dict[str, object]:
     return {
-        "suite_id": first.suite_id,
-        "suite_name": first.suite_name,
-        "provider": first.provider,
-        "device": first.device,
-        "size": summary.size,
-        "ended": summary.ended,
-        "done": summary.done,
-        "created_at": first.created_at.isoformat(),
-        "tags": ",".join(first.tags),
+        "suite_id": run.id,
+        "suite_name": run.name,
+        "provider": run.provider,
+        "device": run.device,
+        "size": run.progress.size,
+        "ended": run.progress.ended,
+        "done": run.progress.done,
+        "created_at": run.created_at.isoformat(),
+        "tags": ",".join(run.tags),
     }
