@@ -30,7 +30,6 @@ from metriq_gym.exporters.retry import retry_export
 from metriq_gym.jobs import Job, JobState, Task, TaskState, comparison
 from metriq_gym.jobs.rows import number_of, rows
 from metriq_gym.jobs.series import comparable, series_of_each
-from metriq_gym.jobs.suite_progress import summarise
 from metriq_gym.jobs.tables import ENCODERS
 from metriq_gym.messages import CompilationName, EstimateWanted, JobId, ScheduleAction, ScheduleName, SuiteRequested
 from metriq_gym.operations.resolve import resolve
@@ -64,6 +63,8 @@ HELD = "held"
 _COUNT = re.compile(r"[0-9]{1,3}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 SUITES = 20
+SUITE_JOBS = 200
+"""Jobs of a suite that its page shows; the list of jobs has the others."""
 MOST_DEVICES = 20
 """Devices that a trend is asked of by name."""
 OFFERED = 60
@@ -860,11 +861,11 @@ async def _suites(
 
 
 async def _of_suite(at: Desk, suite_id: str) -> dict[str, Any]:
-    try:
-        jobs = await at.store.jobs.suite(suite_id)
-    except NotFound:
+    runs = await at.store.catalogue.suite_runs([suite_id])
+    jobs = await at.store.catalogue.page(Filter(suite=suite_id), ascending=True, limit=SUITE_JOBS)
+    if not runs or not jobs:
         return {"jobs": []}
-    return {"jobs": jobs, "progress": summarise(jobs)}
+    return {"jobs": sorted(jobs, key=lambda job: job.id), "progress": runs[0].progress}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from metriq_gym.jobs import Job, JobState
 from metriq_gym.jobs.documents import CheckedCircuit
 from metriq_gym.messages import JobRequested
 from metriq_gym.operations.suites import DROPPED
+from services.console import pages
 from services.console.figures import over_time, points
 from tests.support.console import ServedConsole, served_console
 from tests.support.jobs import AT, SCORE, ended_job, failed_job
@@ -208,6 +209,23 @@ async def test_what_no_request_can_say_is_wrong_in_a_form(
             field = name.removeprefix("config.")
             assert f'aria-describedby="h-{field} e-{field}" aria-invalid="true"' in answer.text
             assert value in unescape(answer.text)
+
+
+async def test_the_page_of_a_large_suite_shows_some_of_its_jobs_and_where_all_are(
+    console: ServedConsole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SUITE_JOBS", 2)
+    suite = {"suite_id": "s", "suite_name": "Nightly", "suite_size": 4, "state": JobState.EXPORTED}
+    names = [f"s.00{number}-wit" for number in range(3)]
+    await add(
+        console, *(ended_job(name, created_at=AT + timedelta(seconds=n), **suite) for n, name in enumerate(names))
+    )
+    page = (await console.http.get("/suites/s")).raise_for_status().text
+    assert "3 of 4 have ended" in page
+    assert [name in page for name in names] == [True, True, False]
+    assert 'These are 2 of 3 jobs: <a href="/jobs?suite=s">all of them</a>' in page
+    monkeypatch.setattr(pages, "SUITE_JOBS", 3)
+    assert "These are" not in await text_of(console, "/suites/s")
 
 
 async def test_a_suites_scores_are_drawn_over_time_a_line_for_each_of_its_benchmarks(console: ServedConsole) -> None:
