@@ -7,9 +7,11 @@ the lists of what is to be published and noted. After a crash in between, the de
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import inf
 
 import structlog
 
@@ -21,16 +23,19 @@ from metriq_gym.store import Store
 
 log = structlog.get_logger()
 
+PAUSE_SECONDS = 0.1
+"""From one look to the next, at least: of many results of one series, each look costs as much as that of one."""
 _LOST = timedelta(minutes=10)
 """A shift that is unpublished for so long was found by a process that is gone, and its delivery with it."""
 
 
 class DriftWatch:
-    """Looks at results, those that come at the same time together."""
+    """Looks at results: at one at once, and at those that come soon after it together."""
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
         self._bus = bus
+        self._rests_until = -inf
         self._one_at_a_time = asyncio.Lock()
         self._waiting: dict[str, Job] = {}
 
@@ -38,9 +43,11 @@ class DriftWatch:
         """Return when the job's result is counted, and each shift that it shows is published. Raises `Transient`."""
         self._waiting[job.id] = job
         async with self._one_at_a_time:
-            jobs, self._waiting = self._waiting, {}
-            if job.id not in jobs:
+            if job.id not in self._waiting:
                 return  # the one before has seen to it
+            await asyncio.sleep(self._rests_until - time.monotonic())
+            self._rests_until = time.monotonic() + PAUSE_SECONDS
+            jobs, self._waiting = self._waiting, {}
             try:
                 await self._look(jobs)
             except BaseException:
@@ -53,8 +60,14 @@ class DriftWatch:
         for job in jobs.values():
             for each in seen_in(job):
                 by_series.setdefault(each.series_id, []).append(each)
-        for series_id, seen in by_series.items():
-            watched = await self._store.drifts.change(series_id, partial(looked_at, seen=seen))
+        change = self._store.drifts.change
+        changed = await asyncio.gather(
+            *(change(series_id, partial(looked_at, seen=seen)) for series_id, seen in by_series.items()),
+            return_exceptions=True,
+        )
+        for watched in changed:
+            if isinstance(watched, BaseException):
+                raise watched
             if watched is not None and watched.untold:
                 await self._publish(watched, jobs.keys())
 

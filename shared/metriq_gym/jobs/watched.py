@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import insort
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -90,11 +90,16 @@ def seen_in(job: Job) -> list[Seen]:
 
 
 def looked_at(before: Watched | None, seen: Iterable[Seen]) -> Watched | None:
-    """Return the series with what was seen of it, and the shifts that shows; None if that changes nothing."""
+    """Return a series with what was seen of it, and the shifts that shows; None if that changes nothing."""
+    seen = [*seen]
+    if (quiet := _with(before, seen)) is None or not quiet[1]:
+        return quiet and quiet[0]
+    # With which value a shift was found is told by one after the other.
     after = before
     for each in seen:
-        after = _with(after or Watched(id=each.series_id), each) or after
-    return None if after is before else after
+        if (found := _with(after, [each])) is not None:
+            after = found[0]
+    return after
 
 
 def without(watched: Watched | None, *, published: Collection[str] = (), noted: Collection[str] = ()) -> Watched | None:
@@ -108,27 +113,31 @@ def without(watched: Watched | None, *, published: Collection[str] = (), noted: 
     return watched.model_copy(update={"untold": untold, "to_notify": to_notify})
 
 
-def _with(watched: Watched, seen: Seen) -> Watched | None:
-    if seen.changes_only and all(_newest(watched, name) == number for name, number in seen.numbers.items()):
-        return None
-    values, since, found = dict(watched.values), dict(watched.since), list[DeviceDrifted]()
-    for name, number in seen.numbers.items():
-        points = _added(values.get(name, []), (seen.at, *number), since.get(name))
-        if points is None:
+def _with(watched: Watched | None, seen: Sequence[Seen]) -> tuple[Watched, Sequence[DeviceDrifted]] | None:
+    """Return a series with what was seen of it, and the shifts that all of that together shows; None if it is none."""
+    watched = watched or Watched(id=seen[0].series_id)
+    values, since, last = dict(watched.values), dict(watched.since), dict[str, Seen]()
+    for each in seen:
+        if each.changes_only and all(_newest(values, name) == number for name, number in each.numbers.items()):
             continue
-        values[name] = points
-        if (drifted := _drift(seen, name, points)) is not None:
+        for name, number in each.numbers.items():
+            if (points := _added(values.get(name, []), (each.at, *number), since.get(name))) is not None:
+                values[name], last[name] = points, each
+    if not last:
+        return None
+    found = list[DeviceDrifted]()
+    for name, each in last.items():
+        if (drifted := _drift(each, name, values[name])) is not None:
             found.append(drifted)
             since[name] = drifted.since
-            values[name] = [value for value in points if value[0] >= drifted.since]
-    if values == watched.values:
-        return None
+            values[name] = [value for value in values[name] if value[0] >= drifted.since]
     untold, to_notify = [*watched.untold, *found], [*watched.to_notify, *found]
-    return watched.model_copy(update={"values": values, "since": since, "untold": untold, "to_notify": to_notify})
+    changes = {"values": values, "since": since, "untold": untold, "to_notify": to_notify}
+    return watched.model_copy(update=changes), found
 
 
-def _newest(watched: Watched, name: str) -> tuple[float, float | None] | None:
-    points = watched.values.get(name)
+def _newest(values: Mapping[str, Sequence[Value]], name: str) -> tuple[float, float | None] | None:
+    points = values.get(name)
     return None if not points else points[-1][1:]
 
 

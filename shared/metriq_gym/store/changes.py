@@ -100,7 +100,7 @@ class Changes:
                 yield [jobs[job_id] for job_id in sorted(jobs)]
                 # Meanwhile more changes, of which each costs as much as the suite is large.
                 await asyncio.sleep(min(_REST * (time.thread_time() - began), _LONGEST_REST_SECONDS))
-                jobs = await self._changed(suite_id, jobs, await heard.take())
+                jobs = await self._changed(suite_id, jobs, await heard.news())
 
     async def _changed(self, suite_id: str, jobs: dict[str, Job], changed: Sequence[str]) -> dict[str, Job]:
         found = await asyncio.gather(*map(self._find_readable, changed))
@@ -202,7 +202,7 @@ class _Heard:
     def __init__(self) -> None:
         self._ids: dict[str, None] = {}
         self._error: Exception | None = None
-        self._news = asyncio.Event()
+        self._any = asyncio.Event()
 
     async def listen(self, stream: Any) -> None:
         """Hear of all changes, until the stream breaks."""
@@ -210,18 +210,18 @@ class _Heard:
             while True:
                 change = await stream.next()
                 self._ids[change["documentKey"]["_id"]] = None
-                self._news.set()
+                self._any.set()
         except Exception as error:
             self._error = error
-            self._news.set()
+            self._any.set()
 
-    async def take(self) -> list[str]:
+    async def news(self) -> list[str]:
         """Return the ids of what has changed, as soon as something has; raises what the stream broke with."""
-        await self._news.wait()
+        await self._any.wait()
         if not self._ids and self._error is not None:
             raise self._error
         if self._error is None:
-            self._news.clear()
+            self._any.clear()
         ids, self._ids = [*self._ids], {}
         return ids
 

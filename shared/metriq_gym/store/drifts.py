@@ -18,6 +18,7 @@ from metriq_gym.jobs.watched import Watched
 from metriq_gym.store.indexes import wish
 from metriq_gym.store.mongo import literal, translated
 from metriq_gym.store.reading import Unreadable, pass_over, read_those
+from metriq_gym.store.together import by_id
 from metriq_gym.wording import shorten
 
 _ATTEMPTS = 20
@@ -29,6 +30,7 @@ class Drifts:
 
     def __init__(self, collection: Any) -> None:
         self._series = collection
+        self._by_id = by_id(collection)
 
     async def create_indexes(self) -> None:
         """Create the index by which shifts are found that are to be told, if this user may."""
@@ -48,7 +50,7 @@ class Drifts:
         Raises `Unavailable` when others change it all the time. A document of a version that cannot be read stays.
         """
         for _ in range(_ATTEMPTS):
-            found = await self._series.find_one({"_id": series_id})
+            found = await self._by_id(series_id)
             try:
                 before = None if found is None else Watched.model_validate(found)
             except ValidationError as error:
