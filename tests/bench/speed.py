@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import rustworkx as rx
 from numpy.typing import NDArray
+from qiskit_aer import AerSimulator
 
 from metriq_gym.benchmarks.colouring import edge_colouring
 from metriq_gym.jobs import plan, scoring
@@ -117,9 +118,14 @@ def eplg(clock: Clock, quick: bool) -> None:
 
 
 def lr_qaoa(clock: Clock, quick: bool) -> None:
-    """Linear Ramp QAOA: score 10 trials of 100 qubits against 25 random ones."""
-    config = _from_suite("lr_qaoa_1d_100q")
-    data, built = plan.build(config, SEED, _heavy_hex(9))
+    """Linear Ramp QAOA: build and compile circuits of 100 qubits; score 10 trials against 25 random ones."""
+    config, device = _from_suite("lr_qaoa_1d_100q"), devices.describe(PROFILE)
+    devices.target(PROFILE)
+    with clock.step("Linear Ramp QAOA, 100 qubits: build", goal="60 with compiling"):
+        data, built = plan.build(config, SEED, device)
+    with clock.step(f"Linear Ramp QAOA, 100 qubits: compile for {PROFILE}", goal="60 with building"):
+        for each, _ in built:
+            AerCompiler(NO_LIMIT)(device, each, SEED)
     circuits, rng = [len(each) for each, _ in built], np.random.default_rng(SEED)
     counts = [[_noisy_zeros(100, config["shots"], 0.5, rng) for _ in range(number)] for number in circuits]
     with clock.step("Linear Ramp QAOA, 100 qubits, 10 trials, 25 random trials of 1,000 shots: score", goal="1"):
@@ -136,7 +142,25 @@ def quantum_volume(clock: Clock, quick: bool) -> None:
         _score(config, {}, [trials], counts)
 
 
-CASES = (colouring, mirror, eplg, lr_qaoa, quantum_volume)
+def quantum_fourier_transform(clock: Clock, quick: bool) -> None:
+    """Quantum Fourier Transform: circuits of 25 qubits, simulated on one thread."""
+    qubits = 20 if quick else 25
+    given = {"benchmark_name": "Quantum Fourier Transform", "num_qubits": qubits, "shots": 1000, "max_circuits": 3}
+    config, device = validate(given)[0], devices.describe(devices.IDEAL)
+    name = f"Quantum Fourier Transform, {qubits} qubits, 3 circuits"
+    with clock.step(f"{name}: build", goal=""):
+        data, built = plan.build(config, SEED, device)
+    ((circuits, shots),) = built
+    with clock.step(f"{name}: compile", goal=""):
+        compiled = AerCompiler(NO_LIMIT)(device, circuits, SEED)
+    with clock.step(f"{name}: simulate, 1,000 shots", goal=""):
+        found = AerSimulator(max_parallel_threads=1, seed_simulator=SEED).run(compiled, shots=shots).result()
+    counts = [dict(found.get_counts(each)) for each in compiled]
+    with clock.step(f"{name}: score", goal="1"):
+        _score(config, data.model_dump(mode="json"), [len(circuits)], [counts])
+
+
+CASES = (colouring, mirror, eplg, lr_qaoa, quantum_volume, quantum_fourier_transform)
 
 
 def _from_suite(name: str) -> dict[str, Any]:
