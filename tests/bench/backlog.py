@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,34 +65,42 @@ async def _work_off(running: System, jobs: int) -> None:
     """Print, for each tenth of the jobs, how many a second came to their end, and the most memory of each process."""
     began = time.perf_counter()
     rows: list[tuple[str, ...]] = []
-    done, passed, peaks = 0, 0.0, defaultdict[str, float](float)
+    processes = _processes(running)
+    done, passed, peaks = 0, 0.0, dict.fromkeys(processes, 0.0)
     while done < jobs:
         await asyncio.sleep(LOOK_SECONDS)
-        for name, used in _memory(running).items():
-            peaks[name] = max(peaks[name], used)
+        peaks = {name: max(peaks[name], _memory(each)) for name, each in processes.items()}
         now = (await running.store.catalogue.state_counts())[JobState.EXPORTED]
         if now >= min(jobs, (len(rows) + 1) * jobs // PARTS):
             at = time.perf_counter() - began
             rate = (now - done) / (at - passed)
-            rows.append((f"{now:,}", f"{rate:.1f}", *(f"{peaks[name]:.0f}" for name in (*SERVICES, *SERVERS.values()))))
+            rows.append((f"{now:,}", f"{rate:.1f}", *(f"{peak:.0f}" for peak in peaks.values())))
             progress(f"backlog: {' | '.join(rows[-1])}")
-            done, passed, peaks = now, at, defaultdict(float)
+            done, passed, peaks = now, at, dict.fromkeys(processes, 0.0)
     show(
         f"{jobs:,} trivial jobs that wait before the services are started, by tenths: jobs/s, and the most memory of a "
         "service without its workers and of the servers (MiB; goal: a service under 400)",
-        ["done", "jobs/s", *SERVICES, *SERVERS.values()],
+        ["done", "jobs/s", *processes],
         rows,
     )
 
 
-def _memory(running: System) -> dict[str, float]:
-    own = {
-        name: _of([psutil.Process(each.process.pid) for each in running.named(name) if each.process])
+def _processes(running: System) -> dict[str, list[psutil.Process]]:
+    """Return what runs now of each service and server, as far as it is ours."""
+    started = psutil.Process().children(recursive=True)
+    services = {
+        name: [psutil.Process(each.process.pid) for each in running.named(name) if each.process is not None]
         for name in SERVICES
     }
-    started = psutil.Process().children(recursive=True)
-    return own | {title: _of([each for each in started if each.name() == name]) for name, title in SERVERS.items()}
+    return services | {title: [each for each in started if _name(each) == name] for name, title in SERVERS.items()}
 
 
-def _of(processes: Sequence[psutil.Process]) -> float:
+def _name(process: psutil.Process) -> str | None:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # one of those that servers start in passing
+        return None
+
+
+def _memory(processes: Sequence[psutil.Process]) -> float:
     return sum(each.memory_info().rss for each in processes) / MIB
