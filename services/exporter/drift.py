@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import inf
@@ -24,7 +25,8 @@ from metriq_gym.store import Store
 log = structlog.get_logger()
 
 PAUSE_SECONDS = 0.1
-"""From one look to the next, at least: of many results of one series, each look costs as much as that of one."""
+"""From one look to the next: many results of one series cost no more than one where they are looked at together.
+Deliveries wait for that, but never so many that no others could be handled."""
 _LOST = timedelta(minutes=10)
 """A shift that is unpublished for so long was found by a process that is gone, and its delivery with it."""
 
@@ -32,9 +34,12 @@ _LOST = timedelta(minutes=10)
 class DriftWatch:
     """Looks at results: at one at once, and at those that come soon after it together."""
 
-    def __init__(self, store: Store, bus: Bus) -> None:
+    def __init__(self, store: Store, bus: Bus, most: int = 1) -> None:
+        """Let no more than `most` results wait until they are looked at together."""
         self._store = store
         self._bus = bus
+        self._most = most
+        self._enough = asyncio.Event()
         self._rests_until = -inf
         self._one_at_a_time = asyncio.Lock()
         self._waiting: dict[str, Job] = {}
@@ -42,12 +47,17 @@ class DriftWatch:
     async def look(self, job: Job) -> None:
         """Return when the job's result is counted, and each shift that it shows is published. Raises `Transient`."""
         self._waiting[job.id] = job
+        if len(self._waiting) >= self._most:
+            self._enough.set()
         async with self._one_at_a_time:
             if job.id not in self._waiting:
                 return  # the one before has seen to it
-            await asyncio.sleep(self._rests_until - time.monotonic())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rests_until - time.monotonic()):
+                    await self._enough.wait()
             self._rests_until = time.monotonic() + PAUSE_SECONDS
             jobs, self._waiting = self._waiting, {}
+            self._enough.clear()
             try:
                 await self._look(jobs)
             except BaseException:
@@ -66,10 +76,12 @@ class DriftWatch:
             return_exceptions=True,
         )
         for watched in changed:
-            if isinstance(watched, BaseException):
-                raise watched
-            if watched is not None and watched.untold:
+            if isinstance(watched, Watched) and watched.untold:
                 await self._publish(watched, jobs.keys())
+        if errors := [each for each in changed if isinstance(each, BaseException)]:
+            for error in errors[1:]:
+                log.warning("a series could not be looked at", error=str(error))
+            raise errors[0]
 
     async def _publish(self, watched: Watched, job_ids: Collection[str]) -> None:
         long_ago = datetime.now(UTC) - _LOST

@@ -63,7 +63,7 @@ class Exporter(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._opened: dict[str, _Open] = {}
-        self._drift = DriftWatch(self.store, self.bus)
+        self._drift = DriftWatch(self.store, self.bus, most=(self.settings.prefetch + 1) // 2)
         self._sender = opened(self.settings)
         self.telling = Telling(self.store, self.settings, self._sender)
         self._loop = Loop("notices", self.telling, self.telling.seconds, PATIENCE)

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from metriq_gym.bus.rabbitmq import RabbitMQBus
-from metriq_gym.jobs import JobState
+from metriq_gym.jobs import TERMINAL
 from metriq_gym.messages import JobRequested
 from tests.bench.pipeline import AS_SHIPPED, SERVERS, TRIVIAL, Servers
 from tests.bench.report import progress, show
@@ -67,10 +67,11 @@ async def _work_off(running: System, jobs: int) -> None:
     rows: list[tuple[str, ...]] = []
     processes = _processes(running)
     done, passed, peaks = 0, 0.0, dict.fromkeys(processes, 0.0)
-    while done < jobs:
+    while done < jobs and not await running.store.catalogue.held():
         await asyncio.sleep(LOOK_SECONDS)
         peaks = {name: max(peaks[name], _memory(each)) for name, each in processes.items()}
-        now = (await running.store.catalogue.state_counts())[JobState.EXPORTED]
+        states = await running.store.catalogue.state_counts()
+        now = sum(states[state] for state in TERMINAL)
         if now >= min(jobs, (len(rows) + 1) * jobs // PARTS):
             at = time.perf_counter() - began
             rate = (now - done) / (at - passed)

@@ -126,18 +126,22 @@ class TestCatalogue:
         assert counts == dict.fromkeys(JobState, 0) | {JobState.DISPATCHING: 2, JobState.DISPATCHED: 1}
 
     async def test_jobs_that_wait_for_an_operator_are_counted_held_ones_and_stuck_ones(self, store: Store) -> None:
-        for name in ("held", "stuck", "half", "pending", "begun"):
+        for name in ("held", "stuck", "half", "pending", "begun", "told"):
             await accepted(store, name)
         await store.jobs.hold("held", 1, "look")
-        for name in ("stuck", "half", "pending", "begun"):
+        for name in ("stuck", "half", "pending", "begun", "told"):
             await moved(store, name, JobState.DISPATCHED, JobState.COMPLETED, JobState.SCORED)
         for name in ("stuck", "half", "pending"):
             await store.exports.take_up(name, ["json", "github"], [])
             await store.exports.settle([name], "json", ExportState.FAILED, error="no")
         await store.exports.settle(["stuck"], "github", ExportState.FAILED, error="no")
         await store.exports.settle(["half"], "github", ExportState.DONE, location="here")
-        assert await store.catalogue.undecided_counts() == (1, 1)
-        assert [job.id for job in await store.catalogue.stuck()] == ["stuck"]
+        # Who is told of a job besides is no place for its record.
+        await store.exports.take_up("told", ["json", "webhook", "notify"], [])
+        await store.exports.settle(["told"], "json", ExportState.FAILED, error="no")
+        await store.exports.settle(["told"], "webhook", ExportState.DONE, location="there")
+        assert await store.catalogue.undecided_counts() == (1, 2)
+        assert sorted(job.id for job in await store.catalogue.stuck()) == ["stuck", "told"]
 
     async def test_tasks_are_outlined_without_what_is_large(self, store: Store) -> None:
         await store.tasks.insert([task(1, provider_job_id="p1"), task(0, provider_job_id="p0"), task(2, "k")])

@@ -109,16 +109,16 @@ async def test_a_suite_in_a_list_is_as_far_as_its_jobs_say(server_store: Store, 
 async def test_of_a_large_suite_each_kind_of_job_is_sent_once(
     server_store: Store, mongo_url: str, mongo_database: str
 ) -> None:
-    """Of one that cannot be read, none."""
+    """Of one that cannot be read, none; nor does one hide those that are alike."""
     job = ended_job("s.0", state=JobState.EXPORTED, suite_id="s", suite_size=2000).model_dump(by_alias=True)
-    odd = job | {"_id": "s.odd", "tags": 7}
+    odd, first = job | {"_id": "s.odd", "tags": 7}, job | {"_id": "s.", "prior": 0.5, "device": "first"}
     client: AsyncMongoClient[dict[str, Any]]
     replies = _Replies()
     async with AsyncMongoClient(mongo_url, event_listeners=[replies]) as client:
         jobs: Any = client[mongo_database].jobs
-        await jobs.insert_many([odd, *(job | {"_id": f"s.{number}"} for number in range(1500))])
+        await jobs.insert_many([odd, first, *(job | {"_id": f"s.{number}"} for number in range(1500))])
         [run] = await Store(client, mongo_database).catalogue.suite_runs(["s"])
-    assert (run.progress.ended, run.progress.size) == (1500, 2000)
+    assert (run.progress.ended, run.progress.size, run.device) == (1501, 2000, "first")
     assert sum(replies.rows) == 1
 
 

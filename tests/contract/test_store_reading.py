@@ -167,6 +167,13 @@ async def test_of_many_documents_the_newest_and_those_on_their_way_are_looked_at
     found = {each.id for each in await store.catalogue.unreadable(newest=10) if each.collection == "jobs"}
     assert found == {*ODD_JOBS, "new"} - {"failure"}  # which has ended, too
     assert "old" in {each.id for each in await store.catalogue.unreadable()}
+    for name, changes in (("unknown", {"state": "unknown"}), ("when", {"next_poll_at": "soon"})):
+        odd = {"_id": f"good:{name}", "job_id": "good", "seed": "none"} | changes
+        await store._database.tasks.insert_one(GOOD_TASK | odd)
+    await store._database.tasks.insert_many(
+        [GOOD_TASK | {"_id": f"n{n}:0", "job_id": f"n{n}", "state": "completed"} for n in range(20)]
+    )
+    assert {"good:unknown", "good:when"} <= {each.id for each in await store.catalogue.unreadable(newest=10)}
 
 
 async def test_whatever_the_services_write_is_readable(store: Store) -> None:

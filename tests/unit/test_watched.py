@@ -23,6 +23,7 @@ from metriq_gym.service.service import Context
 from metriq_gym.settings import Settings
 from metriq_gym.store import Store
 from metriq_gym.testing import memory_store
+from services.exporter import drift
 from services.exporter.drift import DriftWatch
 from services.exporter.service import Exporter
 from tests.support.inprocess import InlinePool
@@ -154,6 +155,84 @@ async def test_of_any_number_of_exporters_one_tells_of_a_shift() -> None:
         for job in shifted():
             await watches[0].look(job)
     assert len({each.message_id for each in bus.drifted}) == 1
+
+
+def test_together_they_show_what_they_show_one_after_the_other() -> None:
+    steady, shift = quiet(40), [AWAY] * 20
+    for values in (quiet(300), [*steady, *shift, *quiet(110)], [*steady, *shift, *quiet(40), *shift, *quiet(40)]):
+        together, alone = after(nights(values)), None
+        for each in nights(values):
+            alone = looked_at(alone, [each]) or alone
+        assert alone is not None
+        assert (together.values, together.since) == (alone.values, alone.since)
+        at = {"found_at"}
+        assert [each.model_dump(exclude=at) for each in together.untold] == [
+            each.model_dump(exclude=at) for each in alone.untold
+        ]
+
+
+class Watching:
+    """Counts how often a series is looked at."""
+
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looks = 0
+        self._change = store.drifts.change
+        monkeypatch.setattr(store.drifts, "change", self.change)
+
+    async def change(self, *args: Any) -> Watched | None:
+        self.looks += 1
+        return await self._change(*args)
+
+
+@pytest.mark.parametrize(("most", "looks"), [(1, 3), (2, 2), (100, 2)])
+async def test_what_comes_soon_after_a_look_is_looked_at_together_unless_that_is_much(
+    monkeypatch: pytest.MonkeyPatch, most: int, looks: int
+) -> None:
+    monkeypatch.setattr(drift, "PAUSE_SECONDS", 60 if most < 100 else 0.1)
+    first, *others = (ended_job(f"j{night}", device_metadata={}) for night in range(3))
+    async with memory_store() as store:
+        watching, watch = Watching(store, monkeypatch), DriftWatch(store, Events(), most)
+        await watch.look(first)
+        for waiting in [others[:1], others[1:]] if most == 1 else [others]:
+            await asyncio.gather(*map(watch.look, waiting))
+        assert watching.looks == looks
+
+
+async def test_who_waits_for_company_and_is_cancelled_leaves_its_result_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drift, "PAUSE_SECONDS", 60)
+    bus, jobs = Events(), shifted()
+    async with memory_store() as store:
+        watch = DriftWatch(store, bus, 2)
+        for job in jobs[:-2]:
+            watch._rests_until = 0
+            await watch.look(job)
+        resting = asyncio.create_task(watch.look(jobs[-2]))
+        await asyncio.sleep(0)
+        resting.cancel()
+        await asyncio.wait({resting})
+        await watch.look(jobs[-1])  # with what was left, two
+        assert (resting.cancelled(), len(bus.drifted)) == (True, 1)
+
+
+async def test_a_series_that_cannot_be_looked_at_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus, jobs = Events(), shifted()
+    async with memory_store() as store:
+        watch, change = DriftWatch(store, bus), store.drifts.change
+        for job in jobs[:-1]:
+            await watch.look(job)
+        calibration = next(each.series_id for each in seen_in(jobs[0]) if each.benchmark is None)
+
+        async def fail(series_id: str, *args: Any) -> Watched | None:
+            if series_id == calibration:
+                raise Unavailable
+            return await change(series_id, *args)
+
+        monkeypatch.setattr(store.drifts, "change", fail)
+        with pytest.raises(Unavailable):
+            await watch.look(jobs[-1])
+        assert len(bus.drifted) == 1
 
 
 async def untold(store: Store) -> int:

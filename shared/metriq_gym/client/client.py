@@ -438,7 +438,9 @@ class Client:
         NotFound
             When the job is deleted meanwhile.
         """
-        return [progress.job async for progress in self.progress(job_id, until)][-1]
+        async for each in self.progress(job_id, until):
+            last = each
+        return last.job
 
     async def wait_suite(self, suite_id: str) -> list[Job]:
         """Return the jobs of a suite once all stay as they are; see `suite_progress`.
@@ -448,7 +450,9 @@ class Client:
         suite_id
             The whole id.
         """
-        return [jobs async for _, jobs in self.suite_progress(suite_id)][-1]
+        async for _, jobs in self.suite_progress(suite_id):
+            last = jobs
+        return last
 
     async def _publish(self, message: Message) -> None:
         async for attempt in AsyncRetrying(

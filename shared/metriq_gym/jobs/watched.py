@@ -23,6 +23,8 @@ from metriq_gym.messages import DeviceDrifted
 
 RECENT = 100
 """Values that are kept of a metric beside its baseline."""
+_AT_ONCE = 50
+"""Values that are looked at together: of these the first is among what is kept when the last is there."""
 METRICS = 200
 """Metrics of a series that are looked at."""
 _CALIBRATION = "calibration"
@@ -91,15 +93,16 @@ def seen_in(job: Job) -> list[Seen]:
 
 def looked_at(before: Watched | None, seen: Iterable[Seen]) -> Watched | None:
     """Return a series with what was seen of it, and the shifts that shows; None if that changes nothing."""
-    seen = [*seen]
-    if (quiet := _with(before, seen)) is None or not quiet[1]:
-        return quiet and quiet[0]
-    # With which value a shift was found is told by one after the other.
-    after = before
-    for each in seen:
-        if (found := _with(after, [each])) is not None:
-            after = found[0]
-    return after
+    after, left = before, [*seen]
+    while left:
+        some, left = left[:_AT_ONCE], left[_AT_ONCE:]
+        together, shifts = _with(after, some)
+        if shifts:  # with which value each was found, and how many there are, is told by one after the other
+            for each in some:
+                after, _ = _with(after, [each])
+        else:
+            after = together
+    return None if after is before else after
 
 
 def without(watched: Watched | None, *, published: Collection[str] = (), noted: Collection[str] = ()) -> Watched | None:
@@ -113,9 +116,9 @@ def without(watched: Watched | None, *, published: Collection[str] = (), noted: 
     return watched.model_copy(update={"untold": untold, "to_notify": to_notify})
 
 
-def _with(watched: Watched | None, seen: Sequence[Seen]) -> tuple[Watched, Sequence[DeviceDrifted]] | None:
-    """Return a series with what was seen of it, and the shifts that all of that together shows; None if it is none."""
-    watched = watched or Watched(id=seen[0].series_id)
+def _with(before: Watched | None, seen: Sequence[Seen]) -> tuple[Watched | None, Sequence[DeviceDrifted]]:
+    """Return a series with what was seen of it, and the shifts that all of that together shows."""
+    watched = before or Watched(id=seen[0].series_id)
     values, since, last = dict(watched.values), dict(watched.since), dict[str, Seen]()
     for each in seen:
         if each.changes_only and all(_newest(values, name) == number for name, number in each.numbers.items()):
@@ -124,7 +127,7 @@ def _with(watched: Watched | None, seen: Sequence[Seen]) -> tuple[Watched, Seque
             if (points := _added(values.get(name, []), (each.at, *number), since.get(name))) is not None:
                 values[name], last[name] = points, each
     if not last:
-        return None
+        return before, ()
     found = list[DeviceDrifted]()
     for name, each in last.items():
         if (drifted := _drift(each, name, values[name])) is not None:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from metriq_gym.jobs.documents import Job, Task
-from metriq_gym.jobs.states import OPEN_TASKS, TERMINAL, ExportState, JobState, TaskState
+from metriq_gym.jobs.states import NOTICES, OPEN_TASKS, TERMINAL, ExportState, JobState, TaskState
 from metriq_gym.jobs.suite_progress import SuiteRun, summarise_alike
 from metriq_gym.store.mongo import EPOCH, entries, from_now, rows, translated
 from metriq_gym.store.reading import ODD, Unreadable, collection_of, describe, read_all, read_each, readable
@@ -44,6 +44,11 @@ _ALIKE = {
     },
 }
 """What a suite's progress is told by: jobs that have the same of it count as the same."""
+_OF_RUNS = (
+    *("state", "created_at", "updated_at", "suite_id", "suite_name", "suite_size"),
+    *("provider", "device", "tags", "held", "exports"),
+)
+"""What is read of a job of each kind."""
 _MATRIX_AT_ONCE = 8
 _BATCH = 200
 """Jobs that are read at a time where all of them are: a server's own batches are 16 MB, which take seconds to read."""
@@ -52,6 +57,12 @@ AGES = (60, 3600, 86400)
 """Seconds by which the time that jobs have been in a state is told apart."""
 MOST_MS = 5000
 _HELD = {"held": {"$gt": ""}}  # as a partial index has it
+_RECORDS = {"$filter": {"input": entries("exports"), "cond": {"$not": {"$in": ["$$this.k", list(NOTICES)]}}}}
+_STUCK = {
+    "state": JobState.SCORED,
+    "$expr": {"$setEquals": [{"$map": {"input": _RECORDS, "in": "$$this.v.state"}}, [ExportState.FAILED]]},
+}
+"""As `Job.is_stuck` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,14 +324,13 @@ class Catalogue:
 
     @translated
     async def held(self) -> list[Job]:
-        """Return the jobs that wait for an operator."""
-        return await read_each(Job, self._jobs.find(_HELD).sort(_NEWEST_FIRST))
+        """Return the jobs that wait for an operator; without what is bulky."""
+        return await read_each(Job, self._jobs.find(_HELD, dict.fromkeys(_BULKY, 0)).sort(_NEWEST_FIRST))
 
     @translated
     async def stuck(self) -> list[Job]:
         """Return the jobs whose result could be exported nowhere; without what is bulky."""
-        query = {"state": JobState.SCORED, "exports": {"$gt": {}}}
-        found = self._jobs.find(query, dict.fromkeys(_BULKY, 0)).sort(_NEWEST_FIRST)
+        found = self._jobs.find(_STUCK, dict.fromkeys(_BULKY, 0)).sort(_NEWEST_FIRST)
         jobs = await read_each(Job, found)
         return [job for job in jobs if job.is_stuck]
 
@@ -362,20 +372,16 @@ class Catalogue:
         stages: list[dict[str, Any]] = [
             {"$match": query | READABLE_JOB},
             # Of what was imported only that it was: it is a whole record.
-            {"$set": {"imported": {"$cond": [{"$gt": ["$imported", None]}, "", None]}}},
-            {"$unset": [name for name in (*_UNLISTED, "result", "config") if name != "imported"]},
             {
-                "$group": {
-                    "_id": {"suite": "$suite_id"} | _ALIKE,
-                    "count": {"$sum": 1},
-                    "created_at": {"$min": "$created_at"},
-                    "like": {"$first": "$$ROOT"},
-                }
+                "$project": dict.fromkeys(_OF_RUNS, 1)
+                | {"imported": {"$cond": [{"$gt": ["$imported", None]}, "", None]}}
             },
+            {"$sort": {"created_at": 1, "_id": 1}},
+            {"$group": {"_id": {"suite": "$suite_id"} | _ALIKE, "count": {"$sum": 1}, "like": {"$first": "$$ROOT"}}},
         ]
         kinds: dict[str, list[tuple[Job, int]]] = {}
         async for found in rows(self._jobs, stages):
-            for job in read_all(Job, [found["like"] | {"created_at": found["created_at"]}]):
+            for job in read_all(Job, [found["like"]]):
                 kinds.setdefault(str(job.suite_id), []).append((job, found["count"]))
         gone = {"$group": {"_id": "$suite_id", "count": {"$sum": {"$cond": [{"$eq": ["$_id", "$suite_id"]}, 0, 1]}}}}
         deleted = {each["_id"]: each["count"] async for each in rows(self._deleted, [{"$match": query}, gone])}
@@ -470,12 +476,7 @@ class Catalogue:
     @translated
     async def undecided_counts(self) -> tuple[int, int]:
         """Return how many jobs are held for an operator, and how many have a result that could be exported nowhere."""
-        states = {"$map": {"input": entries("exports"), "in": "$$this.v.state"}}
-        failed = {"$expr": {"$setEquals": [states, [ExportState.FAILED]]}}
-        return (
-            await self._jobs.count_documents(_HELD),
-            await self._jobs.count_documents({"state": JobState.SCORED} | failed),
-        )
+        return await self._jobs.count_documents(_HELD), await self._jobs.count_documents(_STUCK)
 
     @translated
     async def failed_exports(self, since: datetime, *, limit: int, dropped: str) -> list[FailedExports]:
@@ -537,11 +538,24 @@ class Catalogue:
         else:
             last = [{"$limit": newest}]
             open_jobs = {"state": {"$nin": list(TERMINAL)}} | odd_jobs
-            due_tasks = {"provider": {"$gte": ""}, "next_poll_at": {"$gt": EPOCH}} | odd_tasks
+            odd_of_job = {
+                "from": self._tasks.name,
+                "localField": "_id",
+                "foreignField": "job_id",
+                "pipeline": [{"$match": odd_tasks}],
+                "as": "odd",
+            }
+            of_open_jobs: list[dict[str, Any]] = [
+                {"$match": {"state": open_jobs["state"]}},
+                {"$project": {"_id": 1}},
+                {"$lookup": odd_of_job},
+                {"$unwind": "$odd"},
+                {"$replaceWith": "$odd"},
+            ]
             found = [
                 *await self._unreadable(Job, self._jobs, [{"$match": open_jobs}], limit),
                 *await self._unreadable(Job, self._jobs, [*last, {"$match": odd_jobs}], limit, newest_first=True),
-                *await self._unreadable(Task, self._tasks, [{"$match": due_tasks}], limit),
+                *await self._unreadable(Task, self._jobs, of_open_jobs, limit),
                 *await self._unreadable(Task, self._tasks, [*last, {"$match": odd_tasks}], limit, newest_first=True),
             ]
         return list(dict.fromkeys(found))

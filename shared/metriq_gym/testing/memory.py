@@ -102,9 +102,12 @@ class Documents:
             self._tell("delete", each["_id"])
         return len(found)
 
-    def aggregate(self, stages: Sequence[Mapping[str, Any]]) -> list[Document]:
+    def aggregate(self, stages: Sequence[Mapping[str, Any]], *, newest_first: bool = False) -> list[Document]:
         """Return what a pipeline makes of the documents."""
-        return aggregated(self.all(), stages, _now(), lambda name: self.database.documents(name).all())
+        documents = [*self.all()]
+        if newest_first:
+            documents.reverse()
+        return aggregated(documents, stages, _now(), lambda name: self.database.documents(name).all())
 
     def _put(self, document: Document, before: Document | None, operation: str = "update") -> Document:
         stored = bson.encode(document, codec_options=_OPTIONS)
@@ -182,8 +185,10 @@ class MemoryCollection:
     def find(self, query: Mapping[str, Any] | None = None, projection: Mapping[str, Any] | None = None) -> _Cursor:
         return _Cursor(lambda: self.documents.find(query or {}), projection)
 
-    def aggregate(self, stages: Sequence[Mapping[str, Any]]) -> _Cursor:
-        return _Cursor(lambda: self.documents.aggregate(stages))
+    def aggregate(
+        self, stages: Sequence[Mapping[str, Any]], *, hint: Mapping[str, int] | None = None, **_: object
+    ) -> _Cursor:
+        return _Cursor(lambda: self.documents.aggregate(stages, newest_first=hint == {"$natural": -1}))
 
     async def find_one(self, query: Mapping[str, Any], projection: Mapping[str, Any] | None = None) -> Document | None:
         async for found in self.find(query, projection).limit(1):
