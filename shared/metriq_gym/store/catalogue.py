@@ -56,6 +56,8 @@ _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 AGES = (60, 3600, 86400)
 """Seconds by which the time that jobs have been in a state is told apart."""
 MOST_MS = 5000
+BRIEF_MS = 2000
+"""How long a look for what cannot be read may take: at all there is, and among what is new or on its way."""
 _HELD = {"held": {"$gt": ""}}  # as a partial index has it
 _RECORDS = {"$filter": {"input": entries("exports"), "cond": {"$not": {"$in": ["$$this.k", list(NOTICES)]}}}}
 _STUCK = {
@@ -532,8 +534,8 @@ class Catalogue:
         odd_tasks = {"state": {"$nin": ended}, "$nor": [READABLE_TASK]}
         if newest is None:
             found = [
-                *await self._unreadable(Job, self._jobs, [{"$match": odd_jobs}], limit),
-                *await self._unreadable(Task, self._tasks, [{"$match": odd_tasks}], limit),
+                *await self._unreadable(Job, self._jobs, [{"$match": odd_jobs}], limit, MOST_MS),
+                *await self._unreadable(Task, self._tasks, [{"$match": odd_tasks}], limit, MOST_MS),
             ]
         else:
             last = [{"$limit": newest}]
@@ -566,12 +568,13 @@ class Catalogue:
         collection: Any,
         stages: list[dict[str, Any]],
         limit: int,
+        most_ms: int = BRIEF_MS,
         *,
         newest_first: bool = False,
     ) -> list[Unreadable]:
         order = {"hint": {"$natural": -1}} if newest_first else {}
         odd = []
-        async for document in rows(collection, [*stages, {"$limit": limit}], maxTimeMS=MOST_MS, **order):
+        async for document in rows(collection, [*stages, {"$limit": limit}], maxTimeMS=most_ms, **order):
             try:
                 kind.model_validate(document)
             except ValidationError as error:
