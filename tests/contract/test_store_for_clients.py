@@ -315,7 +315,7 @@ class TestChanges:
         }
         await stream.aclose()
 
-    async def test_what_changes_in_a_suite_while_nobody_asks_is_told_at_once(self, store: Store) -> None:
+    async def test_what_changes_in_a_suite_while_nobody_asks_is_told(self, store: Store) -> None:
         names = [f"s.{number}" for number in range(20)]
         for name in names:
             await accepted(store, name, suite_id="s")
@@ -323,16 +323,16 @@ class TestChanges:
         await anext(stream)
         for name in names:
             await moved(store, name, JobState.DISPATCHED)
-        looks = 0
         async with asyncio.timeout(PATIENCE):
             while {job.state for job in await anext(stream)} != {JobState.DISPATCHED}:
-                looks += 1
+                pass
         await stream.aclose()
-        assert looks < len(names) / 2
 
-    async def test_following_a_suite_tells_what_was_heard_and_then_that_the_stream_broke(self) -> None:
+    async def test_following_a_suite_tells_what_was_heard_at_once_and_then_that_the_stream_broke(self) -> None:
+        names = [f"s.{number}" for number in range(20)]
+
         class Breaking:
-            heard = iter([{"documentKey": {"_id": "s.1"}}])
+            heard = iter([{"documentKey": {"_id": name}} for name in names])
 
             async def __aenter__(self) -> Breaking:
                 return self
@@ -346,9 +346,13 @@ class TestChanges:
                 raise OperationFailure("the cursor was killed", 237)
 
         store = Store(MemoryClient(), "metriq")
-        await accepted(store, "s.1", suite_id="s")
+        for name in names:
+            await accepted(store, name, suite_id="s")
         stream = Changes(SimpleNamespace(watch=lambda *_, **__: Breaking()), store.jobs, store.tasks).suite("s")
-        assert [[job.id for job in await anext(stream)] for _ in range(2)] == [["s.1"], ["s.1"]]
+        assert {job.state for job in await anext(stream)} == {JobState.DISPATCHING}
+        for name in names:
+            await moved(store, name, JobState.DISPATCHED)
+        assert {job.state for job in await anext(stream)} == {JobState.DISPATCHED}
         with pytest.raises(Unavailable, match="was killed"):
             await anext(stream)
 

@@ -6,6 +6,8 @@ from metriq_gym.cli import opening
 from metriq_gym.cli.options import SuiteName, Yes
 from metriq_gym.cli.output import confirm, say
 from metriq_gym.errors import IllegalTransition
+from metriq_gym.terminal.follow import ProgressLine
+from metriq_gym.wording import shorten
 
 
 def delete(name: SuiteName = None, yes: Yes = False) -> None:
@@ -19,13 +21,14 @@ def delete(name: SuiteName = None, yes: Yes = False) -> None:
             suite_id = await opening.suite_called(store, name)
             jobs = await store.jobs.suite(suite_id)
             if going := [job.id for job in jobs if not job.has_ended]:
-                raise IllegalTransition(
-                    f"of {len(jobs)} jobs these have not ended; cancel them first: {', '.join(going)}"
-                )
+                listed = shorten(", ".join(going))
+                raise IllegalTransition(f"of {len(jobs)} jobs these have not ended; cancel them first: {listed}")
             if not yes:
                 confirm(f"delete suite {suite_id} ({len(jobs)} jobs)?")
-            for job in jobs:
-                await store.records.delete(job.id)
+            with ProgressLine(f"deleting {suite_id}") as progress:
+                for number, job in enumerate(jobs):
+                    progress.update(f"{number} of {len(jobs)} jobs")
+                    await store.records.delete(job.id)
             say(f"deleted {suite_id}")
 
     opening.run(remove())
